@@ -1,0 +1,94 @@
+// An Object is one document a source delivered: its identity, its metadata and the tree it was read from,
+// every node of which knows its line. Objects are immutable once made and shared by reference count, so a
+// snapshot of the world costs pointers. Made on the source's thread, read by the pipeline's thread.
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fairlead::doc {
+class Value;
+}
+
+namespace fairlead::adapters {
+
+// What makes two documents the same object. The API version is not part of it: v1 and v1beta1 name one thing.
+struct ObjectKey {
+  std::string group;  // "" for the core group
+  std::string kind;
+  std::string ns;  // "" for cluster-scoped kinds
+  std::string name;
+
+  auto operator<=>(const ObjectKey&) const = default;
+  bool operator==(const ObjectKey&) const = default;
+
+  // "HTTPRoute default/app", or "GatewayClass fairlead" without a namespace.
+  std::string str() const;
+
+  template <typename H>
+  friend H AbslHashValue(H h, const ObjectKey& k) {
+    return H::combine(std::move(h), k.group, k.kind, k.ns, k.name);
+  }
+};
+
+struct Object {
+  ObjectKey key;
+  std::string api_version;  // as written: "gateway.networking.k8s.io/v1"
+  std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> annotations;
+  int64_t generation = 0;  // metadata.generation; 0 when the source has none
+  // metadata.creationTimestamp; the epoch when absent, so that undated objects tie and the name decides.
+  std::chrono::sys_seconds created{};
+
+  std::shared_ptr<const doc::Value> body;  // the whole document, apiVersion and metadata included
+  std::string source;                      // the source's name: "file:/etc/fairlead"
+  std::string file;                        // the file it was read from; empty for sources without files
+  int line = 0;                            // where its document begins, from 1
+
+  // Bytes of the normalised document, hashed: equal means nothing changed (lines may have moved).
+  uint64_t content_hash = 0;
+
+  // "routes.yaml:12", or "HTTPRoute default/app@3" when there is no file.
+  std::string place() const;
+};
+
+using ObjectPtr = std::shared_ptr<const Object>;
+
+enum class Severity { kError, kWarning, kNote };
+std::string_view severity_name(Severity s);
+
+// One thing wrong with what a source delivered, with its place. Never shortened to a bare string before it
+// reaches a log, the CLI or a condition.
+struct Diagnostic {
+  Severity severity = Severity::kError;
+  ObjectKey object;   // empty name when the document has no identity yet
+  std::string file;
+  int line = 0;
+  std::string field;  // "spec.rules[0].matches[1].path.type"; empty for the whole object
+  std::string message;
+
+  bool operator==(const Diagnostic&) const = default;
+
+  // "routes.yaml:12: HTTPRoute default/app: spec.rules[0].name: message"
+  std::string str() const;
+};
+
+// Kinds that live outside namespaces; every other kind gets "default" when metadata.namespace is absent.
+bool is_cluster_scoped(std::string_view group, std::string_view kind);
+
+// Group of an apiVersion: "gateway.networking.k8s.io/v1" -> "gateway.networking.k8s.io", "v1" -> "".
+std::string_view group_of(std::string_view api_version);
+std::string_view version_of(std::string_view api_version);
+
+// Reads identity and metadata out of a document. Wrong or missing identity or metadata of the wrong type is
+// appended to `errors` and gives nullptr; `key_out`, when given, receives as much of the identity as could be read.
+ObjectPtr read_object(std::shared_ptr<const doc::Value> document, std::string source, std::string file,
+                      std::vector<Diagnostic>& errors, ObjectKey* key_out = nullptr);
+
+}  // namespace fairlead::adapters

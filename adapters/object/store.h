@@ -1,0 +1,107 @@
+// The Store joins what all sources deliver into immutable snapshots: objects by kind, the last good version of
+// each, and everything that is wrong with the rest. Owned and driven by the pipeline's thread; the snapshots it
+// hands out may be read anywhere. Invariant: an object in a snapshot passed every check registered for its group.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/object/object.h"
+
+namespace fairlead::adapters {
+
+// What one source reports in one step. `diagnostics` is everything wrong in the source now (it replaces the
+// list of the step before); `objects` and `removed` are only what differs.
+struct SourceUpdate {
+  std::string source;
+  bool synced = false;  // the source has been read completely at least once
+  std::vector<ObjectPtr> upserted;
+  std::vector<ObjectKey> removed;
+  // Objects whose new text could not be read, but whose last good version stays.
+  std::vector<ObjectKey> kept;
+  std::vector<Diagnostic> diagnostics;
+  std::string lost;  // why the source cannot be read at the moment; empty when it can
+  std::chrono::system_clock::time_point at{};
+};
+
+struct SourceStatus {
+  std::string name;
+  bool synced = false;
+  std::string lost;
+  std::chrono::system_clock::time_point last_good{};  // its age is how stale the kept objects may be
+  size_t objects = 0;
+};
+
+// One immutable state of the world. Iteration order is that of ObjectKey, so translations are reproducible.
+class ObjectSnapshot {
+ public:
+  using ByName = std::map<ObjectKey, ObjectPtr>;
+
+  // All objects of a kind in the order of namespace and name; empty when there are none.
+  const ByName& of(std::string_view group, std::string_view kind) const;
+  ObjectPtr find(const ObjectKey& key) const;
+  const std::vector<Diagnostic>& diagnostics() const { return diagnostics_; }
+  const std::vector<SourceStatus>& sources() const { return sources_; }
+  // True when every registered source has been read once: before that nothing may be served.
+  bool synced() const;
+  size_t size() const;
+  uint64_t revision() const { return revision_; }
+
+ private:
+  friend class Store;
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<const ByName>> kinds_;
+  std::vector<Diagnostic> diagnostics_;
+  std::vector<SourceStatus> sources_;
+  uint64_t revision_ = 0;
+};
+
+using ObjectSnapshotPtr = std::shared_ptr<const ObjectSnapshot>;
+
+struct ChangeSet {
+  std::vector<ObjectPtr> added;
+  std::vector<ObjectPtr> changed;  // the new versions
+  std::vector<ObjectPtr> removed;  // the last versions
+  bool diagnostics_changed = false;
+  bool empty() const { return added.empty() && changed.empty() && removed.empty() && !diagnostics_changed; }
+};
+
+class Store {
+ public:
+  // Strict validation of one object, without a look at any other. Appends errors; no error means good.
+  // Warnings and notes are kept but do not make the object bad.
+  using Check = std::function<void(const Object&, std::vector<Diagnostic>&)>;
+
+  Store();
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Every object of `group` passes through `check`. A group without a check is kept unread when it is a known
+  // Kubernetes group, and reported as a note.
+  void register_group(std::string group, Check check);
+
+  // Sources in order of rank: of two sources with the same object the earlier one wins, and the later is told.
+  void register_source(std::string name);
+
+  ChangeSet apply(const SourceUpdate& update);
+  ObjectSnapshotPtr snapshot() const { return current_; }
+
+ private:
+  struct Entry;
+  struct Layer;
+
+  void refresh(const ObjectKey& key, ChangeSet& changes);
+  void publish(ChangeSet& changes);
+
+  std::map<std::string, Check> checks_;
+  std::vector<std::unique_ptr<Layer>> layers_;
+  ObjectSnapshotPtr current_;
+};
+
+}  // namespace fairlead::adapters
