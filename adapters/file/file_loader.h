@@ -1,0 +1,54 @@
+// Turns a path into objects, again and again: each load() looks at what changed since the last one, reads those
+// files and reports the difference as a SourceUpdate. Remembers the good objects of every file, so that a broken
+// document costs only itself. One thread at a time; no watching here, see file_source.h.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "adapters/file/file_tree.h"
+#include "adapters/object/store.h"
+
+namespace fairlead::adapters {
+
+class FileLoader {
+ public:
+  // `path` is a directory tree or a single file.
+  explicit FileLoader(std::string path, FileLimits limits = {});
+  ~FileLoader();
+
+  // Reads what changed. Files in `dirty` are read even when their stamp is the same; files in `busy` (being
+  // written at this moment) keep the state of the last load. The update is complete in `diagnostics`.
+  SourceUpdate load(const std::set<std::string>& dirty = {}, const std::set<std::string>& busy = {});
+
+  // Directories (and the names in them) whose events matter, as of the last load.
+  const std::map<std::string, std::vector<std::string>>& watch() const { return watch_; }
+  const std::string& name() const { return name_; }  // "file:PATH"
+  bool lost() const { return !lost_.empty(); }
+  // True when a file changed under the last load's hands and should be read again soon.
+  bool unstable() const { return unstable_; }
+
+ private:
+  struct FileState;
+
+  void read_file(const std::string& file, const FileStamp& stamp, FileState& state);
+  void merge(SourceUpdate& update);
+
+  const std::string path_;
+  const std::string name_;
+  const FileLimits limits_;
+  std::map<std::string, std::unique_ptr<FileState>> files_;
+  std::map<ObjectKey, ObjectPtr> delivered_;
+  std::map<std::string, std::vector<std::string>> watch_;
+  std::vector<Diagnostic> tree_diagnostics_;
+  std::string lost_;
+  std::chrono::system_clock::time_point last_good_{};
+  bool synced_ = false;
+  bool unstable_ = false;
+};
+
+}  // namespace fairlead::adapters
