@@ -1,0 +1,101 @@
+# Everything a person or CI does with this repository starts here. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PRESET ?= release
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+EXAMPLE ?= quickstart
+CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+
+# Debian 12 packages, by name. go is taken from the PATH when there is one (1.19 or newer).
+BUILD_PACKAGES := build-essential cmake ninja-build ccache mold pkg-config ca-certificates git python3 python3-pip \
+  libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev libboost1.81-dev \
+  libnghttp2-dev libssl-dev nlohmann-json3-dev libyaml-cpp-dev libcpp-httplib-dev libre2-dev libc-ares-dev \
+  libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev catch2 curl
+TEST_PACKAGES := openssl procps
+INTEROP_PACKAGES := python3-venv
+BENCH_PACKAGES := nginx-light haproxy wrk python3-venv
+FUZZ_PACKAGES := clang-14 libclang-rt-14-dev llvm-14
+FORMAT_PACKAGES := clang-format-14
+
+# $(call need,PACKAGES): installs what is missing, and says so; nothing to do is silent.
+define need
+missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=("$$p"); done; \
+if [ "$${#missing[@]}" -gt 0 ]; then \
+  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+  echo "Installing Debian packages: $${missing[*]}"; \
+  $$sudo apt-get update -qq; \
+  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+fi
+endef
+
+.PHONY: help deps configure build run test unit integration interop interop-smoke bench fuzz fuzz-smoke check-full format install clean
+
+help: ## this list
+	@echo "Fairlead: make TARGET [PRESET=release|debug|asan-ubsan|tsan|fuzz] [JOBS=N]"; echo
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s'|'
+
+deps: ## install what the build needs (Debian 12 packages; sudo when not root)
+	@$(call need,$(BUILD_PACKAGES))
+	@command -v go >/dev/null || { $(call need,golang-go); }
+
+configure: deps
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset $(PRESET)
+
+build: configure ## the three binaries, in build/release/bin
+	@cmake --build $(BUILD) -j $(JOBS) --target binaries
+
+run: build ## build, then the quickstart: three upstreams, control plane, proxy (EXAMPLE=name for another example)
+	@exec examples/run $(EXAMPLE)
+
+test: configure ## build and run every test that needs no peer outside Debian's packages
+	@$(call need,$(TEST_PACKAGES))
+	@cmake --build $(BUILD) -j $(JOBS)
+	@$(CTEST) -LE 'interop|soak' -j $(JOBS)
+
+unit: configure ## the unit tests alone
+	@cmake --build $(BUILD) -j $(JOBS) && $(CTEST) -L unit -j $(JOBS)
+
+integration: configure ## the integration tests alone
+	@cmake --build $(BUILD) -j $(JOBS) && $(CTEST) -L integration
+
+interop: build ## against real peers: Envoy 1.40, go-control-plane, gRPC's xDS client
+	@$(call need,$(INTEROP_PACKAGES))
+	@tests/interop/run all
+
+interop-smoke: build ## the part of interop that CI runs
+	@$(call need,$(INTEROP_PACKAGES))
+	@tests/interop/run smoke
+
+bench: build ## every benchmark beside its peers; prints ratios
+	@$(call need,$(BENCH_PACKAGES))
+	@bench/run all
+
+fuzz: deps ## every fuzz target for FUZZ_SECONDS (60)
+	@$(call need,$(FUZZ_PACKAGES))
+	@tests/fuzz/run --seconds $${FUZZ_SECONDS:-60}
+
+fuzz-smoke: deps ## fuzz corpora replayed, then 5 s a target
+	@$(call need,$(FUZZ_PACKAGES))
+	@tests/fuzz/run --seconds 5
+
+check-full: test interop ## everything: tests, both sanitizer builds, fuzzing, all interop, soaks
+	@for p in asan-ubsan tsan; do \
+	  [ -f build/$$p/build.ninja ] || cmake --preset $$p; \
+	  cmake --build build/$$p -j $(JOBS); \
+	  ctest --test-dir build/$$p --output-on-failure --no-tests=error -LE 'interop'; \
+	done
+	@$(MAKE) --no-print-directory fuzz
+	@$(CTEST) -L soak
+
+format: ## clang-format over our own sources
+	@$(call need,$(FORMAT_PACKAGES))
+	@git ls-files '*.cc' '*.h' | xargs clang-format-14 -i
+
+install: build ## install the binaries under PREFIX (/usr/local)
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean: ## remove build trees (downloads stay)
+	@rm -rf build/release build/debug build/asan-ubsan build/tsan build/fuzz
