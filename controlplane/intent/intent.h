@@ -1,0 +1,204 @@
+// The neutral model every vocabulary translates to: what should be listened to and where requests should go, in no
+// orchestrator's words and in no proxy's. Immutable values once handed over (GatewayPtr); any thread may read.
+// An adapter has already resolved references, permissions and precedence: routes are in the order they are to be tried.
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "controlplane/intent/origin.h"
+
+namespace fairlead::intent {
+
+// A set of proxies that see the same configuration is named after its Gateway.
+struct ScopeKey {
+  std::string ns;
+  std::string name;
+  auto operator<=>(const ScopeKey&) const = default;
+  bool operator==(const ScopeKey&) const = default;
+  std::string str() const { return ns + "/" + name; }
+  template <typename H>
+  friend H AbslHashValue(H h, const ScopeKey& k) {
+    return H::combine(std::move(h), k.ns, k.name);
+  }
+};
+
+// One port of one service: the key of the topology and the name of a cluster.
+struct BackendKey {
+  std::string ns;
+  std::string service;
+  uint16_t port = 0;
+  auto operator<=>(const BackendKey&) const = default;
+  bool operator==(const BackendKey&) const = default;
+  std::string str() const { return ns + "/" + service + "/" + std::to_string(port); }
+  template <typename H>
+  friend H AbslHashValue(H h, const BackendKey& k) {
+    return H::combine(std::move(h), k.ns, k.service, k.port);
+  }
+};
+
+// --- matches ----------------------------------------------------------------------------------------------------
+
+enum class PathMatchType {
+  kExact,
+  kPrefix,  // by path element: "/foo" matches /foo and /foo/bar, not /foobar; a trailing slash in `value` is ignored
+  kRegex,   // RE2, whole path
+};
+struct PathMatch {
+  PathMatchType type = PathMatchType::kPrefix;
+  std::string value = "/";
+  bool operator==(const PathMatch&) const = default;
+};
+
+enum class ValueMatchType { kExact, kRegex };
+// A header or a query parameter. Header names are compared without case.
+struct ValueMatch {
+  std::string name;
+  ValueMatchType type = ValueMatchType::kExact;
+  std::string value;
+  bool operator==(const ValueMatch&) const = default;
+};
+
+struct Match {
+  PathMatch path;
+  std::vector<ValueMatch> headers;
+  std::vector<ValueMatch> query;
+  std::string method;  // "GET"; empty for any
+  bool operator==(const Match&) const = default;
+};
+
+// --- filters ----------------------------------------------------------------------------------------------------
+
+struct HeaderValue {
+  std::string name;
+  std::string value;  // literal: '%' has no meaning here and is escaped on the way out
+  bool operator==(const HeaderValue&) const = default;
+};
+struct HeaderModifier {
+  std::vector<HeaderValue> set;  // replace, or add when absent
+  std::vector<HeaderValue> add;  // append
+  std::vector<std::string> remove;
+  bool empty() const { return set.empty() && add.empty() && remove.empty(); }
+  bool operator==(const HeaderModifier&) const = default;
+};
+
+enum class PathRewriteType { kFull, kPrefix };
+// kPrefix replaces the prefix that the route's (prefix) path match matched; "" and "/" both cut it off.
+struct PathRewrite {
+  PathRewriteType type = PathRewriteType::kFull;
+  std::string value;
+  bool operator==(const PathRewrite&) const = default;
+};
+
+// What is left out keeps the request's own. Without a port: the scheme's well-known port when a scheme is given,
+// else the port of the listener (Gateway API, HTTPRequestRedirectFilter.port); plan/ applies that rule.
+struct Redirect {
+  std::string scheme;
+  std::string hostname;
+  std::optional<uint16_t> port;
+  std::optional<PathRewrite> path;
+  int status = 302;  // 301, 302, 303, 307, 308
+  bool operator==(const Redirect&) const = default;
+};
+
+struct UrlRewrite {
+  std::string hostname;
+  std::optional<PathRewrite> path;
+  bool operator==(const UrlRewrite&) const = default;
+};
+
+struct Mirror {
+  BackendKey backend;
+  uint32_t numerator = 100;
+  uint32_t denominator = 100;
+  bool operator==(const Mirror&) const = default;
+};
+
+struct DirectResponse {
+  int status = 500;
+  std::string body;
+  bool operator==(const DirectResponse&) const = default;
+};
+
+// --- backends and routes ----------------------------------------------------------------------------------------
+
+enum class BackendProtocol { kHttp1, kHttp2 };
+
+// One share of a route's traffic. A share without `backend` (a reference that does not resolve) answers 500;
+// the adapter has told its author already.
+struct WeightedBackend {
+  std::optional<BackendKey> backend;
+  uint32_t weight = 1;
+  BackendProtocol protocol = BackendProtocol::kHttp1;
+  HeaderModifier request_headers;
+  HeaderModifier response_headers;
+  bool operator==(const WeightedBackend&) const = default;
+};
+
+// One match of one rule. Exactly one of redirect, direct_response and backends decides the answer, in that order;
+// none of them, or only zero weights, answers 500.
+struct Route {
+  std::string name;  // stable and unique within its listener: "default/app/rule/0/match/1"
+  Origin origin;
+  Match match;
+  HeaderModifier request_headers;
+  HeaderModifier response_headers;
+  std::optional<Redirect> redirect;
+  std::optional<DirectResponse> direct_response;
+  std::optional<UrlRewrite> rewrite;
+  std::vector<Mirror> mirrors;
+  std::optional<std::chrono::milliseconds> request_timeout;  // whole request; 0 = none; unset = the proxy's default
+  std::optional<std::chrono::milliseconds> backend_timeout;  // one try
+  std::vector<WeightedBackend> backends;
+  bool operator==(const Route&) const = default;
+};
+
+// Routes for one hostname of one listener: "*", "*.example.com" or "a.example.com", lower case.
+struct VirtualHost {
+  std::string hostname = "*";
+  std::vector<Route> routes;  // in the order they are tried
+  bool operator==(const VirtualHost&) const = default;
+};
+
+enum class Protocol { kHttp, kHttps, kTls, kTcp, kUdp };
+std::string_view protocol_name(Protocol p);  // "HTTP", …
+
+struct Listener {
+  std::string name;
+  Origin origin;
+  std::string address = "0.0.0.0";  // an IP address
+  uint16_t port = 0;
+  Protocol protocol = Protocol::kHttp;
+  std::string hostname;                    // "" for any, else "*.example.com" or "a.example.com", lower case
+  std::vector<VirtualHost> virtual_hosts;  // intersected with `hostname` already; one entry per hostname
+  bool operator==(const Listener&) const = default;
+};
+
+struct Gateway {
+  ScopeKey key;
+  std::string gateway_class;
+  Origin origin;
+  std::vector<Listener> listeners;  // in the Gateway's own order: of two that conflict the first wins
+  bool operator==(const Gateway&) const = default;
+};
+using GatewayPtr = std::shared_ptr<const Gateway>;
+
+// Everything all vocabularies want, by scope. Equal pointers mean equal content: planning skips them.
+struct Model {
+  std::map<ScopeKey, GatewayPtr> gateways;
+};
+
+// A deterministic YAML text of an intent, for golden files and `translate`. Fields at their defaults are left out,
+// order is that of the structs. With origins, places are written as `origin: "kind ns/name"` without file and line.
+std::string to_yaml(const Gateway& gateway);
+std::string to_yaml(const Model& model);
+
+}  // namespace fairlead::intent

@@ -1,0 +1,58 @@
+// Where a thing came from: carried unchanged from the document a user wrote to the condition they read.
+// Plain values, no thread of their own. An Origin is filled once by an adapter and never edited afterwards.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fairlead::intent {
+
+struct Origin {
+  std::string source;      // the source's name: "file:/etc/fairlead"
+  std::string file;        // the file it was read from; empty for sources without files
+  int line = 0;            // where it begins in the file, from 1; 0 when unknown
+  std::string group;       // API group of the object, "" for core
+  std::string kind;        // "HTTPRoute"
+  std::string ns;          // "" for cluster-scoped kinds
+  std::string name;
+  int64_t generation = 0;  // metadata.generation, 0 when the source has none
+  std::string field;       // path within the object, "spec.rules[0]"; empty for the whole object
+
+  auto operator<=>(const Origin&) const = default;
+  bool operator==(const Origin&) const = default;
+
+  // "HTTPRoute default/app"; the identity without the place.
+  std::string object() const;
+  // "routes.yaml:12" when a file is known, else "HTTPRoute default/app@3".
+  std::string place() const;
+  // "routes.yaml:12: HTTPRoute default/app: spec.rules[0]", what an error begins with.
+  std::string str() const;
+  // The same object, whatever the field, line or generation.
+  bool same_object(const Origin& other) const;
+};
+
+using Origins = std::vector<Origin>;
+
+// Appends what is not yet there; order of first mention is kept.
+void add_origin(Origins& to, const Origin& origin);
+
+enum class Severity { kError, kWarning, kNote };
+std::string_view severity_name(Severity s);  // "error", "warning", "note"
+
+// Something to tell the author of an object, found while planning or building. Turned into a condition by verdict/.
+struct Finding {
+  Severity severity = Severity::kError;
+  Origin origin;
+  std::string scope;    // "ns/name" of the Gateway it was found in; empty when it holds everywhere
+  std::string reason;   // CamelCase, as a condition's reason: "ProtocolConflict", "NameConflict"
+  std::string message;  // one sentence, naming the winner or the other side
+
+  bool operator==(const Finding&) const = default;
+  std::string str() const;  // "routes.yaml:12: HTTPRoute default/app: Reason: message"
+};
+
+}  // namespace fairlead::intent
