@@ -12,8 +12,10 @@
 #include <string_view>
 #include <vector>
 
-namespace fairlead::doc {
-class Value;
+#include "base/doc.h"
+
+namespace fairlead {
+class ErrorList;
 }
 
 namespace fairlead::adapters {
@@ -46,10 +48,10 @@ struct Object {
   // metadata.creationTimestamp; the epoch when absent, so that undated objects tie and the name decides.
   std::chrono::sys_seconds created{};
 
-  std::shared_ptr<const doc::Value> body;  // the whole document, apiVersion and metadata included
-  std::string source;                      // the source's name: "file:/etc/fairlead"
-  std::string file;                        // the file it was read from; empty for sources without files
-  int line = 0;                            // where its document begins, from 1
+  doc::Value body;     // the whole document, apiVersion and metadata included
+  std::string source;  // the source's name: "file:/etc/fairlead"
+  std::string file;    // the file it was read from; empty for sources without files
+  int line = 0;        // where its document begins, from 1
 
   // Bytes of the normalised document, hashed: equal means nothing changed (lines may have moved).
   uint64_t content_hash = 0;
@@ -88,7 +90,10 @@ std::string_view version_of(std::string_view api_version);
 
 // Reads identity and metadata out of a document. Wrong or missing identity or metadata of the wrong type is
 // appended to `errors` and gives nullptr; `key_out`, when given, receives as much of the identity as could be read.
-ObjectPtr read_object(std::shared_ptr<const doc::Value> document, std::string source, std::string file,
-                      std::vector<Diagnostic>& errors, ObjectKey* key_out = nullptr);
+ObjectPtr read_object(const doc::Value& document, std::string source, std::string file, std::vector<Diagnostic>& errors,
+                      ObjectKey* key_out = nullptr);
+
+// Errors of base/doc_reader.h ("file:line: path: message") as diagnostics of the object.
+void add_errors(const ErrorList& errors, const Object& object, std::vector<Diagnostic>& out);
 
 }  // namespace fairlead::adapters

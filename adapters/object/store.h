@@ -73,17 +73,17 @@ struct ChangeSet {
 
 class Store {
  public:
-  // Strict validation of one object, without a look at any other. Appends errors; no error means good.
-  // Warnings and notes are kept but do not make the object bad.
-  using Check = std::function<void(const Object&, std::vector<Diagnostic>&)>;
+  // Strict validation of one object, without a look at any other. Appends errors; no error means good. Warnings
+  // and notes are kept but do not make the object bad. False: a kind nobody here reads, the object is dropped.
+  using Check = std::function<bool(const Object&, std::vector<Diagnostic>&)>;
 
   Store();
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // Every object of `group` passes through `check`. A group without a check is kept unread when it is a known
-  // Kubernetes group, and reported as a note.
+  // Every object of `group` passes through `check`. Objects of other groups are dropped: with a note when the
+  // group is one of Kubernetes' own, with a warning otherwise, with an error when it looks like a misspelling.
   void register_group(std::string group, Check check);
 
   // Sources in order of rank: of two sources with the same object the earlier one wins, and the later is told.
@@ -93,11 +93,13 @@ class Store {
   ObjectSnapshotPtr snapshot() const { return current_; }
 
  private:
-  struct Entry;
   struct Layer;
 
-  void refresh(const ObjectKey& key, ChangeSet& changes);
-  void publish(ChangeSet& changes);
+  Layer& layer(const std::string& source);
+  void accept(Layer& layer, const ObjectPtr& object);
+  bool check_foreign_group(const Object& object, std::vector<Diagnostic>& out) const;
+  void refresh(const ObjectKey& key, ObjectSnapshot& next, ChangeSet& changes);
+  std::vector<Diagnostic> gather_diagnostics() const;
 
   std::map<std::string, Check> checks_;
   std::vector<std::unique_ptr<Layer>> layers_;
