@@ -1,0 +1,64 @@
+// BootstrapConfig: Envoy's bootstrap as the proxy uses it. Parsed once at start on the main thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "dataplane/config/access_log.h"
+#include "dataplane/config/cluster.h"
+#include "dataplane/config/listener.h"
+#include "dataplane/router/route_table.h"
+
+namespace envoy::config::bootstrap::v3 {
+class Bootstrap;
+}
+namespace envoy::config::core::v3 {
+class Node;
+}
+
+namespace fairlead::config {
+
+struct AdminConfig {
+  std::optional<Address> address;
+  std::vector<AccessLogConfig> access_logs;
+  std::string profile_path = "/var/log/envoy/envoy.prof";  // Envoy 1.40
+  std::vector<SocketOption> socket_options;
+};
+
+struct RuntimeLayer {
+  std::string name;
+  enum class Kind : uint8_t { Static, Admin } kind = Kind::Static;
+};
+
+struct BootstrapConfig {
+  std::shared_ptr<const envoy::config::core::v3::Node> node;
+  AdminConfig admin;
+  std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // static
+  std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // static
+  std::optional<ApiSource> ads;
+  std::optional<ConfigSource> lds, cds;
+  std::string lds_resources_locator, cds_resources_locator;      // empty: wildcard
+  std::string local_cluster_name;
+  std::optional<BindConfig> upstream_bind;
+  std::vector<RuntimeLayer> runtime_layers;
+  std::shared_ptr<const matching::Runtime> runtime;              // never null
+  std::string header_prefix = "x-envoy";                         // Envoy 1.40
+  milliseconds stats_flush_interval{5000};                       // Envoy 1.40: 5 s
+  bool stats_flush_on_admin = false;
+  std::optional<uint32_t> concurrency_hint;
+  std::vector<std::string> warnings;
+  uint64_t content_hash = 0;
+};
+
+struct BootstrapOptions {
+  const Registry* registry = nullptr;
+};
+
+absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const envoy::config::bootstrap::v3::Bootstrap& proto,
+                                                                       const BootstrapOptions& options = {});
+
+}  // namespace fairlead::config

@@ -1,0 +1,109 @@
+// ClusterConfig: a validated Cluster. Immutable, shared between epochs by pointer while its content hash does not change.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "dataplane/config/endpoints.h"
+
+namespace envoy::config::cluster::v3 {
+class Cluster;
+}
+
+namespace fairlead::config {
+
+struct CircuitBreaker {
+  // Envoy 1.40: 1024 / 1024 / 1024 / 3, connection pools unlimited
+  uint32_t max_connections = 1024;
+  uint32_t max_pending_requests = 1024;
+  uint32_t max_requests = 1024;
+  uint32_t max_retries = 3;
+  uint32_t max_connection_pools = UINT32_MAX;
+  bool track_remaining = false;
+  struct RetryBudget {
+    double budget_percent = 20.0;      // Envoy 1.40: 20 %
+    uint32_t min_retry_concurrency = 3;  // Envoy 1.40: 3
+  };
+  std::optional<RetryBudget> retry_budget;
+};
+
+struct TcpKeepalive {
+  uint32_t probes = 0;  // 0: the system's
+  std::chrono::seconds time{0};
+  std::chrono::seconds interval{0};
+};
+
+struct BindConfig {
+  std::optional<Address> source_address;  // port 0: any
+  std::optional<bool> freebind;
+  std::vector<SocketOption> socket_options;
+};
+
+struct Http1UpstreamOptions {
+  bool enable_trailers = false;
+  bool accept_http_10 = false;
+  bool allow_chunked_length = false;
+};
+
+// From typed_extension_protocol_options HttpProtocolOptions, or the cluster's own deprecated fields.
+struct UpstreamHttpOptions {
+  std::optional<milliseconds> idle_timeout{3'600'000};  // Envoy 1.40: 1 h; nullopt: disabled
+  std::optional<milliseconds> max_connection_duration;
+  std::optional<milliseconds> max_stream_duration;
+  uint32_t max_headers_count = 100;        // Envoy 1.40: 100
+  uint32_t max_response_headers_kb = 60;   // Envoy 1.40: 60 KiB
+  uint32_t max_requests_per_connection = 0;  // 0: no limit
+  Http1UpstreamOptions http1;
+};
+
+struct ClusterConfig {
+  enum class Discovery : uint8_t { Static, StrictDns, LogicalDns, Eds };
+  enum class LbPolicy : uint8_t { RoundRobin, LeastRequest, Random };
+  enum class DnsFamily : uint8_t { Auto, V4Only, V6Only, V4Preferred, All };
+
+  std::string name;
+  std::string alt_stat_name;   // empty: name
+  Discovery discovery = Discovery::Static;
+  std::string eds_service_name;  // never empty for EDS: service_name, else name
+  std::optional<ConfigSource> eds_source;
+  std::shared_ptr<const EndpointSet> endpoints;  // Static: final; DNS: the names to resolve; Eds: null
+
+  milliseconds connect_timeout{5000};                     // Envoy 1.40: 5 s
+  uint32_t per_connection_buffer_limit = 1024 * 1024;     // Envoy 1.40: 1 MiB
+  LbPolicy lb_policy = LbPolicy::RoundRobin;
+  uint32_t least_request_choices = 2;                     // Envoy 1.40: 2
+  double active_request_bias = 1.0;                       // Envoy 1.40: 1.0
+  double healthy_panic_threshold = 50.0;                  // Envoy 1.40: 50 %
+  bool fail_traffic_on_panic = false;
+  bool locality_weighted = false;
+  milliseconds update_merge_window{1000};                 // Envoy 1.40: 1 s
+  bool close_connections_on_host_set_change = false;
+
+  std::array<CircuitBreaker, 2> breakers;                 // [0] DEFAULT, [1] HIGH
+  UpstreamHttpOptions http;
+  milliseconds dns_refresh_rate{5000};                    // Envoy 1.40: 5 s
+  std::optional<std::pair<milliseconds, milliseconds>> dns_failure_refresh;  // base, max; unset: dns_refresh_rate
+  milliseconds dns_jitter{0};
+  bool respect_dns_ttl = false;
+  DnsFamily dns_family = DnsFamily::Auto;                 // Envoy 1.40: AUTO (v6, then v4)
+  std::optional<TcpKeepalive> keepalive;
+  std::optional<BindConfig> bind;
+  bool ignore_health_on_host_removal = false;
+  bool wait_for_warm_on_init = true;                      // Envoy 1.40: true
+  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
+  uint64_t content_hash = 0;
+
+  const std::string& stat_name() const { return alt_stat_name.empty() ? name : alt_stat_name; }
+};
+
+// All problems of the cluster at once, each "cluster 'x': field.path: what (value)".
+absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const envoy::config::cluster::v3::Cluster& proto);
+
+}  // namespace fairlead::config

@@ -1,0 +1,57 @@
+// EndpointSet: a ClusterLoadAssignment as an immutable model: priorities → localities → endpoints. Comes from the cluster itself or
+// from EDS; resolved DNS clusters get theirs from upstream/. Shared by all workers of an epoch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "dataplane/config/address.h"
+
+namespace envoy::config::core::v3 {
+class Metadata;
+}
+namespace envoy::config::endpoint::v3 {
+class ClusterLoadAssignment;
+}
+
+namespace fairlead::config {
+
+enum class HealthStatus : uint8_t { Unknown, Healthy, Unhealthy, Draining, Timeout, Degraded };
+
+struct Endpoint {
+  Address address;
+  std::vector<Address> additional_addresses;
+  std::string hostname;
+  uint32_t weight = 1;  // Envoy 1.40: 1 when unset
+  HealthStatus health = HealthStatus::Unknown;
+  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
+
+  // Envoy 1.40: UNKNOWN counts as healthy; DRAINING and TIMEOUT as unhealthy.
+  bool usable() const { return health == HealthStatus::Unknown || health == HealthStatus::Healthy || health == HealthStatus::Degraded; }
+};
+
+struct Locality {
+  std::string region, zone, sub_zone;
+  uint32_t weight = 0;  // 0: unset
+  std::vector<Endpoint> endpoints;
+};
+
+struct EndpointSet {
+  std::string cluster_name;
+  std::vector<std::vector<Locality>> priorities;  // index = priority, contiguous from 0
+  uint32_t overprovisioning_factor = 140;         // Envoy 1.40: 140 %
+  bool weighted_priority_health = false;
+  uint64_t content_hash = 0;
+
+  size_t size() const;  // endpoints of all priorities
+};
+
+// Errors name the cluster and the field path. `dns_names_allowed`: hosts may be names (STRICT_DNS, LOGICAL_DNS).
+absl::StatusOr<std::shared_ptr<const EndpointSet>> parse_endpoints(const envoy::config::endpoint::v3::ClusterLoadAssignment& proto,
+                                                                   bool dns_names_allowed = false);
+
+}  // namespace fairlead::config

@@ -1,0 +1,44 @@
+// config::Snapshot: what one epoch of the proxy consists of. Built on the main thread, immutable, published to every worker's inbox;
+// the publisher frees it once all workers have moved on. Unchanged resources keep their pointers from epoch to epoch.
+// Invariant: every cluster a published route table names is in `clusters` or was unknown to the control plane when the gate's time was up.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "dataplane/config/cluster.h"
+#include "dataplane/config/listener.h"
+#include "dataplane/router/route_table.h"
+
+namespace fairlead::config {
+
+struct ClusterEntry {
+  std::shared_ptr<const ClusterConfig> config;
+  std::shared_ptr<const EndpointSet> endpoints;  // current; null: none known yet
+  bool warm = false;
+};
+
+struct Snapshot {
+  uint64_t epoch = 0;
+  absl::flat_hash_map<std::string, std::shared_ptr<const ListenerConfig>> listeners;
+  absl::flat_hash_map<std::string, std::shared_ptr<const router::RouteTable>> routes;  // RDS tables by name
+  absl::flat_hash_map<std::string, ClusterEntry> clusters;
+  std::shared_ptr<const matching::Runtime> runtime;
+
+  const ClusterEntry* cluster(std::string_view name) const {
+    const auto it = clusters.find(name);
+    return it == clusters.end() ? nullptr : &it->second;
+  }
+  // The table a connection manager uses now: its inline one, else the RDS table of that name; null: not there yet (404 NR).
+  const router::RouteTable* route_table(const RouteSource& source) const {
+    if (source.inline_table) return source.inline_table.get();
+    const auto it = routes.find(source.rds_name);
+    return it == routes.end() ? nullptr : it->second.get();
+  }
+};
+
+}  // namespace fairlead::config

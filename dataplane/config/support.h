@@ -1,0 +1,38 @@
+// The support table: the state of every field of every message this proxy accepts. One reflection walk over each incoming
+// resource, before any model is built, refuses what is refused, and reports what is ignored, with its path. Main thread; pure.
+// Source of truth: support.txt, embedded at build time; docs/support.md is generated from it and the descriptors.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/status.h>
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace fairlead::config {
+
+enum class Support : uint8_t { Implemented, Refused, Ignored };
+
+struct IgnoredField {
+  std::string path;    // "virtual_hosts[0].routes[2].decorator"
+  std::string row;     // "envoy.config.route.v3.Route.decorator": the counter's and the table's key
+  std::string reason;
+};
+
+struct SupportFindings {
+  std::vector<IgnoredField> ignored;
+};
+
+// Refusals are collected (the first 8) into one InvalidArgument: "field.path: not supported: reason".
+// Any fields whose message is in the table are unpacked and walked too; those with unknown types are left to the registry.
+absl::Status check_support(const google::protobuf::Message& message, SupportFindings* findings = nullptr);
+
+// The whole table as Markdown, and the fields of accepted messages that lack a row (empty when all is well).
+std::string support_markdown();
+std::vector<std::string> fields_without_row();
+
+}  // namespace fairlead::config

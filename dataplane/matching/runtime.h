@@ -1,0 +1,40 @@
+// The runtime: keys that operators may set in the bootstrap's layers to override fractions and switches.
+// Immutable once built; shared by every worker of an epoch. Later layers win, as in Envoy.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <absl/container/flat_hash_map.h>
+
+namespace fairlead::matching {
+
+class Runtime {
+ public:
+  struct Value {
+    std::string text;
+    std::optional<double> number;                                // a number, or a boolean as 0/1
+    std::optional<std::pair<uint32_t, uint32_t>> fraction;       // numerator, denominator of a FractionalPercent
+  };
+  void set(std::string key, Value value) { values_[std::move(key)] = std::move(value); }
+  const Value* find(std::string_view key) const {
+    const auto it = values_.find(key);
+    return it == values_.end() ? nullptr : &it->second;
+  }
+  bool boolean(std::string_view key, bool fallback) const {
+    const Value* v = find(key);
+    return v && v->number ? *v->number != 0 : fallback;
+  }
+  double number(std::string_view key, double fallback) const {
+    const Value* v = find(key);
+    return v && v->number ? *v->number : fallback;
+  }
+  const absl::flat_hash_map<std::string, Value>& values() const { return values_; }
+
+ private:
+  absl::flat_hash_map<std::string, Value> values_;
+};
+
+}  // namespace fairlead::matching

@@ -1,0 +1,208 @@
+// What a compiled route table is made of: virtual hosts, routes and their actions as plain immutable structs.
+// Owned by the RouteTable; a stream keeps pointers into it while it pins the table. Everything optional is std::optional,
+// durations of 0 keep Envoy's meaning "off" and are stored as 0.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/matching/matchers.h"
+#include "dataplane/router/header_ops.h"
+
+namespace envoy::config::core::v3 {
+class Metadata;
+}
+
+namespace fairlead::router {
+
+using std::chrono::milliseconds;
+
+// The parsed form of one typed_per_filter_config entry; each filter derives its own.
+struct PerFilterConfig {
+  virtual ~PerFilterConfig() = default;
+};
+
+struct PerFilter {
+  std::string name;  // the filter's configured name, not its type URL
+  bool disabled = false;
+  std::shared_ptr<const PerFilterConfig> config;  // null when only `disabled` was said
+};
+
+// Bits of RetryPolicy.retry_on.
+enum class RetryOn : uint32_t {
+  FiveXx = 1 << 0, GatewayError = 1 << 1, Reset = 1 << 2, ResetBeforeRequest = 1 << 3, ConnectFailure = 1 << 4,
+  EnvoyRateLimited = 1 << 5, Retriable4xx = 1 << 6, RefusedStream = 1 << 7, RetriableStatusCodes = 1 << 8,
+  RetriableHeaders = 1 << 9, Http3PostConnectFailure = 1 << 10,
+  GrpcCancelled = 1 << 16, GrpcDeadlineExceeded = 1 << 17, GrpcResourceExhausted = 1 << 18, GrpcUnavailable = 1 << 19, GrpcInternal = 1 << 20,
+};
+
+// Parses a comma separated retry_on (also the x-envoy-retry-on and x-envoy-retry-grpc-on headers).
+// Unknown tokens are skipped, as in Envoy, and appended to `unknown` when given.
+uint32_t parse_retry_on(std::string_view text, std::vector<std::string>* unknown = nullptr);
+
+struct RateLimitedBackOff {
+  struct Header {
+    std::string name;  // lower case
+    bool unix_timestamp = false;  // else seconds
+  };
+  std::vector<Header> reset_headers;
+  milliseconds max_interval{300'000};  // Envoy 1.40: 300 s
+};
+
+struct RetryPolicy {
+  uint32_t retry_on = 0;
+  uint32_t num_retries = 1;             // Envoy 1.40: 1
+  milliseconds per_try_timeout{0};      // 0: the route timeout
+  milliseconds per_try_idle_timeout{0};
+  milliseconds base_interval{25};       // Envoy 1.40: 25 ms
+  milliseconds max_interval{250};       // Envoy 1.40: 10 × base
+  std::vector<uint32_t> retriable_status_codes;
+  std::vector<matching::HeaderMatcher> retriable_headers;
+  std::vector<matching::HeaderMatcher> retriable_request_headers;
+  bool previous_hosts_predicate = false;          // envoy.retry_host_predicates.previous_hosts
+  uint32_t host_selection_max_attempts = 1;       // Envoy 1.40: 1
+  std::optional<RateLimitedBackOff> rate_limited_back_off;
+
+  bool has(RetryOn bit) const { return (retry_on & static_cast<uint32_t>(bit)) != 0; }
+};
+
+struct MirrorPolicy {
+  std::string cluster;
+  std::string cluster_header;  // lower case; one of the two is set
+  std::optional<matching::Fraction> fraction;  // unset: every request
+  bool disable_shadow_host_suffix = false;
+  std::string host_rewrite_literal;
+};
+
+struct HostRewrite {
+  enum class Kind : uint8_t { None, Literal, Auto, Header, PathRegex };
+  Kind kind = Kind::None;
+  std::string text;  // literal, or lower-case header name
+  std::optional<matching::Regex> regex;
+  std::string substitution;
+  bool append_x_forwarded_host = false;
+};
+
+struct PathRewrite {
+  enum class Kind : uint8_t { None, Prefix, Regex };
+  Kind kind = Kind::None;
+  std::string prefix;
+  std::optional<matching::Regex> regex;
+  std::string substitution;
+};
+
+struct WeightedCluster {
+  std::string name;
+  std::string cluster_header;  // lower case; one of the two is set
+  uint32_t weight = 0;
+  uint64_t cumulative = 0;     // sum of the weights up to and including this one
+  HeaderOps request_headers, response_headers;
+  std::string host_rewrite_literal;
+  std::vector<PerFilter> per_filter;
+  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata_match;
+};
+
+struct UpgradeOption {
+  std::string type;  // lower case: "websocket", "connect"
+  bool enabled = true;
+};
+
+struct MaxStreamDuration {
+  std::optional<milliseconds> max_stream_duration;      // 0 disables the connection manager's
+  std::optional<milliseconds> grpc_timeout_header_max;  // 0: no limit on grpc-timeout
+  std::optional<milliseconds> grpc_timeout_header_offset;
+};
+
+struct RouteAction {
+  std::string cluster;
+  std::string cluster_header;                     // lower case
+  std::vector<WeightedCluster> weighted;          // one of the three is set
+  std::string weighted_random_header;             // weighted_clusters.header_name, lower case
+  uint64_t total_weight = 0;
+  uint32_t cluster_not_found_code = 503;          // Envoy 1.40: 503
+  PathRewrite path_rewrite;
+  HostRewrite host_rewrite;
+  milliseconds timeout{15'000};                   // Envoy 1.40: 15 s; 0 = none
+  std::optional<milliseconds> idle_timeout;       // replaces the connection manager's stream_idle_timeout
+  MaxStreamDuration max_stream_duration;
+  std::optional<RetryPolicy> retry_policy;        // the route's, else its virtual host's, else the table's
+  std::vector<MirrorPolicy> mirrors;              // first non-empty level of route, virtual host, table
+  std::vector<UpgradeOption> upgrades;
+  bool high_priority = false;
+  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata_match;
+};
+
+struct RedirectAction {
+  uint32_t code = 301;  // Envoy 1.40: MOVED_PERMANENTLY
+  std::string scheme;   // empty: the request's
+  bool https = false;
+  std::string host;     // empty: the request's
+  uint32_t port = 0;    // 0: by scheme
+  enum class Path : uint8_t { Keep, Replace, Prefix, Regex };
+  Path path_kind = Path::Keep;
+  std::string path;     // replacement, prefix
+  std::optional<matching::Regex> regex;
+  std::string substitution;
+  bool strip_query = false;
+};
+
+struct DirectResponse {
+  uint32_t status = 200;
+  std::string body;
+};
+
+enum class TlsRequirement : uint8_t { None, ExternalOnly, All };
+
+struct PathMatch {
+  enum class Kind : uint8_t { Prefix, Exact, Regex, SeparatedPrefix, Connect };
+  Kind kind = Kind::Prefix;
+  std::string text;  // path, prefix or pattern
+  bool case_sensitive = true;
+  std::optional<matching::Regex> regex;
+};
+
+struct Route {
+  enum class Action : uint8_t { Forward, Redirect, Direct, NonForwarding };
+  std::string name;
+  uint32_t index = 0;  // position in its virtual host
+  PathMatch path;
+  std::vector<matching::HeaderMatcher> headers;
+  std::vector<matching::QueryMatcher> query;
+  bool grpc = false;
+  std::optional<matching::Fraction> fraction;
+
+  Action action = Action::Forward;
+  RouteAction forward;        // when action is Forward
+  RedirectAction redirect;    // when Redirect
+  DirectResponse direct;      // when Direct
+
+  HeaderOps request_headers, response_headers;
+  std::vector<PerFilter> per_filter;
+  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
+  std::optional<uint64_t> retry_buffer_limit;  // per_request_buffer_limit_bytes / request_body_buffer_limit
+  std::string stat_prefix;
+
+  // Applies to this route: its own entry, else its virtual host's, else null. Weighted clusters come first: see Match::per_filter.
+  std::string describe() const;  // `prefix "/api" with header x-a exact "1"`
+};
+
+struct VirtualHost {
+  std::string name;
+  std::vector<std::string> domains;  // as configured
+  std::vector<Route> routes;
+  TlsRequirement require_tls = TlsRequirement::None;
+  bool include_request_attempt_count = false;
+  bool include_attempt_count_in_response = false;
+  bool include_is_timeout_retry_header = false;
+  HeaderOps request_headers, response_headers;
+  std::vector<PerFilter> per_filter;
+  std::optional<uint64_t> retry_buffer_limit;
+  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
+};
+
+}  // namespace fairlead::router
