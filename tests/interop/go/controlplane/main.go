@@ -1,0 +1,143 @@
+// A control plane made with go-control-plane, for driving fairlead-proxy: it serves the resources of a YAML file
+// over ADS (SotW and Delta) and reads the file again on SIGHUP. It prints "listening HOST:PORT" once it accepts.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/server/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
+)
+
+type file struct {
+	Clusters  []any `json:"clusters"`
+	Endpoints []any `json:"endpoints"`
+	Listeners []any `json:"listeners"`
+	Routes    []any `json:"routes"`
+}
+
+// parse turns each item into a message made by fresh.
+func parse(items []any, fresh func() proto.Message) ([]types.Resource, error) {
+	var out []types.Resource
+	for i, item := range items {
+		text, err := yaml.Marshal(item)
+		if err != nil {
+			return nil, err
+		}
+		js, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			return nil, err
+		}
+		m := fresh()
+		if err := protojson.Unmarshal(js, m); err != nil {
+			return nil, fmt.Errorf("item %d of %T: %w", i, m, err)
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+func load(path string, version int) (*cache.Snapshot, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var f file
+	if err := yaml.UnmarshalStrict(text, &f); err != nil {
+		return nil, err
+	}
+	resources := map[resource.Type][]types.Resource{}
+	for _, kind := range []struct {
+		url   resource.Type
+		items []any
+		fresh func() proto.Message
+	}{
+		{resource.ClusterType, f.Clusters, func() proto.Message { return &clusterv3.Cluster{} }},
+		{resource.EndpointType, f.Endpoints, func() proto.Message { return &endpointv3.ClusterLoadAssignment{} }},
+		{resource.ListenerType, f.Listeners, func() proto.Message { return &listenerv3.Listener{} }},
+		{resource.RouteType, f.Routes, func() proto.Message { return &routev3.RouteConfiguration{} }},
+	} {
+		if resources[kind.url], err = parse(kind.items, kind.fresh); err != nil {
+			return nil, err
+		}
+	}
+	return cache.NewSnapshot(strconv.Itoa(version), resources)
+}
+
+func main() {
+	config := flag.String("config", "", "YAML file with clusters, endpoints, listeners and routes")
+	node := flag.String("node", "", "node id to serve")
+	address := flag.String("address", "127.0.0.1:0", "address to listen on")
+	flag.Parse()
+
+	snapshots := cache.NewSnapshotCache(true, cache.IDHash{}, nil)
+	version := 0
+	apply := func() error {
+		version++
+		snapshot, err := load(*config, version)
+		if err != nil {
+			return err
+		}
+		return snapshots.SetSnapshot(context.Background(), *node, snapshot)
+	}
+	if err := apply(); err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", *address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	callbacks := server.CallbackFuncs{
+		StreamRequestFunc: func(_ int64, r *discoveryv3.DiscoveryRequest) error {
+			if r.ErrorDetail != nil {
+				fmt.Printf("nack %s %s\n", r.TypeUrl, r.ErrorDetail.Message)
+			}
+			return nil
+		},
+		StreamDeltaRequestFunc: func(_ int64, r *discoveryv3.DeltaDiscoveryRequest) error {
+			if r.ErrorDetail != nil {
+				fmt.Printf("nack %s %s\n", r.TypeUrl, r.ErrorDetail.Message)
+			}
+			return nil
+		},
+	}
+	g := grpc.NewServer()
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, server.NewServer(context.Background(), snapshots, callbacks))
+	go func() { log.Fatal(g.Serve(listener)) }()
+	fmt.Printf("listening %s\n", listener.Addr())
+
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	for s := range signals {
+		if s != syscall.SIGHUP {
+			g.Stop()
+			return
+		}
+		if err := apply(); err != nil {
+			fmt.Printf("error %v\n", err)
+		} else {
+			fmt.Printf("version %d\n", version)
+		}
+	}
+}
