@@ -1,0 +1,70 @@
+// Intent + topology -> what one scope (one Gateway) needs: listeners, route tables, clusters, in proxy words but not in
+// any wire form. Pure functions; conflicts are resolved here and told as findings, each with its Origin.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controlplane/intent/intent.h"
+#include "controlplane/topology/topology.h"
+
+namespace fairlead::plan {
+
+// One cluster for each backend named by any route, mirrors included.
+struct Cluster {
+  std::string name;  // "ns/service/port"
+  intent::BackendKey key;
+  intent::BackendProtocol protocol = intent::BackendProtocol::kHttp1;
+  intent::Origins origins;  // every route that sends traffic here
+  bool operator==(const Cluster&) const = default;
+};
+
+// One hostname of a route table. Routes are in the order they are tried; `listener_port` is what redirects fall back to.
+struct VirtualHost {
+  std::string name;
+  std::string domain;  // "*", "*.example.com", "a.example.com"
+  std::vector<intent::Route> routes;
+  bool operator==(const VirtualHost&) const = default;
+};
+
+struct RouteTable {
+  std::string name;  // that of its listener
+  uint16_t listener_port = 0;
+  intent::Origins origins;
+  std::vector<VirtualHost> virtual_hosts;  // sorted by domain
+  bool operator==(const RouteTable&) const = default;
+};
+
+// One address and port; all of the Gateway's HTTP listeners there share it.
+struct Listener {
+  std::string name;  // "ns/gateway/address/port"
+  std::string address;
+  uint16_t port = 0;
+  std::string route_table;
+  intent::Origins origins;
+  bool operator==(const Listener&) const = default;
+};
+
+struct Plan {
+  intent::ScopeKey scope;
+  std::vector<Listener> listeners;      // sorted by name
+  std::vector<RouteTable> route_tables;  // sorted by name
+  std::vector<Cluster> clusters;        // sorted by name
+  std::vector<intent::Finding> findings;
+  bool operator==(const Plan&) const = default;
+};
+using PlanPtr = std::shared_ptr<const Plan>;
+
+std::string cluster_name(const intent::BackendKey& key);
+// The cluster a share without a backend is given to. No such cluster exists: its routes answer 500 for a missing one.
+inline constexpr const char* kInvalidBackend = "fairlead/invalid-backend";
+
+// Rules. HTTP listeners on one address and port share one proxy listener; of listeners that cannot (another protocol on
+// the port, the same hostname twice) the first in the Gateway's order wins and the others get a finding. A hostname is
+// answered by the most specific listener that covers it, even if that listener has no route for it. Backends the topology
+// does not know get a warning; their clusters exist and are empty.
+Plan make_plan(const intent::Gateway& gateway, const topology::View& topology);
+
+}  // namespace fairlead::plan

@@ -1,0 +1,36 @@
+// Plan -> xDS resources, through the generated protos, so that Gateway API semantics hold on a stock Envoy as well.
+// Pure; any thread. Listener (HCM, RDS over ADS), RouteConfiguration, Cluster (EDS over ADS), ClusterLoadAssignment.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "controlplane/plan/plan.h"
+#include "controlplane/resources/resource.h"
+#include "controlplane/topology/topology.h"
+
+namespace fairlead::resources {
+
+// All resources of the plan but the assignments, sorted by type and name.
+std::vector<ResourcePtr> build(const plan::Plan& plan);
+
+// The assignment of one backend. Explicitly empty when there is no endpoint, so that no client waits for it. Ready
+// endpoints only; when none is ready, those that still serve. Grouped by locality, in a fixed order.
+ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
+
+// Encodes an assignment once for all scopes: the same backend and generation gives the same pointer, and an unchanged
+// encoding keeps the old pointer. Owned by the pipeline's thread.
+class AssignmentCache {
+ public:
+  // Rebuilds the backend's assignment from the view and returns it.
+  ResourcePtr refresh(const intent::BackendKey& key, const topology::View& topology);
+  // The assignment as last refreshed, refreshing it when it was never asked for.
+  ResourcePtr get(const intent::BackendKey& key, const topology::View& topology);
+  void forget(const intent::BackendKey& key) { assignments_.erase(key); }
+  size_t size() const { return assignments_.size(); }
+
+ private:
+  std::map<intent::BackendKey, ResourcePtr> assignments_;
+};
+
+}  // namespace fairlead::resources

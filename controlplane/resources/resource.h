@@ -1,0 +1,88 @@
+// An xDS resource as it is kept and sent: encoded once, hashed once, shared by every scope and stream as bytes.
+// Immutable after make_resource(); any thread. Invariant: equal `hash` and `version` mean byte-equal frames.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/hash.h"
+#include "controlplane/intent/origin.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace fairlead::resources {
+
+// In push order (make before break): what is named comes before what names it.
+enum class Type : uint8_t {
+  kCluster,
+  kEndpoint,
+  kListener,
+  kRoute,
+  kScopedRoute,
+  kVirtualHost,
+  kSecret,
+  kRuntime,
+  kExtensionConfig,
+};
+inline constexpr size_t kTypeCount = 9;
+constexpr size_t index(Type t) { return static_cast<size_t>(t); }
+std::array<Type, kTypeCount> all_types();  // in push order
+
+std::string_view type_url(Type t);    // "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+std::string_view short_name(Type t);  // "cds", "eds", "lds", "rds", "srds", "vhds", "sds", "rtds", "ecds"
+std::optional<Type> type_from_url(std::string_view url);
+std::optional<Type> type_from_short_name(std::string_view name);  // also "cluster(s)", "listener(s)", "route(s)", "endpoint(s)", …
+// LDS and CDS: the types whose SotW responses are complete and whose empty subscription means everything.
+constexpr bool is_root(Type t) { return t == Type::kCluster || t == Type::kListener; }
+
+// What a resource needs by name: a cluster its assignment, a listener its route table, a route table its clusters.
+struct Reference {
+  Type type;
+  std::string name;
+  auto operator<=>(const Reference&) const = default;
+  bool operator==(const Reference&) const = default;
+};
+
+struct Resource {
+  Type type = Type::kCluster;
+  std::string name;
+  ContentHash hash;        // of the message's deterministic serialisation
+  std::string version;     // hex of the hash's low half, or the verbatim version of the raw set it came from
+  intent::Origins origins;
+  std::vector<Reference> references;  // sorted, unique
+
+  // Field 2 of a DiscoveryResponse: tag, length, Any. Append it to a response head and nothing else is needed.
+  std::string sotw_frame;
+  // Field 2 of a DeltaDiscoveryResponse: tag, length, Resource{name, version, Any}.
+  std::string delta_frame;
+  uint32_t body_offset = 0;  // the message itself is the tail of delta_frame from here
+
+  std::string_view body() const { return std::string_view(delta_frame).substr(body_offset); }
+  uint64_t id() const { return hash.low; }
+};
+using ResourcePtr = std::shared_ptr<const Resource>;
+
+// Serialises deterministically, hashes, finds references and encodes both frames. An empty `version` means the
+// content hash. `name` is what clients subscribe to (for an assignment its cluster_name).
+ResourcePtr make_resource(Type type, std::string name, const google::protobuf::Message& message, intent::Origins origins,
+                          std::string_view version = {});
+// The same from bytes that are already a serialised message of the type (state files); references are read again.
+ResourcePtr make_resource_from_bytes(Type type, std::string name, std::string_view body, intent::Origins origins,
+                                     std::string_view version = {});
+// The same resource under another version; shares nothing but is byte-equal in its body.
+ResourcePtr with_version(const Resource& resource, std::string_view version);
+
+// Every name the message refers to, through Any's of known types.
+std::vector<Reference> references_of(const google::protobuf::Message& message);
+// The name a message of this type goes by: its `name` or `cluster_name` field; empty when it has none.
+std::string name_of(const google::protobuf::Message& message);
+
+}  // namespace fairlead::resources

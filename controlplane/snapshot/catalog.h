@@ -1,0 +1,65 @@
+// The current snapshot of every scope in use: gateways' resources and raw sets go in, snapshots per effective scope come
+// out. Owned by the pipeline's thread; the snapshots it hands out may go anywhere.
+// Invariant: a scope's snapshot changes only by a call that returns the scope's name.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/intent/intent.h"
+#include "controlplane/resources/raw.h"
+#include "controlplane/snapshot/node.h"
+#include "controlplane/snapshot/snapshot.h"
+
+namespace fairlead::snapshot {
+
+class Catalog {
+ public:
+  // All resources of a Gateway's plan, assignments included. Each call returns the names of effective scopes whose
+  // snapshot changed. Errors (conflicting names or versions) keep the scope's last good snapshot for what conflicts; see
+  // findings().
+  std::vector<std::string> set_gateway(const intent::ScopeKey& key, std::vector<ResourcePtr> resources);
+  std::vector<std::string> remove_gateway(const intent::ScopeKey& key);
+  // Replaces all raw sets (after accept_raw_set).
+  std::vector<std::string> set_raw(std::vector<resources::RawSetPtr> sets);
+  // The endpoint fast path: puts the assignment into every scope that has one of that name from a plan.
+  std::vector<std::string> set_assignment(const ResourcePtr& assignment);
+
+  // Which scope a node belongs to; opens the scope when it is the first of its kind.
+  struct Joined {
+    std::string scope;
+    std::string reason;
+    bool matched = false;
+  };
+  Joined join(const Node& node);
+
+  // Never null for a scope that join() or scopes() named; the empty snapshot otherwise.
+  SnapshotPtr find(std::string_view scope) const;
+  std::vector<std::string> scopes() const;
+  std::vector<intent::ScopeKey> gateways() const;
+  const std::vector<resources::RawSetPtr>& raw() const { return raw_; }
+  // Name and version conflicts over all scopes, each on both sides; sorted, without duplicates.
+  std::vector<intent::Finding> findings() const;
+
+ private:
+  struct Scope {
+    std::vector<intent::ScopeKey> gateway;  // none or one
+    std::vector<std::string> raw;           // names of raw sets
+    SnapshotPtr snapshot;
+    std::vector<intent::Finding> findings;
+  };
+  bool rebuild(const std::string& name, Scope& scope);
+  std::vector<std::string> rebuild_where(const intent::ScopeKey* gateway, bool with_raw);
+  void open(const Selection& selection);
+  void open_static_scopes();
+
+  std::map<intent::ScopeKey, std::vector<ResourcePtr>> gateways_;
+  std::vector<resources::RawSetPtr> raw_;
+  std::map<std::string, Scope, std::less<>> scopes_;
+  uint64_t generation_ = 0;
+};
+
+}  // namespace fairlead::snapshot

@@ -1,0 +1,45 @@
+// Who a client says it is, and which scope that gives it. Values; any thread.
+#pragma once
+
+#include <compare>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/intent/intent.h"
+#include "controlplane/resources/raw.h"
+
+namespace fairlead::snapshot {
+
+struct Node {
+  std::string id;
+  std::string cluster;
+  std::string gateway;     // metadata "fairlead.io/gateway": "NS/NAME"; empty when absent
+  std::string user_agent;  // "envoy", "fairlead-proxy", "gRPC C++", …
+  std::string user_agent_version;
+  std::vector<std::string> client_features;  // sorted
+};
+
+// Clients that accept and refuse alike: implementation, version and features. The key of quarantine.
+struct ClientClass {
+  std::string name;  // "envoy/1.40.0#1f2e3d4c": implementation / version # hash of the features
+  auto operator<=>(const ClientClass&) const = default;
+  bool operator==(const ClientClass&) const = default;
+};
+ClientClass class_of(const Node& node);
+
+// The parts a node's configuration is made of. No part at all: an empty, valid configuration, and `reason` says why.
+struct Selection {
+  const intent::ScopeKey* gateway = nullptr;         // points into the list given
+  std::vector<const resources::RawSet*> raw;         // sorted by name
+  std::string reason;                                // why this and nothing else; always filled
+  std::string scope() const;                         // the effective scope's name, "unmatched" when empty
+  bool matched() const { return gateway || !raw.empty(); }
+};
+
+// Rules, first match wins for the Gateway: node metadata `fairlead.io/gateway` names it (a name that does not exist gives
+// no Gateway); else node cluster equals its name and only one Gateway has that name. Raw sets whose selector names the
+// node's id or cluster join in. A node that nothing else claims gets the raw sets without selector.
+Selection select(const Node& node, const std::vector<intent::ScopeKey>& gateways, const std::vector<resources::RawSetPtr>& raw);
+
+}  // namespace fairlead::snapshot
