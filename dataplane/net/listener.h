@@ -1,0 +1,86 @@
+// Listening sockets. ListenSocket binds on the main thread, so that an address in use is an error there and then;
+// a Listener per worker accepts from one of its descriptors.
+// With SO_REUSEPORT a second process of the same user would share the port silently. The first descriptor is therefore bound
+// and put to listen without it (which fails if anyone else listens) and only then opened to this process's own further ones.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "dataplane/net/address.h"
+#include "dataplane/net/event_loop.h"
+
+namespace fairlead::net {
+
+class ListenSocket {
+ public:
+  struct Options {
+    bool reuse_port = true;           // Envoy 1.40: enable_reuse_port true; one descriptor per worker. Unix sockets share one
+    int backlog = -1;                 // Envoy 1.40: tcp_backlog_size unset passes -1: the kernel's somaxconn
+    std::optional<bool> transparent;  // unset: the socket is not touched
+    std::optional<bool> freebind;
+    bool v6_only = true;              // Envoy: ipv4_compat false
+    unsigned unix_mode = 0;           // permission bits of a Unix path; 0: as umask leaves them
+  };
+  // Errors name the address: AlreadyExists when in use, otherwise the kernel's reason.
+  static absl::StatusOr<ListenSocket> bind(const Address& address, const Options& options);
+  ListenSocket(ListenSocket&&) noexcept;
+  ListenSocket& operator=(ListenSocket&&) noexcept;
+  ~ListenSocket();  // closes; a Unix path is unlinked
+
+  // Starts to listen with `count` descriptors (one when reuse_port is off). Once.
+  absl::Status listen(unsigned count);
+  // The descriptor of worker i; valid as long as this object.
+  int fd(unsigned i) const { return fds_[i % fds_.size()]; }
+  unsigned count() const { return static_cast<unsigned>(fds_.size()); }
+  bool listening() const { return listening_; }
+  const Address& local_address() const { return local_; }  // with the port the kernel chose for 0
+
+ private:
+  ListenSocket() = default;
+  void close_all();
+  Address local_;
+  Options options_;
+  std::vector<int> fds_;
+  bool listening_ = false;
+};
+
+class AcceptEvents {
+ public:
+  virtual ~AcceptEvents() = default;
+  // A connected non-blocking close-on-exec descriptor, now the callee's.
+  virtual void on_accept(int fd, const Address& remote) = 0;
+};
+
+class Listener final : private FdHandler {
+ public:
+  static constexpr int kAcceptsPerTurn = 64;
+  // Does not own the descriptor: the ListenSocket must outlive it. Accepts from construction on.
+  Listener(EventLoop& loop, int listen_fd, AcceptEvents& events);
+  ~Listener() override;
+  void pause();
+  void resume();
+  bool paused() const { return paused_; }
+  uint64_t accepted() const { return accepted_; }
+  uint64_t accept_failures() const { return failures_; }  // out of descriptors or memory
+
+ private:
+  void on_fd_ready(uint32_t epoll_events) override;
+  void accept_some();
+
+  EventLoop& loop_;
+  AcceptEvents& events_;
+  int fd_;
+  FdWatch watch_;
+  LoopTask again_;
+  Timer retry_;  // after EMFILE: no edge comes when a descriptor gets free
+  bool paused_ = false;
+  uint64_t accepted_ = 0;
+  uint64_t failures_ = 0;
+};
+
+}  // namespace fairlead::net
