@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -145,14 +146,15 @@ class Registry {
   friend class Scope;
   friend class CodeCounters;
   void for_each_sample(void (*f)(void*, const Sample&), void* arg) const;
-  uint32_t take(std::multimap<uint32_t, uint32_t>& free, uint32_t& end, uint32_t n);
+  uint32_t take(bool histograms, uint32_t n);                         // under mutex_
+  void give_back(bool histograms, uint32_t base, uint32_t n);         // under mutex_
   void release(Scope& scope);
   uint64_t shown(CellIndex i, Kind kind) const;
-  HistogramSnapshot snapshot_locked(uint32_t slot) const;
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Cells>> cells_;
   std::unordered_map<std::string, std::weak_ptr<Scope>> scopes_;
+  std::unordered_set<const Scope*> live_;
   std::multimap<uint32_t, uint32_t> free_cells_, free_histograms_;  // size → base
   uint32_t cells_end_ = 0, histograms_end_ = 0;
   uint64_t in_use_ = 0;
