@@ -1,0 +1,17 @@
+// Requests from bytes. An ACK is read by a small scanner that touches only what it needs; whatever that does not know
+// goes through the generated classes. Pure; any thread.
+#pragma once
+
+#include <string_view>
+
+#include <absl/status/statusor.h>
+
+#include "controlplane/stream/session.h"
+
+namespace fairlead::cpstream {
+
+// InvalidArgument when the bytes are not a DiscoveryRequest (rule: malformed bytes close only that stream).
+absl::StatusOr<Request> decode_sotw(std::string_view bytes);
+absl::StatusOr<Request> decode_delta(std::string_view bytes);
+
+}  // namespace fairlead::cpstream

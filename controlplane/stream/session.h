@@ -1,0 +1,220 @@
+// One xDS stream as a pure state machine: requests, snapshots and time go in, responses come out, described but not
+// serialised (encode.h does that). No socket, thread or clock. One session belongs to one stream and is called by one
+// thread at a time.
+//
+// What a stream has is kept as "everything of set S it subscribes to, but for these few exceptions", so a change costs
+// what changed, not what is subscribed, and an idle stream holds pointers, not names.
+//
+// How to drive it:
+//   Request r = decode…(bytes);                      // decode.h
+//   if first: check_first_request(r), find the node's snapshot, make the session with it
+//   Output o = session.on_request(r, now);           // each request, in order
+//   Output o = session.on_snapshot(snapshot, now);   // when the push queue pops the stream and its last write is done
+//   Output o = session.on_time(now);                 // when session.deadline() has passed
+//   write o.responses in order; hand o.refusals and o.acceptances to verdict/; close with o.close when it is not OK.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "base/clock.h"
+#include "controlplane/resources/resource.h"
+#include "controlplane/snapshot/node.h"
+#include "controlplane/snapshot/snapshot.h"
+#include "controlplane/stream/subscription.h"
+
+namespace fairlead::cpstream {
+
+using resources::ResourcePtr;
+using resources::Type;
+using snapshot::SnapshotPtr;
+using snapshot::TypeSetPtr;
+
+// Both kinds of request; what a kind has not is empty.
+struct Request {
+  std::optional<snapshot::Node> node;
+  std::string type_url;
+  std::string nonce;                    // response_nonce
+  std::optional<std::string> error;     // error_detail.message; present means NACK, nothing else does (rule 19)
+  std::string version_info;             // SotW
+  std::vector<std::string> names;       // SotW: resource_names; delta: resource_names_subscribe
+  std::vector<std::string> unsubscribe;  // delta
+  std::vector<std::pair<std::string, std::string>> initial_versions;  // delta
+};
+
+struct Response {
+  Type type;
+  std::string version;  // version_info or system_version_info
+  std::string nonce;
+  std::vector<ResourcePtr> resources;
+  std::vector<std::string> removed;  // delta
+};
+
+// A NACK, attributed as far as its message allows.
+struct Refusal {
+  Type type;
+  std::string version;
+  std::string nonce;
+  std::string message;
+  std::vector<ResourcePtr> at_fault;  // named by the message, or the only ones that can be meant; never empty unless
+                                      // the response had no resource
+  bool named = false;                 // the message named them
+};
+
+// An ACK: everything the stream subscribes to in `set` is in use by the client, but for what it has refused.
+struct Acceptance {
+  Type type;
+  TypeSetPtr set;
+  std::string version;
+};
+
+struct Output {
+  std::vector<Response> responses;
+  std::vector<Refusal> refusals;
+  std::vector<Acceptance> acceptances;
+  absl::Status close;  // not OK: end the stream with this
+};
+
+struct SessionOptions {
+  std::optional<Type> only;  // set on a per-type service: the type of requests without one, others are refused (rules 4, 5)
+  bool legacy_wildcard = true;  // off for clients that never mean everything by an empty list (rule 31)
+  std::chrono::milliseconds removal_grace{30'000};  // how long a removed cluster waits for the routes that drop it
+  size_t max_unacked = 16;   // per type; further pushes of the type wait for an ACK
+};
+
+// What the debug endpoints ask of a stream.
+struct TypeStatus {
+  enum class State { kNotRequested, kNotSent, kStale, kSynced, kError };
+  State state = State::kNotRequested;
+  std::string sent_version;
+  std::string accepted_version;
+  std::string error;                                // the last refusal's message, until a later response is accepted
+  MonotonicTime error_at{};
+  MonotonicTime sent_at{};
+  bool wildcard = false;
+  size_t names = 0;      // subscribed by name
+  size_t withheld = 0;   // removals that wait for a route change
+  std::vector<std::pair<std::string, ContentHash>> refused;  // resources never sent again on this stream
+};
+
+// Rule 1: the first request of a stream names its node.
+absl::Status check_first_request(const Request& request);
+
+class Session {
+ public:
+  virtual ~Session() = default;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  virtual Output on_request(const Request& request, MonotonicTime now) = 0;
+  // Brings every subscribed type to the snapshot, in push order. Null is ignored.
+  Output on_snapshot(SnapshotPtr snapshot, MonotonicTime now);
+  Output on_time(MonotonicTime now);
+  // When on_time() has something to do; nothing most of the time.
+  std::optional<MonotonicTime> deadline() const;
+
+  const SnapshotPtr& snapshot() const { return snapshot_; }
+  TypeStatus status(Type type) const;
+  // What the client has of a name: sent and not refused. Null when it has none, or does not subscribe to it.
+  ResourcePtr client_has(Type type, std::string_view name) const;
+  // Everything of the type that was sent and not refused, in name order: O(subscribed), for the debug endpoints.
+  std::vector<ResourcePtr> sent(Type type) const;
+  uint64_t ignored_requests() const { return ignored_; }  // stale nonces, unknown types, other nodes (rules 3, 5, 15)
+
+ protected:
+  Session(SessionOptions options, NameTable& table, SnapshotPtr snapshot);
+
+  // Differs from what `State::sent` says the client has.
+  struct Exception {
+    std::string name;
+    ResourcePtr has;                        // null: nothing
+    bool refused = false;                   // else a withheld removal
+    MonotonicTime since{};
+  };
+  struct Item {
+    ResourcePtr now;     // null: removed
+    ResourcePtr before;  // what the client had
+    const std::string& name() const { return now ? now->name : before->name; }
+  };
+  struct Unacked {
+    uint64_t nonce = 0;
+    std::string version;
+    TypeSetPtr set;
+    std::vector<Item> changed;
+  };
+  struct State {
+    Type type;
+    Subscription subscription;
+    TypeSetPtr sent;      // null before the first response
+    TypeSetPtr accepted;  // null before the first ACK
+    std::vector<Exception> exceptions;                         // sorted by name
+    std::vector<std::pair<std::string, ContentHash>> refused;  // few
+    std::vector<Unacked> unacked;                              // oldest first
+    uint64_t last_nonce = 0;
+    bool started = false;  // a request of the type was seen
+    bool forced_reply = false;
+    std::vector<std::string> forced;  // names to send whatever the client has
+    std::string sent_version;
+    std::string accepted_version;
+    std::string error;
+    MonotonicTime error_at{};
+    MonotonicTime sent_at{};
+  };
+
+  State& state(Type type);
+  State* find(Type type);
+  const State* find(Type type) const;
+
+  // Which type a request is about; unset with OK: unknown to us, to be ignored.
+  absl::StatusOr<std::optional<Type>> type_of(const Request& request);
+  // ACK or NACK of an earlier response. False: the nonce is not one of this type's.
+  bool settle(State& s, const Request& request, MonotonicTime now, Output& out);
+  // Brings one type to the snapshot and appends at most one response.
+  void bring(State& s, MonotonicTime now, Output& out);
+  // After ACKs of routes: removals that waited for them.
+  void release(MonotonicTime now, Output& out);
+  void observe_node(const Request& request);
+
+  const ResourcePtr* has(const State& s, std::string_view name) const;
+  ResourcePtr wanted(const State& s, std::string_view name) const;
+  bool cluster_in_use(std::string_view name, bool* by_refused) const;
+  bool in_use(const State& s, const ResourcePtr& resource, MonotonicTime since, MonotonicTime now) const;
+
+  SessionOptions options_;
+  NameTable& table_;
+  SnapshotPtr snapshot_;
+  std::vector<State> states_;  // of the types asked for, in push order
+  uint64_t next_nonce_ = 1;
+  uint64_t ignored_ = 0;
+  std::string node_id_;
+  bool delta_ = false;
+
+ private:
+  std::vector<Item> changes(State& s, MonotonicTime now);
+  void respond(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
+  void force_dependents(const std::vector<Item>& items);
+};
+
+// State of the world: LDS and CDS responses are complete, other types carry what changed (rules 41-43).
+class SotwSession final : public Session {
+ public:
+  SotwSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot);
+  Output on_request(const Request& request, MonotonicTime now) override;
+};
+
+class DeltaSession final : public Session {
+ public:
+  DeltaSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot);
+  Output on_request(const Request& request, MonotonicTime now) override;
+};
+
+}  // namespace fairlead::cpstream

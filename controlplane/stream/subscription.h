@@ -1,0 +1,76 @@
+// What a stream wants of one type, as a pure value. Names are sorted, immutable and shared: a thousand streams that
+// want the same thousand names hold one copy. Rule numbers are those of reference/controlplane.md, section 1.
+// NameTable may be used from any thread; the rest belongs to one stream.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace fairlead::cpstream {
+
+// Sorted, unique names.
+class NameSet {
+ public:
+  explicit NameSet(std::vector<std::string> sorted) : names_(std::move(sorted)) {}
+  bool contains(std::string_view name) const;
+  const std::vector<std::string>& names() const { return names_; }
+  size_t size() const { return names_.size(); }
+
+ private:
+  std::vector<std::string> names_;
+};
+using NameSetPtr = std::shared_ptr<const NameSet>;
+
+// Makes equal sets one object, for as long as somebody holds it.
+class NameTable {
+ public:
+  NameSetPtr intern(std::vector<std::string> sorted);
+  size_t size() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<uint64_t, std::vector<std::weak_ptr<const NameSet>>> sets_;
+  size_t inserts_until_sweep_ = 64;
+};
+
+// What one request changed.
+struct SubscriptionChange {
+  std::vector<std::string> added;    // to be (re)sent whatever was sent before (rules 32, 35)
+  std::vector<std::string> removed;  // no longer wanted by name
+  bool wildcard_added = false;       // now wants everything and did not before
+  bool wildcard_removed = false;
+  bool any() const { return !added.empty() || !removed.empty() || wildcard_added || wildcard_removed; }
+};
+
+class Subscription {
+ public:
+  // `legacy_wildcard`: an empty subscription means everything as long as no name was ever sent (LDS and CDS only).
+  explicit Subscription(bool legacy_wildcard = false) : legacy_allowed_(legacy_wildcard) {}
+
+  // SotW: `names` is the whole subscription (rules 26-33).
+  SubscriptionChange set(std::vector<std::string> names, NameTable& table);
+  // Delta: additions, then removals; `first`: the first request of the type on the stream (rules 26, 35-38, 40).
+  SubscriptionChange update(const std::vector<std::string>& subscribe, const std::vector<std::string>& unsubscribe, bool first,
+                            NameTable& table);
+
+  bool wildcard() const { return wildcard_; }
+  bool contains(std::string_view name) const { return wildcard_ || (names_ && names_->contains(name)); }
+  bool names_explicitly(std::string_view name) const { return names_ && names_->contains(name); }
+  const NameSetPtr& names() const { return names_; }  // null when there is none; "*" is never among them
+  bool empty() const { return !wildcard_ && !names_; }
+
+ private:
+  void assign(std::vector<std::string> sorted, NameTable& table);
+
+  NameSetPtr names_;
+  bool wildcard_ = false;
+  bool legacy_allowed_ = false;
+  bool named_once_ = false;  // a name (or "*") was sent: an empty list no longer means everything
+};
+
+}  // namespace fairlead::cpstream

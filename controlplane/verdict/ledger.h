@@ -1,0 +1,54 @@
+// Everything there is to say to the authors of objects, as conditions: findings of planning and building, and what the
+// proxies said. Owned by the pipeline's thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "controlplane/intent/origin.h"
+#include "controlplane/verdict/quarantine.h"
+
+namespace fairlead::verdict {
+
+enum class Truth { kTrue, kFalse, kUnknown };
+std::string_view truth_name(Truth t);  // "True", "False", "Unknown"
+
+// One statement about one object in one scope.
+struct Condition {
+  intent::Origin origin;  // of the object (its own place)
+  std::string scope;      // effective scope's name; empty when it holds everywhere
+  std::string type;       // "Accepted" (what we found), "Programmed" (what proxies said)
+  Truth status = Truth::kUnknown;
+  std::string reason;     // "Programmed", "Refused", "Pending", or a finding's
+  std::string message;    // names resource, client class, number of proxies and their words
+  bool operator==(const Condition&) const = default;
+};
+
+class Ledger {
+ public:
+  // Replaces the findings of one stage ("plan:ns/name", "catalog", "raw", an adapter's name).
+  void set_findings(std::string stage, std::vector<intent::Finding> findings);
+  void clear_findings(std::string_view stage);
+
+  // Counts of streams per scope, for Programmed: how many of those that asked for the scope's resources have them.
+  void set_progress(std::string_view scope, size_t streams, size_t synced);
+  void remove_progress(std::string_view scope);
+
+  // All conditions, sorted by object, scope and type. `wanted`: the current snapshots, whose resources' origins get a
+  // Programmed condition; refusals come from the quarantine.
+  std::vector<Condition> conditions(const std::vector<snapshot::SnapshotPtr>& wanted, const Quarantine& quarantine) const;
+  std::vector<intent::Finding> findings() const;
+
+ private:
+  struct Progress {
+    size_t streams = 0, synced = 0;
+  };
+  std::map<std::string, std::vector<intent::Finding>, std::less<>> findings_;
+  std::map<std::string, Progress, std::less<>> progress_;
+};
+
+}  // namespace fairlead::verdict

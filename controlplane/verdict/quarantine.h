@@ -1,0 +1,95 @@
+// Resources that clients refused, and what they get instead: the last one their class accepted. Keyed by client class
+// (implementation, version, features) and resource hash: one old or hostile proxy never freezes another class, and a class
+// as a whole only after refusals by several distinct nodes. A stream's own refusals are its session's business.
+// Owned by the pipeline's thread; the snapshots it returns may go anywhere.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "base/clock.h"
+#include "base/doc.h"
+#include "controlplane/resources/resource.h"
+#include "controlplane/snapshot/node.h"
+#include "controlplane/snapshot/snapshot.h"
+#include "controlplane/stream/session.h"
+
+namespace fairlead::verdict {
+
+using resources::ResourcePtr;
+using resources::Type;
+using snapshot::ClientClass;
+
+// One refused resource of one class in one scope.
+struct Refused {
+  ClientClass client_class;
+  std::string scope;
+  Type type = Type::kCluster;
+  std::string name;
+  ContentHash hash;
+  intent::Origins origins;
+  std::string message;              // of the latest refusal
+  SystemTime first{}, latest{};
+  std::set<std::string> nodes;      // ids, distinct
+  uint64_t count = 0;
+  bool frozen = false;              // the whole class gets the last good one
+  ResourcePtr last_good;            // null: the class never accepted one; the resource is left out
+};
+
+class Quarantine {
+ public:
+  // `threshold`: refusals by distinct nodes before the class is frozen; never more than the class has nodes connected.
+  explicit Quarantine(size_t threshold = 3) : threshold_(threshold ? threshold : 1) {}
+
+  void node_joined(const ClientClass& c, const std::string& node_id);
+  void node_left(const ClientClass& c, const std::string& node_id);
+
+  // Both return true when what some class is to see has changed: push view() of the scope again.
+  bool refused(const ClientClass& c, const std::string& node_id, std::string_view scope, const cpstream::Refusal& refusal,
+               SystemTime now);
+  void accepted(const ClientClass& c, std::string_view scope, const cpstream::Acceptance& acceptance);
+  // Forgets refusals whose resource is no longer wanted with those bytes, or whose origin changed (generation, line or
+  // place): the author acted, so it is tried again. Call with each new snapshot of a scope.
+  bool settle(const snapshot::SnapshotPtr& wanted);
+
+  // What the class is to see of the scope: the snapshot itself when nothing is frozen (always the same pointer for the
+  // same snapshot and refusals).
+  snapshot::SnapshotPtr view(const ClientClass& c, const snapshot::SnapshotPtr& wanted);
+
+  std::vector<const Refused*> list() const;  // by class, scope, type, name
+  // The quarantine's memory as a document, last good resources included, for --state-dir; restore() replaces all.
+  doc::Value to_doc() const;
+  absl::Status restore(const doc::Value& value);
+
+ private:
+  struct Key {
+    ClientClass client_class;
+    std::string scope;
+    Type type;
+    std::string name;
+    auto operator<=>(const Key&) const = default;
+  };
+  struct Good {
+    snapshot::TypeSetPtr set;  // last accepted without exception
+  };
+  struct Cached {
+    snapshot::SnapshotPtr wanted, seen;
+    uint64_t epoch = 0;
+  };
+  bool freeze_if_due(Refused& r);
+
+  size_t threshold_;
+  uint64_t epoch_ = 0;  // rises when any freeze changes
+  std::map<Key, Refused> refused_;
+  std::map<std::tuple<ClientClass, std::string, Type>, Good> good_;
+  std::map<ClientClass, std::map<std::string, int>> nodes_;  // id -> streams
+  std::map<std::pair<ClientClass, std::string>, Cached> views_;
+};
+
+}  // namespace fairlead::verdict
