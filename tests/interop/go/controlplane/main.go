@@ -1,5 +1,6 @@
-// A control plane made with go-control-plane, for driving fairlead-proxy: it serves the resources of a YAML file
-// over ADS (SotW and Delta) and reads the file again on SIGHUP. It prints "listening HOST:PORT" once it accepts.
+// A control plane made with go-control-plane: it serves the resources of a YAML file over ADS (SotW and Delta) and reads
+// the file again on SIGHUP; or, for the benchmarks, CLUSTERSxENDPOINTS generated ones to every node, of which SIGHUP changes one endpoint.
+// It prints "listening HOST:PORT" once it accepts.
 package main
 
 import (
@@ -12,8 +13,10 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -85,20 +88,66 @@ func load(path string, version int) (*cache.Snapshot, error) {
 	return cache.NewSnapshot(strconv.Itoa(version), resources)
 }
 
+// generate makes clusters×endpoints; the first endpoint of the first cluster moves with the version.
+func generate(clusters, endpoints, version int) (*cache.Snapshot, error) {
+	ads := &corev3.ConfigSource{ResourceApiVersion: corev3.ApiVersion_V3, ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}}}
+	resources := map[resource.Type][]types.Resource{}
+	for c := range clusters {
+		name := fmt.Sprintf("default/svc-%d/80", c)
+		resources[resource.ClusterType] = append(resources[resource.ClusterType], &clusterv3.Cluster{
+			Name: name, ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+			EdsClusterConfig: &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads}})
+		hosts := &endpointv3.LocalityLbEndpoints{}
+		for e := range endpoints {
+			port := uint32(20000 + e)
+			if c == 0 && e == 0 {
+				port = uint32(1000 + version)
+			}
+			hosts.LbEndpoints = append(hosts.LbEndpoints, &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
+				Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+					Address: fmt.Sprintf("10.%d.%d.%d", c/256, c%256, e+1), PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port}}}}}}})
+		}
+		resources[resource.EndpointType] = append(resources[resource.EndpointType], &endpointv3.ClusterLoadAssignment{
+			ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{hosts}})
+	}
+	return cache.NewSnapshot(strconv.Itoa(version), resources)
+}
+
+// oneForAll gives every node the same snapshot.
+type oneForAll struct{}
+
+func (oneForAll) ID(*corev3.Node) string { return "" }
+
 func main() {
+	generated := flag.String("generate", "", "CLUSTERSxENDPOINTS instead of a file")
 	config := flag.String("config", "", "YAML file with clusters, endpoints, listeners and routes")
 	node := flag.String("node", "", "node id to serve")
 	address := flag.String("address", "127.0.0.1:0", "address to listen on")
 	flag.Parse()
 
-	snapshots := cache.NewSnapshotCache(true, cache.IDHash{}, nil)
+	var hash cache.NodeHash = cache.IDHash{}
+	var clusters, endpoints int
+	if *generated != "" {
+		if _, err := fmt.Sscanf(*generated, "%dx%d", &clusters, &endpoints); err != nil {
+			log.Fatalf("-generate %q: %v", *generated, err)
+		}
+		hash = oneForAll{}
+	}
+	snapshots := cache.NewSnapshotCache(true, hash, nil)
 	version := 0
 	apply := func() error {
 		version++
-		snapshot, err := load(*config, version)
+		var snapshot *cache.Snapshot
+		var err error
+		if *generated != "" {
+			snapshot, err = generate(clusters, endpoints, version)
+		} else {
+			snapshot, err = load(*config, version)
+		}
 		if err != nil {
 			return err
 		}
+		fmt.Printf("changed %d\n", time.Now().UnixNano())
 		return snapshots.SetSnapshot(context.Background(), *node, snapshot)
 	}
 	if err := apply(); err != nil {

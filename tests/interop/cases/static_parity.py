@@ -1,0 +1,94 @@
+"""One static configuration in Envoy and in fairlead-proxy: over 100 requests, the same replies, the same requests upstream, the same access log.
+Differences that are meant stand in docs/differences.md and in MEANT below."""
+import json
+import re
+
+import lab as interop
+from echo import Echo
+from lab import Failed, free_port
+from parity import shape
+
+SMOKE = True
+
+
+def get(path, host="any.test", method="GET", body=None, **headers):
+    lines = [f"{method} {path} HTTP/1.1", f"host: {host}"] + [f"{n.replace('_', '-')}: {v}" for n, v in headers.items()]
+    data = ""
+    if body is not None:
+        lines.append(f"content-length: {len(body)}")
+        data = body
+    return ("\r\n".join(lines) + "\r\n\r\n" + data).encode("latin1")
+
+
+def requests():
+    out = []
+    for host in ("exact.test", "EXACT.test", "exact.test:8000", "exact.test:9", "a.suffix.test", "suffix.test", "a.long.suffix.test", "long.suffix.test",
+                 "prefix.x", "prefix.", "tls.test", "other.test"):
+        out.append(get("/exact", host))
+    for path in ("/exact", "/exact?q=1", "/exact/", "/Exact", "/case", "/CASE", "/cAsE?x", "/r1", "/r12?x=y", "/r", "/r1x", "/sep", "/sep/", "/sep/a", "/sepa", "/sep?q",
+                 "/dead", "/deadlonger", "/m", "/m?q=v", "/m?q=w", "/m?a=b&q=v", "/m?q=w&q=v", "/m?p", "/m?p=", "/grpc", "/redirect/https", "/redirect/https?a=b", "/redirect/host/x?y=z",
+                 "/redirect/path?gone=1", "/redirect/prefix/tail?q=1", "/redirect/regex/tail?q=1", "/redirect/port?q=1", "/nocluster", "/noroute404",
+                 "/rewrite/a/b?q=1", "/rewrite/", "/regex-rewrite/abc/x?q", "/host-literal", "/host-header", "/", "/a//b/../c%2fd?x=%20y", "/empty", "/dead-upstream", "/%", "/a b"):
+        out.append(get(path))
+    for headers in ({"x_a": "one"}, {"x_a": "TWo"}, {"x_a": "three"}, {"x_a": "the"}, {"x_a": "10"}, {"x_a": "19"}, {"x_a": "20"}, {"x_a": "12x"}, {"x_b": ""}, {"x_c": "no"}, {"x_c": "yes"}, {"x_a": ""}):
+        out.append(get("/m", **headers))
+    out += [get("/m", method="PUT", body=""), get("/grpc", method="POST", body="", content_type="application/grpc"), get("/grpc", method="POST", body="", content_type="application/grpc+proto"),
+            get("/grpc", method="POST", body="", content_type="application/grpc-web"), get("/nocluster", x_cluster="echo"), get("/nocluster", x_cluster="nope"), get("/noroute404", x_cluster="nope"),
+            get("/host-header", x_host="from-header.test"), get("/ops", x_in="in", x_overwrite="old", x_exists="old", x_drop="dropped", x_level="client", x_once="client"),
+            get("/ops", x_other="other", x_test_header="x-gone=1"), get("/ops", x_test_header="x-secret=1")]
+    for headers in ({"x_forwarded_for": "9.9.9.9"}, {"x_forwarded_for": "10.0.0.1, 9.9.9.9"}, {"x_forwarded_proto": "https"}, {"x_request_id": "mine"}, {"x_envoy_retry_on": "5xx"},
+                    {"x_envoy_upstream_rq_timeout_ms": "100"}, {"x_envoy_expected_rq_timeout_ms": "7"}, {"te": "trailers"}, {"te": "gzip"}, {"connection": "keep-alive, x-hop", "x_hop": "1"},
+                    {"keep_alive": "timeout=5"}, {"proxy_connection": "keep-alive"}, {"upgrade": "h2c", "connection": "upgrade"}, {"expect": "100-continue"}, {"expect": "other"},
+                    {"user_agent": "test"}, {"X_Mixed_Case": "Value"}, {"x_under": "a_b"}, {"connection": "close"}, {"via": "1.1 other"}, {"forwarded": "for=1.1.1.1"}):
+        out.append(get("/forward", **headers))
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND"):
+        out.append(get("/method", method=method, body="data" if method in ("POST", "PUT", "PATCH") else None))
+    out.append(get("/chunked", method="POST", transfer_encoding="chunked") + b"4\r\nwiki\r\n5;ext=1\r\npedia\r\n0\r\n\r\n")
+    for status in ("200", "201", "204", "304", "404", "418", "500", "503"):
+        out.append(get("/status", x_test_status=status))
+    out += [get("/retry", x_test_status="500"), get("/retry", x_test_fail_first="once-{}"), get("/attempts", x_test_status="409"), get("/attempts", x_test_status="418"), get("/attempts", x_test_status="404"),
+            get("/timeout", x_test_delay="1"), get("/idle", x_test_delay="1"), get("/per-try", x_test_delay="0.5"), get("/x", x_test_close="1"), get("/x", x_test_reset="1"), get("/retry", x_test_close="1"),
+            get("/x", x_test_chunked="1"), get("/x", x_test_size="100000"), get("/x", x_test_chunked="1", x_test_size="100000"), get("/x", x_test_header="connection=close"), get("/x", x_test_header="keep-alive=5"),
+            get("/x", x_test_header="server=mine"), get("/x", x_test_header="X-Mixed=Value"), get("/x", x_test_header="x-envoy-upstream-service-time=9"), get("/x", x_test_header="date=today"),
+            get("/x", x_test_status="204", x_test_header="content-length=0"), get("/x", "")]
+    return out
+
+
+# (pattern on the request, why it differs): each stands in docs/differences.md.
+MEANT = []
+
+
+def run_one(lab, kind, echo, refused):
+    port, admin = free_port(), free_port()
+    log = lab.dir / f"{kind}-access.log"
+    text = (interop.ROOT / "tests/interop/static_config.yaml").read_text()
+    for name, value in {"ADMIN": admin, "PORT": port, "ECHO": echo.port, "REFUSED": refused, "LOG": log}.items():
+        text = text.replace(f"@{name}@", str(value))
+    proxy = lab.proxy(kind, lab.write(f"{kind}.yaml", text), f"127.0.0.1:{admin}")
+    out = []
+    for request in requests():
+        out.append(json.loads(json.dumps(shape(interop.raw(port, request.replace(b"{}", kind.encode())))).replace(str(port), "PORT").replace(f"once-{kind}", "once")))
+    code = lab.stop(proxy)
+    if kind != "envoy" and code != 0:
+        raise Failed(f"{kind}: exit code {code}:\n{proxy.text()[-2000:]}")
+    return out, log.read_text().splitlines()
+
+
+def run(lab):
+    echo, refused = Echo(), free_port()
+    theirs, their_log = run_one(lab, "envoy", echo, refused)
+    ours, our_log = run_one(lab, "fairlead-proxy", echo, refused)
+    differences = []
+    for request, a, b in zip(requests(), ours, theirs):
+        if a != b and not any(re.search(pattern, request.decode("latin1")) for pattern, _ in MEANT):
+            fields = "\n".join(f"    {k}:\n      fairlead {a[k]}\n      envoy    {b[k]}" for k in a if a[k] != b[k])
+            differences.append(f"  {request!r}\n{fields}")
+    for i, (a, b) in enumerate(zip(sorted(our_log), sorted(their_log))):
+        if a != b:
+            differences.append(f"  access log line {i}:\n      fairlead {a}\n      envoy    {b}")
+    if len(our_log) != len(their_log):
+        differences.append(f"  access log: {len(our_log)} lines, Envoy wrote {len(their_log)}")
+    echo.close()
+    if differences:
+        raise Failed(f"{len(differences)} differences in {len(theirs)} requests:\n" + "\n".join(differences))
+    print(f"        {len(theirs)} requests, {len(their_log)} access log lines alike")

@@ -1,0 +1,22 @@
+"""A raw reply as something that two proxies can be compared by: what changes from one moment to the next is replaced."""
+import json
+
+VOLATILE = {"date", "x-envoy-upstream-service-time", "x-request-id"}
+
+
+def shape(received):
+    data, end = received
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.decode("latin1").split("\r\n")
+    headers = [tuple(line.split(": ", 1)) for line in lines[1:]]
+    kept = [(h[0], h[1] if len(h) > 1 else "") for h in headers if h[0].lower() not in VOLATILE]
+    present = sorted(h[0].lower() for h in headers if h[0].lower() in VOLATILE)
+    if body.startswith(b"{"):
+        seen = json.loads(body[: body.rindex(b"}") + 1])
+        seen["headers"] = [(n, "*" if n == "x-request-id" and v != "mine" else v) for n, v in seen["headers"]]
+        kept = [(n, "*" if n == "content-length" else v) for n, v in kept]
+        body = seen
+    else:
+        body = body.decode("latin1")
+        body = body if len(body) < 500 else f"{len(body)} bytes"
+    return {"status": lines[0], "headers": kept, "volatile": present, "body": body, "end": end}
