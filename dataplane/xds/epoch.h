@@ -1,0 +1,114 @@
+// The gate between what the control plane has said and what the workers serve. Inputs: accepted models and elapsed time;
+// output: config::Snapshot. Pure: the time is told, nothing is sent. Main thread.
+//
+// Rules ("one epoch"):
+//  * a cluster is warm when its endpoints are known (static: at once; EDS, DNS: when they came) or its time is up; a changed cluster
+//    serves in its old form until the new one is warm;
+//  * a route table goes live when every cluster it names is warm, or unknown for `fetch_timeout`; a name that the live table
+//    of the same name already lacks does not hold it up. The old table serves meanwhile;
+//  * a removed cluster stays until no live route table and no live listener names it;
+//  * a listener goes live when its route table is live or its time is up; the old one serves meanwhile; inline tables count as route tables;
+//  * what becomes ready together is one snapshot.
+// Invariant: no snapshot has a live table that names a cold or absent cluster which an earlier snapshot served.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/config/snapshot.h"
+
+namespace fairlead::xds {
+
+class Epoch {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  using Duration = std::chrono::milliseconds;
+  struct Options {
+    // Nothing more can come than what is set before the first commit: an unknown cluster holds nothing up.
+    bool clusters_may_come = true;
+    Duration fetch_timeout{15'000};  // Envoy 1.40: 15 s, ConfigSource.initial_fetch_timeout
+    std::shared_ptr<const matching::Runtime> runtime;
+  };
+  explicit Epoch(Options options);
+
+  void set_cluster(std::shared_ptr<const config::ClusterConfig> cluster, Time now);
+  void remove_cluster(std::string_view name);
+  // Of an EDS cluster by service name; of a DNS cluster by cluster name.
+  void set_eds(std::string_view service_name, std::shared_ptr<const config::EndpointSet> endpoints);
+  void remove_eds(std::string_view service_name);
+  void set_dns(std::string_view cluster, std::shared_ptr<const config::EndpointSet> endpoints);
+  // The server had no (valid) answer: the wait is over, as if the time were up.
+  void give_up_eds(std::string_view service_name);
+
+  void set_listener(std::shared_ptr<const config::ListenerConfig> listener, Time now);
+  void remove_listener(std::string_view name);
+  void set_route_table(std::shared_ptr<const router::RouteTable> table, Time now);
+  void give_up_route_table(std::string_view name);
+
+  // Moves everything that is ready. A new snapshot, or null when nothing changed since the last.
+  std::shared_ptr<const config::Snapshot> commit(Time now);
+  // When commit() may have more to do without new input; nothing when it waits for nobody.
+  std::optional<Time> next_deadline() const;
+
+  // What has to be subscribed to: by EDS clusters and by RDS listeners, those still warming included.
+  struct Wanted { std::map<std::string, config::ConfigSource> eds, rds; };
+  Wanted wanted() const;
+
+  // For /init_dump, /config_dump and logs.
+  struct Waiting { std::string kind, name, reason; };  // {"cluster","a","endpoints of 'svc'"}
+  std::vector<Waiting> waiting() const;
+  bool clusters_settled() const;   // no cluster is warming
+  bool listeners_settled() const;  // no listener is waiting
+  size_t warming_clusters() const;
+  size_t warming_listeners() const;
+  bool cluster_warming(std::string_view name) const;
+  bool listener_warming(std::string_view name) const;
+  const std::shared_ptr<const config::Snapshot>& current() const { return current_; }
+
+ private:
+  struct Candidate { std::shared_ptr<const config::ClusterConfig> config; Time deadline; };
+  struct ClusterState {
+    std::shared_ptr<const config::ClusterConfig> live;
+    std::optional<Candidate> next;
+    bool removed = false;
+  };
+  struct Endpoints { std::shared_ptr<const config::EndpointSet> set; bool given_up = false; };
+  struct TableState {
+    std::shared_ptr<const router::RouteTable> live, next;
+    Time next_deadline{};
+    bool given_up = false;
+  };
+  struct ListenerState {
+    std::shared_ptr<const config::ListenerConfig> live, next;
+    Time next_deadline{};   // for its route table to arrive
+    Time gate_deadline{};   // for the clusters of its inline table
+  };
+
+  const Endpoints* endpoints_of(const config::ClusterConfig& cluster) const;
+  bool warm(const config::ClusterConfig& cluster) const;
+  bool is_live(std::string_view cluster) const;
+  bool gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Time deadline, Time now) const;
+  bool promote_clusters(Time now);
+  bool promote_tables(Time now);
+  bool promote_listeners(Time now);
+  bool drop_unused();
+  std::set<std::string_view> clusters_in_use() const;
+  std::shared_ptr<const config::Snapshot> build() const;
+
+  Options options_;
+  bool changed_ = false;  // endpoints or removals since the last snapshot
+  uint64_t next_epoch_ = 1;
+  std::map<std::string, ClusterState, std::less<>> clusters_;
+  std::map<std::string, Endpoints, std::less<>> eds_, dns_;
+  std::map<std::string, TableState, std::less<>> tables_;
+  std::map<std::string, ListenerState, std::less<>> listeners_;
+  std::shared_ptr<const config::Snapshot> current_;
+};
+
+}  // namespace fairlead::xds
