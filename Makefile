@@ -31,7 +31,7 @@ if [ "$${#missing[@]}" -gt 0 ]; then \
 fi
 endef
 
-.PHONY: help deps configure build run test unit integration interop interop-smoke bench fuzz fuzz-smoke check-full format install clean
+.PHONY: help deps configure build run test unit integration interop interop-smoke bench fuzz check-full format install clean
 
 help: ## this list
 	@echo "Fairlead: make TARGET [PRESET=release|debug|asan-ubsan|tsan|fuzz] [JOBS=N]"; echo
@@ -76,10 +76,6 @@ bench: build ## every benchmark beside its peers; prints ratios
 fuzz: deps ## every fuzz target for FUZZ_SECONDS (60)
 	@$(call need,$(FUZZ_PACKAGES))
 	@tests/fuzz/run --seconds $${FUZZ_SECONDS:-60}
-
-fuzz-smoke: deps ## fuzz corpora replayed, then 5 s a target
-	@$(call need,$(FUZZ_PACKAGES))
-	@tests/fuzz/run --seconds 5
 
 check-full: test interop ## everything: tests, both sanitizer builds, fuzzing, all interop, soaks
 	@for p in asan-ubsan tsan; do \
