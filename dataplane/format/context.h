@@ -69,7 +69,7 @@ struct ByteCounts {
 };
 
 enum class LogType : uint8_t {
-  NotSet, TcpUpstreamConnected, TcpPeriodic, TcpConnectionEnd, DownstreamStart, DownstreamPeriodic, DownstreamEnd,
+  NotSet, TcpUpstreamConnected, TcpPeriodic, TcpConnectionStart, TcpConnectionEnd, DownstreamStart, DownstreamPeriodic, DownstreamEnd,
   UpstreamPoolReady, UpstreamPeriodic, UpstreamEnd, DownstreamTunnelSuccessfullyEstablished, UdpTunnelUpstreamConnected,
   UdpPeriodic, UdpSessionEnd
 };
@@ -80,6 +80,7 @@ struct FormatContext {
   const http::HeaderMap* response_trailers = nullptr;
 
   std::chrono::system_clock::time_point start{};
+  std::chrono::system_clock::time_point now{};  // EMIT_TIME
   TimeLine times;
   ByteCounts bytes;
 
