@@ -3,11 +3,11 @@
 // document costs only itself. One thread at a time; no watching here, see file_source.h.
 #pragma once
 
-#include <chrono>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "adapters/file/file_tree.h"
@@ -21,12 +21,11 @@ class FileLoader {
   explicit FileLoader(std::string path, FileLimits limits = {});
   ~FileLoader();
 
-  // Reads what changed. Files in `dirty` are read even when their stamp is the same; files in `busy` (being
-  // written at this moment) keep the state of the last load. The update is complete in `diagnostics`.
-  SourceUpdate load(const std::set<std::string>& dirty = {}, const std::set<std::string>& busy = {});
+  // Reads what changed. Files in `busy` (being written at this moment) keep the state of the last load.
+  SourceUpdate load(const std::set<std::string>& busy = {});
 
-  // Directories (and the names in them) whose events matter, as of the last load.
-  const std::map<std::string, std::vector<std::string>>& watch() const { return watch_; }
+  // Directories whose events matter, as of the last load.
+  const WatchList& watch() const { return watch_; }
   const std::string& name() const { return name_; }  // "file:PATH"
   bool lost() const { return !lost_.empty(); }
   // True when a file changed under the last load's hands and should be read again soon.
@@ -35,7 +34,9 @@ class FileLoader {
  private:
   struct FileState;
 
-  void read_file(const std::string& file, const FileStamp& stamp, FileState& state);
+  void load_files(const FileTree& tree, const std::set<std::string>& busy);
+  void read_one(const std::string& file, const FileStamp& stamp, FileState& state);
+  void take_documents(const std::string& file, std::string_view text, FileState& state);
   void merge(SourceUpdate& update);
 
   const std::string path_;
@@ -43,10 +44,9 @@ class FileLoader {
   const FileLimits limits_;
   std::map<std::string, std::unique_ptr<FileState>> files_;
   std::map<ObjectKey, ObjectPtr> delivered_;
-  std::map<std::string, std::vector<std::string>> watch_;
+  WatchList watch_;
   std::vector<Diagnostic> tree_diagnostics_;
   std::string lost_;
-  std::chrono::system_clock::time_point last_good_{};
   bool synced_ = false;
   bool unstable_ = false;
 };

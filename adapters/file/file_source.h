@@ -43,8 +43,7 @@ class FileSource {
 
  private:
   class Watcher;
-
-  void run();
+  class Loop;
 
   const std::string path_;
   const std::string name_;

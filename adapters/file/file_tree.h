@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -36,15 +38,24 @@ struct FileStamp {
   bool operator==(const FileStamp&) const = default;
 };
 
+// What matters of the events of one directory.
+struct WatchedNames {
+  bool all_visible = false;         // every name that does not begin with a dot
+  bool content = false;             // writes into the files too, not only names that come and go
+  std::set<std::string> names;      // these, hidden or not
+  bool covers(std::string_view name) const;
+};
+// By the directory's path as reached. Two paths may be one directory.
+using WatchList = std::map<std::string, WatchedNames>;
+
 struct FileTree {
-  std::map<std::string, FileStamp> files;  // by path below the source path, in path order
-  // Directories to watch, by path as reached. The value lists the only names of interest inside it; empty: all.
-  std::map<std::string, std::vector<std::string>> watch;
-  std::vector<Diagnostic> diagnostics;  // unreadable directories, symlink loops, limits
+  std::map<std::string, FileStamp> files;  // .yaml, .yml and .json, in path order; paths begin with the source's
+  std::vector<std::string> unread;         // path prefixes about which nothing could be learnt this time
+  std::vector<Diagnostic> diagnostics;     // unreadable directories, links in a circle, limits
 };
 
-// NotFound when the path does not exist (`watch_out` then holds the nearest ancestors to wait at).
-absl::StatusOr<FileTree> list_files(const std::string& path, const FileLimits& limits,
-                                    std::map<std::string, std::vector<std::string>>& watch_out);
+// NotFound when nothing is at `path`. `watch` is filled in any case: while the path is gone, with the directories
+// in which it would come back.
+absl::StatusOr<FileTree> list_files(const std::string& path, const FileLimits& limits, WatchList& watch);
 
 }  // namespace fairlead::adapters

@@ -1,0 +1,70 @@
+// The core kinds every vocabulary needs: Service, EndpointSlice and Namespace, read strictly into plain structs.
+// Pure functions over immutable objects; any thread. Secrets and ConfigMaps are dropped unread: nothing uses them yet.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/object/object.h"
+#include "adapters/object/store.h"
+
+namespace fairlead::adapters::core {
+
+inline constexpr std::string_view kDiscoveryGroup = "discovery.k8s.io";
+
+struct ServicePort {
+  std::string name;
+  uint16_t port = 0;
+  bool tcp = true;           // false: UDP or SCTP, not routable by an HTTP proxy
+  std::string app_protocol;  // "kubernetes.io/h2c", …; empty when not given
+  bool operator==(const ServicePort&) const = default;
+};
+
+struct Service {
+  ObjectKey key;
+  bool external_name = false;
+  std::vector<ServicePort> ports;
+
+  const ServicePort* port(int64_t number) const;
+};
+
+struct SlicePort {
+  std::string name;
+  uint16_t port = 0;
+  bool tcp = true;
+};
+
+enum class Readiness { kReady, kServing, kNotReady };
+
+struct SliceEndpoint {
+  std::string address;  // the first of its addresses: the others mean the same endpoint
+  std::string node;
+  std::string zone;
+  Readiness readiness = Readiness::kReady;
+};
+
+struct EndpointSlice {
+  ObjectKey key;
+  std::string service;  // label kubernetes.io/service-name; empty: nobody's
+  bool fqdn = false;    // addressType FQDN: has no addresses a proxy could use
+  std::vector<SlicePort> ports;
+  std::vector<SliceEndpoint> endpoints;
+};
+
+// Checks for Store::register_group: groups "" and "discovery.k8s.io".
+bool check_core(const Object& object, std::vector<Diagnostic>& out);
+bool check_discovery(const Object& object, std::vector<Diagnostic>& out);
+
+// Readers of objects that have passed their check; what is wrong nevertheless is appended to `out`.
+Service read_service(const Object& object, std::vector<Diagnostic>& out);
+EndpointSlice read_endpoint_slice(const Object& object, std::vector<Diagnostic>& out);
+
+// Labels of a namespace as a selector sees them: with kubernetes.io/metadata.name, also when there is no object.
+std::map<std::string, std::string> namespace_labels(const ObjectSnapshot& snapshot, std::string_view name);
+
+}  // namespace fairlead::adapters::core

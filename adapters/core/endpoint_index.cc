@@ -1,0 +1,121 @@
+// EndpointIndex: slices joined to services by label, ports by name. See endpoint_index.h.
+#include "adapters/core/endpoint_index.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace fairlead::adapters::core {
+
+namespace {
+
+bool is_service(const ObjectKey& key) { return key.group.empty() && key.kind == "Service"; }
+bool is_slice(const ObjectKey& key) { return key.group == kDiscoveryGroup && key.kind == "EndpointSlice"; }
+
+topology::Health health(Readiness r) {
+  switch (r) {
+    case Readiness::kReady:
+      return topology::Health::kReady;
+    case Readiness::kServing:
+      return topology::Health::kServing;
+    case Readiness::kNotReady:
+      break;
+  }
+  return topology::Health::kNotReady;
+}
+
+topology::ServiceKey owner(const EndpointSlice& slice) { return {slice.key.ns, slice.service}; }
+
+}  // namespace
+
+bool EndpointIndex::is_endpoint_only(const ChangeSet& changes) {
+  auto all_slices = [](const std::vector<ObjectPtr>& list) {
+    return std::all_of(list.begin(), list.end(), [](const ObjectPtr& o) { return is_slice(o->key); });
+  };
+  return all_slices(changes.added) && all_slices(changes.changed) && all_slices(changes.removed);
+}
+
+std::vector<EndpointUpdate> EndpointIndex::apply(const ChangeSet& changes) {
+  std::set<topology::ServiceKey> touched;
+  std::vector<Diagnostic> unread;  // the store lets only checked objects through
+  auto forget_slice = [&](const ObjectKey& key) {
+    auto old = slices_.find(key);
+    if (old == slices_.end()) return;
+    const topology::ServiceKey service = owner(old->second);
+    touched.insert(service);
+    auto of = slices_of_.find(service);
+    of->second.erase(key);
+    if (of->second.empty()) slices_of_.erase(of);
+    slices_.erase(old);
+  };
+  auto take = [&](const ObjectPtr& o) {
+    if (is_service(o->key)) {
+      const topology::ServiceKey key{o->key.ns, o->key.name};
+      services_[key] = read_service(*o, unread);
+      touched.insert(key);
+    } else if (is_slice(o->key)) {
+      forget_slice(o->key);
+      EndpointSlice slice = read_endpoint_slice(*o, unread);
+      slices_of_[owner(slice)].insert(o->key);
+      touched.insert(owner(slice));
+      slices_[o->key] = std::move(slice);
+    }
+  };
+  for (const ObjectPtr& o : changes.added) take(o);
+  for (const ObjectPtr& o : changes.changed) take(o);
+  for (const ObjectPtr& o : changes.removed) {
+    if (is_service(o->key)) {
+      services_.erase({o->key.ns, o->key.name});
+      touched.insert({o->key.ns, o->key.name});
+    } else if (is_slice(o->key)) {
+      forget_slice(o->key);
+    }
+  }
+
+  std::vector<EndpointUpdate> updates;
+  for (const topology::ServiceKey& key : touched) {
+    auto service = services_.find(key);
+    auto told = told_.find(key);
+    if (service == services_.end()) {
+      if (told == told_.end()) continue;
+      told_.erase(told);
+      updates.push_back({key, {}, true});
+      continue;
+    }
+    topology::PortEndpoints ports = build(service->second);
+    if (told != told_.end() && told->second == ports) continue;
+    told_[key] = ports;
+    updates.push_back({key, std::move(ports), false});
+  }
+  return updates;
+}
+
+topology::PortEndpoints EndpointIndex::build(const Service& service) const {
+  topology::PortEndpoints result;
+  auto slices = slices_of_.find({service.key.ns, service.key.name});
+  for (const ServicePort& port : service.ports) {
+    if (!port.tcp) continue;
+    std::vector<topology::Endpoint>& endpoints = result[port.port];
+    if (slices == slices_of_.end()) continue;
+    for (const ObjectKey& key : slices->second) {
+      const EndpointSlice& slice = slices_.at(key);
+      if (slice.fqdn) continue;
+      for (const SlicePort& slice_port : slice.ports) {
+        if (!slice_port.tcp || slice_port.name != port.name) continue;
+        for (const SliceEndpoint& e : slice.endpoints) {
+          topology::Endpoint endpoint;
+          endpoint.address = e.address;
+          endpoint.port = slice_port.port;
+          endpoint.zone = e.zone;
+          endpoint.node = e.node;
+          endpoint.health = health(e.readiness);
+          endpoints.push_back(std::move(endpoint));
+        }
+      }
+    }
+    std::sort(endpoints.begin(), endpoints.end());
+    endpoints.erase(std::unique(endpoints.begin(), endpoints.end()), endpoints.end());
+  }
+  return result;
+}
+
+}  // namespace fairlead::adapters::core

@@ -1,0 +1,225 @@
+// FileLoader: per-file state, last good objects, duplicates. See file_loader.h.
+#include "adapters/file/file_loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "adapters/file/documents.h"
+#include "base/clock.h"
+
+namespace fairlead::adapters {
+
+namespace {
+
+// Kernel timestamps move in ticks of up to 10 ms (CONFIG_HZ=100): a file that was written so shortly before it was
+// read may change again without a change of stamp, so such a stamp is not believed the next time.
+constexpr int64_t kRacyNs = 20'000'000;
+constexpr int kMaxUnstableReads = 5;
+
+FileStamp stamp_of(const struct stat& st) {
+  return FileStamp{st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec * 1'000'000'000LL + st.st_mtim.tv_nsec,
+                   st.st_ctim.tv_sec * 1'000'000'000LL + st.st_ctim.tv_nsec};
+}
+
+struct ReadResult {
+  std::string text;
+  std::string error;
+  FileStamp stamp;
+  bool changed_meanwhile = false;
+};
+
+ReadResult read_whole(const std::string& path, size_t limit) {
+  ReadResult r;
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat before, after;
+  if (fd < 0 || fstat(fd, &before) != 0) {
+    r.error = absl::StrCat("cannot be read: ", strerror(errno));
+    if (fd >= 0) close(fd);
+    return r;
+  }
+  r.stamp = stamp_of(before);
+  if (static_cast<size_t>(before.st_size) > limit) {
+    r.error = absl::StrCat("is ", before.st_size, " bytes; at most ", limit, " are read");
+    close(fd);
+    return r;
+  }
+  char buffer[65536];
+  ssize_t n;
+  while ((n = read(fd, buffer, sizeof buffer)) != 0) {
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      r.error = absl::StrCat("cannot be read: ", strerror(errno));
+      break;
+    }
+    r.text.append(buffer, static_cast<size_t>(n));
+    if (r.text.size() > limit) {
+      r.error = absl::StrCat("grew beyond ", limit, " bytes while it was read");
+      break;
+    }
+  }
+  if (fstat(fd, &after) == 0) r.changed_meanwhile = !(stamp_of(after) == r.stamp);
+  close(fd);
+  return r;
+}
+
+}  // namespace
+
+struct FileLoader::FileState {
+  FileStamp stamp;
+  bool believe_stamp = false;
+  int unstable_reads = 0;
+  std::vector<ObjectPtr> objects;       // of the documents that are good now
+  std::vector<ObjectPtr> kept;          // of documents that were good once and are broken now
+  std::vector<Diagnostic> diagnostics;
+};
+
+FileLoader::FileLoader(std::string path, FileLimits limits)
+    : path_(path.size() > 1 && path.back() == '/' ? path.substr(0, path.find_last_not_of('/') + 1) : path),
+      name_(absl::StrCat("file:", path)), limits_(limits) {}
+FileLoader::~FileLoader() = default;
+
+SourceUpdate FileLoader::load(const std::set<std::string>& busy) {
+  SourceUpdate update;
+  update.source = name_;
+  update.at = RealClock::instance().system();
+  unstable_ = false;
+  watch_.clear();
+  absl::StatusOr<FileTree> tree = list_files(path_, limits_, watch_);
+  if (!tree.ok()) {
+    lost_ = tree.status().message();
+    tree_diagnostics_ = {Diagnostic{Severity::kError, {}, "", 0, "",
+                                    absl::StrCat(lost_, synced_ ? "; what was read last stays in use" : "")}};
+  } else {
+    lost_.clear();
+    tree_diagnostics_ = tree->diagnostics;
+    load_files(*tree, busy);
+    synced_ = true;
+  }
+  update.synced = synced_;
+  update.lost = lost_;
+  merge(update);
+  return update;
+}
+
+void FileLoader::load_files(const FileTree& tree, const std::set<std::string>& busy) {
+  std::erase_if(files_, [&](const auto& known) {
+    if (tree.files.contains(known.first)) return false;
+    return std::none_of(tree.unread.begin(), tree.unread.end(),
+                        [&](const std::string& prefix) { return absl::StartsWith(known.first, prefix); });
+  });
+  size_t total = 0;
+  for (const auto& [file, stamp] : tree.files) {
+    total += static_cast<size_t>(stamp.size);
+    std::unique_ptr<FileState>& state = files_[file];
+    if (!state) state = std::make_unique<FileState>();
+    if (busy.contains(file)) {
+      state->believe_stamp = false;
+      continue;
+    }
+    if (state->believe_stamp && state->stamp == stamp) continue;
+    if (total > limits_.max_total_bytes) {
+      state->diagnostics = {Diagnostic{Severity::kError, {}, file, 0, "",
+                                       absl::StrCat("not read: the source is bigger than ", limits_.max_total_bytes, " bytes")}};
+      state->believe_stamp = false;
+      continue;
+    }
+    read_one(file, stamp, *state);
+  }
+}
+
+void FileLoader::read_one(const std::string& file, const FileStamp& listed, FileState& state) {
+  const int64_t now_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(RealClock::instance().system().time_since_epoch()).count();
+  ReadResult r = read_whole(file, limits_.max_file_bytes);
+  if (r.changed_meanwhile && ++state.unstable_reads < kMaxUnstableReads) {
+    state.believe_stamp = false;
+    unstable_ = true;
+    return;
+  }
+  state.unstable_reads = 0;
+  if (!r.error.empty()) {
+    state.diagnostics = {Diagnostic{Severity::kError, {}, file, 0, "", r.error}};
+    for (ObjectPtr& o : state.objects) state.kept.push_back(std::move(o));
+    state.objects.clear();
+    state.believe_stamp = false;
+    return;
+  }
+  state.stamp = r.stamp;
+  state.believe_stamp = r.stamp == listed && r.stamp.ctime_ns < now_ns - kRacyNs;
+  take_documents(file, r.text, state);
+}
+
+// Broken documents keep the objects they held: the ones whose identity can still be read by it; when a document says
+// nothing at all any more, every object of the file that is missing from the rest.
+void FileLoader::take_documents(const std::string& file, std::string_view text, FileState& state) {
+  std::map<ObjectKey, ObjectPtr> before;
+  for (const ObjectPtr& o : state.kept) before.emplace(o->key, o);
+  for (const ObjectPtr& o : state.objects) before[o->key] = o;
+  state.objects.clear();
+  state.kept.clear();
+
+  Documents documents = read_documents(text, file, limits_);
+  bool anything_may_be_missing = documents.broken();
+  std::set<ObjectKey> broken, present;
+  for (const doc::Value& value : documents.values) {
+    ObjectKey key;
+    ObjectPtr object = read_object(value, name_, file, documents.diagnostics, &key);
+    if (!object) {
+      if (key.name.empty() || key.kind.empty()) anything_may_be_missing = true;
+      broken.insert(std::move(key));
+      continue;
+    }
+    auto old = before.find(object->key);
+    if (old != before.end() && old->second->content_hash == object->content_hash && old->second->line == object->line) {
+      object = old->second;  // the same, so that nothing downstream sees a change
+    }
+    present.insert(object->key);
+    state.objects.push_back(std::move(object));
+  }
+  for (const auto& [key, object] : before) {
+    if (!present.contains(key) && (anything_may_be_missing || broken.contains(key))) {
+      state.kept.push_back(object);
+      documents.diagnostics.push_back(Diagnostic{Severity::kWarning, key, file, 0, "",
+                                                 "its last good version stays in use until the file can be read"});
+    }
+  }
+  state.diagnostics = std::move(documents.diagnostics);
+}
+
+void FileLoader::merge(SourceUpdate& update) {
+  std::map<ObjectKey, ObjectPtr> now;
+  update.diagnostics = tree_diagnostics_;
+  for (const auto& [file, state] : files_) {
+    update.diagnostics.insert(update.diagnostics.end(), state->diagnostics.begin(), state->diagnostics.end());
+    for (const ObjectPtr& object : state->objects) {
+      auto [it, first] = now.emplace(object->key, object);
+      if (first) continue;
+      update.diagnostics.push_back(
+          Diagnostic{Severity::kError, object->key, object->file, object->line, "metadata.name",
+                     absl::StrCat("is given twice; the one at ", it->second->place(), " is used")});
+    }
+  }
+  for (const auto& [file, state] : files_) {
+    for (const ObjectPtr& object : state->kept) {
+      if (now.emplace(object->key, object).second) update.kept.push_back(object->key);
+    }
+  }
+  for (const auto& [key, object] : now) {
+    auto old = delivered_.find(key);
+    if (old == delivered_.end() || old->second != object) update.upserted.push_back(object);
+  }
+  for (const auto& [key, object] : delivered_) {
+    if (!now.contains(key)) update.removed.push_back(key);
+  }
+  delivered_ = std::move(now);
+}
+
+}  // namespace fairlead::adapters
