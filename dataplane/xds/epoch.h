@@ -39,10 +39,10 @@ class Epoch {
 
   void set_cluster(std::shared_ptr<const config::ClusterConfig> cluster, Time now);
   void remove_cluster(std::string_view name);
-  // Of an EDS cluster by service name; of a DNS cluster by cluster name.
+  // Of EDS clusters, by service name. Kept until no cluster wants it any more; a name nobody wanted yet is kept for who will.
   void set_eds(std::string_view service_name, std::shared_ptr<const config::EndpointSet> endpoints);
-  void remove_eds(std::string_view service_name);
-  void set_dns(std::string_view cluster, std::shared_ptr<const config::EndpointSet> endpoints);
+  // What the names of a DNS cluster resolved to; belongs to exactly these names, not to a later form of the cluster.
+  void set_dns(const config::ClusterConfig& cluster, std::shared_ptr<const config::EndpointSet> endpoints);
   // The server had no (valid) answer: the wait is over, as if the time were up.
   void give_up_eds(std::string_view service_name);
 
@@ -57,7 +57,7 @@ class Epoch {
   std::optional<Time> next_deadline() const;
 
   // What has to be subscribed to: by EDS clusters and by RDS listeners, those still warming included.
-  struct Wanted { std::map<std::string, config::ConfigSource> eds, rds; };
+  struct Wanted { std::map<std::string, config::ConfigSource, std::less<>> eds, rds; };
   Wanted wanted() const;
 
   // For /init_dump, /config_dump and logs.
@@ -78,11 +78,12 @@ class Epoch {
     std::optional<Candidate> next;
     bool removed = false;
   };
-  struct Endpoints { std::shared_ptr<const config::EndpointSet> set; bool given_up = false; };
+  struct Endpoints { std::shared_ptr<const config::EndpointSet> set; bool given_up = false; bool used = false; };
   struct TableState {
     std::shared_ptr<const router::RouteTable> live, next;
     Time next_deadline{};
     bool given_up = false;
+    bool used = false;      // some listener has named it
   };
   struct ListenerState {
     std::shared_ptr<const config::ListenerConfig> live, next;
@@ -92,17 +93,19 @@ class Epoch {
 
   const Endpoints* endpoints_of(const config::ClusterConfig& cluster) const;
   bool warm(const config::ClusterConfig& cluster) const;
-  bool is_live(std::string_view cluster) const;
   bool gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Time deadline, Time now) const;
   bool promote_clusters(Time now);
   bool promote_tables(Time now);
   bool promote_listeners(Time now);
-  bool drop_unused();
-  std::set<std::string_view> clusters_in_use() const;
+  bool listener_ready(const ListenerState& state, Time now) const;
+  bool drop_unused_tables();
+  bool drop_removed_clusters();
+  void drop_unused_endpoints();
   std::shared_ptr<const config::Snapshot> build() const;
 
   Options options_;
-  bool changed_ = false;  // endpoints or removals since the last snapshot
+  bool changed_ = true;   // endpoints or removals since the last snapshot
+  Time last_commit_{};
   uint64_t next_epoch_ = 1;
   std::map<std::string, ClusterState, std::less<>> clusters_;
   std::map<std::string, Endpoints, std::less<>> eds_, dns_;

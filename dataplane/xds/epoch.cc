@@ -1,0 +1,322 @@
+// The rules of epoch.h. commit() runs them to a fixed point, so that whatever an input made ready goes out together.
+#include "dataplane/xds/epoch.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace fairlead::xds {
+namespace {
+
+using Discovery = config::ClusterConfig::Discovery;
+
+// 0 means for ever (ConfigSource.initial_fetch_timeout).
+Epoch::Time after(Epoch::Time now, Epoch::Duration wait) { return wait.count() == 0 ? Epoch::Time::max() : now + wait; }
+
+std::string dns_key(const config::ClusterConfig& c) { return absl::StrCat(c.name, "#", c.endpoints ? c.endpoints->content_hash : 0); }
+
+const std::vector<std::string>* inline_clusters(const config::ListenerConfig& listener) {
+  const auto& hcm = listener.chain.hcm;
+  return hcm != nullptr && hcm->routes.inline_table != nullptr ? &hcm->routes.inline_table->cluster_names() : nullptr;
+}
+
+const std::string* rds_name(const config::ListenerConfig& listener) {
+  const auto& hcm = listener.chain.hcm;
+  return hcm != nullptr && hcm->routes.inline_table == nullptr && !hcm->routes.rds_name.empty() ? &hcm->routes.rds_name : nullptr;
+}
+
+}  // namespace
+
+Epoch::Epoch(Options options) : options_(std::move(options)) {}
+
+void Epoch::set_cluster(std::shared_ptr<const config::ClusterConfig> cluster, Time now) {
+  ClusterState& state = clusters_[cluster->name];
+  state.removed = false;
+  if (state.live != nullptr && state.live->content_hash == cluster->content_hash) {
+    state.next.reset();
+    return;
+  }
+  if (state.next.has_value() && state.next->config->content_hash == cluster->content_hash) return;
+  const Duration wait = cluster->eds_source.has_value() ? cluster->eds_source->initial_fetch_timeout : options_.fetch_timeout;
+  state.next = Candidate{std::move(cluster), after(now, wait)};
+}
+
+void Epoch::remove_cluster(std::string_view name) {
+  auto it = clusters_.find(name);
+  if (it == clusters_.end()) return;
+  it->second.next.reset();
+  it->second.removed = true;
+}
+
+void Epoch::set_eds(std::string_view service_name, std::shared_ptr<const config::EndpointSet> endpoints) {
+  Endpoints& known = eds_[std::string(service_name)];
+  if (known.set != nullptr && known.set->content_hash == endpoints->content_hash) return;
+  known.set = std::move(endpoints);
+  changed_ = true;
+}
+
+void Epoch::set_dns(const config::ClusterConfig& cluster, std::shared_ptr<const config::EndpointSet> endpoints) {
+  dns_[dns_key(cluster)].set = std::move(endpoints);
+  changed_ = true;
+}
+
+void Epoch::give_up_eds(std::string_view service_name) { eds_[std::string(service_name)].given_up = true; }
+
+void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener, Time now) {
+  ListenerState& state = listeners_[listener->name];
+  if (state.live != nullptr && state.live->content_hash == listener->content_hash) {
+    state.next.reset();
+    return;
+  }
+  if (state.next != nullptr && state.next->content_hash == listener->content_hash) return;
+  const auto& hcm = listener->chain.hcm;
+  const Duration wait = hcm != nullptr && hcm->routes.rds_source.has_value() ? hcm->routes.rds_source->initial_fetch_timeout : options_.fetch_timeout;
+  // a listener that is replaced again before it was live does not wait anew
+  if (state.next == nullptr) state.gate_deadline = after(now, options_.fetch_timeout);
+  if (state.next == nullptr || rds_name(*listener) == nullptr || rds_name(*state.next) == nullptr || *rds_name(*listener) != *rds_name(*state.next))
+    state.next_deadline = after(now, wait);
+  state.next = std::move(listener);
+}
+
+void Epoch::remove_listener(std::string_view name) {
+  auto it = listeners_.find(name);
+  if (it == listeners_.end()) return;
+  changed_ = changed_ || it->second.live != nullptr;
+  listeners_.erase(it);
+}
+
+void Epoch::set_route_table(std::shared_ptr<const router::RouteTable> table, Time now) {
+  TableState& state = tables_[table->name()];
+  state.given_up = false;
+  if (state.live != nullptr && state.live->content_hash() == table->content_hash()) {
+    state.next.reset();
+    return;
+  }
+  if (state.next == nullptr) state.next_deadline = after(now, options_.fetch_timeout);
+  state.next = std::move(table);
+}
+
+void Epoch::give_up_route_table(std::string_view name) { tables_[std::string(name)].given_up = true; }
+
+const Epoch::Endpoints* Epoch::endpoints_of(const config::ClusterConfig& cluster) const {
+  const bool eds = cluster.discovery == Discovery::Eds;
+  const auto& from = eds ? eds_ : dns_;
+  const auto it = from.find(eds ? cluster.eds_service_name : dns_key(cluster));
+  return it == from.end() ? nullptr : &it->second;
+}
+
+bool Epoch::warm(const config::ClusterConfig& cluster) const {
+  if (cluster.discovery == Discovery::Static) return true;
+  const Endpoints* endpoints = endpoints_of(cluster);
+  return endpoints != nullptr && (endpoints->set != nullptr || endpoints->given_up);
+}
+
+bool Epoch::promote_clusters(Time now) {
+  bool any = false;
+  for (auto& [name, state] : clusters_) {
+    if (!state.next.has_value() || (!warm(*state.next->config) && now < state.next->deadline)) continue;
+    state.live = std::move(state.next->config);
+    state.next.reset();
+    any = true;
+  }
+  return any;
+}
+
+bool Epoch::gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Time deadline, Time now) const {
+  for (const std::string& name : clusters) {
+    const auto it = clusters_.find(name);
+    if (it != clusters_.end() && it->second.live != nullptr) continue;
+    if (it != clusters_.end() && it->second.next.has_value()) return false;  // warming, and bounded by its own deadline
+    const bool lacking_already = already != nullptr && std::binary_search(already->begin(), already->end(), name);
+    if (options_.clusters_may_come && !lacking_already && now < deadline) return false;
+  }
+  return true;
+}
+
+bool Epoch::promote_tables(Time now) {
+  bool any = false;
+  for (auto& [name, state] : tables_) {
+    if (state.next == nullptr) continue;
+    const auto* already = state.live != nullptr ? &state.live->cluster_names() : nullptr;
+    if (!gate_open(state.next->cluster_names(), already, state.next_deadline, now)) continue;
+    state.live = std::move(state.next);
+    any = true;
+  }
+  return any;
+}
+
+bool Epoch::listener_ready(const ListenerState& state, Time now) const {
+  if (const auto* clusters = inline_clusters(*state.next)) {
+    const auto* already = state.live != nullptr ? inline_clusters(*state.live) : nullptr;
+    return gate_open(*clusters, already, state.gate_deadline, now);
+  }
+  const std::string* table = rds_name(*state.next);
+  if (table == nullptr || now >= state.next_deadline) return true;
+  const auto it = tables_.find(*table);
+  return it != tables_.end() && (it->second.live != nullptr || it->second.given_up);
+}
+
+bool Epoch::promote_listeners(Time now) {
+  bool any = false;
+  for (auto& [name, state] : listeners_) {
+    if (state.next == nullptr || !listener_ready(state, now)) continue;
+    state.live = std::move(state.next);
+    any = true;
+  }
+  return any;
+}
+
+bool Epoch::drop_unused_tables() {
+  std::set<std::string_view> named;
+  for (const auto& [name, state] : listeners_)
+    for (const auto* listener : {state.live.get(), state.next.get()})
+      if (listener != nullptr && rds_name(*listener) != nullptr) named.insert(*rds_name(*listener));
+  bool any = false;
+  for (auto it = tables_.begin(); it != tables_.end();) {
+    const bool wanted = named.contains(it->first);
+    it->second.used |= wanted;
+    if (wanted || !it->second.used) {
+      ++it;
+    } else {
+      any = any || it->second.live != nullptr;
+      it = tables_.erase(it);
+    }
+  }
+  return any;
+}
+
+bool Epoch::drop_removed_clusters() {
+  std::set<std::string_view> in_use;
+  auto use = [&](const std::vector<std::string>& names) { in_use.insert(names.begin(), names.end()); };
+  for (const auto& [name, state] : tables_)
+    if (state.live != nullptr) use(state.live->cluster_names());
+  for (const auto& [name, state] : listeners_)
+    if (state.live != nullptr && inline_clusters(*state.live) != nullptr) use(*inline_clusters(*state.live));
+  bool any = false;
+  for (auto it = clusters_.begin(); it != clusters_.end();) {
+    if (!it->second.removed || (it->second.live != nullptr && in_use.contains(it->first))) {
+      ++it;
+    } else {
+      any = any || it->second.live != nullptr;
+      it = clusters_.erase(it);
+    }
+  }
+  return any;
+}
+
+void Epoch::drop_unused_endpoints() {
+  std::set<const Endpoints*> named;
+  for (const auto& [name, state] : clusters_)
+    for (const config::ClusterConfig* c : {state.live.get(), state.next.has_value() ? state.next->config.get() : nullptr})
+      if (c != nullptr && c->discovery != Discovery::Static)
+        if (const Endpoints* e = endpoints_of(*c)) named.insert(e);
+  for (auto* from : {&eds_, &dns_})
+    for (auto it = from->begin(); it != from->end();) {
+      const bool wanted = named.contains(&it->second);
+      it->second.used |= wanted;
+      it = wanted || !it->second.used ? std::next(it) : from->erase(it);
+    }
+}
+
+std::shared_ptr<const config::Snapshot> Epoch::commit(Time now) {
+  last_commit_ = now;
+  bool any = changed_;
+  while (promote_clusters(now) | promote_tables(now) | promote_listeners(now)) any = true;
+  if (drop_unused_tables()) any = true;
+  if (drop_removed_clusters()) any = true;
+  drop_unused_endpoints();
+  changed_ = false;
+  if (!any) return nullptr;
+  current_ = build();
+  ++next_epoch_;
+  return current_;
+}
+
+std::shared_ptr<const config::Snapshot> Epoch::build() const {
+  auto out = std::make_shared<config::Snapshot>();
+  out->epoch = next_epoch_;
+  out->runtime = options_.runtime;
+  for (const auto& [name, state] : clusters_) {
+    if (state.live == nullptr) continue;
+    config::ClusterEntry entry{state.live, state.live->endpoints, warm(*state.live)};
+    if (state.live->discovery != Discovery::Static) {
+      const Endpoints* endpoints = endpoints_of(*state.live);
+      entry.endpoints = endpoints != nullptr ? endpoints->set : nullptr;
+    }
+    out->clusters.emplace(name, std::move(entry));
+  }
+  for (const auto& [name, state] : tables_)
+    if (state.live != nullptr) out->routes.emplace(name, state.live);
+  for (const auto& [name, state] : listeners_)
+    if (state.live != nullptr) out->listeners.emplace(name, state.live);
+  return out;
+}
+
+std::optional<Epoch::Time> Epoch::next_deadline() const {
+  Time first = Time::max();
+  auto consider = [&](Time t) {
+    if (t > last_commit_) first = std::min(first, t);
+  };
+  for (const auto& [name, state] : clusters_)
+    if (state.next.has_value()) consider(state.next->deadline);
+  for (const auto& [name, state] : tables_)
+    if (state.next != nullptr) consider(state.next_deadline);
+  for (const auto& [name, state] : listeners_)
+    if (state.next != nullptr) consider(inline_clusters(*state.next) != nullptr ? state.gate_deadline : state.next_deadline);
+  if (first == Time::max()) return std::nullopt;
+  return first;
+}
+
+Epoch::Wanted Epoch::wanted() const {
+  Wanted out;
+  for (const auto& [name, state] : clusters_) {
+    if (state.removed) continue;
+    for (const config::ClusterConfig* c : {state.live.get(), state.next.has_value() ? state.next->config.get() : nullptr})
+      if (c != nullptr && c->discovery == Discovery::Eds && c->eds_source.has_value()) out.eds.insert_or_assign(c->eds_service_name, *c->eds_source);
+  }
+  for (const auto& [name, state] : listeners_)
+    for (const auto* listener : {state.live.get(), state.next.get()})
+      if (listener != nullptr && rds_name(*listener) != nullptr && listener->chain.hcm->routes.rds_source.has_value())
+        out.rds.insert_or_assign(*rds_name(*listener), *listener->chain.hcm->routes.rds_source);
+  return out;
+}
+
+std::vector<Epoch::Waiting> Epoch::waiting() const {
+  std::vector<Waiting> out;
+  auto missing = [&](const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& n : names) {
+      const auto it = clusters_.find(n);
+      if (it == clusters_.end() || it->second.live == nullptr) absl::StrAppend(&text, text.empty() ? "cluster '" : ", '", n, "'");
+    }
+    return text;
+  };
+  for (const auto& [name, state] : clusters_)
+    if (state.next.has_value())
+      out.push_back({"cluster", name, state.next->config->discovery == Discovery::Eds ? absl::StrCat("endpoints of '", state.next->config->eds_service_name, "'") : "name resolution"});
+  for (const auto& [name, state] : tables_)
+    if (state.next != nullptr) out.push_back({"route table", name, missing(state.next->cluster_names())});
+  for (const auto& [name, state] : listeners_)
+    if (state.next != nullptr)
+      out.push_back({"listener", name, rds_name(*state.next) != nullptr ? absl::StrCat("route table '", *rds_name(*state.next), "'") : missing(*inline_clusters(*state.next))});
+  return out;
+}
+
+size_t Epoch::warming_clusters() const {
+  return std::count_if(clusters_.begin(), clusters_.end(), [](const auto& c) { return c.second.next.has_value(); });
+}
+size_t Epoch::warming_listeners() const {
+  return std::count_if(listeners_.begin(), listeners_.end(), [](const auto& l) { return l.second.next != nullptr; });
+}
+bool Epoch::clusters_settled() const { return warming_clusters() == 0; }
+bool Epoch::listeners_settled() const { return warming_listeners() == 0; }
+bool Epoch::cluster_warming(std::string_view name) const {
+  const auto it = clusters_.find(name);
+  return it != clusters_.end() && it->second.next.has_value();
+}
+bool Epoch::listener_warming(std::string_view name) const {
+  const auto it = listeners_.find(name);
+  return it != listeners_.end() && it->second.next != nullptr;
+}
+
+}  // namespace fairlead::xds
