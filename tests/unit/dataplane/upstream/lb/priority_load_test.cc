@@ -60,7 +60,8 @@ TEST_CASE("shares always sum to 100") {
     for (uint32_t b = 0; b <= 7; ++b) {
       for (uint32_t d = 0; a + d <= 7; ++d) {
         uint32_t sum = 0;
-        for (const auto& s : compute({{7, a, d}, {7, b, 0}, {7, 3, 0}}).shares()) sum += s.healthy + s.degraded;
+        const PriorityLoad load = compute({{7, a, d}, {7, b, 0}, {7, 3, 0}});
+        for (const auto& s : load.shares()) sum += s.healthy + s.degraded;
         CHECK(sum == 100);
       }
     }

@@ -1,0 +1,62 @@
+// ConnectionManager: an HcmConfig ready to serve: filter factories, access loggers, statistics. Built on the main thread, immutable,
+// shared by all workers and all connections of its filter chain.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "dataplane/accesslog/access_log.h"
+#include "dataplane/config/listener.h"
+#include "dataplane/http/h1/session.h"
+#include "dataplane/stats/names.h"
+#include "dataplane/stream/filter.h"
+#include "dataplane/stream/path.h"
+
+namespace fairlead::stream {
+
+class ConnectionManager {
+ public:
+  struct Options {
+    stats::Registry* stats = nullptr;
+    accesslog::LogFiles* logs = nullptr;
+    const FilterRegistry* filters = nullptr;  // null: the global one
+    std::string listener_address;             // "127.0.0.1:8080", for the listener's statistics
+  };
+  // Errors: a filter that has no factory, an access log that cannot be opened.
+  static absl::StatusOr<std::shared_ptr<const ConnectionManager>> create(std::shared_ptr<const config::ListenerConfig> listener, const Options& options);
+
+  struct NamedFilter {
+    std::string name;
+    bool disabled = false;  // unless a route enables it
+    std::shared_ptr<const FilterFactory> factory;
+  };
+
+  const config::HcmConfig& config() const { return *config_; }
+  const config::ListenerConfig& listener() const { return *listener_; }
+  const std::vector<NamedFilter>& filters() const { return filters_; }
+  const accesslog::AccessLoggers& access_log() const { return access_log_; }
+  const h1::Settings& h1_settings() const { return h1_settings_; }
+  const PathOptions& path_options() const { return path_options_; }
+  // The address that x-forwarded-for gets for a loopback peer: this machine's own.
+  const std::string& local_ip() const { return local_ip_; }
+
+  stats::ScopePtr scope;           // http.<stat_prefix>.
+  stats::ScopePtr listener_scope;  // listener.<address>.http.<stat_prefix>.
+  stats::Block<stats::HttpStat> stats;
+  stats::Block<stats::ListenerHttpStat> listener_stats;
+
+ private:
+  ConnectionManager() = default;
+  std::shared_ptr<const config::ListenerConfig> listener_;
+  std::shared_ptr<const config::HcmConfig> config_;
+  std::vector<NamedFilter> filters_;
+  accesslog::AccessLoggers access_log_;
+  h1::Settings h1_settings_;
+  PathOptions path_options_;
+  std::string local_ip_;
+};
+
+}  // namespace fairlead::stream

@@ -1,0 +1,100 @@
+// An HTTP filter: sees one request and its response on the way through, may change, hold or answer them.
+// Write a class derived from Filter, override what you need, and a FilterFactory that makes it in the stream's arena:
+//
+//   class AddHeader final : public stream::Filter {
+//     HeadersStatus decode_headers(http::HeaderMap& headers, bool) override { headers.set("x-hello", "world"); return HeadersStatus::kContinue; }
+//   };
+//
+// One instance per stream, one worker, no locks. Requests pass filters in configured order, responses in reverse; the last filter is
+// terminal and produces the response through stream(). A filter may be called again only after its earlier call has returned.
+// After on_stream_end() nothing is called any more; the object is destroyed soon after.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/functional/any_invocable.h>
+
+#include "dataplane/config/registry.h"
+#include "dataplane/http/header_map.h"
+#include "dataplane/net/buffer.h"
+
+namespace fairlead::stream {
+
+class Stream;
+
+enum class HeadersStatus : uint8_t {
+  kContinue,
+  kStop,         // hold headers and everything after them until continue_decoding()/continue_encoding(); the peer is held back when the buffer is full
+  kStopAndRead,  // hold the headers, but let this filter see the body as it comes (its data call decides); for filters that need the whole body
+};
+enum class DataStatus : uint8_t {
+  kContinue,
+  kHold,  // keep this piece (with what is held already) until continue_*() or the end; over the buffer limit: 413, or 500 for a response
+};
+enum class TrailersStatus : uint8_t { kContinue, kStop };
+
+class Filter {
+ public:
+  virtual ~Filter() = default;
+
+  virtual HeadersStatus decode_headers(http::HeaderMap& headers, bool end_stream);
+  virtual DataStatus decode_data(net::Buffer& data, bool end_stream);
+  virtual TrailersStatus decode_trailers(http::HeaderMap& trailers);
+
+  virtual HeadersStatus encode_headers(http::HeaderMap& headers, bool end_stream);
+  virtual DataStatus encode_data(net::Buffer& data, bool end_stream);
+  virtual TrailersStatus encode_trailers(http::HeaderMap& trailers);
+
+  // The client cannot take more of the response for now / can again. Only the terminal filter is told.
+  virtual void on_downstream_blocked() {}
+  virtual void on_downstream_ready() {}
+
+  // The stream is over, whole or not: cancel timers and outside calls. The last call.
+  virtual void on_stream_end() {}
+
+ protected:
+  Stream& stream() const { return *stream_; }
+  // After a kStop, kStopAndRead or kHold: go on with the next filter. May be called from inside another filter's call.
+  void continue_decoding();
+  void continue_encoding();
+
+ private:
+  friend class Stream;
+  Stream* stream_ = nullptr;
+  uint8_t index_ = 0;
+};
+
+// Made once per configured filter on the main thread, immutable, shared by all workers.
+class FilterFactory {
+ public:
+  virtual ~FilterFactory() = default;
+  // Placement in the arena: `return new (arena.allocate(sizeof(F), alignof(F))) F(...)`. The stream destroys it.
+  virtual Filter* create(http::Arena& arena) const = 0;
+};
+
+// Places a filter of type F in the arena.
+template <class F, class... Args>
+Filter* make_filter(http::Arena& arena, Args&&... args) {
+  return new (arena.allocate(sizeof(F), alignof(F))) F(std::forward<Args>(args)...);
+}
+
+// Which factory a parsed configuration gets, by the type URL of the filter. Filled at start-up, read-only afterwards.
+class FilterRegistry {
+ public:
+  using Make = std::function<std::shared_ptr<const FilterFactory>(std::shared_ptr<const config::FilterConfig>)>;
+  void add(std::string type_url, Make make) { makers_[std::move(type_url)] = std::move(make); }
+  const Make* find(std::string_view type_url) const {
+    const auto it = makers_.find(type_url);
+    return it == makers_.end() ? nullptr : &it->second;
+  }
+  static FilterRegistry& global();
+
+ private:
+  absl::flat_hash_map<std::string, Make> makers_;
+};
+
+}  // namespace fairlead::stream

@@ -1,0 +1,96 @@
+// HttpConnection: one downstream connection under a connection manager; HttpConnections: all those of one listener on one worker.
+// The connection makes a Stream per request and enforces the timeouts that span requests. Drains at the end of a response.
+// Lives on one worker; owned by its HttpConnections and gone (deferred) once the session has closed.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "dataplane/http/codec.h"
+#include "dataplane/net/timer.h"
+#include "dataplane/stream/connection_manager.h"
+#include "dataplane/stream/worker_context.h"
+
+namespace fairlead::stream {
+
+class HttpConnections;
+
+class HttpConnection final : private http::ServerSessionEvents, public net::Deferred {
+ public:
+  HttpConnection(HttpConnections& owner, net::ConnectionPtr connection);
+  ~HttpConnection() override;
+
+  const ConnectionManager& manager() const;
+  WorkerContext& worker() const;
+  http::ServerSession& session() const { return *session_; }
+  net::Connection& connection() const { return session_->connection(); }
+  // Texts for logs and headers; made on first use.
+  const std::string& remote_text();
+  const std::string& local_text();
+  const std::string& remote_ip();
+
+  // True: the response that is about to begin must be the last ("connection: close").
+  bool response_closes();
+  void drain() { draining_ = true; }
+  void close_if_idle();
+  void close(net::CloseType type);
+  void stream_ended(Stream& stream, bool response_complete);
+  uint64_t requests() const { return requests_; }
+
+ private:
+  friend class HttpConnections;
+  http::MessageReceiver* on_stream(http::MessageSender& sender) override;
+  void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
+  void on_session_closed(net::CloseReason reason) override;
+  void arm_idle();
+  void on_idle_timeout();
+  void on_max_duration();
+  void count_bytes();
+
+  HttpConnections& owner_;
+  net::DeferredPtr<http::ServerSession> session_;
+  net::Timer idle_timer_;
+  std::unique_ptr<net::Timer> duration_timer_;
+  uint64_t requests_ = 0;
+  uint32_t active_ = 0;  // streams
+  bool draining_ = false;
+  bool closed_ = false;
+  bool last_response_ = false;
+  uint64_t received_counted_ = 0, sent_counted_ = 0;
+  net::TimePoint created_;
+  std::string remote_text_, local_text_, remote_ip_;
+  HttpConnection* prev_ = nullptr;
+  HttpConnection* next_ = nullptr;
+};
+
+class HttpConnections {
+ public:
+  HttpConnections(WorkerContext& worker, std::shared_ptr<const ConnectionManager> manager);
+  ~HttpConnections();  // closes what is left, at once
+
+  void accept(int fd, const net::Address& remote);
+  void accept(net::ConnectionPtr connection);
+  // New connections get the new manager; existing ones keep theirs until they have drained: make a new HttpConnections for that.
+  size_t size() const { return size_; }
+  // From now on every response ends its connection; idle connections stay until close_idle() or their next request.
+  void drain();
+  void close_idle();
+  void close_all(net::CloseType type);
+  // Called when the last connection has gone (never from inside one of the calls above).
+  std::function<void()> on_empty;
+
+  WorkerContext& worker() const { return worker_; }
+  const ConnectionManager& manager() const { return *manager_; }
+
+ private:
+  friend class HttpConnection;
+  void add(HttpConnection& connection);
+  void remove(HttpConnection& connection);
+  WorkerContext& worker_;
+  std::shared_ptr<const ConnectionManager> manager_;
+  HttpConnection* first_ = nullptr;
+  size_t size_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace fairlead::stream

@@ -1,0 +1,68 @@
+// One endpoint of a cluster as a worker sees it: address, health, weight, what is in flight, and its connection pools (made on first use).
+// Kept by the worker's Cluster while the endpoint is configured and by every request on it (Ref); after removal it drains and is deleted
+// with its last request. One worker.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "dataplane/net/address.h"
+#include "dataplane/upstream/lb/host.h"
+#include "dataplane/upstream/pool/http1_pool.h"
+#include "dataplane/upstream/pool/ref.h"
+
+namespace fairlead::net {
+class EventLoop;
+}
+
+namespace fairlead::upstream {
+
+class Random;
+
+// What the upstream rooms need of a worker. Outlives everything in them.
+struct WorkerEnv {
+  net::EventLoop& loop;
+  stats::Cells& cells;
+  Random& random;
+};
+
+// Counted by the worker alone; /clusters sums them over workers.
+struct HostCounters {
+  uint64_t cx_total = 0, cx_active = 0, cx_connect_fail = 0;
+  uint64_t rq_total = 0, rq_success = 0, rq_error = 0, rq_timeout = 0;
+};
+
+class Host final : public LbHost, public Counted {
+ public:
+  Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config::Endpoint& endpoint, net::Address address);
+  ~Host() override;
+
+  // Health, weight, hostname and metadata from a newer EndpointSet; the address never changes.
+  void update(const config::Endpoint& endpoint);
+  // The endpoint has left: pools drain.
+  void remove();
+
+  Http1Pool& pool(bool high);
+  const net::Address& address() const { return address_; }
+  const std::string& address_text() const { return address_text_; }  // "10.0.0.1:80"
+  const std::string& hostname() const { return hostname_; }          // may be empty
+  const std::shared_ptr<const envoy::config::core::v3::Metadata>& metadata() const { return metadata_; }
+  SharedCluster& cluster() const { return *cluster_; }
+  WorkerEnv& env() const { return env_; }
+  bool removed() const { return removed_; }
+  bool idle() const;
+  HostCounters counters;
+
+ private:
+  WorkerEnv& env_;
+  std::shared_ptr<SharedCluster> cluster_;
+  net::Address address_;
+  std::string address_text_;
+  std::string hostname_;
+  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata_;
+  bool removed_ = false;
+  std::array<std::unique_ptr<Http1Pool>, 2> pools_;
+};
+
+}  // namespace fairlead::upstream

@@ -1,0 +1,24 @@
+// Why an upstream request ended without a whole response. The router turns it into a status, a response flag and details, and into a
+// decision whether to retry. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace fairlead::upstream {
+
+enum class ResetReason : uint8_t {
+  kConnectFailure,         // refused, unreachable
+  kConnectTimeout,         // connect_timeout passed
+  kConnectionTermination,  // the connection closed before or within the response
+  kOverflow,               // a circuit breaker is open
+  kLocalReset,             // we gave up: timeout, client gone
+  kRemoteReset,            // HTTP/2 RST_STREAM
+  kRemoteRefusedStream,    // HTTP/2 REFUSED_STREAM
+  kProtocolError,          // the response is not HTTP
+};
+
+// The words of Envoy's reset details and local replies: "remote connection failure".
+std::string_view reset_reason_text(ResetReason reason);
+
+}  // namespace fairlead::upstream

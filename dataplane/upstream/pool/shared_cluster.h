@@ -1,0 +1,75 @@
+// What all workers share of one cluster: its statistics' cells and the circuit breakers' counters. Found by configuration object, so a changed
+// cluster starts with fresh breakers, as in Envoy, and goes on counting in the same statistics.
+// SharedClusters may be asked from any thread (one mutex, configuration time only). The counters are relaxed atomics: a limit is never
+// divided by the number of workers, and may be overshot by a request per worker.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "dataplane/config/cluster.h"
+#include "dataplane/stats/names.h"
+#include "dataplane/stats/registry.h"
+
+namespace fairlead::upstream {
+
+// One counted resource of a priority: take() only below the limit.
+class Limit {
+ public:
+  explicit Limit(uint32_t max = 0) : max_(max) {}
+  bool can_take() const { return used_.load(std::memory_order_relaxed) < max_; }
+  void take() { used_.fetch_add(1, std::memory_order_relaxed); }
+  void give_back() { used_.fetch_sub(1, std::memory_order_relaxed); }
+  uint32_t used() const { return used_.load(std::memory_order_relaxed); }
+  uint32_t max() const { return max_; }
+
+ private:
+  friend struct Breakers;
+  std::atomic<uint32_t> used_{0};
+  uint32_t max_;
+};
+
+struct Breakers {
+  explicit Breakers(const config::CircuitBreaker& config)
+      : connections(config.max_connections), pending(config.max_pending_requests), requests(config.max_requests), retries(config.max_retries), budget(config.retry_budget) {}
+  Breakers(const Breakers&) = delete;
+
+  // A retry budget, when set, takes the place of max_retries: a share of what is active and pending, with a floor.
+  bool can_retry() const;
+
+  alignas(64) Limit connections;
+  Limit pending;
+  Limit requests;
+  Limit retries;
+  std::optional<config::CircuitBreaker::RetryBudget> budget;
+};
+
+struct SharedCluster {
+  SharedCluster(std::shared_ptr<const config::ClusterConfig> config, stats::Registry& registry);
+
+  std::shared_ptr<const config::ClusterConfig> config;
+  stats::ScopePtr scope;
+  stats::Block<stats::ClusterStat> stats;
+  stats::Block<stats::ClusterResponseStat> response_stats;
+  stats::CodeCounters& codes;           // upstream_rq_<code>
+  stats::CodeCounters& external_codes;  // external.upstream_rq_<code>
+  stats::CodeCounters& retry_codes;     // retry.upstream_rq_<code>
+  std::array<Breakers, 2> breakers;     // DEFAULT, HIGH
+};
+
+class SharedClusters {
+ public:
+  explicit SharedClusters(stats::Registry& registry) : registry_(registry) {}
+  std::shared_ptr<SharedCluster> get(const std::shared_ptr<const config::ClusterConfig>& config);
+  stats::Registry& registry() { return registry_; }
+
+ private:
+  stats::Registry& registry_;
+  std::mutex mutex_;
+  std::unordered_map<const config::ClusterConfig*, std::weak_ptr<SharedCluster>> clusters_;
+};
+
+}  // namespace fairlead::upstream

@@ -1,0 +1,88 @@
+// The clusters of one worker: applies a published snapshot by comparing pointers, so that what did not change keeps its hosts and
+// connections, and answers "which host for this request". Removed clusters and hosts drain and go with their last request.
+// Owned by the worker; one thread. find() is one hash look-up, pick() is O(1) and allocates nothing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "dataplane/config/snapshot.h"
+#include "dataplane/upstream/lb/host_selector.h"
+#include "dataplane/upstream/lb/random.h"
+#include "dataplane/upstream/pool/host.h"
+
+namespace fairlead::upstream {
+
+class Cluster final : public Counted {
+ public:
+  Cluster(WorkerEnv& env, std::shared_ptr<SharedCluster> shared);
+  ~Cluster() override;
+
+  const config::ClusterConfig& config() const { return *shared_->config; }
+  SharedCluster& shared() const { return *shared_; }
+  WorkerEnv& env() const { return env_; }
+  stats::CodeCache& code_cache() { return code_cache_; }
+  stats::CodeCache& external_code_cache() { return external_code_cache_; }
+  stats::CodeCache& retry_code_cache() { return retry_code_cache_; }
+
+  // A host for one attempt, or null when there is none. Calling again moves the policy on.
+  Host* pick(const PickContext& context);
+  const std::vector<Ref<Host>>& hosts() const { return hosts_; }
+
+  void set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints);
+  const std::shared_ptr<const config::EndpointSet>& endpoints() const { return endpoints_; }
+  // The cluster has left: every pool drains.
+  void remove();
+
+ private:
+  WorkerEnv& env_;
+  std::shared_ptr<SharedCluster> shared_;
+  std::shared_ptr<const config::EndpointSet> endpoints_;
+  std::vector<Ref<Host>> hosts_;
+  HostSelector selector_;
+  stats::CodeCache code_cache_, external_code_cache_, retry_code_cache_;
+};
+
+// For /clusters: one row per host of one worker; rows of several workers with equal address add up.
+struct HostStatus {
+  std::string address, hostname;
+  uint32_t weight = 1, priority = 0;
+  Health health = Health::kHealthy;
+  std::string region, zone, sub_zone;
+  HostCounters counters;
+  uint64_t rq_active = 0;
+};
+
+class WorkerClusters {
+ public:
+  // `worker` 0 is the main thread by custom; `seed` makes picks reproducible.
+  WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed);
+  ~WorkerClusters();
+
+  void apply(const config::Snapshot& snapshot);
+  Cluster* find(std::string_view name) const {
+    const auto it = clusters_.find(name);
+    return it == clusters_.end() ? nullptr : it->second.cluster.get();
+  }
+  // Closes all upstream connections at once; for shutdown.
+  void close_all();
+  // Appends the status of every host of `cluster`. On the worker's thread.
+  void describe(std::string_view cluster, std::vector<HostStatus>& out) const;
+  WorkerEnv& env() { return env_; }
+
+ private:
+  struct Entry {
+    Ref<Cluster> cluster;
+    std::shared_ptr<const config::ClusterConfig> config;
+  };
+  Random random_;
+  WorkerEnv env_;
+  SharedClusters& shared_;
+  absl::flat_hash_map<std::string, Entry> clusters_;
+};
+
+}  // namespace fairlead::upstream
