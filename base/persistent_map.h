@@ -43,7 +43,7 @@ class PersistentMap {
     return nullptr;
   }
 
-  // Returns the changed map; this one stays as it is.
+  // Returns the changed map; this one stays as it is. The key given is the one kept, so a key may be a view into its value.
   [[nodiscard]] PersistentMap set(K key, V value) const {
     const uint64_t priority = Hash{}(key);
     return PersistentMap(insert(root_, std::move(key), std::move(value), priority));
@@ -115,7 +115,7 @@ class PersistentMap {
   static Ptr insert(const Ptr& n, K key, V value, uint64_t priority) {
     if (!n) return std::make_shared<const Node>(std::move(key), std::move(value), priority, nullptr, nullptr);
     if (!(n->key < key) && !(key < n->key)) {
-      return std::make_shared<const Node>(n->key, std::move(value), n->priority, n->left, n->right);
+      return std::make_shared<const Node>(std::move(key), std::move(value), n->priority, n->left, n->right);
     }
     if (!above(*n, priority, key)) {
       auto [l, r] = split(n, key);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/doc.h"
 #include "controlplane/intent/origin.h"
 
 namespace fairlead::intent {
@@ -196,9 +197,11 @@ struct Model {
   std::map<ScopeKey, GatewayPtr> gateways;
 };
 
-// A deterministic YAML text of an intent, for golden files and `translate`. Fields at their defaults are left out,
-// order is that of the structs. With origins, places are written as `origin: "kind ns/name"` without file and line.
-std::string to_yaml(const Gateway& gateway);
+// A deterministic document of an intent, for golden files and `translate`. Fields at their defaults are left out,
+// order is that of the structs. Origins are written as `origin: "HTTPRoute ns/name: field"`, without file and line, so that
+// moving text in a file changes no golden.
+doc::Value to_doc(const Gateway& gateway);
+doc::Value to_doc(const Model& model);
 std::string to_yaml(const Model& model);
 
 }  // namespace fairlead::intent

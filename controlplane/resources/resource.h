@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include <absl/status/statusor.h>
+
 #include "base/hash.h"
 #include "controlplane/intent/origin.h"
 
@@ -75,10 +77,14 @@ using ResourcePtr = std::shared_ptr<const Resource>;
 ResourcePtr make_resource(Type type, std::string name, const google::protobuf::Message& message, intent::Origins origins,
                           std::string_view version = {});
 // The same from bytes that are already a serialised message of the type (state files); references are read again.
-ResourcePtr make_resource_from_bytes(Type type, std::string name, std::string_view body, intent::Origins origins,
-                                     std::string_view version = {});
+// InvalidArgument when they are not.
+absl::StatusOr<ResourcePtr> make_resource_from_bytes(Type type, std::string name, std::string_view body, intent::Origins origins,
+                                                     std::string_view version = {});
 // The same resource under another version; shares nothing but is byte-equal in its body.
 ResourcePtr with_version(const Resource& resource, std::string_view version);
+
+// The same bytes with other origins: an object moved, or was written again with the same content.
+ResourcePtr with_origins(const Resource& resource, intent::Origins origins);
 
 // Every name the message refers to, through Any's of known types.
 std::vector<Reference> references_of(const google::protobuf::Message& message);

@@ -71,11 +71,11 @@ class View {
   size_t size() const { return services_.size(); }
   uint64_t generation() const { return generation_; }
   template <typename F>
-  void for_each(F&& f) const { services_.for_each([&](const ServiceKey& k, const Service& s) { f(k, s); }); }
+  void for_each(F&& f) const { services_.for_each([&](const ServiceKey& k, const std::shared_ptr<const Service>& s) { f(k, *s); }); }
 
  private:
   friend class Topology;
-  PersistentMap<ServiceKey, Service> services_;
+  PersistentMap<ServiceKey, std::shared_ptr<const Service>> services_;
   uint64_t generation_ = 0;
 };
 
@@ -98,7 +98,7 @@ class Topology {
   const View& view() const { return view_; }
 
  private:
-  Change apply(const ServiceKey& service, const Service& before, Service after);
+  Change apply(const ServiceKey& service, const Service* before, Service after);
   View view_;
 };
 

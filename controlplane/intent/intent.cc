@@ -1,0 +1,159 @@
+// An intent as a document, for golden files and `fairlead translate`. Pure; any thread.
+#include "controlplane/intent/intent.h"
+
+#include <absl/strings/str_cat.h>
+
+#include "base/strings.h"
+
+namespace fairlead::intent {
+namespace {
+
+// Collects the fields of one map; what is empty or at its default is never added.
+class Fields {
+ public:
+  Fields& add(std::string_view key, doc::Value value) {
+    entries_.push_back({std::string(key), std::move(value), {}});
+    return *this;
+  }
+  Fields& text(std::string_view key, const std::string& value) { return value.empty() ? *this : add(key, doc::string(value)); }
+  Fields& number(std::string_view key, int64_t value) { return add(key, doc::integer(value)); }
+  template <typename List, typename F>
+  Fields& list(std::string_view key, const List& from, F&& one) {
+    if (from.empty()) return *this;
+    std::vector<doc::Value> items;
+    for (const auto& item : from) items.push_back(one(item));
+    return add(key, doc::list(std::move(items)));
+  }
+  doc::Value done() { return doc::map(std::move(entries_)); }
+  bool empty() const { return entries_.empty(); }
+
+ private:
+  std::vector<doc::Entry> entries_;
+};
+
+std::string origin_text(const Origin& o) { return o.field.empty() ? o.object() : absl::StrCat(o.object(), ": ", o.field); }
+
+doc::Value value_match(const ValueMatch& m) {
+  return Fields().text("name", m.name).add(m.type == ValueMatchType::kExact ? "exact" : "regex", doc::string(m.value)).done();
+}
+
+doc::Value match(const Match& m) {
+  Fields f;
+  switch (m.path.type) {
+    case PathMatchType::kExact: f.text("path", m.path.value); break;
+    case PathMatchType::kPrefix: f.text("prefix", m.path.value); break;
+    case PathMatchType::kRegex: f.text("regex", m.path.value); break;
+  }
+  f.text("method", m.method).list("headers", m.headers, value_match).list("query", m.query, value_match);
+  return f.done();
+}
+
+doc::Value header(const HeaderValue& h) { return doc::string(absl::StrCat(h.name, ": ", h.value)); }
+
+void modifier(Fields& f, std::string_view key, const HeaderModifier& m) {
+  if (m.empty()) return;
+  f.add(key, Fields()
+                 .list("set", m.set, header)
+                 .list("add", m.add, header)
+                 .list("remove", m.remove, [](const std::string& name) { return doc::string(name); })
+                 .done());
+}
+
+void path_rewrite(Fields& f, const std::optional<PathRewrite>& p) {
+  if (p) f.add(p->type == PathRewriteType::kFull ? "full_path" : "prefix", doc::string(p->value));
+}
+
+doc::Value redirect(const Redirect& r) {
+  Fields f;
+  f.text("scheme", r.scheme).text("hostname", r.hostname);
+  if (r.port) f.number("port", *r.port);
+  path_rewrite(f, r.path);
+  return f.number("status", r.status).done();
+}
+
+doc::Value mirror(const Mirror& m) {
+  return Fields().text("backend", m.backend.str()).text("fraction", absl::StrCat(m.numerator, "/", m.denominator)).done();
+}
+
+doc::Value backend(const WeightedBackend& b) {
+  Fields f;
+  if (b.backend) {
+    f.text("backend", b.backend->str());
+  } else {
+    f.number("answers", 500);
+  }
+  f.number("weight", b.weight);
+  if (b.protocol == BackendProtocol::kHttp2) f.text("protocol", "http2");
+  modifier(f, "request_headers", b.request_headers);
+  modifier(f, "response_headers", b.response_headers);
+  return f.done();
+}
+
+doc::Value route(const Route& r) {
+  Fields f;
+  f.text("name", r.name).text("origin", origin_text(r.origin)).add("match", match(r.match));
+  modifier(f, "request_headers", r.request_headers);
+  modifier(f, "response_headers", r.response_headers);
+  if (r.redirect) f.add("redirect", redirect(*r.redirect));
+  if (r.direct_response) {
+    f.add("direct_response", Fields().number("status", r.direct_response->status).text("body", r.direct_response->body).done());
+  }
+  if (r.rewrite) {
+    Fields rewrite;
+    rewrite.text("hostname", r.rewrite->hostname);
+    path_rewrite(rewrite, r.rewrite->path);
+    f.add("rewrite", rewrite.done());
+  }
+  f.list("mirrors", r.mirrors, mirror);
+  if (r.request_timeout) f.text("request_timeout", format_duration(*r.request_timeout));
+  if (r.backend_timeout) f.text("backend_timeout", format_duration(*r.backend_timeout));
+  return f.list("backends", r.backends, backend).done();
+}
+
+doc::Value virtual_host(const VirtualHost& v) {
+  return Fields().text("hostname", v.hostname).list("routes", v.routes, route).done();
+}
+
+doc::Value listener(const Listener& l) {
+  return Fields()
+      .text("name", l.name)
+      .text("origin", origin_text(l.origin))
+      .text("address", l.address)
+      .number("port", l.port)
+      .text("protocol", std::string(protocol_name(l.protocol)))
+      .text("hostname", l.hostname)
+      .list("virtual_hosts", l.virtual_hosts, virtual_host)
+      .done();
+}
+
+}  // namespace
+
+std::string_view protocol_name(Protocol p) {
+  switch (p) {
+    case Protocol::kHttp: return "HTTP";
+    case Protocol::kHttps: return "HTTPS";
+    case Protocol::kTls: return "TLS";
+    case Protocol::kTcp: return "TCP";
+    case Protocol::kUdp: return "UDP";
+  }
+  return "HTTP";
+}
+
+doc::Value to_doc(const Gateway& gateway) {
+  return Fields()
+      .text("gateway", gateway.key.str())
+      .text("class", gateway.gateway_class)
+      .text("origin", origin_text(gateway.origin))
+      .list("listeners", gateway.listeners, listener)
+      .done();
+}
+
+doc::Value to_doc(const Model& model) {
+  std::vector<doc::Value> items;
+  for (const auto& [key, gateway] : model.gateways) items.push_back(to_doc(*gateway));
+  return doc::map({{"gateways", doc::list(std::move(items)), {}}});
+}
+
+std::string to_yaml(const Model& model) { return doc::to_yaml(to_doc(model)); }
+
+}  // namespace fairlead::intent

@@ -1,0 +1,243 @@
+// Route tables: Gateway API's matches and filters in Envoy's words, chosen so that a stock Envoy does what the
+// specification says. Where the two differ there is a comment.
+#include "controlplane/resources/messages.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
+#include <re2/re2.h>
+
+namespace fairlead::resources {
+namespace {
+
+namespace route_v3 = envoy::config::route::v3;
+using envoy::config::core::v3::HeaderValueOption;
+using google::protobuf::RepeatedPtrField;
+
+// "/foo/" and "/foo" are one prefix; "/" is the empty one.
+std::string_view trim_slash(std::string_view prefix) {
+  while (prefix.ends_with('/')) prefix.remove_suffix(1);
+  return prefix;
+}
+
+void set_duration(google::protobuf::Duration* d, std::chrono::milliseconds ms) {
+  d->set_seconds(ms.count() / 1000);
+  d->set_nanos(static_cast<int32_t>(ms.count() % 1000) * 1'000'000);
+}
+
+void fill_match(const intent::Match& from, route_v3::RouteMatch& to) {
+  switch (from.path.type) {
+    case intent::PathMatchType::kExact: to.set_path(from.path.value); break;
+    case intent::PathMatchType::kRegex: to.mutable_safe_regex()->set_regex(from.path.value); break;
+    case intent::PathMatchType::kPrefix: {
+      // path_separated_prefix refuses a trailing slash, and "/" altogether
+      const std::string_view prefix = trim_slash(from.path.value);
+      if (prefix.empty()) {
+        to.set_prefix("/");
+      } else {
+        to.set_path_separated_prefix(std::string(prefix));
+      }
+      break;
+    }
+  }
+  if (!from.method.empty()) {
+    auto* h = to.add_headers();
+    h->set_name(":method");
+    h->mutable_string_match()->set_exact(from.method);
+  }
+  for (const intent::ValueMatch& m : from.headers) {
+    auto* h = to.add_headers();
+    h->set_name(m.name);
+    if (m.type == intent::ValueMatchType::kExact) {
+      h->mutable_string_match()->set_exact(m.value);
+    } else {
+      h->mutable_string_match()->mutable_safe_regex()->set_regex(m.value);
+    }
+  }
+  for (const intent::ValueMatch& m : from.query) {
+    auto* q = to.add_query_parameters();
+    q->set_name(m.name);
+    if (m.type == intent::ValueMatchType::kExact) {
+      q->mutable_string_match()->set_exact(m.value);
+    } else {
+      q->mutable_string_match()->mutable_safe_regex()->set_regex(m.value);
+    }
+  }
+}
+
+void add_headers(const std::vector<intent::HeaderValue>& from, HeaderValueOption::HeaderAppendAction action,
+                 RepeatedPtrField<HeaderValueOption>& to) {
+  for (const intent::HeaderValue& h : from) {
+    HeaderValueOption* option = to.Add();
+    option->mutable_header()->set_key(h.name);
+    // '%' begins a command of Envoy's formatter
+    option->mutable_header()->set_value(absl::StrReplaceAll(h.value, {{"%", "%%"}}));
+    option->set_append_action(action);
+    // an empty value is a value: Envoy would otherwise leave the header out
+    if (h.value.empty()) option->set_keep_empty_value(true);
+  }
+}
+
+template <typename Message>
+void request_modifier(const intent::HeaderModifier& from, Message& to) {
+  add_headers(from.set, HeaderValueOption::OVERWRITE_IF_EXISTS_OR_ADD, *to.mutable_request_headers_to_add());
+  add_headers(from.add, HeaderValueOption::APPEND_IF_EXISTS_OR_ADD, *to.mutable_request_headers_to_add());
+  for (const std::string& name : from.remove) to.add_request_headers_to_remove(name);
+}
+
+template <typename Message>
+void response_modifier(const intent::HeaderModifier& from, Message& to) {
+  add_headers(from.set, HeaderValueOption::OVERWRITE_IF_EXISTS_OR_ADD, *to.mutable_response_headers_to_add());
+  add_headers(from.add, HeaderValueOption::APPEND_IF_EXISTS_OR_ADD, *to.mutable_response_headers_to_add());
+  for (const std::string& name : from.remove) to.add_response_headers_to_remove(name);
+}
+
+// Backslashes mean groups in a substitution.
+std::string substitution(std::string_view literal) { return absl::StrReplaceAll(literal, {{"\\", "\\\\"}}); }
+
+// RouteAction and RedirectAction have the same two fields for a prefix. Envoy puts the replacement where the matched text
+// was, as it stands: cutting a prefix off must not leave "//", and replacing "/" must not swallow the separator.
+template <typename Action>
+void replace_prefix(const intent::PathMatch& match, const std::string& value, Action& to) {
+  const std::string_view prefix = trim_slash(match.value);
+  const std::string_view replacement = trim_slash(value);
+  if (prefix.empty()) {
+    if (!replacement.empty()) to.set_prefix_rewrite(absl::StrCat(replacement, "/"));
+  } else if (replacement.empty()) {
+    auto* regex = to.mutable_regex_rewrite();
+    regex->mutable_pattern()->set_regex(absl::StrCat("^", RE2::QuoteMeta(re2::StringPiece(prefix.data(), prefix.size())), "/*"));
+    regex->set_substitution("/");
+  } else {
+    to.set_prefix_rewrite(std::string(replacement));
+  }
+}
+
+void fill_redirect(const intent::Route& from, const std::string& domain, uint16_t listener_port, route_v3::RedirectAction& to) {
+  const intent::Redirect& r = *from.redirect;
+  if (!r.scheme.empty()) to.set_scheme_redirect(r.scheme);
+  if (!r.hostname.empty()) to.set_host_redirect(r.hostname);
+  const uint16_t well_known = r.scheme == "https" ? 443 : r.scheme == "http" ? 80 : 0;
+  const uint16_t port = r.port ? *r.port : well_known ? well_known : listener_port;
+  // Listeners here are plaintext, so without a scheme the answer is http. A port that its scheme implies is left out.
+  const bool implied = port == (r.scheme.empty() ? 80 : well_known);
+  if (!implied) {
+    to.set_port_redirect(port);
+  } else if (r.hostname.empty() && listener_port != port) {
+    // Envoy would keep the port of the request's Host: name the host where it is known, else the port.
+    if (domain.find('*') == std::string::npos) {
+      to.set_host_redirect(domain);
+    } else {
+      to.set_port_redirect(port);
+    }
+  }
+  if (r.path) {
+    if (r.path->type == intent::PathRewriteType::kFull) {
+      to.set_path_redirect(r.path->value);
+    } else {
+      replace_prefix(from.match.path, r.path->value, to);
+    }
+  }
+  switch (r.status) {
+    case 301: to.set_response_code(route_v3::RedirectAction::MOVED_PERMANENTLY); break;
+    case 303: to.set_response_code(route_v3::RedirectAction::SEE_OTHER); break;
+    case 307: to.set_response_code(route_v3::RedirectAction::TEMPORARY_REDIRECT); break;
+    case 308: to.set_response_code(route_v3::RedirectAction::PERMANENT_REDIRECT); break;
+    default: to.set_response_code(route_v3::RedirectAction::FOUND); break;
+  }
+}
+
+void fill_mirror(const intent::Mirror& m, route_v3::RouteAction::RequestMirrorPolicy& to) {
+  to.set_cluster(plan::cluster_name(m.backend));
+  if (m.numerator >= m.denominator) return;
+  auto* percent = to.mutable_runtime_fraction()->mutable_default_value();
+  // FractionalPercent knows three denominators; the finest serves all others
+  if (m.denominator == 100) {
+    percent->set_numerator(m.numerator);
+    percent->set_denominator(envoy::type::v3::FractionalPercent::HUNDRED);
+  } else {
+    percent->set_numerator(static_cast<uint32_t>(uint64_t{m.numerator} * 1'000'000 / m.denominator));
+    percent->set_denominator(envoy::type::v3::FractionalPercent::MILLION);
+  }
+}
+
+void fill_backends(const intent::Route& from, const std::vector<const intent::WeightedBackend*>& used, route_v3::RouteAction& to) {
+  auto name = [](const intent::WeightedBackend& b) { return b.backend ? plan::cluster_name(*b.backend) : plan::kInvalidBackend; };
+  bool invalid = false;
+  for (const auto* b : used) invalid |= !b->backend;
+  if (used.size() == 1 && used[0]->request_headers.empty() && used[0]->response_headers.empty()) {
+    to.set_cluster(name(*used[0]));
+  } else {
+    for (const intent::WeightedBackend* b : used) {
+      auto* share = to.mutable_weighted_clusters()->add_clusters();
+      share->set_name(name(*b));
+      share->mutable_weight()->set_value(b->weight);
+      request_modifier(b->request_headers, *share);
+      response_modifier(b->response_headers, *share);
+    }
+  }
+  // A share whose reference does not resolve answers 500; Envoy's default for a missing cluster is 503.
+  if (invalid) to.set_cluster_not_found_response_code(route_v3::RouteAction::INTERNAL_SERVER_ERROR);
+  for (const intent::Mirror& m : from.mirrors) fill_mirror(m, *to.add_request_mirror_policies());
+  if (from.rewrite) {
+    if (!from.rewrite->hostname.empty()) to.set_host_rewrite_literal(from.rewrite->hostname);
+    if (from.rewrite->path && from.rewrite->path->type == intent::PathRewriteType::kPrefix) {
+      replace_prefix(from.match.path, from.rewrite->path->value, to);
+    } else if (from.rewrite->path) {
+      auto* regex = to.mutable_regex_rewrite();
+      regex->mutable_pattern()->set_regex("^/.*$");
+      regex->set_substitution(substitution(from.rewrite->path->value));
+    }
+  }
+  if (from.request_timeout) set_duration(to.mutable_timeout(), *from.request_timeout);
+  if (from.backend_timeout && from.backend_timeout->count() > 0) {
+    const bool shorter = !from.request_timeout || from.request_timeout->count() == 0 || *from.backend_timeout < *from.request_timeout;
+    if (!from.request_timeout) {
+      set_duration(to.mutable_timeout(), *from.backend_timeout);  // one try is the whole request
+    } else if (shorter) {
+      set_duration(to.mutable_retry_policy()->mutable_per_try_timeout(), *from.backend_timeout);
+    }
+  }
+}
+
+void fill_direct_response(int status, const std::string& body, route_v3::DirectResponseAction& to) {
+  to.set_status(status);
+  if (!body.empty()) to.mutable_body()->set_inline_string(body);
+}
+
+void fill_route(const intent::Route& from, const std::string& domain, uint16_t listener_port, route_v3::Route& to) {
+  to.set_name(from.name);
+  fill_match(from.match, *to.mutable_match());
+  request_modifier(from.request_headers, to);
+  response_modifier(from.response_headers, to);
+  if (from.redirect) return fill_redirect(from, domain, listener_port, *to.mutable_redirect());
+  if (from.direct_response) {
+    return fill_direct_response(from.direct_response->status, from.direct_response->body, *to.mutable_direct_response());
+  }
+  std::vector<const intent::WeightedBackend*> used;
+  bool any_valid = false;
+  for (const intent::WeightedBackend& b : from.backends) {
+    if (b.weight == 0) continue;
+    used.push_back(&b);
+    any_valid |= b.backend.has_value();
+  }
+  // Nothing to send to: 500, as Gateway API asks, without a cluster that does not exist
+  if (!any_valid) return fill_direct_response(500, "", *to.mutable_direct_response());
+  fill_backends(from, used, *to.mutable_route());
+}
+
+}  // namespace
+
+route_v3::RouteConfiguration route_configuration(const plan::RouteTable& table) {
+  route_v3::RouteConfiguration out;
+  out.set_name(table.name);
+  // A Gateway's hostnames say nothing about ports, and a Host header may carry one.
+  out.set_ignore_port_in_host_matching(true);
+  for (const plan::VirtualHost& v : table.virtual_hosts) {
+    auto* host = out.add_virtual_hosts();
+    host->set_name(v.name);
+    host->add_domains(v.domain);
+    for (const intent::Route& r : v.routes) fill_route(r, v.domain, table.listener_port, *host->add_routes());
+  }
+  return out;
+}
+
+}  // namespace fairlead::resources

@@ -1,0 +1,103 @@
+// Updates to the topology: each compares the union over shards per port before and after, and shares all the rest.
+#include "controlplane/topology/topology.h"
+
+#include <algorithm>
+#include <set>
+
+namespace fairlead::topology {
+
+std::string_view health_name(Health h) {
+  switch (h) {
+    case Health::kReady: return "ready";
+    case Health::kServing: return "serving";
+    case Health::kNotReady: return "not-ready";
+  }
+  return "not-ready";
+}
+
+std::vector<Endpoint> Service::endpoints(uint16_t port) const {
+  std::vector<Endpoint> out;
+  for (const auto& [name, ports] : shards) {
+    if (auto found = ports.find(port); found != ports.end()) out.insert(out.end(), found->second.begin(), found->second.end());
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+bool Service::has_port(uint16_t port) const {
+  return std::any_of(shards.begin(), shards.end(), [port](const auto& shard) { return shard.second.contains(port); });
+}
+
+const Service* View::find(const ServiceKey& key) const {
+  const auto* found = services_.find(key);
+  return found ? found->get() : nullptr;
+}
+
+std::vector<Endpoint> View::endpoints(const intent::BackendKey& key) const {
+  const Service* service = find({key.ns, key.service});
+  return service ? service->endpoints(key.port) : std::vector<Endpoint>{};
+}
+
+bool View::knows(const intent::BackendKey& key) const {
+  const Service* service = find({key.ns, key.service});
+  return service && service->has_port(key.port);
+}
+
+Change Topology::apply(const ServiceKey& key, const Service* before, Service after) {
+  Change change;
+  const Service nothing;
+  const Service& old = before ? *before : nothing;
+  std::set<uint16_t> ports;
+  for (const Service* s : {&old, static_cast<const Service*>(&after)}) {
+    for (const auto& [shard, by_port] : s->shards) {
+      for (const auto& [port, endpoints] : by_port) ports.insert(port);
+    }
+  }
+  for (uint16_t port : ports) {
+    if (old.has_port(port) != after.has_port(port) || old.endpoints(port) != after.endpoints(port)) {
+      change.ports.push_back({key.ns, key.name, port});
+    }
+  }
+  if (old == after) return change;
+  if (after.shards.empty()) {
+    view_.services_ = view_.services_.erase(key);
+  } else {
+    view_.services_ = view_.services_.set(key, std::make_shared<const Service>(std::move(after)));
+  }
+  if (!change.empty()) ++view_.generation_;
+  return change;
+}
+
+Change Topology::set(const ServiceKey& service, std::string_view shard, PortEndpoints ports) {
+  for (auto& [port, endpoints] : ports) std::sort(endpoints.begin(), endpoints.end());
+  const auto* found = view_.services_.find(service);
+  const std::shared_ptr<const Service> before = found ? *found : nullptr;
+  Service after = before ? *before : Service{};
+  after.shards[std::string(shard)] = std::move(ports);
+  return apply(service, before.get(), std::move(after));
+}
+
+Change Topology::remove(const ServiceKey& service, std::string_view shard) {
+  const auto* found = view_.services_.find(service);
+  if (!found) return {};
+  const std::shared_ptr<const Service> before = *found;
+  Service after = *before;
+  if (after.shards.erase(std::string(shard)) == 0) return {};
+  return apply(service, before.get(), std::move(after));
+}
+
+Change Topology::remove_shard(std::string_view shard) {
+  std::vector<ServiceKey> keys;
+  view_.for_each([&](const ServiceKey& key, const Service& service) {
+    if (service.shards.contains(std::string(shard))) keys.push_back(key);
+  });
+  Change all;
+  for (const ServiceKey& key : keys) {
+    Change one = remove(key, shard);
+    all.ports.insert(all.ports.end(), one.ports.begin(), one.ports.end());
+  }
+  return all;
+}
+
+}  // namespace fairlead::topology
