@@ -1,0 +1,115 @@
+// Reading the bootstrap.
+#include "dataplane/server/bootstrap_loader.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/doc.h"
+#include "base/doc_proto.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "base/validate.h"
+#include "dataplane/config/support.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+
+namespace fairlead::server {
+namespace {
+
+using envoy::config::bootstrap::v3::Bootstrap;
+
+struct Source {
+  Bootstrap message;
+  doc::FieldMarks marks;
+};
+
+absl::StatusOr<Source> read(const std::string& text, const std::string& name, const Options& options, LoadedBootstrap& out) {
+  FL_ASSIGN_OR_RETURN(doc::Value value, doc::parse_one(text, name));
+  Source source;
+  std::vector<absl::Status> unknown;
+  doc::ToMessageOptions how;
+  how.marks = &source.marks;
+  if (options.allow_unknown_static_fields) how.unknown = &unknown;
+  FL_RETURN_IF_ERROR(doc::to_message(value, &source.message, how));
+  for (const absl::Status& s : unknown) out.warnings.emplace_back(s.message());
+  out.unknown_fields += unknown.size();
+  return source;
+}
+
+// "a.b[0].c: what" → "file:line: a.b[0].c: what", for every line of a multi-line error.
+absl::Status with_marks(const absl::Status& status, const std::vector<const doc::FieldMarks*>& marks) {
+  if (status.ok()) return status;
+  std::string out;
+  for (const std::string_view line : absl::StrSplit(status.message(), '\n')) {
+    if (line.empty()) continue;
+    const std::string_view path = line.substr(0, line.find(": "));
+    std::string place;
+    for (const doc::FieldMarks* m : marks)
+      if (place.empty() && !m->empty()) place = m->find(path).to_string();
+    absl::StrAppend(&out, out.empty() ? "" : "\n", place, place.empty() ? "" : ": ", line);
+  }
+  return absl::Status(status.code(), out);
+}
+
+void complete_node(Bootstrap& bootstrap, const Options& options, const std::string& version) {
+  auto* node = bootstrap.mutable_node();
+  if (!options.service_node.empty()) node->set_id(options.service_node);
+  if (!options.service_cluster.empty()) node->set_cluster(options.service_cluster);
+  if (!options.service_zone.empty()) node->mutable_locality()->set_zone(options.service_zone);
+  node->set_user_agent_name("fairlead-proxy");
+  const std::vector<std::string> parts = absl::StrSplit(version, '.');
+  auto* number = node->mutable_user_agent_build_version()->mutable_version();
+  uint32_t n = 0;
+  if (!parts.empty() && absl::SimpleAtoi(parts[0], &n)) number->set_major_number(n);
+  if (parts.size() > 1 && absl::SimpleAtoi(parts[1], &n)) number->set_minor_number(n);
+  if (parts.size() > 2 && absl::SimpleAtoi(parts[2], &n)) number->set_patch(n);
+}
+
+// ADS refuses a node without id or cluster; so does Envoy.
+absl::Status check_node(const Bootstrap& bootstrap) {
+  const bool dynamic = bootstrap.dynamic_resources().has_ads_config() || bootstrap.dynamic_resources().has_cds_config() || bootstrap.dynamic_resources().has_lds_config();
+  if (dynamic && (bootstrap.node().id().empty() || bootstrap.node().cluster().empty()))
+    return absl::InvalidArgumentError("node: dynamic resources need node.id and node.cluster (or --service-node and --service-cluster)");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedBootstrap> load_bootstrap(const Options& options, const std::string& version) {
+  if (options.config_path.empty() && options.config_yaml.empty())
+    return absl::InvalidArgumentError("no configuration: give -c FILE or --config-yaml TEXT");
+  LoadedBootstrap out;
+  Source file, inline_text;
+  Bootstrap merged;
+  if (!options.config_path.empty()) {
+    FL_ASSIGN_OR_RETURN(std::string text, read_file(options.config_path));
+    FL_ASSIGN_OR_RETURN(file, read(text, options.config_path, options, out));
+    merged = file.message;
+  }
+  if (!options.config_yaml.empty()) {
+    FL_ASSIGN_OR_RETURN(inline_text, read(options.config_yaml, "--config-yaml", options, out));
+    merged.MergeFrom(inline_text.message);
+  }
+  complete_node(merged, options, version);
+
+  const std::vector<const doc::FieldMarks*> marks = {&file.marks, &inline_text.marks};
+  ValidateOptions rules;
+  FL_RETURN_IF_ERROR(with_marks(validate(merged, rules), marks));
+  config::SupportFindings findings;
+  FL_RETURN_IF_ERROR(with_marks(config::check_support(merged, &findings), marks));
+  for (const config::IgnoredField& field : findings.ignored) {
+    std::string place;
+    for (const doc::FieldMarks* m : marks)
+      if (place.empty() && !m->empty()) place = m->find(field.path).to_string();
+    out.warnings.push_back(absl::StrCat(place, place.empty() ? "" : ": ", field.path, ": ignored: ", field.reason));
+  }
+  out.ignored_fields = findings.ignored.size();
+  FL_RETURN_IF_ERROR(check_node(merged));
+  absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> model = config::parse_bootstrap(merged);
+  if (!model.ok()) return with_marks(model.status(), marks);
+  out.config = *std::move(model);
+  for (const std::string& w : out.config->warnings) out.warnings.push_back(w);
+  out.proto = std::make_shared<const Bootstrap>(std::move(merged));
+  return out;
+}
+
+}  // namespace fairlead::server
