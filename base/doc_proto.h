@@ -2,14 +2,14 @@
 // every error: `edge.yaml:14: static_resources.clusters[0].connect_timeout: expected a duration like "0.25s", got "5 parsecs"`.
 // Pure; any thread. Types inside Any come from base/descriptors.h (all of Envoy's API and our own).
 // Invariants: original and camelCase names are both read, original names are written; an unknown field is an error unless
-// collected; a oneof set twice is an error; what from_message writes, to_message reads back to an equal message.
+// collected; a oneof set twice is an error; what from_message writes, to_message reads back to an equal message, as long as
+// every Any inside is of a known type.
 #pragma once
 
 #include <cstddef>
-#include <functional>
-#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,23 +23,26 @@ class Message;
 
 namespace fairlead::doc {
 
-// Where each field of a message was written; paths as "static_resources.clusters[0].name", with original field names.
-// Fields inside an Any continue the path of the Any itself.
+// Where each field of a message was written, for errors that are found later and name only a field path such as
+// "static_resources.clusters[0].name" (original field names; fields inside an Any continue the path of the Any itself).
+// Costs nothing until it is asked: it walks the document, which it keeps alive.
 class FieldMarks {
  public:
-  void add(std::string path, Mark mark);
-  // The mark of the path or of its nearest known ancestor; an unknown mark when there is none.
+  FieldMarks() = default;
+  explicit FieldMarks(Value root) : root_(std::move(root)) {}
+
+  // The mark of the path or of its nearest known ancestor; an unknown mark when there is no document.
   Mark find(std::string_view path) const;
-  bool empty() const { return marks_.empty(); }
+  bool empty() const { return root_.is_null(); }
 
  private:
-  std::map<std::string, Mark, std::less<>> marks_;
+  Value root_;
 };
 
 struct ToMessageOptions {
   std::string path;                       // where the value stands in its document, prefixed to paths in errors
   std::vector<absl::Status>* unknown = nullptr;  // unknown fields and enum names are collected here instead of failing
-  FieldMarks* marks = nullptr;            // filled with paths relative to the message
+  FieldMarks* marks = nullptr;            // set, for paths relative to the message
   std::size_t max_errors = 20;
 };
 

@@ -55,7 +55,7 @@ absl::Status log_to_file(const std::string& path);  // append; "" goes back to s
 absl::Status reopen();                              // after a rotation
 void flush();
 
-// spdlog's pattern; Envoy's %_ and %j escapes are accepted and mean %v. Default: Envoy's,
+// spdlog's pattern, with Envoy's %_ (the text, line breaks escaped) and %j (escaped for JSON). "": Envoy's default,
 // "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v".
 void set_format(std::string_view pattern);
 
