@@ -113,19 +113,27 @@ class Connection final : public Deferred, private FdHandler {
   Connection(EventLoop& loop, const Address& remote, const Options& options);
   friend struct DeferredDelete;
 
+  enum class ReadResult { More, Drained, End, Error };
+  static constexpr size_t kReadPerTurn = 256 * 1024;
+  static constexpr uint8_t kMaxReadBlocks = 4;
+
   void start_connect();
   void finish_connect();
   void read_ready();
-  size_t read_some(size_t limit, bool& more);
-  void deliver();
+  ReadResult read_some(size_t& bytes);
+  bool deliver();
+  void on_read_end();
   void resume();
   void flush();
   bool write_out();
-  void after_write();
+  void write_failed(int error);
   void went_high();
   void linger();
+  void discard_input();
+  void start_timer(std::chrono::milliseconds after);
   void on_timeout();
-  void finish(CloseReason reason, bool reset);
+  void end_socket(bool reset);
+  void finish(CloseReason reason, bool reset = false);
   void report_closed();
 
   EventLoop& loop_;
@@ -141,8 +149,8 @@ class Connection final : public Deferred, private FdHandler {
   bool end_write_ = false;
   bool write_ended_ = false;
   bool linger_after_flush_ = false;
-  bool delivering_ = false;
-  bool fresh_bytes_ = false;
+  bool redeliver_ = false;      // unread input is to be offered again
+  bool reported_ = false;
   uint8_t read_blocks_ = 1;     // blocks offered to the next readv
   CloseReason close_reason_ = CloseReason::Local;
   uint32_t read_disabled_ = 0;

@@ -139,11 +139,11 @@ class EventLoop {
 
   void turn(TimePoint until);
   int wait(TimePoint until);
+  void account(TimePoint now);
   void dispatch(int count);
   void run_posts();
   void run_list(List& list);
   void delete_deferred();
-  void enter();
   static void link(List& list, LoopTask& task);
 
   static constexpr int kMaxEvents = 256;

@@ -1,0 +1,192 @@
+// Listening sockets and accepting (listener.h).
+#include "dataplane/net/listener.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include <absl/strings/str_cat.h>
+
+namespace fairlead::net {
+
+namespace {
+
+constexpr std::chrono::milliseconds kRetryAfterExhaustion{100};
+
+absl::Status socket_error(int error, const Address& address, std::string_view what) {
+  std::string text = absl::StrCat("cannot ", what, " '", address.to_string(), "': ", std::strerror(error));
+  if (error == EADDRINUSE) return absl::AlreadyExistsError(text);
+  return absl::Status(absl::ErrnoToStatusCode(error), text);
+}
+
+void set_flag(int fd, int level, int name, bool on) {
+  int value = on ? 1 : 0;
+  setsockopt(fd, level, name, &value, sizeof value);
+}
+
+// Whether some process still listens on a Unix path (a leftover file refuses connections).
+bool unix_path_answers(const Address& address) {
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return true;
+  sockaddr_storage storage;
+  socklen_t size = address.to_sockaddr(storage);
+  bool refused = connect(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 && (errno == ECONNREFUSED || errno == ENOENT);
+  close(fd);
+  return !refused;
+}
+
+absl::StatusOr<int> open_bound(const Address& address, const ListenSocket::Options& options, bool reuse_port) {
+  int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return socket_error(errno, address, "open a socket for");
+  if (address.is_ip()) {
+    set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);  // connections in TIME_WAIT do not hinder a restart
+    if (reuse_port) set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
+    bool v6 = address.kind() == Address::Kind::V6;
+    if (v6) set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
+    if (options.transparent) set_flag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, *options.transparent);
+    if (options.freebind) set_flag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, *options.freebind);
+  }
+  sockaddr_storage storage;
+  socklen_t size = address.to_sockaddr(storage);
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0) {
+    int error = errno;
+    close(fd);
+    return socket_error(error, address, "bind");
+  }
+  return fd;
+}
+
+}  // namespace
+
+absl::StatusOr<ListenSocket> ListenSocket::bind(const Address& address, const Options& options) {
+  if (address.kind() == Address::Kind::None) return absl::InvalidArgumentError("cannot bind an empty address");
+  ListenSocket s;
+  s.options_ = options;
+  bool path = address.kind() == Address::Kind::Unix && address.path()[0] != '@';
+  if (path) {
+    struct stat info;
+    if (lstat(address.path().c_str(), &info) == 0) {
+      if (!S_ISSOCK(info.st_mode)) return socket_error(EEXIST, address, "bind");
+      if (unix_path_answers(address)) return socket_error(EADDRINUSE, address, "bind");
+      unlink(address.path().c_str());
+    }
+  }
+  if (!address.is_ip()) s.options_.reuse_port = false;
+  auto fd = open_bound(address, options, false);
+  if (!fd.ok()) return fd.status();
+  s.fds_.push_back(*fd);
+  if (path && options.unix_mode != 0 && chmod(address.path().c_str(), options.unix_mode) != 0) {
+    return socket_error(errno, address, "set the mode of");
+  }
+  auto local = address.is_ip() ? Address::local_of(*fd) : absl::StatusOr<Address>(address);
+  if (!local.ok()) return local.status();
+  s.local_ = *local;
+  return s;
+}
+
+absl::Status ListenSocket::listen(unsigned count) {
+  int backlog = options_.backlog < 0 ? SOMAXCONN : options_.backlog;
+  if (::listen(fds_[0], backlog) != 0) return socket_error(errno, local_, "listen on");
+  listening_ = true;
+  if (!options_.reuse_port || count <= 1) return absl::OkStatus();
+  set_flag(fds_[0], SOL_SOCKET, SO_REUSEPORT, true);
+  while (fds_.size() < count) {
+    auto fd = open_bound(local_, options_, true);
+    if (!fd.ok()) return fd.status();
+    fds_.push_back(*fd);
+    if (::listen(*fd, backlog) != 0) return socket_error(errno, local_, "listen on");
+  }
+  return absl::OkStatus();
+}
+
+ListenSocket::ListenSocket(ListenSocket&& other) noexcept
+    : local_(other.local_), options_(other.options_), fds_(std::move(other.fds_)), listening_(other.listening_) {
+  other.fds_.clear();
+}
+
+ListenSocket& ListenSocket::operator=(ListenSocket&& other) noexcept {
+  if (this != &other) {
+    close_all();
+    local_ = other.local_;
+    options_ = other.options_;
+    fds_ = std::move(other.fds_);
+    other.fds_.clear();
+    listening_ = other.listening_;
+  }
+  return *this;
+}
+
+ListenSocket::~ListenSocket() { close_all(); }
+
+void ListenSocket::close_all() {
+  if (fds_.empty()) return;
+  for (int fd : fds_) close(fd);
+  fds_.clear();
+  if (local_.kind() == Address::Kind::Unix && local_.path()[0] != '@') unlink(local_.path().c_str());
+}
+
+Listener::Listener(EventLoop& loop, int listen_fd, AcceptEvents& events)
+    : loop_(loop),
+      events_(events),
+      fd_(listen_fd),
+      watch_(loop, *this),
+      again_(LoopTask::of<&Listener::accept_some>(this)),
+      retry_(loop.timers(), [this] { accept_some(); }) {
+  watch_.add(fd_, EPOLLIN | EPOLLET);
+}
+
+Listener::~Listener() = default;
+
+void Listener::pause() {
+  paused_ = true;
+  again_.cancel();
+  retry_.disarm();
+  watch_.remove();
+}
+
+void Listener::resume() {
+  if (!paused_) return;
+  paused_ = false;
+  watch_.add(fd_, EPOLLIN | EPOLLET);  // adding reports what is already waiting
+}
+
+void Listener::on_fd_ready(uint32_t) { accept_some(); }
+
+void Listener::accept_some() {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    if (paused_) return;
+    sockaddr_storage storage;
+    socklen_t size = sizeof storage;
+    int fd = accept4(fd_, reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      ++accepted_;
+      events_.on_accept(fd, Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), size));
+      continue;
+    }
+    switch (errno) {
+      case EAGAIN:
+        return;
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM:
+        ++failures_;
+        retry_.arm(kRetryAfterExhaustion);
+        return;
+      case EBADF:
+      case EINVAL:
+      case ENOTSOCK:
+        return;  // not listening any more
+      default:   // the connection failed while it waited: the next may be fine
+        break;
+    }
+  }
+  loop_.run_soon(again_);
+}
+
+}  // namespace fairlead::net
