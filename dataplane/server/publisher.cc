@@ -1,29 +1,33 @@
 // Publication and retirement of snapshots.
 #include "dataplane/server/publisher.h"
 
-#include <algorithm>
-
 namespace fairlead::server {
 
-Publisher::Publisher(uint32_t workers, Deliver deliver, std::function<void(uint64_t)> retired)
-    : deliver_(std::move(deliver)), retired_(std::move(retired)), at_(workers, 0) {}
+Publisher::Publisher(uint32_t workers, Deliver deliver, Post post)
+    : workers_(workers), deliver_(std::move(deliver)), post_(std::move(post)), self_(std::make_shared<Publisher*>(this)) {}
 
-void Publisher::publish(std::shared_ptr<const config::Snapshot> snapshot) {
+Publisher::~Publisher() { *self_ = nullptr; }
+
+void Publisher::publish(SnapshotPtr snapshot) {
+  const uint64_t epoch = snapshot->epoch;
+  const uint64_t before = current_ != nullptr ? current_->epoch : 0;
   current_ = snapshot;
-  held_.push_back(snapshot);
-  for (uint32_t i = 0; i < at_.size(); ++i) deliver_(i, snapshot);
+  held_.emplace(epoch, Held{snapshot, workers_});
+  for (uint32_t i = 0; i < workers_; ++i) {
+    auto release = [post = post_, self = self_, epoch](const config::Snapshot*) {
+      post([self, epoch] {
+        if (*self != nullptr) (*self)->released(epoch);
+      });
+    };
+    deliver_(i, SnapshotPtr(snapshot.get(), std::move(release)));
+  }
+  if (auto it = held_.find(before); it != held_.end() && it->second.users == 0) held_.erase(it);
 }
 
-uint64_t Publisher::oldest_in_use() const { return at_.empty() ? 0 : *std::min_element(at_.begin(), at_.end()); }
-
-void Publisher::acknowledged(uint32_t worker, uint64_t epoch) {
-  at_[worker] = std::max(at_[worker], epoch);
-  const uint64_t oldest = oldest_in_use();
-  while (held_.size() > 1 && held_.front()->epoch < oldest) {
-    const uint64_t gone = held_.front()->epoch;
-    held_.pop_front();
-    if (retired_) retired_(gone);
-  }
+void Publisher::released(uint64_t epoch) {
+  auto it = held_.find(epoch);
+  if (it == held_.end()) return;
+  if (--it->second.users == 0 && it->second.snapshot != current_) held_.erase(it);
 }
 
 }  // namespace fairlead::server

@@ -1,13 +1,13 @@
-// Publication of snapshots: the main thread hands every worker the same immutable snapshot through its inbox and keeps it until the
-// last worker has said that it has moved on to a newer one. The request path reads a plain pointer: no reference count, no lock.
-// Main thread, except acknowledged(), which any worker's post calls on main.
+// Publication of snapshots: the main thread hands every worker the same immutable snapshot and keeps it until no worker uses it.
+// A worker gets a shared_ptr of its own (its own control block, so no counter is shared between threads); when the worker's last
+// stream on that snapshot is gone, the pointer's deleter posts back and the publisher lets go. The request path reads a plain pointer.
+// Main thread. Invariant: models are freed on the main thread only.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
-#include <vector>
 
 #include "dataplane/config/snapshot.h"
 
@@ -15,25 +15,26 @@ namespace fairlead::server {
 
 class Publisher {
  public:
-  // `deliver(worker, snapshot)` must bring the snapshot to the worker and, once the worker has left the one before, have
-  // acknowledged(worker, snapshot->epoch) called on the main thread.
-  using Deliver = std::function<void(uint32_t worker, std::shared_ptr<const config::Snapshot> snapshot)>;
-  // `retired`: called after a snapshot was freed because no worker uses it.
-  Publisher(uint32_t workers, Deliver deliver, std::function<void(uint64_t epoch)> retired = nullptr);
+  using SnapshotPtr = std::shared_ptr<const config::Snapshot>;
+  using Deliver = std::function<void(uint32_t worker, SnapshotPtr snapshot)>;
+  using Post = std::function<void(std::function<void()>)>;
+  // `deliver` brings a snapshot to a worker; `post` runs a job on the main thread, from any thread.
+  Publisher(uint32_t workers, Deliver deliver, Post post);
+  ~Publisher();
 
-  void publish(std::shared_ptr<const config::Snapshot> snapshot);
-  void acknowledged(uint32_t worker, uint64_t epoch);
-
-  const std::shared_ptr<const config::Snapshot>& current() const { return current_; }
-  size_t held() const { return held_.size(); }          // snapshots that some worker may still use
-  uint64_t oldest_in_use() const;                       // the lowest epoch acknowledged by any worker
+  void publish(SnapshotPtr snapshot);
+  const SnapshotPtr& current() const { return current_; }
+  size_t held() const { return held_.size(); }  // snapshots that some worker may still use, the current one included
 
  private:
+  struct Held { SnapshotPtr snapshot; uint32_t users; };
+  void released(uint64_t epoch);
+  const uint32_t workers_;
   Deliver deliver_;
-  std::function<void(uint64_t)> retired_;
-  std::vector<uint64_t> at_;  // per worker: epoch acknowledged
-  std::shared_ptr<const config::Snapshot> current_;
-  std::deque<std::shared_ptr<const config::Snapshot>> held_;  // ascending epochs, the current one last
+  Post post_;
+  SnapshotPtr current_;
+  std::map<uint64_t, Held> held_;
+  std::shared_ptr<Publisher*> self_;  // null inside once destroyed: late releases find nobody
 };
 
 }  // namespace fairlead::server

@@ -310,6 +310,7 @@ size_t Epoch::warming_listeners() const {
 }
 bool Epoch::clusters_settled() const { return warming_clusters() == 0; }
 bool Epoch::listeners_settled() const { return warming_listeners() == 0; }
+bool Epoch::knows_cluster(std::string_view name) const { return clusters_.contains(name); }
 bool Epoch::cluster_warming(std::string_view name) const {
   const auto it = clusters_.find(name);
   return it != clusters_.end() && it->second.next.has_value();

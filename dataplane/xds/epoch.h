@@ -67,6 +67,7 @@ class Epoch {
   bool listeners_settled() const;  // no listener is waiting
   size_t warming_clusters() const;
   size_t warming_listeners() const;
+  bool knows_cluster(std::string_view name) const;  // live or warming
   bool cluster_warming(std::string_view name) const;
   bool listener_warming(std::string_view name) const;
   const std::shared_ptr<const config::Snapshot>& current() const { return current_; }

@@ -1,0 +1,151 @@
+// Binding, keeping and serving listeners.
+#include "dataplane/server/listener_set.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace fairlead::server {
+namespace {
+
+absl::StatusOr<net::Address> to_net(const config::Address& address) {
+  if (address.kind == config::Address::Kind::Pipe) return net::Address::from_unix(address.path);
+  return net::Address::from_ip(address.host, address.port);
+}
+
+// Port 0 is a different port each time.
+bool same_place(const config::Address& a, const config::Address& b) { return a == b && (a.kind == config::Address::Kind::Pipe || a.port != 0); }
+
+bool same_sockets(const config::ListenerConfig& a, const config::ListenerConfig& b) {
+  return a.addresses == b.addresses && a.reuse_port == b.reuse_port && a.bind_to_port == b.bind_to_port && a.transparent == b.transparent &&
+         a.freebind == b.freebind && a.tcp_backlog == b.tcp_backlog && a.socket_options.size() == b.socket_options.size();
+}
+
+}  // namespace
+
+ListenerSet::ListenerSet(Options options) : options_(std::move(options)) {}
+ListenerSet::~ListenerSet() = default;
+
+absl::Status ListenerSet::check_duplicate(const config::ListenerConfig& listener) const {
+  auto clash = [&](const config::ListenerConfig& other) {
+    if (other.name == listener.name || !other.bind_to_port || !listener.bind_to_port) return false;
+    for (const config::Address& a : listener.addresses)
+      for (const config::Address& b : other.addresses)
+        if (same_place(a, b)) return true;
+    return false;
+  };
+  const config::ListenerConfig* other = nullptr;
+  for (const auto& [name, p] : serving_)
+    if (clash(*p.config)) other = p.config.get();
+  for (const auto& [name, list] : prepared_)
+    for (const Prepared& p : list)
+      if (clash(*p.config)) other = p.config.get();
+  if (other == nullptr) return absl::OkStatus();
+  // Envoy 1.40's words up to "existing listener"
+  return absl::InvalidArgumentError(absl::StrCat("error adding listener: '", listener.name, "' has duplicate address '", listener.addresses.front().text(),
+                                                 "' as existing listener '", other->name, "'"));
+}
+
+const ListenerSet::Sockets* ListenerSet::kept_sockets(const config::ListenerConfig& listener) const {
+  if (auto it = prepared_.find(listener.name); it != prepared_.end())
+    for (const Prepared& p : it->second)
+      if (same_sockets(*p.config, listener)) return &p.listener->sockets;
+  if (auto it = serving_.find(listener.name); it != serving_.end())
+    if (same_sockets(*it->second.config, listener)) return &it->second.listener->sockets;
+  return nullptr;
+}
+
+absl::StatusOr<ListenerSet::Sockets> ListenerSet::sockets_for(const config::ListenerConfig& listener) {
+  if (const Sockets* kept = kept_sockets(listener)) return *kept;
+  Sockets out;
+  if (!listener.bind_to_port) return out;
+  for (const config::Address& address : listener.addresses) {
+    FL_ASSIGN_OR_RETURN(net::Address where, to_net(address));
+    net::ListenSocket::Options how;
+    how.reuse_port = listener.reuse_port;
+    how.backlog = listener.tcp_backlog.has_value() ? static_cast<int>(*listener.tcp_backlog) : -1;
+    how.transparent = listener.transparent;
+    how.freebind = listener.freebind;
+    how.v6_only = !address.ipv4_compat;
+    how.unix_mode = address.mode;
+    FL_ASSIGN_OR_RETURN(net::ListenSocket socket, net::ListenSocket::bind(where, how));
+    out.push_back(std::make_shared<net::ListenSocket>(std::move(socket)));
+  }
+  return out;
+}
+
+absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerConfig>& listener) {
+  if (auto it = serving_.find(listener->name); it != serving_.end() && it->second.config->content_hash == listener->content_hash) return absl::OkStatus();
+  const std::string place = absl::StrCat("listener '", listener->name, "'");
+  FL_RETURN_IF_ERROR(prefix(place, check_duplicate(*listener)));
+  absl::StatusOr<Sockets> sockets = sockets_for(*listener);
+  if (!sockets.ok()) return prefix(place, sockets.status());
+
+  auto serving = std::make_shared<ServingListener>();
+  serving->name = listener->name;
+  serving->sockets = *std::move(sockets);
+  serving->inbound = listener->direction == config::ListenerConfig::Direction::Inbound;
+  const std::string address = !listener->stat_prefix.empty()      ? listener->stat_prefix
+                              : !serving->sockets.empty()         ? serving->sockets.front()->local_address().to_string()
+                                                                  : listener->addresses.front().text();
+  serving->scope = options_.stats->scope(stats::listener_scope(address));
+  serving->stats = serving->scope->block<stats::ListenerStat>(stats::kListenerStats);
+  stream::ConnectionManager::Options how;
+  how.stats = options_.stats;
+  how.logs = options_.logs;
+  how.listener_address = address;
+  absl::StatusOr<std::shared_ptr<const stream::ConnectionManager>> manager = stream::ConnectionManager::create(listener, how);
+  if (!manager.ok()) return prefix(place, manager.status());
+  serving->manager = *std::move(manager);
+  prepared_[listener->name].push_back({listener, std::move(serving)});
+  return absl::OkStatus();
+}
+
+absl::Status ListenerSet::apply(const config::Snapshot& snapshot) {
+  ErrorList errors;
+  for (auto it = serving_.begin(); it != serving_.end();) {
+    if (snapshot.listeners.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    options_.withdraw(it->first);
+    it = serving_.erase(it);
+  }
+  for (const auto& [name, config] : snapshot.listeners) {
+    auto live = serving_.find(name);
+    if (live != serving_.end() && live->second.config->content_hash == config->content_hash) continue;
+    auto prepared = prepared_.find(name);
+    if (prepared == prepared_.end()) continue;
+    const auto match = std::find_if(prepared->second.begin(), prepared->second.end(), [&](const Prepared& p) { return p.config == config; });
+    if (match == prepared->second.end()) continue;
+    const Prepared chosen = *match;
+    prepared->second.erase(prepared->second.begin(), std::next(match));
+    if (prepared->second.empty()) prepared_.erase(prepared);
+    absl::Status listening;
+    for (const auto& socket : chosen.listener->sockets)
+      if (listening.ok() && !socket->listening()) listening = socket->listen(options_.workers);
+    if (!listening.ok()) {
+      errors.add(prefix(absl::StrCat("listener '", name, "'"), listening));
+      continue;
+    }
+    serving_[name] = chosen;
+    options_.serve(chosen.listener);
+  }
+  return errors.status();
+}
+
+void ListenerSet::forget(const std::string& name) { prepared_.erase(name); }
+
+std::vector<ListenerSet::Row> ListenerSet::rows() const {
+  std::vector<Row> out;
+  for (const auto& [name, p] : serving_) {
+    Row row{name, {}, p.listener->inbound};
+    for (const auto& socket : p.listener->sockets) row.addresses.push_back(socket->local_address());
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+}  // namespace fairlead::server

@@ -1,0 +1,59 @@
+// Main thread's half of listeners: binds addresses when a configuration is judged (so that a port in use refuses it), keeps sockets across updates,
+// builds connection managers, and tells the workers what to serve once the epoch gate lets a listener go live.
+// Main thread only.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "dataplane/config/snapshot.h"
+#include "dataplane/server/worker_listeners.h"
+
+namespace fairlead::server {
+
+class ListenerSet {
+ public:
+  struct Options {
+    stats::Registry* stats = nullptr;
+    accesslog::LogFiles* logs = nullptr;
+    uint32_t workers = 1;
+    // Brings a listener to, or takes it from, every worker.
+    std::function<void(std::shared_ptr<const ServingListener>)> serve;
+    std::function<void(const std::string& name)> withdraw;
+  };
+  explicit ListenerSet(Options options);
+  ~ListenerSet();
+
+  // Binds what is new and builds the connection manager. Errors: an address in use, a duplicate address, an access log that cannot be
+  // opened. Nothing changes for what is served now.
+  absl::Status prepare(const std::shared_ptr<const config::ListenerConfig>& listener);
+  // The listeners of a new snapshot: serves what is new or changed, withdraws what has gone. Errors of listen() are logged and returned.
+  absl::Status apply(const config::Snapshot& snapshot);
+  // The listener has left the configuration altogether: forget what prepare() kept for it.
+  void forget(const std::string& name);
+
+  struct Row { std::string name; std::vector<net::Address> addresses; bool inbound; };
+  std::vector<Row> rows() const;  // what is served, by name
+  size_t serving() const { return serving_.size(); }
+
+ private:
+  using Sockets = std::vector<std::shared_ptr<net::ListenSocket>>;
+  struct Prepared {
+    std::shared_ptr<const config::ListenerConfig> config;
+    std::shared_ptr<ServingListener> listener;
+  };
+  absl::StatusOr<Sockets> sockets_for(const config::ListenerConfig& listener);
+  const Sockets* kept_sockets(const config::ListenerConfig& listener) const;
+  absl::Status check_duplicate(const config::ListenerConfig& listener) const;
+
+  Options options_;
+  std::map<std::string, std::vector<Prepared>> prepared_;  // by name, newest last; dropped when served or replaced
+  std::map<std::string, Prepared> serving_;
+};
+
+}  // namespace fairlead::server

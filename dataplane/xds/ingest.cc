@@ -1,0 +1,312 @@
+// Responses applied: ingest.h.
+#include "dataplane/xds/ingest.h"
+
+#include <google/protobuf/message.h>
+#include <google/protobuf/unknown_field_set.h>
+
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "base/descriptors.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/validate.h"
+#include "dataplane/config/support.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+
+namespace fairlead::xds {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// Envoy's words, so that people find what they know.
+std::string_view noun(Type type) {
+  switch (type) {
+    case Type::cluster: return "cluster";
+    case Type::endpoint: return "endpoints of cluster";
+    case Type::listener: return "listener";
+    case Type::route: return "route configuration";
+  }
+  return "";
+}
+
+std::string name_of(Type type, const Message& m) {
+  switch (type) {
+    case Type::cluster: return static_cast<const envoy::config::cluster::v3::Cluster&>(m).name();
+    case Type::endpoint: return static_cast<const envoy::config::endpoint::v3::ClusterLoadAssignment&>(m).cluster_name();
+    case Type::listener: return static_cast<const envoy::config::listener::v3::Listener&>(m).name();
+    case Type::route: return static_cast<const envoy::config::route::v3::RouteConfiguration&>(m).name();
+  }
+  return "";
+}
+
+std::shared_ptr<Message> make(Type type) {
+  switch (type) {
+    case Type::cluster: return std::make_shared<envoy::config::cluster::v3::Cluster>();
+    case Type::endpoint: return std::make_shared<envoy::config::endpoint::v3::ClusterLoadAssignment>();
+    case Type::listener: return std::make_shared<envoy::config::listener::v3::Listener>();
+    case Type::route: return std::make_shared<envoy::config::route::v3::RouteConfiguration>();
+  }
+  return nullptr;
+}
+
+std::string place(Type type, std::string_view name) { return absl::StrCat(noun(type), " '", name, "'"); }
+
+// "cluster 'a': lb_policy: …" is not said twice.
+std::string with_place(Type type, std::string_view name, std::string_view message) {
+  const std::string p = place(type, name);
+  return message.substr(0, p.size()) == p ? std::string(message) : absl::StrCat(p, ": ", message);
+}
+
+bool whole_set(Type type) { return type == Type::cluster || type == Type::listener; }
+
+}  // namespace
+
+uint64_t count_unknown_fields(const Message& message) {
+  const auto* reflection = message.GetReflection();
+  uint64_t n = reflection->GetUnknownFields(message).field_count();
+  std::vector<const FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const FieldDescriptor* f : fields) {
+    if (f->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (f->is_repeated()) {
+      for (int i = 0; i < reflection->FieldSize(message, f); ++i) n += count_unknown_fields(reflection->GetRepeatedMessage(message, f, i));
+    } else {
+      n += count_unknown_fields(reflection->GetMessage(message, f));
+    }
+  }
+  return n;
+}
+
+Ingest::Ingest(Options options) : options_(std::move(options)) {
+  options_.hcm.knows_cluster = [epoch = options_.epoch](std::string_view name) { return epoch->knows_cluster(name); };
+}
+
+void Ingest::add_static_cluster(const std::shared_ptr<const config::ClusterConfig>& cluster, std::shared_ptr<const Message> proto) {
+  known_[Type::cluster][cluster->name] = true;
+  options_.ledger->add_static(Type::cluster, cluster->name, std::move(proto), options_.wall_now());
+  options_.epoch->set_cluster(cluster, options_.now());
+  if (options_.cluster_set) options_.cluster_set(cluster);
+  ++counts_.clusters_added;
+}
+
+absl::Status Ingest::add_static_listener(const std::shared_ptr<const config::ListenerConfig>& listener, std::shared_ptr<const Message> proto) {
+  if (options_.prepare_listener) FL_RETURN_IF_ERROR(options_.prepare_listener(listener));
+  known_[Type::listener][listener->name] = true;
+  options_.ledger->add_static(Type::listener, listener->name, std::move(proto), options_.wall_now());
+  options_.epoch->set_listener(listener, options_.now());
+  ++counts_.listeners_added;
+  return absl::OkStatus();
+}
+
+absl::Status Ingest::parse_all(const Update& update, std::vector<Parsed>& out) {
+  ErrorList errors(20);
+  for (size_t i = 0; i < update.resources.size(); ++i) {
+    const IncomingResource& in = update.resources[i];
+    const std::string version = in.version.empty() ? update.version : in.version;
+    const std::string at = in.name.empty() ? absl::StrCat("resources[", i, "]") : place(update.type, in.name);
+    if (in.type_url != type_url(update.type)) {
+      errors.add(at, absl::StrCat("type URL '", in.type_url, "', expected '", type_url(update.type), "'"));
+      continue;
+    }
+    Parsed parsed{in.name, version, make(update.type)};
+    if (!parsed.message->ParseFromString(in.bytes)) {
+      errors.add(at, absl::StrCat("the bytes are not a valid ", type_name(update.type), " (", in.bytes.size(), " bytes)"));
+      if (!in.name.empty()) options_.ledger->refuse(update.type, in.name, nullptr, version, "malformed bytes", options_.wall_now());
+      continue;
+    }
+    const std::string own = name_of(update.type, *parsed.message);
+    if (parsed.name.empty()) parsed.name = own;
+    if (own != parsed.name && !own.empty()) {
+      errors.add(at, absl::StrCat("holds a resource named '", own, "'"));
+      continue;
+    }
+    if (parsed.name.empty()) {
+      errors.add(at, "has no name");
+      continue;
+    }
+    if (absl::Status rules = validate(*parsed.message); !rules.ok()) {
+      std::string text = absl::StrCat("proto constraint validation failed: ", rules.message());
+      options_.ledger->refuse(update.type, parsed.name, parsed.message, version, text, options_.wall_now());
+      give_up(update.type, parsed.name);
+      errors.add(place(update.type, parsed.name), text);
+      continue;
+    }
+    if (const uint64_t unknown = count_unknown_fields(*parsed.message); unknown > 0) {
+      if (options_.count_unknown_fields) options_.count_unknown_fields(unknown);
+      if (options_.reject_unknown_fields) {
+        errors.add(place(update.type, parsed.name), absl::StrCat("has ", unknown, " unknown field(s)"));
+        continue;
+      }
+    }
+    out.push_back(std::move(parsed));
+  }
+  return errors.status();
+}
+
+Outcome Ingest::apply(const Update& update) {
+  Outcome out;
+  std::vector<Parsed> parsed;
+  if (out.status = parse_all(update, parsed); !out.status.ok()) return out;
+
+  std::string failures;
+  auto fail = [&](std::string_view text) { absl::StrAppend(&failures, failures.empty() ? "" : "\n", text); };
+  std::set<std::string> named;
+  for (const Parsed& resource : parsed) {
+    if (!named.insert(resource.name).second) {
+      fail(absl::StrCat(place(update.type, resource.name), ": duplicate: the name occurs twice in one response; the first is kept"));
+      continue;
+    }
+    if (absl::Status status = apply_one(update.type, resource); !status.ok()) {
+      const std::string text = with_place(update.type, resource.name, status.message());
+      options_.ledger->refuse(update.type, resource.name, resource.message, resource.version, text, options_.wall_now());
+      give_up(update.type, resource.name);
+      fail(text);
+      continue;
+    }
+    options_.ledger->accept(update.type, resource.name, resource.message, resource.version, options_.wall_now());
+    out.applied[resource.name] = resource.version;
+  }
+  std::vector<std::string> gone;
+  if (update.delta) {
+    gone = update.removed;
+  } else if (whole_set(update.type)) {
+    for (const auto& [name, is_static] : known_[update.type])
+      if (!is_static && !named.contains(name)) gone.push_back(name);
+    for (const auto& [name, entry] : options_.ledger->entries(update.type))  // refused ones that never were accepted
+      if (entry.accepted == nullptr && !named.contains(name)) gone.push_back(name);
+  }
+  for (const std::string& name : gone) remove(update.type, name);
+  out.removed = std::move(gone);
+  if (failures.empty()) {
+    options_.ledger->set_version(update.type, update.version);
+  } else {
+    // Envoy 1.40: "Error adding/updating cluster(s) a: …"
+    const std::string lead = whole_set(update.type) ? absl::StrCat("Error adding/updating ", noun(update.type), "(s) ") : "";
+    out.status = absl::InvalidArgumentError(absl::StrCat(lead, failures));
+  }
+  return out;
+}
+
+absl::Status Ingest::apply_one(Type type, const Parsed& resource) {
+  ValidateOptions inside;
+  inside.open_any = true;
+  FL_RETURN_IF_ERROR(validate(*resource.message, inside));
+  switch (type) {
+    case Type::cluster: return apply_cluster(resource);
+    case Type::endpoint: return apply_endpoints(resource);
+    case Type::listener: return apply_listener(resource);
+    case Type::route: return apply_routes(resource);
+  }
+  return absl::OkStatus();
+}
+
+void Ingest::note_findings(const Message& message, const std::string& what) {
+  config::SupportFindings findings;
+  if (!config::check_support(message, &findings).ok()) return;
+  for (const config::IgnoredField& field : findings.ignored) {
+    if (options_.count_ignored_field) options_.count_ignored_field(field.row);
+    if (warned_rows_[field.row]++ == 0) FL_LOG(warning, "config", what, ": ", field.path, " is ignored: ", field.reason);
+  }
+}
+
+absl::Status Ingest::apply_cluster(const Parsed& resource) {
+  auto& known = known_[Type::cluster];
+  if (auto it = known.find(resource.name); it != known.end() && it->second) {
+    FL_LOG(warning, "config", place(Type::cluster, resource.name), " is static: the update is ignored");  // Envoy 1.40: likewise
+    return absl::OkStatus();
+  }
+  FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  FL_ASSIGN_OR_RETURN(auto model, config::parse_cluster(static_cast<const envoy::config::cluster::v3::Cluster&>(*resource.message)));
+  note_findings(*resource.message, place(Type::cluster, resource.name));
+  known.contains(resource.name) ? ++counts_.clusters_modified : ++counts_.clusters_added;
+  known[resource.name] = false;
+  options_.epoch->set_cluster(model, options_.now());
+  if (options_.cluster_set) options_.cluster_set(model);
+  return absl::OkStatus();
+}
+
+absl::Status Ingest::apply_endpoints(const Parsed& resource) {
+  FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  FL_ASSIGN_OR_RETURN(auto model, config::parse_endpoints(static_cast<const envoy::config::endpoint::v3::ClusterLoadAssignment&>(*resource.message)));
+  options_.epoch->set_eds(resource.name, std::move(model));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const config::ListenerConfig>> Ingest::build_listener(const Parsed& resource, std::vector<std::string>& warnings) {
+  FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  config::HcmOptions hcm = options_.hcm;
+  hcm.warnings = &warnings;
+  FL_ASSIGN_OR_RETURN(auto model, config::parse_listener(static_cast<const envoy::config::listener::v3::Listener&>(*resource.message), hcm));
+  if (options_.prepare_listener) FL_RETURN_IF_ERROR(options_.prepare_listener(model));
+  return model;
+}
+
+absl::Status Ingest::apply_listener(const Parsed& resource) {
+  auto& known = known_[Type::listener];
+  if (auto it = known.find(resource.name); it != known.end() && it->second) {
+    FL_LOG(warning, "config", place(Type::listener, resource.name), " is static: the update is ignored");
+    return absl::OkStatus();
+  }
+  std::vector<std::string> warnings;
+  auto model = build_listener(resource, warnings);
+  if (!model.ok()) {
+    ++counts_.listeners_failed;
+    return model.status();
+  }
+  for (const std::string& w : warnings) FL_LOG(warning, "config", w);
+  note_findings(*resource.message, place(Type::listener, resource.name));
+  known.contains(resource.name) ? ++counts_.listeners_modified : ++counts_.listeners_added;
+  known[resource.name] = false;
+  options_.epoch->set_listener(*std::move(model), options_.now());
+  return absl::OkStatus();
+}
+
+absl::Status Ingest::apply_routes(const Parsed& resource) {
+  FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  std::vector<std::string> warnings;
+  config::HcmOptions hcm = options_.hcm;
+  hcm.warnings = &warnings;
+  FL_ASSIGN_OR_RETURN(auto table, router::RouteTable::compile(static_cast<const envoy::config::route::v3::RouteConfiguration&>(*resource.message),
+                                                              config::route_options(hcm, false)));
+  for (const std::string& w : warnings) FL_LOG(warning, "config", w);
+  note_findings(*resource.message, place(Type::route, resource.name));
+  options_.epoch->set_route_table(std::move(table), options_.now());
+  return absl::OkStatus();
+}
+
+void Ingest::remove(Type type, const std::string& name) {
+  auto& known = known_[type];
+  auto it = known.find(name);
+  if (it != known.end() && it->second) return;
+  const bool was_known = it != known.end();
+  if (was_known) known.erase(it);
+  switch (type) {
+    case Type::cluster:
+      if (was_known) ++counts_.clusters_removed;
+      options_.epoch->remove_cluster(name);
+      if (options_.cluster_removed) options_.cluster_removed(name);
+      break;
+    case Type::listener:
+      if (was_known) ++counts_.listeners_removed;
+      options_.epoch->remove_listener(name);
+      if (options_.listener_removed) options_.listener_removed(name);
+      break;
+    case Type::endpoint:  // Envoy 1.40: what EDS and RDS take back stays until nobody names it
+    case Type::route:
+      return;
+  }
+  options_.ledger->remove(type, name);
+}
+
+// A subscription whose answer was refused does not hold up what waits for it: the wait would only end at its timeout.
+void Ingest::give_up(Type type, const std::string& name) {
+  if (type == Type::endpoint) options_.epoch->give_up_eds(name);
+  if (type == Type::route) options_.epoch->give_up_route_table(name);
+}
+
+}  // namespace fairlead::xds

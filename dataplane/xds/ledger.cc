@@ -1,0 +1,40 @@
+// The resource ledger.
+#include "dataplane/xds/ledger.h"
+
+#include <google/protobuf/message.h>
+
+namespace fairlead::xds {
+
+void Ledger::add_static(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, Time now) {
+  LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
+  entry.accepted = std::move(message);
+  entry.accepted_at = now;
+  entry.is_static = true;
+}
+
+void Ledger::accept(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, Time now) {
+  LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
+  entry.accepted = std::move(message);
+  entry.version = version;
+  entry.accepted_at = now;
+  entry.error.reset();
+}
+
+void Ledger::refuse(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, std::string details,
+                    Time now) {
+  LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
+  entry.error = LedgerEntry::Error{std::move(message), version, std::move(details), now};
+}
+
+void Ledger::remove(Type type, std::string_view name) {
+  Entries& entries = entries_[static_cast<size_t>(type)];
+  if (auto it = entries.find(name); it != entries.end()) entries.erase(it);
+}
+
+const LedgerEntry* Ledger::find(Type type, std::string_view name) const {
+  const Entries& entries = entries_[static_cast<size_t>(type)];
+  auto it = entries.find(name);
+  return it == entries.end() ? nullptr : &it->second;
+}
+
+}  // namespace fairlead::xds
