@@ -1,0 +1,343 @@
+#include "controlplane/serve/core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include "base/log.h"
+#include "controlplane/stream/decode.h"
+
+namespace fairlead::serve {
+
+using resources::index;
+using resources::Type;
+
+struct Core::Stream {
+  StreamKind kind = StreamKind::kSotw;
+  std::optional<Type> only;
+  std::string peer;
+  SystemTime connected{};
+  snapshot::Node node;
+  snapshot::ClientClass client_class;
+  std::string scope;
+  std::string reason;
+  bool matched = false;
+  bool pushing = false;            // popped from the queue, its bytes not yet written
+  MonotonicTime pushed_since{};
+  std::unique_ptr<cpstream::Session> session;  // after the first request
+  std::optional<MonotonicTime> deadline;
+
+  std::string kind_name() const {
+    const std::string base = kind == StreamKind::kDelta ? "delta" : "sotw";
+    return only ? absl::StrCat(base, "/", resources::short_name(*only)) : base;
+  }
+};
+
+Core::Core(Options options, const Clock& clock, Wire& wire)
+    : options_(std::move(options)), clock_(clock), wire_(wire), quarantine_(options_.quarantine_threshold) {}
+Core::~Core() = default;
+
+// --- configuration -----------------------------------------------------------------------------------------------------
+
+void Core::apply(Update update) {
+  ++metrics_.updates;
+  std::set<std::string> changed;
+  auto note = [&](std::vector<std::string> scopes) { changed.insert(scopes.begin(), scopes.end()); };
+  const bool selection_changes = !update.gateways.empty() || !update.gone.empty() || update.raw.has_value();
+  for (Update::Gateway& g : update.gateways) note(catalog_.set_gateway(g.key, std::move(g.resources)));
+  for (const intent::ScopeKey& key : update.gone) note(catalog_.remove_gateway(key));
+  if (update.raw) note(catalog_.set_raw(std::move(*update.raw)));
+  for (const resources::ResourcePtr& a : update.assignments) note(catalog_.set_assignment(a));
+  for (auto& [stage, findings] : update.findings) ledger_.set_findings(stage, std::move(findings));
+  if (selection_changes) {
+    ledger_.set_findings("catalog", catalog_.findings());
+    rejoin_all();
+  }
+  for (const std::string& scope : changed) {
+    if (quarantine_.settle(catalog_.find(scope))) ++state_epoch_;
+    scope_changed(scope);
+  }
+  ready_ = ready_ || update.ready;
+}
+
+void Core::scope_changed(const std::string& scope) {
+  auto members = members_.find(scope);
+  if (members == members_.end()) return;
+  const MonotonicTime now = clock_.monotonic();
+  for (StreamId id : members->second) queue_.add(id, now);
+}
+
+snapshot::SnapshotPtr Core::view(const Stream& stream) { return quarantine_.view(stream.client_class, catalog_.find(stream.scope)); }
+
+void Core::join(StreamId id, Stream& stream) {
+  snapshot::Catalog::Joined joined = catalog_.join(stream.node);
+  stream.scope = std::move(joined.scope);
+  stream.reason = std::move(joined.reason);
+  stream.matched = joined.matched;
+  members_[stream.scope].insert(id);
+}
+
+void Core::leave(StreamId id, Stream& stream) {
+  auto members = members_.find(stream.scope);
+  if (members == members_.end()) return;
+  members->second.erase(id);
+  if (members->second.empty()) members_.erase(members);
+}
+
+// A Gateway or a raw set came or went: nodes may belong elsewhere now.
+void Core::rejoin_all() {
+  const MonotonicTime now = clock_.monotonic();
+  for (auto& [id, stream] : streams_) {
+    if (!stream->session) continue;
+    const std::string before = stream->scope;
+    leave(id, *stream);
+    join(id, *stream);
+    if (stream->scope != before) queue_.add(id, now);
+  }
+}
+
+// --- streams -----------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<StreamId> Core::open(StreamKind kind, std::optional<Type> only, std::string peer) {
+  ++metrics_.streams_opened;
+  if (!ready_) {  // rule 10: never an empty configuration because the sources are not read yet
+    ++metrics_.streams_refused;
+    return absl::UnavailableError("the sources have not been read completely yet");
+  }
+  if (streams_.size() >= options_.max_streams) {
+    ++metrics_.streams_refused;
+    return absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_streams, " streams"));
+  }
+  const StreamId id = next_stream_++;
+  auto stream = std::make_unique<Stream>();
+  stream->kind = kind;
+  stream->only = only;
+  stream->peer = std::move(peer);
+  stream->connected = clock_.system();
+  streams_.emplace(id, std::move(stream));
+  return id;
+}
+
+void Core::start(StreamId id, Stream& stream, const cpstream::Request& request) {
+  stream.node = *request.node;
+  stream.client_class = snapshot::class_of(stream.node);
+  join(id, stream);
+  quarantine_.node_joined(stream.client_class, stream.node.id);
+  cpstream::SessionOptions options = options_.session;
+  options.only = stream.only;
+  if (stream.kind == StreamKind::kDelta) {
+    stream.session = std::make_unique<cpstream::DeltaSession>(options, names_, view(stream));
+  } else {
+    stream.session = std::make_unique<cpstream::SotwSession>(options, names_, view(stream));
+  }
+  FL_LOG(info, "xds", "node ", stream.node.id, " (", stream.client_class.name, ", ", stream.peer, ") connected: ", stream.reason);
+}
+
+void Core::request(StreamId id, std::string_view bytes) {
+  auto found = streams_.find(id);
+  if (found == streams_.end()) return;
+  Stream& stream = *found->second;
+  ++metrics_.requests;
+  absl::StatusOr<cpstream::Request> request =
+      stream.kind == StreamKind::kDelta ? cpstream::decode_delta(bytes) : cpstream::decode_sotw(bytes);
+  absl::Status status = request.status();
+  if (status.ok() && !stream.session) status = cpstream::check_first_request(*request);
+  if (!status.ok()) {
+    ++metrics_.bad_requests;
+    end(id, stream, status);
+    return;
+  }
+  if (!stream.session) start(id, stream, *request);
+  deliver(id, stream, stream.session->on_request(*request, clock_.monotonic()));
+}
+
+void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
+  for (const cpstream::Refusal& r : output.refusals) refuse(id, stream, r);
+  for (const cpstream::Acceptance& a : output.acceptances) {
+    ++metrics_.types[index(a.type)].acks;
+    quarantine_.accepted(stream.client_class, stream.scope, a);
+  }
+  for (cpstream::Response& r : output.responses) {
+    Metrics::PerType& m = metrics_.types[index(r.type)];
+    ++m.responses;
+    m.resources += r.resources.size();
+    cpstream::WireMessage message = stream.kind == StreamKind::kDelta ? cpstream::encode_delta(std::move(r), options_.identifier)
+                                                                      : cpstream::encode_sotw(std::move(r), options_.identifier);
+    m.bytes += message.size();
+    wire_.send(id, std::move(message));
+  }
+  reschedule(id, stream);
+  if (!output.close.ok()) {
+    ++metrics_.bad_requests;
+    end(id, stream, output.close);
+  }
+}
+
+void Core::refuse(StreamId id, Stream& stream, const cpstream::Refusal& refusal) {
+  (void)id;
+  ++metrics_.types[index(refusal.type)].nacks;
+  std::vector<std::string> places;
+  for (const resources::ResourcePtr& r : refusal.at_fault) {
+    places.push_back(absl::StrCat(r->name, r->origins.empty() ? "" : absl::StrCat(" (", r->origins.front().place(), ")")));
+  }
+  FL_LOG(warning, "xds", "node ", stream.node.id, " refused ", resources::short_name(refusal.type), " ", absl::StrJoin(places, ", "), ": ",
+         refusal.message);
+  ++state_epoch_;
+  if (quarantine_.refused(stream.client_class, stream.node.id, stream.scope, refusal, clock_.system())) scope_changed(stream.scope);
+}
+
+void Core::reschedule(StreamId id, Stream& stream) {
+  const std::optional<MonotonicTime> wanted = stream.session->deadline();
+  if (wanted == stream.deadline) return;
+  if (stream.deadline) deadlines_.erase({*stream.deadline, id});
+  if (wanted) deadlines_.insert({*wanted, id});
+  stream.deadline = wanted;
+}
+
+void Core::written(StreamId id) {
+  auto found = streams_.find(id);
+  if (found == streams_.end() || !found->second->pushing) return;
+  Stream& stream = *found->second;
+  stream.pushing = false;
+  metrics_.push_delay.record(clock_.monotonic() - stream.pushed_since);
+  queue_.done(id);
+}
+
+bool Core::pump(size_t limit) {
+  while (limit-- > 0) {
+    const std::optional<push::Queue::Entry> entry = queue_.next();
+    if (!entry) return false;
+    auto found = streams_.find(entry->stream);
+    if (found == streams_.end()) continue;
+    Stream& stream = *found->second;
+    ++metrics_.pushes;
+    cpstream::Output output = stream.session->on_snapshot(view(stream), clock_.monotonic());
+    if (output.responses.empty()) {
+      ++metrics_.empty_pushes;
+      queue_.done(entry->stream);
+    } else {
+      stream.pushing = true;
+      stream.pushed_since = entry->since;
+    }
+    deliver(entry->stream, stream, std::move(output));
+  }
+  return queue_.waiting() > 0;
+}
+
+std::optional<MonotonicTime> Core::deadline() const {
+  if (deadlines_.empty()) return std::nullopt;
+  return deadlines_.begin()->first;
+}
+
+void Core::on_time() {
+  const MonotonicTime now = clock_.monotonic();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const StreamId id = deadlines_.begin()->second;
+    deadlines_.erase(deadlines_.begin());
+    Stream& stream = *streams_.at(id);
+    stream.deadline.reset();
+    deliver(id, stream, stream.session->on_time(now));
+  }
+}
+
+void Core::end(StreamId id, Stream& stream, const absl::Status& status) {
+  FL_LOG(warning, "xds", "stream of node ", stream.node.id.empty() ? "(none yet)" : stream.node.id, " (", stream.peer, ") ended: ", status.message());
+  drop(id);
+  wire_.end(id, status);
+}
+
+void Core::closed(StreamId id) {
+  auto found = streams_.find(id);
+  if (found == streams_.end()) return;
+  if (found->second->session) FL_LOG(info, "xds", "node ", found->second->node.id, " (", found->second->peer, ") disconnected");
+  drop(id);
+}
+
+void Core::drop(StreamId id) {
+  auto found = streams_.find(id);
+  Stream& stream = *found->second;
+  if (stream.session) {
+    leave(id, stream);
+    quarantine_.node_left(stream.client_class, stream.node.id);
+    if (stream.deadline) deadlines_.erase({*stream.deadline, id});
+    queue_.remove(id);
+  }
+  streams_.erase(found);
+}
+
+// --- questions ---------------------------------------------------------------------------------------------------------
+
+std::vector<inspect::StreamRecord> Core::records() const {
+  std::vector<inspect::StreamRecord> out;
+  for (const auto& [id, s] : streams_) {
+    if (s->session) out.push_back(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer, s->kind_name(), s->connected, *s->session));
+  }
+  return out;
+}
+
+const Core::Stream* Core::find_node(std::string_view node_id) const {
+  for (const auto& [id, s] : streams_) {
+    if (s->session && s->node.id == node_id) return s.get();
+  }
+  return nullptr;
+}
+
+namespace {
+absl::Status no_such_node(std::string_view node_id, const std::vector<inspect::StreamRecord>& records) {
+  std::set<std::string> ids;
+  for (const inspect::StreamRecord& r : records) ids.insert(r.node.id);
+  return absl::NotFoundError(absl::StrCat("no proxy \"", node_id, "\" is connected; there ", ids.size() == 1 ? "is: " : "are: ",
+                                          ids.empty() ? "none" : absl::StrJoin(ids, ", ")));
+}
+}  // namespace
+
+absl::StatusOr<doc::Value> Core::config(std::string_view node_id, std::optional<Type> type, std::string_view name) const {
+  const Stream* stream = find_node(node_id);
+  if (!stream) return no_such_node(node_id, records());
+  return inspect::config(*stream->session->snapshot(), type, name);
+}
+
+absl::StatusOr<doc::Value> Core::diff(std::string_view node_id) const {
+  const Stream* s = find_node(node_id);
+  if (!s) return no_such_node(node_id, records());
+  return inspect::diff(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer, s->kind_name(), s->connected, *s->session),
+                       *catalog_.find(s->scope), *s->session);
+}
+
+doc::Value Core::snapshots(std::optional<Type> type, std::string_view name) const {
+  std::vector<doc::Value> scopes;
+  for (const std::string& scope : catalog_.scopes()) {
+    doc::Value config = inspect::config(*catalog_.find(scope), type, name);
+    const doc::Value* resources = config.find("resources");
+    scopes.push_back(doc::map({{"scope", doc::string(scope), {}}, {"resources", resources ? *resources : doc::list({}), {}}}));
+  }
+  return doc::map({{"scopes", doc::list(std::move(scopes)), {}}});
+}
+
+std::vector<verdict::Condition> Core::conditions() {
+  std::map<std::string, std::pair<size_t, size_t>> progress;  // streams, synced
+  for (const auto& [id, s] : streams_) {
+    if (!s->session) continue;
+    auto& [streams, synced] = progress[s->scope];
+    ++streams;
+    bool all = true;
+    for (Type t : resources::all_types()) {
+      const cpstream::TypeStatus::State state = s->session->status(t).state;
+      all = all && (state == cpstream::TypeStatus::State::kSynced || state == cpstream::TypeStatus::State::kNotRequested);
+    }
+    if (all) ++synced;
+  }
+  std::vector<snapshot::SnapshotPtr> wanted;
+  for (const std::string& scope : catalog_.scopes()) {
+    wanted.push_back(catalog_.find(scope));
+    const auto [streams, synced] = progress[scope];
+    ledger_.set_progress(scope, streams, synced);
+  }
+  return ledger_.conditions(wanted, quarantine_);
+}
+
+std::vector<intent::Finding> Core::findings() const { return ledger_.findings(); }
+
+}  // namespace fairlead::serve

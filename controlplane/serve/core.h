@@ -1,0 +1,122 @@
+// The heart of the server: who is connected, what each scope shall have, and what is to be sent next. No socket and no thread
+// of its own: a transport (grpc_server.h, or a test) feeds it requests and takes the messages it makes.
+// Owned by the serving thread; every call is made there. Invariant: a stream gets a push only when all that was sent to it before
+// has been written, so a slow reader costs one entry in the queue and nothing else.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/doc.h"
+#include "controlplane/inspect/inspect.h"
+#include "controlplane/push/queue.h"
+#include "controlplane/serve/metrics.h"
+#include "controlplane/snapshot/catalog.h"
+#include "controlplane/snapshot/update.h"
+#include "controlplane/stream/encode.h"
+#include "controlplane/stream/session.h"
+#include "controlplane/verdict/ledger.h"
+#include "controlplane/verdict/quarantine.h"
+
+namespace fairlead::serve {
+
+using push::StreamId;
+
+using snapshot::Update;
+
+enum class StreamKind : uint8_t { kSotw, kDelta };
+
+// What a transport does for the core.
+class Wire {
+ public:
+  virtual ~Wire() = default;
+  // In order per stream. The transport calls Core::written() once all messages sent so far are on their way.
+  virtual void send(StreamId stream, cpstream::WireMessage message) = 0;
+  virtual void end(StreamId stream, const absl::Status& status) = 0;
+};
+
+class Core {
+ public:
+  struct Options {
+    std::string identifier;              // control_plane.identifier; empty leaves it out
+    size_t quarantine_threshold = 3;     // refusals by distinct nodes before a client class is frozen
+    size_t max_streams = 100'000;        // further ones are refused with RESOURCE_EXHAUSTED
+    cpstream::SessionOptions session;
+  };
+  Core(Options options, const Clock& clock, Wire& wire);
+  ~Core();
+
+  void apply(Update update);
+  bool ready() const { return ready_; }
+
+  // `only`: the one type of a per-type service. Unavailable before ready(), ResourceExhausted at the limit of streams.
+  absl::StatusOr<StreamId> open(StreamKind kind, std::optional<resources::Type> only, std::string peer);
+  void request(StreamId stream, std::string_view bytes);
+  void written(StreamId stream);
+  void closed(StreamId stream);
+
+  // Makes at most `limit` of the waiting pushes; true when there are more.
+  bool pump(size_t limit);
+  // When on_time() has something to do.
+  std::optional<MonotonicTime> deadline() const;
+  void on_time();
+
+  // --- what is asked of it -------------------------------------------------------------------------------------------
+  size_t streams() const { return streams_.size(); }
+  size_t waiting() const { return queue_.waiting(); }  // streams in line for a push
+  std::vector<inspect::StreamRecord> records() const;
+  // The first stream of a node id, by connection time; NotFound names the ids there are.
+  absl::StatusOr<doc::Value> config(std::string_view node_id, std::optional<resources::Type> type, std::string_view name) const;
+  absl::StatusOr<doc::Value> diff(std::string_view node_id) const;
+  doc::Value snapshots(std::optional<resources::Type> type, std::string_view name) const;  // of every scope
+  doc::Value nacks() const { return inspect::nacks(quarantine_); }
+  std::vector<verdict::Condition> conditions();
+  std::vector<intent::Finding> findings() const;
+  const Metrics& metrics() const { return metrics_; }
+
+  // The quarantine's memory, for --state-dir. `state_epoch` rises whenever it changes.
+  doc::Value state() const { return quarantine_.to_doc(); }
+  absl::Status restore(const doc::Value& value) { return quarantine_.restore(value); }
+  uint64_t state_epoch() const { return state_epoch_; }
+
+ private:
+  struct Stream;
+  void start(StreamId id, Stream& stream, const cpstream::Request& request);
+  void deliver(StreamId id, Stream& stream, cpstream::Output output);
+  void refuse(StreamId id, Stream& stream, const cpstream::Refusal& refusal);
+  void end(StreamId id, Stream& stream, const absl::Status& status);
+  void drop(StreamId id);
+  void join(StreamId id, Stream& stream);
+  void leave(StreamId id, Stream& stream);
+  void rejoin_all();
+  void scope_changed(const std::string& scope);
+  void reschedule(StreamId id, Stream& stream);
+  snapshot::SnapshotPtr view(const Stream& stream);
+  const Stream* find_node(std::string_view node_id) const;
+
+  const Options options_;
+  const Clock& clock_;
+  Wire& wire_;
+  cpstream::NameTable names_;
+  snapshot::Catalog catalog_;
+  verdict::Quarantine quarantine_;
+  verdict::Ledger ledger_;
+  push::Queue queue_;
+  Metrics metrics_;
+  std::map<StreamId, std::unique_ptr<Stream>> streams_;
+  std::map<std::string, std::set<StreamId>, std::less<>> members_;  // by scope
+  std::set<std::pair<MonotonicTime, StreamId>> deadlines_;
+  StreamId next_stream_ = 1;
+  uint64_t state_epoch_ = 0;
+  bool ready_ = false;
+};
+
+}  // namespace fairlead::serve

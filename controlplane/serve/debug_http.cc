@@ -1,0 +1,161 @@
+#include "controlplane/serve/debug_http.h"
+
+#include <sys/socket.h>
+
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <httplib.h>
+
+#include "controlplane/inspect/inspect.h"
+
+namespace fairlead::serve {
+
+namespace {
+
+using httplib::Request;
+using httplib::Response;
+
+void json(Response& out, const doc::Value& value) { out.set_content(doc::to_json(value, true) + "\n", "application/json"); }
+
+void fail(Response& out, int status, std::string_view message) {
+  out.status = status;
+  json(out, doc::map({{"error", doc::string(std::string(message)), {}}}));
+}
+
+// The `type` parameter; nullopt with `bad` set when it is not one.
+std::optional<resources::Type> type_of(const Request& in, Response& out, bool& bad) {
+  bad = false;
+  if (!in.has_param("type") || in.get_param_value("type").empty()) return std::nullopt;
+  const std::string name = in.get_param_value("type");
+  auto type = resources::type_from_short_name(name);
+  if (!type) type = resources::type_from_url(name);
+  if (!type) {
+    bad = true;
+    fail(out, 400, absl::StrCat("unknown type \"", name, "\"; known are cds, eds, lds, rds, srds, vhds, sds, rtds, ecds"));
+  }
+  return type;
+}
+
+}  // namespace
+
+struct DebugHttp::Serving {
+  Serving(Options o, GrpcServer& s, const Clock& c) : options(std::move(o)), server(s), clock(c) {}
+  ~Serving() {
+    http.stop();
+    if (thread.joinable()) thread.join();
+  }
+
+  doc::Value ask(std::function<doc::Value(Core&)> question) { return server.ask<doc::Value>(std::move(question)); }
+  void answer(Response& out, const absl::StatusOr<doc::Value>& value) {
+    if (value.ok()) {
+      json(out, *value);
+    } else {
+      fail(out, value.status().code() == absl::StatusCode::kNotFound ? 404 : 503, value.status().message());
+    }
+  }
+  void routes();
+
+  Options options;
+  GrpcServer& server;
+  const Clock& clock;
+  std::string address;
+  httplib::Server http;
+  std::thread thread;
+};
+
+void DebugHttp::Serving::routes() {
+  http.Get("/healthz", [](const Request&, Response& out) { out.set_content("ok\n", "text/plain"); });
+  http.Get("/readyz", [this](const Request&, Response& out) {
+    if (server.ask<bool>([](Core& core) { return core.ready(); })) {
+      out.set_content("ok\n", "text/plain");
+    } else {
+      out.status = 503;
+      out.set_content("the sources have not been read completely yet\n", "text/plain");
+    }
+  });
+  http.Get("/version", [this](const Request&, Response& out) { json(out, doc::map({{"version", doc::string(options.version), {}}})); });
+  http.Get("/metrics", [this](const Request&, Response& out) {
+    const auto [metrics, streams, waiting] = server.ask<std::tuple<Metrics, size_t, size_t>>(
+        [](Core& core) { return std::make_tuple(core.metrics(), core.streams(), core.waiting()); });
+    out.set_content(metrics.prometheus(streams, waiting), "text/plain; version=0.0.4");
+  });
+  http.Get("/debug/status", [this](const Request&, Response& out) {
+    json(out, ask([this](Core& core) { return inspect::status(core.records(), {clock.system(), clock.monotonic()}); }));
+  });
+  http.Get("/debug/config", [this](const Request& in, Response& out) {
+    bool bad;
+    const auto type = type_of(in, out, bad);
+    if (bad) return;
+    const std::string proxy = in.get_param_value("proxy"), name = in.get_param_value("name");
+    answer(out, server.ask<absl::StatusOr<doc::Value>>(
+                    [&](Core& core) -> absl::StatusOr<doc::Value> {
+                      if (proxy.empty()) return core.snapshots(type, name);
+                      return core.config(proxy, type, name);
+                    },
+                    absl::UnavailableError("shutting down")));
+  });
+  http.Get("/debug/snapshots", [this](const Request& in, Response& out) {
+    bool bad;
+    const auto type = type_of(in, out, bad);
+    if (bad) return;
+    const std::string name = in.get_param_value("name");
+    json(out, ask([&](Core& core) { return core.snapshots(type, name); }));
+  });
+  http.Get("/debug/diff", [this](const Request& in, Response& out) {
+    const std::string proxy = in.get_param_value("proxy");
+    if (proxy.empty()) return fail(out, 400, "which proxy? /debug/diff?proxy=NODE_ID");
+    answer(out, server.ask<absl::StatusOr<doc::Value>>([&](Core& core) { return core.diff(proxy); }, absl::UnavailableError("shutting down")));
+  });
+  http.Get("/debug/nacks", [this](const Request&, Response& out) { json(out, ask([](Core& core) { return core.nacks(); })); });
+  http.Get("/debug/conditions", [this](const Request&, Response& out) {
+    json(out, ask([](Core& core) { return inspect::conditions(core.conditions()); }));
+  });
+  http.Get("/debug/findings", [this](const Request&, Response& out) {
+    json(out, ask([](Core& core) { return inspect::findings(core.findings()); }));
+  });
+  http.Get("/debug/sources", [this](const Request&, Response& out) { json(out, options.sources ? options.sources() : doc::map({})); });
+  http.Get("/debug/objects", [this](const Request&, Response& out) { json(out, options.objects ? options.objects() : doc::map({})); });
+  http.set_error_handler([](const Request& in, Response& out) {
+    if (out.body.empty()) fail(out, out.status, out.status == 404 ? absl::StrCat("nothing at ", in.path) : "the request cannot be answered");
+  });
+}
+
+absl::StatusOr<std::unique_ptr<DebugHttp>> DebugHttp::start(Options options, GrpcServer& server, const Clock& clock) {
+  const size_t colon = options.address.rfind(':');
+  int port = 0;
+  if (colon == std::string::npos || !absl::SimpleAtoi(options.address.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("admin address \"", options.address, "\" is not HOST:PORT"));
+  }
+  std::string host = options.address.substr(0, colon);
+  auto serving = std::make_unique<Serving>(std::move(options), server, clock);
+  // cpp-httplib's default sets SO_REUSEPORT: a second instance would share the port silently
+  serving->http.set_socket_options([](socket_t s) {
+    int yes = 1;
+    setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
+  serving->http.new_task_queue = [] { return new httplib::ThreadPool(4); };
+  serving->http.set_keep_alive_timeout(5);
+  serving->http.set_payload_max_length(1 << 20);
+  std::string bare = host;
+  if (bare.size() > 2 && bare.front() == '[' && bare.back() == ']') bare = bare.substr(1, bare.size() - 2);
+  const bool bound = port == 0 ? (port = serving->http.bind_to_any_port(bare)) > 0 : serving->http.bind_to_port(bare, port);
+  if (!bound) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen for admin requests on ", serving->options.address, ": the address is in use or not one of this machine"));
+  }
+  serving->address = absl::StrCat(host, ":", port);
+  serving->routes();
+  serving->thread = std::thread([s = serving.get()] { s->http.listen_after_bind(); });
+  while (!serving->http.is_running()) std::this_thread::yield();  // stop() has no effect before
+  return std::unique_ptr<DebugHttp>(new DebugHttp(std::move(serving)));
+}
+
+DebugHttp::DebugHttp(std::unique_ptr<Serving> serving) : serving_(std::move(serving)) {}
+DebugHttp::~DebugHttp() = default;
+const std::string& DebugHttp::address() const { return serving_->address; }
+
+}  // namespace fairlead::serve

@@ -1,0 +1,69 @@
+// The xDS services over gRPC: ADS in SotW and Delta, and each type's own service, on one port. One thread runs gRPC's completion
+// queue, the Core and everything posted to it; bytes are shared from encoding to socket.
+// Owner: the process. post() and ask() may be called from any other thread.
+#pragma once
+
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <absl/status/statusor.h>
+
+#include "base/clock.h"
+#include "controlplane/serve/core.h"
+
+namespace fairlead::serve {
+
+// One question to the serving thread. Dropped unanswered (the server has shut down), it answers with `gone`: nobody waits for ever.
+template <typename T>
+struct Asked {
+  std::promise<T> promise;
+  T gone;
+  bool answered = false;
+  void answer(T value) {
+    answered = true;
+    promise.set_value(std::move(value));
+  }
+  ~Asked() {
+    if (!answered) promise.set_value(std::move(gone));
+  }
+};
+
+class GrpcServer {
+ public:
+  struct Options {
+    std::string address = "127.0.0.1:18000";  // HOST:PORT, [V6]:PORT or unix:PATH; port 0: the kernel picks
+    int max_request_bytes = 64 << 20;         // 10^5 names are some MB
+    Core::Options core;
+  };
+  // Binds and starts serving. A port in use is an error that names the address.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> start(Options options, const Clock& clock);
+  ~GrpcServer();  // shutdown()
+
+  const std::string& address() const;  // with the port the kernel picked
+
+  // Runs `job` on the serving thread, in order. After shutdown() nothing runs.
+  void post(std::function<void(Core&)> job);
+  // The same, and waits for its result. Not from the serving thread. `gone` is returned when the server has shut down.
+  template <typename T>
+  T ask(std::function<T(Core&)> question, T gone = {}) {
+    auto asked = std::make_shared<Asked<T>>();
+    asked->gone = std::move(gone);
+    std::future<T> answer = asked->promise.get_future();
+    post([asked, question = std::move(question)](Core& core) { asked->answer(question(core)); });
+    asked.reset();
+    return answer.get();
+  }
+
+  // Ends all streams (clients reconnect elsewhere) and stops the thread. Idempotent.
+  void shutdown();
+
+ private:
+  class Loop;
+  explicit GrpcServer(std::unique_ptr<Loop> loop);
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace fairlead::serve

@@ -1,0 +1,31 @@
+// What the pipeline has worked out in one step: the hand-over from the thread that plans to the thread that serves. A value.
+// Everything is optional; what is absent stays as it is.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "controlplane/intent/intent.h"
+#include "controlplane/resources/raw.h"
+#include "controlplane/resources/resource.h"
+
+namespace fairlead::snapshot {
+
+struct Update {
+  struct Gateway {
+    intent::ScopeKey key;
+    std::vector<resources::ResourcePtr> resources;  // all of the plan's, assignments included
+  };
+  std::vector<Gateway> gateways;
+  std::vector<intent::ScopeKey> gone;
+  std::optional<std::vector<resources::RawSetPtr>> raw;  // all raw sets
+  std::vector<resources::ResourcePtr> assignments;       // the endpoint fast path
+  std::vector<std::pair<std::string, std::vector<intent::Finding>>> findings;  // by stage, each replacing the one before
+  bool ready = false;  // every source has been read once; never taken back
+
+  bool empty() const { return gateways.empty() && gone.empty() && !raw && assignments.empty() && findings.empty() && !ready; }
+};
+
+}  // namespace fairlead::snapshot
