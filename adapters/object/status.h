@@ -59,4 +59,7 @@ class StatusSink {
   std::map<ObjectKey, Scopes> objects_;
 };
 
+// A list with one map per object and scope, in order of their keys: for people, golden files and the CLI.
+doc::Value to_doc(const StatusSink& sink);
+
 }  // namespace fairlead::adapters

@@ -1,0 +1,134 @@
+// What the rules of a route lead to: references, permissions, protocols. See world.h.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/gatewayapi/world.h"
+#include "base/strings.h"
+
+namespace fairlead::adapters::gatewayapi {
+
+namespace {
+
+const GroupKind kServiceKind{"", "Service"};
+
+struct Resolved {
+  std::optional<intent::BackendKey> key;
+  intent::BackendProtocol protocol = intent::BackendProtocol::kHttp1;
+};
+
+class Resolver {
+ public:
+  Resolver(World& world, const Object& object, RouteTarget& target) : world_(world), object_(object), target_(target) {}
+
+  intent::Route rule(const Rule& rule) {
+    intent::Route route;
+    route.request_headers = rule.filters.request_headers;
+    route.response_headers = rule.filters.response_headers;
+    route.redirect = rule.filters.redirect;
+    route.rewrite = rule.filters.rewrite;
+    route.request_timeout = rule.request_timeout;
+    route.backend_timeout = rule.backend_timeout;
+    for (const Mirror& m : rule.filters.mirrors) {
+      const Resolved to = resolve(m.to);
+      if (to.key && m.numerator > 0) route.mirrors.push_back({*to.key, m.numerator, m.denominator});
+    }
+    for (const RuleBackend& b : rule.backends) route.backends.push_back(share(b));
+    if (!rule.filters.extensions.empty()) {
+      // An unknown filter must not be skipped: what it would have processed is answered with an error.
+      for (const Spot& spot : rule.filters.extensions) fail("InvalidKind", spot, "no ExtensionRef is known here");
+      route.redirect.reset();
+      route.backends.clear();
+      route.direct_response = intent::DirectResponse{500, ""};
+    }
+    return route;
+  }
+
+ private:
+  intent::WeightedBackend share(const RuleBackend& b) {
+    intent::WeightedBackend share;
+    const Resolved to = resolve(b.to);
+    share.backend = to.key;
+    share.protocol = to.protocol;
+    share.weight = b.to.weight;
+    share.request_headers = b.filters.request_headers;
+    share.response_headers = b.filters.response_headers;
+    for (const Spot& spot : b.filters.extensions) {
+      fail("InvalidKind", spot, "no ExtensionRef is known here");
+      share.backend.reset();
+    }
+    return share;
+  }
+
+  Resolved resolve(const BackendRef& ref) {
+    Resolved none;
+    if (ref.target != kServiceKind) {
+      fail("InvalidKind", ref.spot, absl::StrCat(ref.target.str(), " cannot be a backend; Service can"));
+      return none;
+    }
+    const GroupKind from{std::string(kGroup), "HTTPRoute"};
+    if (!world_.permitted(from, object_.key.ns, ref.target, ref.ns, ref.name)) {
+      fail("RefNotPermitted", ref.spot,
+           absl::StrCat("no ReferenceGrant in namespace ", ref.ns, " lets HTTPRoutes of ", object_.key.ns, " refer to Service ", ref.name));
+      return none;
+    }
+    const ObjectPtr found = world_.snapshot.find(ObjectKey{"", "Service", ref.ns, ref.name});
+    if (!found) {
+      fail("BackendNotFound", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " does not exist", meant(ref)));
+      return none;
+    }
+    std::vector<Diagnostic> unread;
+    const core::Service service = core::read_service(*found, unread);
+    if (service.external_name) {
+      fail("InvalidKind", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " is of type ExternalName"));
+      return none;
+    }
+    const core::ServicePort* port = service.port(ref.port);
+    if (port == nullptr) {
+      fail("BackendNotFound", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " has no TCP port ", ref.port));
+      return none;
+    }
+    Resolved to;
+    const std::string& app = port->app_protocol;
+    if (app == "kubernetes.io/h2c" || app == "h2c" || app == "http2" || app == "grpc") {
+      to.protocol = intent::BackendProtocol::kHttp2;
+    } else if (app == "https" || app == "kubernetes.io/wss" || app == "tls") {
+      fail("UnsupportedProtocol", ref.spot,
+           absl::StrCat("port ", ref.port, " of Service ", ref.ns, "/", ref.name, " speaks ", app, ", not supported in this version"));
+      return none;
+    }
+    to.key = intent::BackendKey{ref.ns, ref.name, static_cast<uint16_t>(ref.port)};
+    return to;
+  }
+
+  std::string meant(const BackendRef& ref) const {
+    std::vector<std::string_view> names;
+    for (const auto& [key, service] : world_.snapshot.of("", "Service")) {
+      if (key.ns == ref.ns) names.push_back(key.name);
+    }
+    const std::optional<std::string> close = closest(ref.name, names);
+    return close ? absl::StrCat("; did you mean '", *close, "'?") : "";
+  }
+
+  void fail(std::string_view reason, const Spot& spot, std::string message) {
+    if (target_.reason == "ResolvedRefs") {
+      target_.reason = reason;
+      target_.message = absl::StrCat(spot.field, ": ", message);
+    }
+    world_.problem(Severity::kError, object_, spot, std::move(message));
+  }
+
+  World& world_;
+  const Object& object_;
+  RouteTarget& target_;
+};
+
+}  // namespace
+
+RouteTarget resolve_rules(World& world, const Object& object, const HttpRoute& route) {
+  RouteTarget target;
+  Resolver resolver(world, object, target);
+  for (const Rule& rule : route.rules) target.rules.push_back(resolver.rule(rule));
+  return target;
+}
+
+}  // namespace fairlead::adapters::gatewayapi

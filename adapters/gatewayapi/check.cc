@@ -1,0 +1,70 @@
+// Which kinds of the Gateway API groups are read, in which versions. See schema.h.
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/gatewayapi/schema.h"
+#include "base/strings.h"
+
+namespace fairlead::adapters::gatewayapi {
+
+namespace {
+
+struct KindReader {
+  std::string_view kind;
+  std::vector<std::string_view> versions;
+  void (*read)(const Object&, std::vector<Diagnostic>&);
+};
+
+const std::vector<KindReader>& readers() {
+  static const std::vector<KindReader> kReaders = {
+      {"GatewayClass", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_gateway_class(o, out); }},
+      {"Gateway", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_gateway(o, out); }},
+      {"HTTPRoute", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_http_route(o, out); }},
+      {"ReferenceGrant", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_reference_grant(o, out); }},
+  };
+  return kReaders;
+}
+
+// Kinds the API has and this version does not serve.
+constexpr std::string_view kUnsupportedKinds[] = {"GRPCRoute", "TLSRoute",  "TCPRoute",    "UDPRoute",
+                                                  "BackendTLSPolicy", "BackendLBPolicy", "ListenerSet"};
+
+void refuse(const Object& object, std::string field, std::string message, std::vector<Diagnostic>& out) {
+  out.push_back(Diagnostic{Severity::kError, object.key, object.file, object.line, std::move(field), std::move(message)});
+}
+
+}  // namespace
+
+bool check_gateway_api(const Object& object, std::vector<Diagnostic>& out) {
+  std::vector<std::string_view> known;
+  for (const KindReader& reader : readers()) {
+    known.push_back(reader.kind);
+    if (object.key.kind != reader.kind) continue;
+    const std::string_view version = version_of(object.api_version);
+    if (std::find(reader.versions.begin(), reader.versions.end(), version) == reader.versions.end()) {
+      refuse(object, "apiVersion", absl::StrCat(reader.kind, " is read in the versions v1 and v1beta1, not ", version), out);
+    } else {
+      reader.read(object, out);
+    }
+    return true;
+  }
+  for (std::string_view kind : kUnsupportedKinds) {
+    if (object.key.kind == kind) {
+      refuse(object, "kind", absl::StrCat(kind, " is not supported in this version"), out);
+      return true;
+    }
+  }
+  const std::optional<std::string> meant = closest(object.key.kind, known);
+  refuse(object, "kind",
+         absl::StrCat("unknown kind '", object.key.kind, "'", meant ? absl::StrCat("; did you mean '", *meant, "'?") : ""), out);
+  return true;
+}
+
+bool check_experimental(const Object& object, std::vector<Diagnostic>& out) {
+  refuse(object, "apiVersion",
+         absl::StrCat("experimental kinds are not supported in this version (", object.key.kind, ")"), out);
+  return true;
+}
+
+}  // namespace fairlead::adapters::gatewayapi

@@ -1,0 +1,188 @@
+// Filters of a rule and of a backend. See schema.h.
+#include "adapters/gatewayapi/schema_filters.h"
+
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "adapters/gatewayapi/fields.h"
+
+namespace fairlead::adapters::gatewayapi {
+
+namespace {
+
+constexpr size_t kMaxFilters = 16;
+constexpr size_t kMaxHeaders = 16;
+
+// Header values go out as they are: what would break a message is refused here.
+bool is_header_value(std::string_view text) {
+  return text.find_first_of(std::string_view("\0\r\n", 3)) == std::string_view::npos;
+}
+
+std::vector<intent::HeaderValue> read_headers(doc::Object& o, std::string_view key, ErrorList& errors) {
+  std::vector<intent::HeaderValue> result;
+  std::set<std::string> seen;
+  const std::vector<doc::Reader> list = o.list(key);
+  at_most(o, key, list.size(), kMaxHeaders);
+  for (const doc::Reader& item : list) {
+    doc::Object h(item, errors);
+    intent::HeaderValue header{h.required_string("name"), h.required_string("value")};
+    if (!header.name.empty() && !is_header_name(header.name)) {
+      h.error("name", absl::StrCat("\"", header.name, "\" is not a header name"));
+    }
+    if (!is_header_value(header.value)) h.error("value", "must not hold NUL, CR or LF");
+    // Only the first of equivalent names counts (HTTPHeaderFilter.set, .add).
+    if (seen.insert(absl::AsciiStrToLower(header.name)).second) result.push_back(std::move(header));
+  }
+  return result;
+}
+
+intent::HeaderModifier read_modifier(doc::Object o, ErrorList& errors) {
+  intent::HeaderModifier m;
+  m.set = read_headers(o, "set", errors);
+  m.add = read_headers(o, "add", errors);
+  m.remove = o.strings("remove");
+  at_most(o, "remove", m.remove.size(), kMaxHeaders);
+  for (const std::string& name : m.remove) {
+    if (!is_header_name(name)) o.error("remove", absl::StrCat("\"", name, "\" is not a header name"));
+  }
+  return m;
+}
+
+std::optional<intent::PathRewrite> read_path_rewrite(doc::Object o, bool one_prefix_match) {
+  if (!o.present()) return std::nullopt;
+  intent::PathRewrite rewrite;
+  if (!o.has("type")) o.error("type", "is required: ReplaceFullPath or ReplacePrefixMatch");
+  const std::string type = o.choice("type", {"ReplaceFullPath", "ReplacePrefixMatch"}).value_or("ReplaceFullPath");
+  const bool prefix = type == "ReplacePrefixMatch";
+  rewrite.type = prefix ? intent::PathRewriteType::kPrefix : intent::PathRewriteType::kFull;
+  const std::string_view used = prefix ? "replacePrefixMatch" : "replaceFullPath";
+  const std::string_view unused = prefix ? "replaceFullPath" : "replacePrefixMatch";
+  if (!o.has(used)) o.error(used, absl::StrCat("is required with type ", type));
+  if (o.has(unused)) o.error(unused, absl::StrCat("must not be given with type ", type));
+  o.ignore(unused);
+  rewrite.value = o.string_or(used, "");
+  if (!is_header_value(rewrite.value)) o.error(used, "must not hold NUL, CR or LF");
+  if (prefix && !one_prefix_match) {
+    o.error("type", "ReplacePrefixMatch needs a rule with exactly one match, of path type PathPrefix");
+  }
+  return rewrite;
+}
+
+intent::Redirect read_redirect(doc::Object o, bool one_prefix_match) {
+  intent::Redirect redirect;
+  redirect.scheme = o.choice("scheme", {"http", "https"}).value_or("");
+  redirect.hostname = hostname_field(o, "hostname", false);
+  redirect.path = read_path_rewrite(o.object("path"), one_prefix_match);
+  if (std::optional<int64_t> port = o.integer("port", 1, 65535)) redirect.port = static_cast<uint16_t>(*port);
+  const int64_t status = o.integer_or("statusCode", 302, 300, 399);  // Gateway API: 302
+  if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) {
+    o.error("statusCode", absl::StrCat("expected 301, 302, 303, 307 or 308, got ", status));
+  }
+  redirect.status = static_cast<int>(status);
+  return redirect;
+}
+
+intent::UrlRewrite read_rewrite(doc::Object o, bool one_prefix_match) {
+  intent::UrlRewrite rewrite;
+  rewrite.hostname = hostname_field(o, "hostname", false);
+  rewrite.path = read_path_rewrite(o.object("path"), one_prefix_match);
+  return rewrite;
+}
+
+Mirror read_mirror(doc::Object o, ErrorList& errors, const Object& owner) {
+  Mirror mirror;
+  {
+    doc::Object ref = o.object("backendRef");
+    if (!ref.present()) o.error("backendRef", "is required");
+    if (ref.present()) mirror.to = backend_ref(ref, owner);
+  }
+  const std::optional<int64_t> percent = o.integer("percent", 0, 100);
+  if (percent) mirror.numerator = static_cast<uint32_t>(*percent);
+  const doc::Reader fraction = o.get("fraction");
+  if (fraction.present()) {
+    if (percent) o.error("fraction", "only one of percent and fraction may be given");
+    doc::Object f(fraction, errors);
+    constexpr int64_t kMax = 2147483647;
+    if (!f.has("numerator")) f.error("numerator", "is required");
+    mirror.numerator = static_cast<uint32_t>(f.integer_or("numerator", 0, 0, kMax));
+    mirror.denominator = static_cast<uint32_t>(f.integer_or("denominator", 100, 1, kMax));  // Gateway API: 100
+    if (mirror.numerator > mirror.denominator) f.error("numerator", "must not be above denominator");
+  }
+  return mirror;
+}
+
+constexpr std::string_view kFields[] = {"requestHeaderModifier", "responseHeaderModifier", "requestMirror",
+                                        "requestRedirect",       "urlRewrite",             "extensionRef",
+                                        "cors",                  "externalAuth"};
+
+std::string field_of(const std::string& type) {
+  if (type == "URLRewrite") return "urlRewrite";
+  if (type == "CORS") return "cors";
+  std::string field = type;
+  field[0] = absl::ascii_tolower(static_cast<unsigned char>(field[0]));
+  return field;
+}
+
+void read_filter(const doc::Reader& reader, ErrorList& errors, const FilterContext& context, std::set<std::string>& seen,
+                 Filters& filters) {
+  doc::Object o(reader, errors);
+  if (!o.has("type")) o.error("type", "is required");
+  const std::optional<std::string> type =
+      o.choice("type", {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "RequestRedirect", "URLRewrite",
+                        "ExtensionRef", "CORS", "ExternalAuth"});
+  const std::string field = type ? field_of(*type) : "";
+  for (std::string_view other : kFields) {
+    if (other == field) continue;
+    if (type && o.has(other)) o.error(other, absl::StrCat("must not be given with type ", *type));
+    o.ignore(other);
+  }
+  if (!type) return;
+  if (!o.has(field)) o.error(field, absl::StrCat("is required with type ", *type));
+  if (*type != "RequestMirror" && *type != "ExtensionRef" && !seen.insert(*type).second) {
+    o.error("type", absl::StrCat(*type, " is given twice"));
+  }
+  const bool on_backend = context.on_backend;
+  if (*type == "CORS" || *type == "ExternalAuth" ||
+      (on_backend && *type != "RequestHeaderModifier" && *type != "ResponseHeaderModifier" && *type != "ExtensionRef")) {
+    o.error("type", absl::StrCat(*type, on_backend ? " on a backendRef" : "", " is not supported in this version"));
+    o.ignore(field);
+    return;
+  }
+  if (*type == "RequestHeaderModifier") {
+    filters.request_headers = read_modifier(o.object(field), errors);
+  } else if (*type == "ResponseHeaderModifier") {
+    filters.response_headers = read_modifier(o.object(field), errors);
+  } else if (*type == "RequestMirror") {
+    filters.mirrors.push_back(read_mirror(o.object(field), errors, context.owner));
+  } else if (*type == "RequestRedirect") {
+    filters.redirect = read_redirect(o.object(field), context.one_prefix_match);
+  } else if (*type == "URLRewrite") {
+    filters.rewrite = read_rewrite(o.object(field), context.one_prefix_match);
+  } else {
+    doc::Object ref = o.object(field);
+    ref.string("group");
+    ref.required_string("kind");
+    ref.required_string("name");
+    filters.extensions.push_back(spot_of(reader));
+  }
+}
+
+}  // namespace
+
+Filters read_filters(const std::vector<doc::Reader>& list, ErrorList& errors, const FilterContext& context) {
+  Filters filters;
+  std::set<std::string> seen;
+  for (const doc::Reader& reader : list) read_filter(reader, errors, context, seen, filters);
+  if (list.size() > kMaxFilters) {
+    errors.add(list.back().error(absl::StrCat("is filter number ", list.size(), "; at most ", kMaxFilters, " are allowed")));
+  }
+  if (filters.redirect && filters.rewrite) {
+    errors.add(list.front().error("RequestRedirect and URLRewrite must not be used together"));
+  }
+  return filters;
+}
+
+}  // namespace fairlead::adapters::gatewayapi

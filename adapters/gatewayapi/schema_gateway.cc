@@ -1,0 +1,221 @@
+// GatewayClass, Gateway and ReferenceGrant. See schema.h.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "adapters/gatewayapi/fields.h"
+#include "adapters/gatewayapi/schema.h"
+
+namespace fairlead::adapters::gatewayapi {
+
+namespace {
+
+constexpr size_t kMaxListeners = 64;
+constexpr size_t kMaxAddresses = 16;
+
+Selector read_selector(doc::Object o, ErrorList& errors) {
+  Selector s;
+  s.labels = o.string_map("matchLabels");
+  for (const doc::Reader& item : o.list("matchExpressions")) {
+    doc::Object e(item, errors);
+    Requirement r;
+    r.key = e.required_string("key");
+    if (!e.has("operator")) e.error("operator", "is required: In, NotIn, Exists or DoesNotExist");
+    r.op = e.choice("operator", {"In", "NotIn", "Exists", "DoesNotExist"}).value_or("Exists");
+    r.values = e.strings("values");
+    const bool needs_values = r.op == "In" || r.op == "NotIn";
+    if (needs_values == r.values.empty()) {
+      e.error("values", absl::StrCat(needs_values ? "are required" : "must not be given", " with operator ", r.op));
+    }
+    s.expressions.push_back(std::move(r));
+  }
+  o.finish();
+  return s;
+}
+
+void read_allowed_routes(doc::Object o, ErrorList& errors, Listener& listener) {
+  doc::Object namespaces = o.object("namespaces");
+  const std::string from = namespaces.choice("from", {"Same", "All", "Selector", "None"}).value_or("Same");
+  listener.from = from == "All"        ? RoutesFrom::kAll
+                  : from == "Selector" ? RoutesFrom::kSelector
+                  : from == "None"     ? RoutesFrom::kNone
+                                       : RoutesFrom::kSame;
+  if (listener.from == RoutesFrom::kSelector && !namespaces.has("selector")) {
+    namespaces.error("selector", "is required when from is Selector");
+  }
+  listener.selector = read_selector(namespaces.object("selector"), errors);
+  namespaces.finish();
+  if (o.has("kinds")) listener.kinds.emplace();
+  const std::vector<doc::Reader> kinds = o.list("kinds");
+  at_most(o, "kinds", kinds.size(), 8);
+  for (const doc::Reader& item : kinds) {
+    doc::Object k(item, errors);
+    GroupKind kind;
+    kind.group = k.string_or("group", kGroup);
+    kind.kind = k.required_string("kind");
+    listener.kinds->push_back(std::move(kind));
+  }
+  o.finish();
+}
+
+// Certificates are looked at when TLS listeners are supported; until then such a listener is refused as a whole.
+void read_tls(doc::Object o, ErrorList& errors, const std::string& protocol) {
+  if (o.present() && (protocol == "HTTP" || protocol == "TCP" || protocol == "UDP")) {
+    o.error(absl::StrCat("must not be given for protocol ", protocol));
+  }
+  const std::string mode = o.choice("mode", {"Terminate", "Passthrough"}).value_or("Terminate");
+  if (protocol == "HTTPS" && mode != "Terminate") o.error("mode", "must be Terminate for protocol HTTPS");
+  for (const doc::Reader& item : o.list("certificateRefs")) {
+    doc::Object ref(item, errors);
+    for (std::string_view field : {"group", "kind", "namespace"}) ref.string(field);
+    ref.required_string("name");
+  }
+  o.string_map("options");
+  o.finish();
+}
+
+Listener read_listener(const doc::Reader& reader, ErrorList& errors) {
+  doc::Object o(reader, errors);
+  Listener l;
+  l.spot = spot_of(reader);
+  l.name = o.required_string("name");
+  if (!l.name.empty() && !is_section_name(l.name)) {
+    o.error("name", absl::StrCat("\"", l.name, "\" is not a name: lower-case letters, digits, '-' and '.'"));
+  }
+  l.protocol = o.required_string("protocol");
+  l.hostname = hostname_field(o, "hostname", true);
+  if (!l.hostname.empty() && (l.protocol == "TCP" || l.protocol == "UDP")) {
+    o.error("hostname", absl::StrCat("must not be given for protocol ", l.protocol));
+  }
+  if (!o.has("port")) o.error("port", "is required");
+  l.port = static_cast<uint16_t>(o.integer_or("port", 0, 1, 65535));
+  read_tls(o.object("tls"), errors, l.protocol);
+  read_allowed_routes(o.object("allowedRoutes"), errors, l);
+  return l;
+}
+
+void read_addresses(doc::Object& spec, ErrorList& errors, Gateway& gateway) {
+  const std::vector<doc::Reader> list = spec.list("addresses");
+  at_most(spec, "addresses", list.size(), kMaxAddresses);
+  for (const doc::Reader& item : list) {
+    doc::Object o(item, errors);
+    GatewayAddress a;
+    a.spot = spot_of(item);
+    a.type = o.string_or("type", "IPAddress");
+    a.value = o.string_or("value", "");
+    gateway.addresses.push_back(std::move(a));
+  }
+}
+
+}  // namespace
+
+bool Selector::matches(const std::map<std::string, std::string>& of) const {
+  for (const auto& [key, value] : labels) {
+    auto it = of.find(key);
+    if (it == of.end() || it->second != value) return false;
+  }
+  for (const Requirement& r : expressions) {
+    auto it = of.find(r.key);
+    const bool exists = it != of.end();
+    const bool in = exists && std::find(r.values.begin(), r.values.end(), it->second) != r.values.end();
+    if (r.op == "In" && !in) return false;
+    if (r.op == "NotIn" && in) return false;
+    if (r.op == "Exists" && !exists) return false;
+    if (r.op == "DoesNotExist" && exists) return false;
+  }
+  return true;
+}
+
+GatewayClass read_gateway_class(const Object& object, std::vector<Diagnostic>& out) {
+  GatewayClass result;
+  ErrorList errors;
+  {
+    doc::Object top(doc::Reader(object.body), errors);
+    ignore_envelope(top);
+    doc::Object spec = top.object("spec");
+    result.controller = spec.required_string("controllerName");
+    if (!result.controller.empty() && !absl::StrContains(result.controller, "/")) {
+      spec.error("controllerName", absl::StrCat("expected DOMAIN/PATH, got \"", result.controller, "\""));
+    }
+    spec.string("description");
+    result.has_parameters = spec.has("parametersRef");
+    result.parameters = spot_of(spec.get("parametersRef"));
+    doc::Object parameters = spec.object("parametersRef");
+    for (std::string_view field : {"group", "kind", "name", "namespace"}) parameters.string(field);
+  }
+  add_errors(errors, object, out);
+  return result;
+}
+
+Gateway read_gateway(const Object& object, std::vector<Diagnostic>& out) {
+  Gateway gateway;
+  ErrorList errors;
+  {
+    doc::Object top(doc::Reader(object.body), errors);
+    ignore_envelope(top);
+    doc::Object spec = top.object("spec");
+    gateway.class_name = spec.required_string("gatewayClassName");
+    const std::vector<doc::Reader> listeners = spec.list("listeners");
+    if (listeners.empty()) spec.error("listeners", "at least one listener is required");
+    at_most(spec, "listeners", listeners.size(), kMaxListeners);
+    std::map<std::string, int> lines;
+    for (const doc::Reader& reader : listeners) {
+      Listener l = read_listener(reader, errors);
+      auto [it, first] = lines.emplace(l.name, l.spot.line);
+      if (!first && !l.name.empty()) {
+        errors.add(reader.get("name").error(absl::StrCat("\"", l.name, "\" is the name of the listener at line ", it->second, " already")));
+      }
+      gateway.listeners.push_back(std::move(l));
+    }
+    read_addresses(spec, errors, gateway);
+    // Labels and annotations for what a controller creates in a cluster; from files nothing is created.
+    doc::Object infrastructure = spec.object("infrastructure");
+    infrastructure.string_map("labels");
+    infrastructure.string_map("annotations");
+    for (std::string_view field : {"allowedListeners", "tls", "backendTLS", "defaultScope"}) {
+      if (spec.has(field)) spec.error(field, "is not supported in this version");
+      spec.ignore(field);
+    }
+  }
+  add_errors(errors, object, out);
+  return gateway;
+}
+
+ReferenceGrant read_reference_grant(const Object& object, std::vector<Diagnostic>& out) {
+  ReferenceGrant grant;
+  ErrorList errors;
+  {
+    doc::Object top(doc::Reader(object.body), errors);
+    ignore_envelope(top);
+    doc::Object spec = top.object("spec");
+    const std::vector<doc::Reader> from = spec.list("from"), to = spec.list("to");
+    if (from.empty()) spec.error("from", "at least one entry is required");
+    if (to.empty()) spec.error("to", "at least one entry is required");
+    at_most(spec, "from", from.size(), 16);
+    at_most(spec, "to", to.size(), 16);
+    for (const doc::Reader& reader : from) {
+      doc::Object o(reader, errors);
+      if (!o.has("group")) o.error("group", "is required (\"\" is the core group)");
+      ReferenceGrant::From f;
+      f.kind.group = o.string_or("group", "");
+      f.kind.kind = o.required_string("kind");
+      f.ns = o.required_string("namespace");
+      grant.from.push_back(std::move(f));
+    }
+    for (const doc::Reader& reader : to) {
+      doc::Object o(reader, errors);
+      if (!o.has("group")) o.error("group", "is required (\"\" is the core group)");
+      ReferenceGrant::To t;
+      t.kind.group = o.string_or("group", "");
+      t.kind.kind = o.required_string("kind");
+      t.name = o.string_or("name", "");
+      grant.to.push_back(std::move(t));
+    }
+  }
+  add_errors(errors, object, out);
+  return grant;
+}
+
+}  // namespace fairlead::adapters::gatewayapi
