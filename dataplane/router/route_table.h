@@ -23,6 +23,9 @@ class RouteConfiguration;
 
 namespace fairlead::router {
 
+class HostIndex;
+class PathIndex;
+
 struct CompileOptions {
   // Parses one typed_per_filter_config value for the filter of that configured name. Unset: every entry is refused.
   std::function<absl::StatusOr<std::shared_ptr<const PerFilterConfig>>(std::string_view filter, const google::protobuf::Any&)> per_filter;
@@ -96,9 +99,7 @@ class RouteTable {
   void apply_response_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const;
 
  private:
-  struct HostIndex;
-  class Compiler;
-  class PathIndex;
+  friend class TableCompiler;
   RouteTable();
   Match match(const http::HeaderMap& headers, const RequestFacts& facts, ExplainSink* sink) const;
   const VirtualHost* find_host(std::string_view authority, std::string_view* domain) const;

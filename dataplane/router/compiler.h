@@ -1,0 +1,73 @@
+// TableCompiler: turns a RouteConfiguration into a RouteTable, collecting every problem with its field path.
+// Private to the room; lives for one compile on the main thread.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/status.h"
+#include "dataplane/router/route_table.h"
+
+namespace envoy::config::route::v3 {
+class DirectResponseAction;
+class RedirectAction;
+class RetryPolicy;
+class Route;
+class RouteAction;
+class RouteAction_RequestMirrorPolicy;
+class RouteMatch;
+class VirtualHost;
+class WeightedCluster;
+}
+namespace envoy::type::matcher::v3 {
+class RegexMatchAndSubstitute;
+}
+namespace google::protobuf {
+class Duration;
+template <typename K, typename V>
+class Map;
+}
+
+namespace fairlead::router {
+
+class TableCompiler {
+ public:
+  TableCompiler(const envoy::config::route::v3::RouteConfiguration& proto, const CompileOptions& options);
+  absl::StatusOr<std::shared_ptr<const RouteTable>> run();
+
+ private:
+  using Path = std::string;
+  template <typename T>
+  using Repeated = google::protobuf::RepeatedPtrField<T>;
+
+  void virtual_host(const envoy::config::route::v3::VirtualHost& proto, const Path& path);
+  void route(const envoy::config::route::v3::Route& proto, const Path& path, VirtualHost& host);
+  void match(const envoy::config::route::v3::RouteMatch& proto, const Path& path, Route& route);
+  void forward(const envoy::config::route::v3::RouteAction& proto, const Path& path, Route& route);
+  void rewrites(const envoy::config::route::v3::RouteAction& proto, const Path& path, RouteAction& action);
+  void weighted(const envoy::config::route::v3::WeightedCluster& proto, const Path& path, const std::string& route_name, RouteAction& action);
+  void redirect(const envoy::config::route::v3::RedirectAction& proto, const Path& path, RedirectAction& action);
+  void direct(const envoy::config::route::v3::DirectResponseAction& proto, const Path& path, DirectResponse& action);
+  RetryPolicy retry_policy(const envoy::config::route::v3::RetryPolicy& proto, const Path& path);
+  std::vector<MirrorPolicy> mirrors(const Repeated<envoy::config::route::v3::RouteAction_RequestMirrorPolicy>& protos, const Path& path);
+  HeaderOps header_ops(const Repeated<envoy::config::core::v3::HeaderValueOption>& add, const Repeated<std::string>& remove, const Path& path);
+  std::vector<PerFilter> per_filter(const google::protobuf::Map<std::string, google::protobuf::Any>& protos, const Path& path);
+  std::optional<matching::Regex> regex_rewrite(const envoy::type::matcher::v3::RegexMatchAndSubstitute& proto, const Path& path,
+                                               std::string& substitution);
+  void cluster(const std::string& name, const Path& path);
+  void cluster_header(const std::string& name, const Path& path, std::string& out);
+  void warn(const Path& path, std::string_view what);
+
+  const envoy::config::route::v3::RouteConfiguration& proto_;
+  const CompileOptions& options_;
+  std::shared_ptr<RouteTable> table_;
+  ErrorList errors_{20};
+  std::set<std::string> clusters_;
+  bool validate_clusters_ = false;
+  size_t max_direct_body_ = 4096;  // Envoy 1.40: 4096 bytes
+};
+
+milliseconds to_milliseconds(const google::protobuf::Duration& duration);
+
+}  // namespace fairlead::router

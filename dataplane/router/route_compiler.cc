@@ -1,0 +1,374 @@
+// Route, its matcher and its actions → router::Route; see compiler.h.
+#include <limits>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include "dataplane/router/compiler.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/config/route/v3/route_components.pb.h"
+
+namespace fairlead::router {
+namespace v3 = envoy::config::route::v3;
+namespace {
+
+template <typename T>
+std::shared_ptr<const T> shared(const T& proto) {
+  return std::make_shared<const T>(proto);
+}
+
+}  // namespace
+
+void TableCompiler::route(const v3::Route& proto, const Path& path, VirtualHost& host) {
+  Route route;
+  route.name = proto.name();
+  route.index = static_cast<uint32_t>(host.routes.size());
+  match(proto.match(), path + ".match", route);
+  switch (proto.action_case()) {
+    case v3::Route::kRoute:
+      route.action = Route::Action::Forward;
+      forward(proto.route(), path + ".route", route);
+      break;
+    case v3::Route::kRedirect:
+      route.action = Route::Action::Redirect;
+      redirect(proto.redirect(), path + ".redirect", route.redirect);
+      break;
+    case v3::Route::kDirectResponse:
+      route.action = Route::Action::Direct;
+      direct(proto.direct_response(), path + ".direct_response", route.direct);
+      break;
+    case v3::Route::kNonForwardingAction: route.action = Route::Action::NonForwarding; break;
+    case v3::Route::kFilterAction: errors_.add(path + ".filter_action", "filter actions are not supported"); break;
+    case v3::Route::ACTION_NOT_SET: errors_.add(path + ".action", "one of route, redirect, direct_response must be set"); break;
+  }
+  route.request_headers = header_ops(proto.request_headers_to_add(), proto.request_headers_to_remove(), path + ".request_headers");
+  route.response_headers = header_ops(proto.response_headers_to_add(), proto.response_headers_to_remove(), path + ".response_headers");
+  route.per_filter = per_filter(proto.typed_per_filter_config(), path + ".typed_per_filter_config");
+  if (proto.has_metadata()) route.metadata = shared(proto.metadata());
+  if (proto.has_request_body_buffer_limit()) {
+    route.retry_buffer_limit = proto.request_body_buffer_limit().value();
+  } else if (proto.has_per_request_buffer_limit_bytes()) {
+    route.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
+  }
+  route.stat_prefix = proto.stat_prefix();
+  host.routes.push_back(std::move(route));
+}
+
+void TableCompiler::match(const v3::RouteMatch& proto, const Path& path, Route& route) {
+  PathMatch& out = route.path;
+  out.case_sensitive = !proto.has_case_sensitive() || proto.case_sensitive().value();
+  switch (proto.path_specifier_case()) {
+    case v3::RouteMatch::kPrefix:
+      out.kind = PathMatch::Kind::Prefix;
+      out.text = proto.prefix();
+      break;
+    case v3::RouteMatch::kPath:
+      out.kind = PathMatch::Kind::Exact;
+      out.text = proto.path();
+      break;
+    case v3::RouteMatch::kPathSeparatedPrefix:
+      out.kind = PathMatch::Kind::SeparatedPrefix;
+      out.text = proto.path_separated_prefix();
+      break;
+    case v3::RouteMatch::kSafeRegex: {
+      out.kind = PathMatch::Kind::Regex;
+      out.text = proto.safe_regex().regex();
+      out.case_sensitive = true;  // the flag does not apply to regexes
+      auto regex = matching::Regex::compile(proto.safe_regex());
+      if (regex.ok()) {
+        out.regex = std::move(*regex);
+      } else {
+        errors_.add(path + ".safe_regex.regex", absl::StrCat(regex.status().message(), " (\"", out.text, "\")"));
+      }
+      break;
+    }
+    case v3::RouteMatch::kConnectMatcher: out.kind = PathMatch::Kind::Connect; break;
+    case v3::RouteMatch::kPathMatchPolicy: errors_.add(path + ".path_match_policy", "path match extensions are not supported"); break;
+    case v3::RouteMatch::PATH_SPECIFIER_NOT_SET:
+      errors_.add(path + ".path_specifier", "one of prefix, path, safe_regex, path_separated_prefix, connect_matcher must be set");
+      break;
+  }
+  for (int i = 0; i < proto.headers_size(); ++i) {
+    auto matcher = matching::HeaderMatcher::compile(proto.headers(i));
+    if (matcher.ok()) {
+      route.headers.push_back(std::move(*matcher));
+    } else {
+      errors_.add(prefix(absl::StrCat(path, ".headers[", i, "]"), matcher.status()));
+    }
+  }
+  for (int i = 0; i < proto.query_parameters_size(); ++i) {
+    auto matcher = matching::QueryMatcher::compile(proto.query_parameters(i));
+    if (matcher.ok()) {
+      route.query.push_back(std::move(*matcher));
+    } else {
+      errors_.add(prefix(absl::StrCat(path, ".query_parameters[", i, "]"), matcher.status()));
+    }
+  }
+  route.grpc = proto.has_grpc();
+  if (proto.has_runtime_fraction()) {
+    auto fraction = matching::Fraction::compile(proto.runtime_fraction());
+    if (fraction.ok()) {
+      route.fraction = *fraction;
+    } else {
+      errors_.add(prefix(path + ".runtime_fraction", fraction.status()));
+    }
+  }
+}
+
+void TableCompiler::forward(const v3::RouteAction& proto, const Path& path, Route& route) {
+  RouteAction& action = route.forward;
+  switch (proto.cluster_specifier_case()) {
+    case v3::RouteAction::kCluster:
+      action.cluster = proto.cluster();
+      cluster(action.cluster, path + ".cluster");
+      break;
+    case v3::RouteAction::kClusterHeader: cluster_header(proto.cluster_header(), path + ".cluster_header", action.cluster_header); break;
+    case v3::RouteAction::kWeightedClusters: weighted(proto.weighted_clusters(), path + ".weighted_clusters", route.name, action); break;
+    default: errors_.add(path + ".cluster_specifier", "one of cluster, cluster_header, weighted_clusters must be set");
+  }
+  switch (proto.cluster_not_found_response_code()) {
+    case v3::RouteAction::NOT_FOUND: action.cluster_not_found_code = 404; break;
+    case v3::RouteAction::INTERNAL_SERVER_ERROR: action.cluster_not_found_code = 500; break;
+    default: action.cluster_not_found_code = 503;
+  }
+  rewrites(proto, path, action);
+  if (proto.has_timeout()) action.timeout = to_milliseconds(proto.timeout());
+  if (proto.has_idle_timeout()) action.idle_timeout = to_milliseconds(proto.idle_timeout());
+  if (proto.has_max_stream_duration()) {
+    const auto& limits = proto.max_stream_duration();
+    if (limits.has_max_stream_duration()) action.max_stream_duration.max_stream_duration = to_milliseconds(limits.max_stream_duration());
+    if (limits.has_grpc_timeout_header_max()) {
+      action.max_stream_duration.grpc_timeout_header_max = to_milliseconds(limits.grpc_timeout_header_max());
+    }
+    if (limits.has_grpc_timeout_header_offset()) {
+      action.max_stream_duration.grpc_timeout_header_offset = to_milliseconds(limits.grpc_timeout_header_offset());
+    }
+  }
+  if (proto.has_retry_policy()) action.retry_policy = retry_policy(proto.retry_policy(), path + ".retry_policy");
+  action.mirrors = mirrors(proto.request_mirror_policies(), path + ".request_mirror_policies");
+  for (int i = 0; i < proto.upgrade_configs_size(); ++i) {
+    const auto& upgrade = proto.upgrade_configs(i);
+    UpgradeOption option{absl::AsciiStrToLower(upgrade.upgrade_type()), !upgrade.has_enabled() || upgrade.enabled().value()};
+    for (const UpgradeOption& other : action.upgrades) {
+      if (other.type == option.type) errors_.add(absl::StrCat(path, ".upgrade_configs[", i, "]"), absl::StrCat("Duplicate upgrade ", upgrade.upgrade_type()));
+    }
+    action.upgrades.push_back(std::move(option));
+  }
+  action.high_priority = proto.priority() == envoy::config::core::v3::HIGH;
+  if (proto.has_metadata_match()) action.metadata_match = shared(proto.metadata_match());
+}
+
+std::optional<matching::Regex> TableCompiler::regex_rewrite(const envoy::type::matcher::v3::RegexMatchAndSubstitute& proto, const Path& path,
+                                                            std::string& substitution) {
+  auto regex = matching::Regex::compile(proto.pattern());
+  if (!regex.ok()) {
+    errors_.add(path + ".pattern.regex", absl::StrCat(regex.status().message(), " (\"", proto.pattern().regex(), "\")"));
+    return std::nullopt;
+  }
+  std::string error;
+  if (!regex->check_substitution(proto.substitution(), &error)) {
+    errors_.add(path + ".substitution", absl::StrCat(error, " (\"", proto.substitution(), "\")"));
+    return std::nullopt;
+  }
+  substitution = proto.substitution();
+  return std::move(*regex);
+}
+
+void TableCompiler::rewrites(const v3::RouteAction& proto, const Path& path, RouteAction& action) {
+  if (!proto.prefix_rewrite().empty() && proto.has_regex_rewrite()) {
+    errors_.add(path, "Specify only one of prefix_rewrite, regex_rewrite or path_rewrite_policy");
+  }
+  if (proto.has_regex_rewrite()) {
+    action.path_rewrite.kind = PathRewrite::Kind::Regex;
+    action.path_rewrite.regex = regex_rewrite(proto.regex_rewrite(), path + ".regex_rewrite", action.path_rewrite.substitution);
+  } else if (!proto.prefix_rewrite().empty()) {
+    action.path_rewrite.kind = PathRewrite::Kind::Prefix;
+    action.path_rewrite.prefix = proto.prefix_rewrite();
+  }
+  HostRewrite& host = action.host_rewrite;
+  host.append_x_forwarded_host = proto.append_x_forwarded_host();
+  switch (proto.host_rewrite_specifier_case()) {
+    case v3::RouteAction::kHostRewriteLiteral:
+      host.kind = HostRewrite::Kind::Literal;
+      host.text = proto.host_rewrite_literal();
+      break;
+    case v3::RouteAction::kAutoHostRewrite:
+      if (proto.auto_host_rewrite().value()) host.kind = HostRewrite::Kind::Auto;
+      break;
+    case v3::RouteAction::kHostRewriteHeader:
+      host.kind = HostRewrite::Kind::Header;
+      host.text = absl::AsciiStrToLower(proto.host_rewrite_header());
+      break;
+    case v3::RouteAction::kHostRewritePathRegex:
+      host.kind = HostRewrite::Kind::PathRegex;
+      host.regex = regex_rewrite(proto.host_rewrite_path_regex(), path + ".host_rewrite_path_regex", host.substitution);
+      break;
+    default: break;
+  }
+}
+
+void TableCompiler::weighted(const v3::WeightedCluster& proto, const Path& path, const std::string& route_name, RouteAction& action) {
+  if (proto.random_value_specifier_case() == v3::WeightedCluster::kHeaderName) {
+    action.weighted_random_header = absl::AsciiStrToLower(proto.header_name());
+  }
+  for (int i = 0; i < proto.clusters_size(); ++i) {
+    const auto& entry = proto.clusters(i);
+    const Path place = absl::StrCat(path, ".clusters[", i, "]");
+    WeightedCluster weighted;
+    weighted.weight = entry.weight().value();
+    action.total_weight += weighted.weight;
+    weighted.cumulative = action.total_weight;
+    if (entry.name().empty() == entry.cluster_header().empty()) {
+      errors_.add(place, entry.name().empty() ? "At least one of name or cluster_header need to be specified"
+                                              : "Only one of name or cluster_header can be specified");
+    } else if (!entry.name().empty()) {
+      weighted.name = entry.name();
+      cluster(weighted.name, place + ".name");
+    } else {
+      cluster_header(entry.cluster_header(), place + ".cluster_header", weighted.cluster_header);
+    }
+    weighted.request_headers = header_ops(entry.request_headers_to_add(), entry.request_headers_to_remove(), place + ".request_headers");
+    weighted.response_headers = header_ops(entry.response_headers_to_add(), entry.response_headers_to_remove(), place + ".response_headers");
+    weighted.host_rewrite_literal = entry.host_rewrite_literal();
+    weighted.per_filter = per_filter(entry.typed_per_filter_config(), place + ".typed_per_filter_config");
+    if (entry.has_metadata_match()) weighted.metadata_match = shared(entry.metadata_match());
+    action.weighted.push_back(std::move(weighted));
+  }
+  if (action.total_weight == 0) errors_.add(path, "Sum of weights in the weighted_cluster must be greater than 0.");
+  constexpr uint64_t most = std::numeric_limits<uint32_t>::max();
+  if (action.total_weight > most) {
+    errors_.add(path, absl::StrCat("The sum of weights of all weighted clusters of route ", route_name, " exceeds ", most));
+  }
+}
+
+void TableCompiler::redirect(const v3::RedirectAction& proto, const Path& path, RedirectAction& action) {
+  switch (proto.response_code()) {
+    case v3::RedirectAction::FOUND: action.code = 302; break;
+    case v3::RedirectAction::SEE_OTHER: action.code = 303; break;
+    case v3::RedirectAction::TEMPORARY_REDIRECT: action.code = 307; break;
+    case v3::RedirectAction::PERMANENT_REDIRECT: action.code = 308; break;
+    default: action.code = 301;
+  }
+  action.https = proto.https_redirect();
+  action.scheme = proto.scheme_redirect();
+  action.host = proto.host_redirect();
+  action.port = proto.port_redirect();
+  action.strip_query = proto.strip_query();
+  switch (proto.path_rewrite_specifier_case()) {
+    case v3::RedirectAction::kPathRedirect:
+      action.path_kind = proto.path_redirect().empty() ? RedirectAction::Path::Keep : RedirectAction::Path::Replace;
+      action.path = proto.path_redirect();
+      break;
+    case v3::RedirectAction::kPrefixRewrite:
+      action.path_kind = RedirectAction::Path::Prefix;
+      action.path = proto.prefix_rewrite();
+      break;
+    case v3::RedirectAction::kRegexRewrite:
+      action.path_kind = RedirectAction::Path::Regex;
+      action.regex = regex_rewrite(proto.regex_rewrite(), path + ".regex_rewrite", action.substitution);
+      break;
+    default: break;
+  }
+}
+
+void TableCompiler::direct(const v3::DirectResponseAction& proto, const Path& path, DirectResponse& action) {
+  action.status = proto.status();
+  switch (proto.body().specifier_case()) {
+    case envoy::config::core::v3::DataSource::kInlineString: action.body = proto.body().inline_string(); break;
+    case envoy::config::core::v3::DataSource::kInlineBytes: action.body = proto.body().inline_bytes(); break;
+    case envoy::config::core::v3::DataSource::SPECIFIER_NOT_SET: break;
+    default: errors_.add(path + ".body", "only inline_string and inline_bytes are supported");
+  }
+  if (action.body.size() > max_direct_body_) {
+    errors_.add(path + ".body", absl::StrCat("response body size is ", action.body.size(), " bytes; maximum is ", max_direct_body_));
+  }
+}
+
+RetryPolicy TableCompiler::retry_policy(const v3::RetryPolicy& proto, const Path& path) {
+  RetryPolicy policy;
+  std::vector<std::string> unknown;
+  policy.retry_on = parse_retry_on(proto.retry_on(), &unknown);
+  if (!unknown.empty()) warn(path + ".retry_on", absl::StrCat("unknown condition '", absl::StrJoin(unknown, "', '"), "' has no effect"));
+  if (proto.has_num_retries()) policy.num_retries = proto.num_retries().value();
+  if (proto.has_per_try_timeout()) policy.per_try_timeout = to_milliseconds(proto.per_try_timeout());
+  if (proto.has_per_try_idle_timeout()) policy.per_try_idle_timeout = to_milliseconds(proto.per_try_idle_timeout());
+  if (proto.has_retry_back_off()) {
+    const auto& back_off = proto.retry_back_off();
+    policy.base_interval = std::max(to_milliseconds(back_off.base_interval()), milliseconds(1));  // Envoy 1.40: below 1 ms counts as 1 ms
+    policy.max_interval = back_off.has_max_interval() ? to_milliseconds(back_off.max_interval()) : policy.base_interval * 10;
+    if (policy.max_interval < policy.base_interval) {
+      errors_.add(path + ".retry_back_off", "retry_policy.max_interval must greater than or equal to the base_interval");
+    }
+  }
+  for (uint32_t code : proto.retriable_status_codes()) policy.retriable_status_codes.push_back(code);
+  const auto headers = [&](const Repeated<v3::HeaderMatcher>& protos, std::string_view field, std::vector<matching::HeaderMatcher>& out) {
+    for (int i = 0; i < protos.size(); ++i) {
+      auto matcher = matching::HeaderMatcher::compile(protos[i]);
+      if (matcher.ok()) {
+        out.push_back(std::move(*matcher));
+      } else {
+        errors_.add(prefix(absl::StrCat(path, ".", field, "[", i, "]"), matcher.status()));
+      }
+    }
+  };
+  headers(proto.retriable_headers(), "retriable_headers", policy.retriable_headers);
+  headers(proto.retriable_request_headers(), "retriable_request_headers", policy.retriable_request_headers);
+  for (int i = 0; i < proto.retry_host_predicate_size(); ++i) {
+    const auto& predicate = proto.retry_host_predicate(i);
+    if (absl::EndsWith(predicate.typed_config().type_url(), "/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")) {
+      policy.previous_hosts_predicate = true;
+    } else {
+      errors_.add(absl::StrCat(path, ".retry_host_predicate[", i, "]"),
+                  absl::StrCat("Didn't find a registered implementation for '", predicate.name(), "' with type URL: '",
+                               predicate.typed_config().type_url(), "'"));
+    }
+  }
+  if (proto.host_selection_retry_max_attempts() > 0) {
+    policy.host_selection_max_attempts = static_cast<uint32_t>(std::min<int64_t>(proto.host_selection_retry_max_attempts(), 1000));
+  }
+  if (proto.has_rate_limited_retry_back_off()) {
+    RateLimitedBackOff back_off;
+    for (const auto& header : proto.rate_limited_retry_back_off().reset_headers()) {
+      back_off.reset_headers.push_back({absl::AsciiStrToLower(header.name()), header.format() == v3::RetryPolicy::UNIX_TIMESTAMP});
+    }
+    if (proto.rate_limited_retry_back_off().has_max_interval()) {
+      back_off.max_interval = to_milliseconds(proto.rate_limited_retry_back_off().max_interval());
+    }
+    policy.rate_limited_back_off = std::move(back_off);
+  }
+  return policy;
+}
+
+std::vector<MirrorPolicy> TableCompiler::mirrors(const Repeated<v3::RouteAction_RequestMirrorPolicy>& protos, const Path& path) {
+  std::vector<MirrorPolicy> policies;
+  for (int i = 0; i < protos.size(); ++i) {
+    const auto& proto = protos[i];
+    const Path place = absl::StrCat(path, "[", i, "]");
+    MirrorPolicy policy;
+    if (proto.cluster().empty() == proto.cluster_header().empty()) {
+      errors_.add(place, proto.cluster().empty() ? "Exactly one of cluster or cluster_header need to be specified"
+                                                 : "Only one of cluster or cluster_header can be specified in request mirror policy");
+    } else if (!proto.cluster().empty()) {
+      policy.cluster = proto.cluster();
+      cluster(policy.cluster, place + ".cluster");
+    } else {
+      cluster_header(proto.cluster_header(), place + ".cluster_header", policy.cluster_header);
+    }
+    if (proto.has_runtime_fraction()) {
+      auto fraction = matching::Fraction::compile(proto.runtime_fraction());
+      if (fraction.ok()) {
+        policy.fraction = *fraction;
+      } else {
+        errors_.add(prefix(place + ".runtime_fraction", fraction.status()));
+      }
+    }
+    policy.disable_shadow_host_suffix = proto.disable_shadow_host_suffix_append();
+    policy.host_rewrite_literal = proto.host_rewrite_literal();
+    policies.push_back(std::move(policy));
+  }
+  return policies;
+}
+
+}  // namespace fairlead::router

@@ -1,0 +1,170 @@
+// RouteConfiguration and VirtualHost → RouteTable; see compiler.h.
+#include <absl/container/flat_hash_set.h>
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "base/hash.h"
+#include "dataplane/router/compiler.h"
+#include "dataplane/router/host_index.h"
+#include "dataplane/router/path_index.h"
+#include "envoy/config/route/v3/route.pb.h"
+
+namespace fairlead::router {
+namespace {
+
+// Maps are sorted, so equal messages have equal hashes in every process.
+uint64_t hash_of(const google::protobuf::Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return xx_hash64(bytes);
+}
+
+}  // namespace
+
+milliseconds to_milliseconds(const google::protobuf::Duration& duration) {
+  return milliseconds(duration.seconds() * 1000 + duration.nanos() / 1'000'000);
+}
+
+TableCompiler::TableCompiler(const envoy::config::route::v3::RouteConfiguration& proto, const CompileOptions& options)
+    : proto_(proto), options_(options), table_(new RouteTable) {}
+
+absl::StatusOr<std::shared_ptr<const RouteTable>> TableCompiler::run() {
+  RouteTable& table = *table_;
+  table.name_ = proto_.name();
+  table.content_hash_ = hash_of(proto_);
+  table.ignore_port_ = proto_.ignore_port_in_host_matching();
+  table.most_specific_wins_ = proto_.most_specific_header_mutations_wins();
+  validate_clusters_ = proto_.has_validate_clusters() ? proto_.validate_clusters().value() : options_.validate_clusters_default;
+  if (proto_.has_max_direct_response_body_size_bytes()) max_direct_body_ = proto_.max_direct_response_body_size_bytes().value();
+  table.request_headers_ = header_ops(proto_.request_headers_to_add(), proto_.request_headers_to_remove(), "request_headers");
+  table.response_headers_ = header_ops(proto_.response_headers_to_add(), proto_.response_headers_to_remove(), "response_headers");
+  table.per_filter_ = per_filter(proto_.typed_per_filter_config(), "typed_per_filter_config");
+  for (const std::string& name : proto_.internal_only_headers()) table.internal_only_headers_.push_back(absl::AsciiStrToLower(name));
+
+  table.virtual_hosts_.reserve(static_cast<size_t>(proto_.virtual_hosts_size()));
+  absl::flat_hash_set<std::string> names;
+  for (int i = 0; i < proto_.virtual_hosts_size(); ++i) {
+    const auto& host = proto_.virtual_hosts(i);
+    const Path path = absl::StrCat("virtual_hosts[", i, "]");
+    if (!names.insert(host.name()).second) {
+      errors_.add(path, absl::StrCat("Only unique names for virtual hosts are permitted. Duplicate virtual host ", host.name()));
+    }
+    virtual_host(host, path);
+  }
+  table.hosts_->finish();
+  if (!errors_.empty()) return prefix(absl::StrCat("route configuration '", proto_.name(), "'"), errors_.status());
+  for (const VirtualHost& host : table.virtual_hosts_) table.paths_.push_back(std::make_unique<PathIndex>(host.routes));
+  table.cluster_names_.assign(clusters_.begin(), clusters_.end());
+  return table_;
+}
+
+void TableCompiler::virtual_host(const envoy::config::route::v3::VirtualHost& proto, const Path& path) {
+  const auto index = static_cast<uint32_t>(table_->virtual_hosts_.size());
+  VirtualHost& host = table_->virtual_hosts_.emplace_back();
+  host.name = proto.name();
+  for (int i = 0; i < proto.domains_size(); ++i) {
+    host.domains.push_back(proto.domains(i));
+    errors_.add(prefix(absl::StrCat(path, ".domains[", i, "]"), table_->hosts_->add(proto.domains(i), index, proto_.name())));
+  }
+  switch (proto.require_tls()) {
+    case envoy::config::route::v3::VirtualHost::EXTERNAL_ONLY: host.require_tls = TlsRequirement::ExternalOnly; break;
+    case envoy::config::route::v3::VirtualHost::ALL: host.require_tls = TlsRequirement::All; break;
+    default: host.require_tls = TlsRequirement::None;
+  }
+  host.include_request_attempt_count = proto.include_request_attempt_count();
+  host.include_attempt_count_in_response = proto.include_attempt_count_in_response();
+  host.include_is_timeout_retry_header = proto.include_is_timeout_retry_header();
+  host.request_headers = header_ops(proto.request_headers_to_add(), proto.request_headers_to_remove(), path + ".request_headers");
+  host.response_headers = header_ops(proto.response_headers_to_add(), proto.response_headers_to_remove(), path + ".response_headers");
+  host.per_filter = per_filter(proto.typed_per_filter_config(), path + ".typed_per_filter_config");
+  if (proto.has_request_body_buffer_limit()) {
+    host.retry_buffer_limit = proto.request_body_buffer_limit().value();
+  } else if (proto.has_per_request_buffer_limit_bytes()) {
+    host.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
+  }
+  if (proto.has_metadata()) host.metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
+
+  host.routes.reserve(static_cast<size_t>(proto.routes_size()));
+  for (int i = 0; i < proto.routes_size(); ++i) route(proto.routes(i), absl::StrCat(path, ".routes[", i, "]"), host);
+
+  // Levels do not merge: a route without a policy takes its virtual host's, and without mirrors the first level that has some.
+  std::optional<RetryPolicy> policy;
+  if (proto.has_retry_policy()) policy = retry_policy(proto.retry_policy(), path + ".retry_policy");
+  auto host_mirrors = mirrors(proto.request_mirror_policies(), path + ".request_mirror_policies");
+  if (host_mirrors.empty()) host_mirrors = mirrors(proto_.request_mirror_policies(), "request_mirror_policies");
+  for (Route& route : host.routes) {
+    if (!route.forward.retry_policy) route.forward.retry_policy = policy;
+    if (route.forward.mirrors.empty()) route.forward.mirrors = host_mirrors;
+    if (!route.retry_buffer_limit) route.retry_buffer_limit = host.retry_buffer_limit;
+  }
+}
+
+HeaderOps TableCompiler::header_ops(const Repeated<envoy::config::core::v3::HeaderValueOption>& add, const Repeated<std::string>& remove,
+                                    const Path& path) {
+  auto ops = HeaderOps::compile(add, remove, path);
+  if (!errors_.check(ops)) return {};
+  return std::move(*ops);
+}
+
+std::vector<PerFilter> TableCompiler::per_filter(const google::protobuf::Map<std::string, google::protobuf::Any>& protos, const Path& path) {
+  std::vector<PerFilter> entries;
+  for (const auto& [name, any] : protos) {
+    PerFilter entry;
+    entry.name = name;
+    const Path place = absl::StrCat(path, "[\"", name, "\"]");
+    google::protobuf::Any inner = any;
+    bool is_optional = false;
+    if (any.Is<envoy::config::route::v3::FilterConfig>()) {
+      envoy::config::route::v3::FilterConfig wrapper;
+      if (!any.UnpackTo(&wrapper)) {
+        errors_.add(place, "not a valid envoy.config.route.v3.FilterConfig");
+        continue;
+      }
+      entry.disabled = wrapper.disabled();
+      is_optional = wrapper.is_optional();
+      inner = wrapper.config();
+    }
+    if (!inner.type_url().empty()) {
+      if (!options_.per_filter) {
+        errors_.add(place, absl::StrCat("no filter is known that takes ", inner.type_url()));
+        continue;
+      }
+      auto config = options_.per_filter(name, inner);
+      if (config.ok()) {
+        entry.config = std::move(*config);
+      } else if (!is_optional) {
+        errors_.add(prefix(place, config.status()));
+        continue;
+      }
+    }
+    entries.push_back(std::move(entry));
+  }
+  std::sort(entries.begin(), entries.end(), [](const PerFilter& a, const PerFilter& b) { return a.name < b.name; });
+  return entries;
+}
+
+void TableCompiler::cluster(const std::string& name, const Path& path) {
+  clusters_.insert(name);
+  if (validate_clusters_ && options_.knows_cluster && !options_.knows_cluster(name)) {
+    errors_.add(path, absl::StrCat("route: unknown cluster '", name, "'"));
+  }
+}
+
+void TableCompiler::cluster_header(const std::string& name, const Path& path, std::string& out) {
+  out = absl::AsciiStrToLower(name);
+  if (out.empty()) errors_.add(path, "must not be empty");
+}
+
+void TableCompiler::warn(const Path& path, std::string_view what) {
+  if (options_.warnings != nullptr) {
+    options_.warnings->push_back(absl::StrCat("route configuration '", proto_.name(), "': ", path, ": ", what));
+  }
+}
+
+}  // namespace fairlead::router
