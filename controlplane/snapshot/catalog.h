@@ -36,6 +36,9 @@ class Catalog {
   };
   Joined join(const Node& node);
 
+  // Rises when join() may answer differently for some node: join every stream's node again then.
+  uint64_t membership() const { return membership_; }
+
   // Never null for a scope that join() or scopes() named; the empty snapshot otherwise.
   SnapshotPtr find(std::string_view scope) const;
   std::vector<std::string> scopes() const;
@@ -52,14 +55,20 @@ class Catalog {
     std::vector<intent::Finding> findings;
   };
   bool rebuild(const std::string& name, Scope& scope);
-  std::vector<std::string> rebuild_where(const intent::ScopeKey* gateway, bool with_raw);
+  void add_raw(const std::string& name, Scope& scope, std::vector<ResourcePtr>& all,
+               std::array<std::string, resources::kTypeCount>& verbatim);
+  std::vector<std::string> rebuild_all();
+  // Drops scopes that no node can belong to any more.
+  void drop_orphans();
   void open(const Selection& selection);
-  void open_static_scopes();
+  // The scopes that are known without any proxy: each Gateway's and each raw set's, so that `check` sees their conflicts.
+  void open_known_scopes();
 
-  std::map<intent::ScopeKey, std::vector<ResourcePtr>> gateways_;
+  using Planned = std::map<std::pair<Type, std::string>, ResourcePtr>;
+  std::map<intent::ScopeKey, Planned> gateways_;
   std::vector<resources::RawSetPtr> raw_;
   std::map<std::string, Scope, std::less<>> scopes_;
-  uint64_t generation_ = 0;
+  uint64_t membership_ = 0;
 };
 
 }  // namespace fairlead::snapshot

@@ -60,11 +60,13 @@ class TypeSet {
   const std::vector<Step>* steps_from(const TypeSetPtr& before) const;
 
  private:
+  TypeSet() = default;
   using Map = PersistentMap<std::string_view, ResourcePtr>;
   Map by_name_;
   uint64_t sum_high_ = 0, sum_low_ = 0;  // order-free sum of the members' hashes: version in O(change)
   std::string version_;
   bool verbatim_ = false;
+  void add(const resources::Resource& r, bool negative);
   uint64_t serial_ = 0, made_from_ = 0;  // which set this is, and which one it was updated from
   std::vector<Step> steps_;
   mutable std::once_flag referenced_once_;

@@ -25,8 +25,4 @@ struct WireMessage {
 WireMessage encode_sotw(Response response, std::string_view control_plane = {});
 WireMessage encode_delta(Response response, std::string_view control_plane = {});
 
-// A delta response whose resources are more than `limit` bytes, as several with one nonce each would need (rule 51), is
-// not split here: ask the session for smaller pushes. gRPC's default limit for clients is 4 MiB.
-inline constexpr size_t kGrpcClientLimit = 4u << 20;
-
 }  // namespace fairlead::cpstream

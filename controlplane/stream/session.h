@@ -65,8 +65,8 @@ struct Refusal {
   std::string version;
   std::string nonce;
   std::string message;
-  std::vector<ResourcePtr> at_fault;  // named by the message, or the only ones that can be meant; never empty unless
-                                      // the response had no resource
+  std::vector<ResourcePtr> at_fault;  // named by the message, or the only ones that can be meant; empty when the
+                                      // response brought nothing new
   bool named = false;                 // the message named them
 };
 
@@ -87,8 +87,10 @@ struct Output {
 struct SessionOptions {
   std::optional<Type> only;  // set on a per-type service: the type of requests without one, others are refused (rules 4, 5)
   bool legacy_wildcard = true;  // off for clients that never mean everything by an empty list (rule 31)
-  std::chrono::milliseconds removal_grace{30'000};  // how long a removed cluster waits for the routes that drop it
-  size_t max_unacked = 16;   // per type; further pushes of the type wait for an ACK
+  // How long a removed cluster waits for the ACK of the routes that drop it. Only on streams that carry both (ADS).
+  std::chrono::milliseconds removal_grace{30'000};
+  size_t max_unacked = 16;       // per type; further pushes of the type wait for an ACK
+  size_t max_delta_bytes = 3u << 20;  // of resources in one delta response (rule 51); gRPC clients take 4 MiB by default
 };
 
 // What the debug endpoints ask of a stream.
@@ -131,38 +133,39 @@ class Session {
   uint64_t ignored_requests() const { return ignored_; }  // stale nonces, unknown types, other nodes (rules 3, 5, 15)
 
  protected:
-  Session(SessionOptions options, NameTable& table, SnapshotPtr snapshot);
+  Session(SessionOptions options, NameTable& table, SnapshotPtr snapshot, bool delta);
 
-  // Differs from what `State::sent` says the client has.
+  // What the client has of one name, where that is not what State::sent has.
   struct Exception {
     std::string name;
-    ResourcePtr has;                        // null: nothing
-    bool refused = false;                   // else a withheld removal
+    ResourcePtr has;        // null: nothing
+    bool withheld = false;  // a removal that waits; else the client refused what is in State::sent
     MonotonicTime since{};
   };
   struct Item {
-    ResourcePtr now;     // null: removed
-    ResourcePtr before;  // what the client had
-    const std::string& name() const { return now ? now->name : before->name; }
+    std::string_view name;  // in `now` or `before`, or in the list of forced names while a response is made
+    ResourcePtr now;        // null: removed
+    ResourcePtr before;     // what the client had
   };
   struct Unacked {
     uint64_t nonce = 0;
     std::string version;
     TypeSetPtr set;
-    std::vector<Item> changed;
+    std::vector<Item> items;
   };
   struct State {
+    explicit State(Type t, bool legacy_wildcard) : type(t), subscription(legacy_wildcard) {}
     Type type;
+    bool started = false;      // a request of the type was seen
+    bool reply = false;        // answer even if there is nothing to say
     Subscription subscription;
-    TypeSetPtr sent;      // null before the first response
-    TypeSetPtr accepted;  // null before the first ACK
+    TypeSetPtr sent;           // null before the type was first brought up to a snapshot
+    TypeSetPtr accepted;       // null before the first ACK
     std::vector<Exception> exceptions;                         // sorted by name
     std::vector<std::pair<std::string, ContentHash>> refused;  // few
+    std::vector<std::string> forced;                           // names to send whatever the client has
     std::vector<Unacked> unacked;                              // oldest first
     uint64_t last_nonce = 0;
-    bool started = false;  // a request of the type was seen
-    bool forced_reply = false;
-    std::vector<std::string> forced;  // names to send whatever the client has
     std::string sent_version;
     std::string accepted_version;
     std::string error;
@@ -170,38 +173,49 @@ class Session {
     MonotonicTime sent_at{};
   };
 
-  State& state(Type type);
   State* find(Type type);
   const State* find(Type type) const;
+  State& open(Type type);
 
-  // Which type a request is about; unset with OK: unknown to us, to be ignored.
+  // Which type a request is about; nothing: one we do not serve, to be ignored. An error ends the stream.
   absl::StatusOr<std::optional<Type>> type_of(const Request& request);
-  // ACK or NACK of an earlier response. False: the nonce is not one of this type's.
-  bool settle(State& s, const Request& request, MonotonicTime now, Output& out);
-  // Brings one type to the snapshot and appends at most one response.
-  void bring(State& s, MonotonicTime now, Output& out);
-  // After ACKs of routes: removals that waited for them.
-  void release(MonotonicTime now, Output& out);
   void observe_node(const Request& request);
-
-  const ResourcePtr* has(const State& s, std::string_view name) const;
-  ResourcePtr wanted(const State& s, std::string_view name) const;
-  bool cluster_in_use(std::string_view name, bool* by_refused) const;
-  bool in_use(const State& s, const ResourcePtr& resource, MonotonicTime since, MonotonicTime now) const;
+  // Records the ACK or NACK of an earlier response of the type. False: the nonce is none of its outstanding ones.
+  bool settle(State& s, const Request& request, MonotonicTime now, Output& out);
+  void force_everything(State& s);
+  // After a request of `s`: brings the type, then what depends on it, then removals that may have waited for it.
+  void answer(State& s, MonotonicTime now, Output& out);
+  bool issued(std::string_view nonce) const;  // by this stream, for whichever type
 
   SessionOptions options_;
   NameTable& table_;
   SnapshotPtr snapshot_;
-  std::vector<State> states_;  // of the types asked for, in push order
-  uint64_t next_nonce_ = 1;
   uint64_t ignored_ = 0;
-  std::string node_id_;
-  bool delta_ = false;
 
  private:
-  std::vector<Item> changes(State& s, MonotonicTime now);
+  // Brings one type up to the snapshot; appends the responses that takes.
+  void bring(State& s, MonotonicTime now, Output& out);
+  std::vector<std::string_view> candidates(const State& s, const std::vector<std::string>& forced,
+                                           const std::vector<snapshot::Step>& steps) const;
   void respond(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
-  void force_dependents(const std::vector<Item>& items);
+  void respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
+  Unacked& issue(State& s, std::string version, MonotonicTime now);
+  void refuse(State& s, Unacked response, const Request& request, MonotonicTime now, Output& out);
+  void force_dependents(const State& from, const std::vector<Item>& items);
+  void release(MonotonicTime now, Output& out);
+
+  const Exception* exception(const State& s, std::string_view name) const;
+  ResourcePtr has(const State& s, std::string_view name) const;
+  ResourcePtr wanted(const State& s, std::string_view name) const;
+  bool is_refused(const State& s, const resources::Resource& r) const;
+  bool refusal_stands(const State& s) const;  // something refused is still what the snapshot wants
+  bool must_wait(const State& s, const resources::Resource& r, MonotonicTime since, MonotonicTime now) const;
+
+  std::vector<State> states_;  // of the types asked for, in push order
+  uint64_t next_nonce_ = 1;
+  MonotonicTime last_now_{};
+  std::string node_id_;
+  bool delta_ = false;
 };
 
 // State of the world: LDS and CDS responses are complete, other types carry what changed (rules 41-43).

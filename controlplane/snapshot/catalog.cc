@@ -1,0 +1,242 @@
+// Effective scopes and their conflicts: two makers of one name, two versions for one type.
+#include "controlplane/snapshot/catalog.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+namespace fairlead::snapshot {
+namespace {
+
+using intent::Finding;
+using intent::Severity;
+
+void tell_both(std::vector<Finding>& to, const std::string& scope, const std::string& reason, const intent::Origins& a,
+               const intent::Origins& b, const std::string& what, std::string_view outcome) {
+  auto tell = [&](const intent::Origins& mine, const intent::Origins& other) {
+    const std::string theirs = other.empty() ? "another object" : absl::StrCat(other[0].object(), " (", other[0].place(), ")");
+    for (const intent::Origin& o : mine) to.push_back({Severity::kError, o, scope, reason, absl::StrCat(what, " ", theirs, "; ", outcome)});
+  };
+  tell(a, b);
+  tell(b, a);
+}
+
+}  // namespace
+
+// Adds the resources of the scope's raw sets to what the plan made. The plan wins a name; among raw sets the first by name.
+void Catalog::add_raw(const std::string& name, Scope& scope, std::vector<ResourcePtr>& all,
+                      std::array<std::string, resources::kTypeCount>& verbatim) {
+  std::map<std::pair<Type, std::string>, ResourcePtr> made;
+  std::array<bool, resources::kTypeCount> planned{};
+  std::array<const resources::RawSet*, resources::kTypeCount> first{};
+  std::array<bool, resources::kTypeCount> versions_conflict{};
+  for (const ResourcePtr& r : all) {
+    made.emplace(std::pair(r->type, r->name), r);
+    planned[resources::index(r->type)] = true;
+  }
+  for (const resources::RawSetPtr& set : raw_) {
+    if (std::find(scope.raw.begin(), scope.raw.end(), set->name) == scope.raw.end()) continue;
+    std::array<bool, resources::kTypeCount> told{};
+    for (const ResourcePtr& r : set->resources) {
+      const size_t i = resources::index(r->type);
+      if (!first[i]) first[i] = set.get();
+      if (first[i]->version != set->version) {
+        versions_conflict[i] = true;
+        if (!std::exchange(told[i], true)) {
+          auto version = [](const resources::RawSet& s) { return s.version.empty() ? std::string("none") : absl::StrCat("\"", s.version, "\""); };
+          tell_both(scope.findings, name, "VersionConflict", {first[i]->origin}, {set->origin},
+                    absl::StrCat(resources::short_name(r->type), " is given versions ", version(*first[i]), " and ", version(*set),
+                                 " in one scope; the other object is"),
+                    scope.snapshot && scope.snapshot->sets[i]->size() ? "what was served before is kept" : "the first by name is served");
+        }
+        continue;
+      }
+      auto [at, fresh] = made.emplace(std::pair(r->type, r->name), r);
+      if (!fresh) {
+        tell_both(scope.findings, name, "NameConflict", at->second->origins, r->origins,
+                  absl::StrCat(resources::short_name(r->type), " \"", r->name, "\" is also made by"),
+                  planned[i] ? "the one made from the Gateway is served" : "the first by name is served");
+        continue;
+      }
+      all.push_back(r);
+      if (!planned[i]) verbatim[i] = set->version;
+    }
+  }
+  for (size_t i = 0; i < resources::kTypeCount; ++i) {
+    if (!versions_conflict[i] || !scope.snapshot || scope.snapshot->sets[i]->size() == 0) continue;
+    std::erase_if(all, [i](const ResourcePtr& r) { return resources::index(r->type) == i; });
+    scope.snapshot->sets[i]->for_each([&](const ResourcePtr& r) { all.push_back(r); });
+    verbatim[i] = scope.snapshot->sets[i]->verbatim() ? scope.snapshot->sets[i]->version() : "";
+  }
+}
+
+bool Catalog::rebuild(const std::string& name, Scope& scope) {
+  scope.findings.clear();
+  std::vector<ResourcePtr> all;
+  std::array<std::string, resources::kTypeCount> verbatim;
+  for (const intent::ScopeKey& key : scope.gateway) {
+    if (auto found = gateways_.find(key); found != gateways_.end()) {
+      for (const auto& [at, resource] : found->second) all.push_back(resource);
+    }
+  }
+  if (!scope.raw.empty()) add_raw(name, scope, all, verbatim);
+  SnapshotPtr next = replace(scope.snapshot, name, all, verbatim);
+  if (next == scope.snapshot) return false;
+  scope.snapshot = std::move(next);
+  return true;
+}
+
+std::vector<std::string> Catalog::rebuild_all() {
+  std::vector<std::string> changed;
+  for (auto& [name, scope] : scopes_) {
+    if (rebuild(name, scope)) changed.push_back(name);
+  }
+  return changed;
+}
+
+void Catalog::drop_orphans() {
+  auto gone = [this](const std::string& raw) {
+    return std::none_of(raw_.begin(), raw_.end(), [&](const auto& set) { return set->name == raw; });
+  };
+  std::erase_if(scopes_, [&](const auto& entry) {
+    const Scope& scope = entry.second;
+    return (!scope.gateway.empty() && !gateways_.contains(scope.gateway[0])) || std::any_of(scope.raw.begin(), scope.raw.end(), gone);
+  });
+}
+
+void Catalog::open(const Selection& selection) {
+  const std::string name = selection.scope();
+  auto [at, fresh] = scopes_.try_emplace(name);
+  if (!fresh) return;
+  if (selection.gateway) at->second.gateway.push_back(*selection.gateway);
+  for (const resources::RawSet* r : selection.raw) at->second.raw.push_back(r->name);
+  rebuild(name, at->second);
+}
+
+void Catalog::open_known_scopes() {
+  const std::vector<intent::ScopeKey> keys = gateways();
+  for (const intent::ScopeKey& key : keys) {
+    Node node;
+    node.gateway = key.str();
+    node.cluster = key.name;
+    open(select(node, keys, raw_));
+  }
+  for (const resources::RawSetPtr& set : raw_) {
+    for (const std::string& id : set->node_ids) {
+      Node node;
+      node.id = id;
+      open(select(node, keys, raw_));
+    }
+    for (const std::string& cluster : set->node_clusters) {
+      Node node;
+      node.cluster = cluster;
+      open(select(node, keys, raw_));
+    }
+    if (set->for_unclaimed()) open(select(Node{}, keys, raw_));
+  }
+}
+
+std::vector<std::string> Catalog::set_gateway(const intent::ScopeKey& key, std::vector<ResourcePtr> resources) {
+  Planned planned;
+  for (ResourcePtr& r : resources) planned[{r->type, r->name}] = std::move(r);
+  const bool fresh = gateways_.insert_or_assign(key, std::move(planned)).second;
+  std::vector<std::string> changed;
+  for (auto& [name, scope] : scopes_) {
+    if (std::find(scope.gateway.begin(), scope.gateway.end(), key) != scope.gateway.end() && rebuild(name, scope)) changed.push_back(name);
+  }
+  if (fresh) {
+    ++membership_;
+    const auto before = scopes();
+    open_known_scopes();
+    for (const std::string& name : scopes()) {
+      if (!std::binary_search(before.begin(), before.end(), name)) changed.push_back(name);
+    }
+  }
+  return changed;
+}
+
+std::vector<std::string> Catalog::remove_gateway(const intent::ScopeKey& key) {
+  if (gateways_.erase(key) == 0) return {};
+  ++membership_;
+  std::vector<std::string> changed;
+  for (auto& [name, scope] : scopes_) {
+    if (std::find(scope.gateway.begin(), scope.gateway.end(), key) != scope.gateway.end() && rebuild(name, scope)) changed.push_back(name);
+  }
+  drop_orphans();
+  open_known_scopes();
+  return changed;
+}
+
+std::vector<std::string> Catalog::set_raw(std::vector<resources::RawSetPtr> sets) {
+  std::sort(sets.begin(), sets.end(), [](const auto& a, const auto& b) { return a->name < b->name; });
+  const bool same_selectors =
+      sets.size() == raw_.size() && std::equal(sets.begin(), sets.end(), raw_.begin(), [](const auto& a, const auto& b) {
+        return a->name == b->name && a->node_ids == b->node_ids && a->node_clusters == b->node_clusters;
+      });
+  raw_ = std::move(sets);
+  std::vector<std::string> changed = rebuild_all();
+  if (!same_selectors) {
+    ++membership_;
+    drop_orphans();
+    const auto before = scopes();
+    open_known_scopes();
+    for (const std::string& name : scopes()) {
+      if (!std::binary_search(before.begin(), before.end(), name)) changed.push_back(name);
+    }
+  }
+  return changed;
+}
+
+std::vector<std::string> Catalog::set_assignment(const ResourcePtr& assignment) {
+  const std::pair<Type, std::string> at{assignment->type, assignment->name};
+  for (auto& [key, planned] : gateways_) {
+    if (auto found = planned.find(at); found != planned.end()) found->second = assignment;
+  }
+  std::vector<std::string> changed;
+  for (auto& [name, scope] : scopes_) {
+    if (scope.gateway.empty()) continue;
+    const auto planned = gateways_.find(scope.gateway[0]);
+    if (planned == gateways_.end() || !planned->second.contains(at)) continue;
+    SnapshotPtr next = amend(scope.snapshot, {assignment});
+    if (next == scope.snapshot) continue;
+    scope.snapshot = std::move(next);
+    changed.push_back(name);
+  }
+  return changed;
+}
+
+Catalog::Joined Catalog::join(const Node& node) {
+  const std::vector<intent::ScopeKey> keys = gateways();
+  const Selection selection = select(node, keys, raw_);
+  if (selection.matched()) open(selection);
+  return {selection.scope(), selection.reason, selection.matched()};
+}
+
+SnapshotPtr Catalog::find(std::string_view scope) const {
+  auto found = scopes_.find(scope);
+  return found == scopes_.end() ? empty_snapshot() : found->second.snapshot;
+}
+
+std::vector<std::string> Catalog::scopes() const {
+  std::vector<std::string> names;
+  for (const auto& [name, scope] : scopes_) names.push_back(name);
+  return names;
+}
+
+std::vector<intent::ScopeKey> Catalog::gateways() const {
+  std::vector<intent::ScopeKey> keys;
+  for (const auto& [key, resources] : gateways_) keys.push_back(key);
+  return keys;
+}
+
+std::vector<Finding> Catalog::findings() const {
+  std::vector<Finding> out;
+  for (const auto& [name, scope] : scopes_) out.insert(out.end(), scope.findings.begin(), scope.findings.end());
+  auto key = [](const Finding& f) { return std::tie(f.origin, f.scope, f.reason, f.message); };
+  std::sort(out.begin(), out.end(), [&](const Finding& a, const Finding& b) { return key(a) < key(b); });
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+}  // namespace fairlead::snapshot

@@ -1,0 +1,56 @@
+// Incremental xDS: what a DeltaDiscoveryRequest means.
+#include <algorithm>
+#include <iterator>
+#include <unordered_map>
+
+#include "controlplane/stream/session.h"
+
+namespace fairlead::cpstream {
+
+DeltaSession::DeltaSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot)
+    : Session(options, table, std::move(snapshot), true) {}
+
+Output DeltaSession::on_request(const Request& request, MonotonicTime now) {
+  Output out;
+  observe_node(request);
+  absl::StatusOr<std::optional<Type>> type = type_of(request);
+  if (!type.ok()) {
+    out.close = type.status();
+    return out;
+  }
+  if (!*type) return out;
+  State& s = open(**type);
+  const bool first = !s.started;
+  s.started = true;
+  // Rule 16: whatever becomes of the nonce, the subscription changes below are honoured.
+  if (!first && !request.nonce.empty() && !settle(s, request, now, out)) ++ignored_;
+  SubscriptionChange change = s.subscription.update(request.names, request.unsubscribe, first, table_);
+  if (change.wildcard_added) {
+    force_everything(s);
+    s.reply = true;  // rule 49
+  }
+  s.forced.insert(s.forced.end(), change.added.begin(), change.added.end());
+  if (s.subscription.wildcard()) {
+    s.forced.insert(s.forced.end(), change.removed.begin(), change.removed.end());  // rule 36
+  }
+  if (first && !request.initial_versions.empty()) {  // rule 50
+    std::unordered_map<std::string_view, std::string_view> known;
+    for (const auto& [name, version] : request.initial_versions) {
+      known.emplace(name, version);
+      if (s.subscription.contains(name)) s.forced.push_back(name);
+    }
+    std::erase_if(s.forced, [&](const std::string& name) {
+      auto at = known.find(name);
+      const ResourcePtr r = snapshot_->find(s.type, name);
+      return at != known.end() && r && r->version == at->second;
+    });
+    if (s.forced.empty() && !s.reply) {
+      s.sent = s.accepted = snapshot_->set(s.type);
+      s.sent_version = s.accepted_version = s.sent->version();
+    }
+  }
+  answer(s, now, out);
+  return out;
+}
+
+}  // namespace fairlead::cpstream

@@ -1,0 +1,435 @@
+// What both kinds of session share: bringing a type up to a snapshot, and settling ACKs and NACKs.
+// Rule numbers are those of reference/controlplane.md, section 1.
+#include "controlplane/stream/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+
+#include "controlplane/stream/attribution.h"
+
+namespace fairlead::cpstream {
+namespace {
+
+bool same_bytes(const ResourcePtr& a, const ResourcePtr& b) {
+  return a == b || (a && b && a->hash == b->hash && a->version == b->version);
+}
+
+}  // namespace
+
+absl::Status check_first_request(const Request& request) {
+  if (request.node && !request.node->id.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError("the first request of a stream must name its node: node.id is empty");
+}
+
+Session::Session(SessionOptions options, NameTable& table, SnapshotPtr snapshot, bool delta)
+    : options_(options), table_(table), snapshot_(snapshot ? std::move(snapshot) : snapshot::empty_snapshot()), delta_(delta) {}
+
+// --- states ------------------------------------------------------------------------------------------------------
+
+const Session::State* Session::find(Type type) const {
+  for (const State& s : states_) {
+    if (s.type == type) return &s;
+  }
+  return nullptr;
+}
+
+Session::State* Session::find(Type type) { return const_cast<State*>(std::as_const(*this).find(type)); }
+
+Session::State& Session::open(Type type) {
+  auto at = std::find_if(states_.begin(), states_.end(), [type](const State& s) { return s.type >= type; });
+  if (at != states_.end() && at->type == type) return *at;
+  return *states_.insert(at, State(type, options_.legacy_wildcard && resources::is_root(type)));
+}
+
+absl::StatusOr<std::optional<Type>> Session::type_of(const Request& request) {
+  if (options_.only) {
+    if (request.type_url.empty() || request.type_url == resources::type_url(*options_.only)) return std::optional<Type>(*options_.only);
+    return absl::InvalidArgumentError(
+        absl::StrCat("this service serves ", resources::type_url(*options_.only), ", not ", request.type_url));
+  }
+  if (request.type_url.empty()) return absl::InvalidArgumentError("a request on an aggregated stream must have a type_url");
+  std::optional<Type> type = resources::type_from_url(request.type_url);
+  if (!type) ++ignored_;  // rule 5: held, not refused
+  return type;
+}
+
+void Session::observe_node(const Request& request) {
+  if (!request.node || request.node->id.empty()) return;
+  if (node_id_.empty()) {
+    node_id_ = request.node->id;
+  } else if (node_id_ != request.node->id) {
+    ++ignored_;  // rule 3: the first one stays
+  }
+}
+
+// --- what the client has, and shall have ----------------------------------------------------------------------------
+
+const Session::Exception* Session::exception(const State& s, std::string_view name) const {
+  auto at = std::lower_bound(s.exceptions.begin(), s.exceptions.end(), name, [](const Exception& e, std::string_view n) { return e.name < n; });
+  return at != s.exceptions.end() && at->name == name ? &*at : nullptr;
+}
+
+ResourcePtr Session::has(const State& s, std::string_view name) const {
+  if (!s.subscription.contains(name)) return nullptr;
+  if (const Exception* e = exception(s, name)) return e->has;
+  const ResourcePtr* found = s.sent ? s.sent->find(name) : nullptr;
+  return found ? *found : nullptr;
+}
+
+bool Session::is_refused(const State& s, const resources::Resource& r) const {
+  return std::any_of(s.refused.begin(), s.refused.end(), [&](const auto& entry) { return entry.first == r.name && entry.second == r.hash; });
+}
+
+// The snapshot's resource, unless this client refused those bytes: then what it has (rule 22).
+ResourcePtr Session::wanted(const State& s, std::string_view name) const {
+  ResourcePtr r = snapshot_->find(s.type, name);
+  if (!r || !is_refused(s, *r)) return r;
+  ResourcePtr kept = has(s, name);
+  return kept && !is_refused(s, *kept) ? kept : nullptr;
+}
+
+bool Session::refusal_stands(const State& s) const {
+  return std::any_of(s.refused.begin(), s.refused.end(), [&](const auto& entry) {
+    const ResourcePtr r = snapshot_->find(s.type, entry.first);
+    return r && r->hash == entry.second && s.subscription.contains(entry.first);
+  });
+}
+
+// Make before break: a removed cluster waits until no route table or listener the client may still use names it, but not
+// longer than the grace, except for one the client fell back to; an assignment waits for its cluster.
+bool Session::must_wait(const State& s, const resources::Resource& r, MonotonicTime since, MonotonicTime now) const {
+  auto names_it = [&](const resources::Resource& other) {
+    return std::find(other.references.begin(), other.references.end(), resources::Reference{s.type, r.name}) != other.references.end();
+  };
+  if (s.type == Type::kEndpoint) {
+    const State* clusters = find(Type::kCluster);
+    if (!clusters || !clusters->sent) return false;
+    return clusters->sent->refers_to(s.type, r.name) ||
+           std::any_of(clusters->exceptions.begin(), clusters->exceptions.end(), [&](const Exception& e) { return e.has && names_it(*e.has); });
+  }
+  if (s.type != Type::kCluster) return false;
+  const bool in_time = now < since + options_.removal_grace;
+  for (Type user : {Type::kListener, Type::kRoute, Type::kScopedRoute, Type::kVirtualHost}) {
+    const State* u = find(user);
+    if (!u || !u->sent) continue;
+    for (const Exception& e : u->exceptions) {
+      if (e.has && names_it(*e.has)) return true;
+    }
+    if (!in_time) continue;
+    if (u->sent->refers_to(s.type, r.name)) return true;
+    if (!u->unacked.empty() && u->accepted && u->accepted->refers_to(s.type, r.name)) return true;
+  }
+  return false;
+}
+
+// --- bringing a type up to the snapshot ---------------------------------------------------------------------------
+
+std::vector<std::string_view> Session::candidates(const State& s, const std::vector<std::string>& forced,
+                                                  const std::vector<snapshot::Step>& steps) const {
+  std::vector<std::string_view> names;
+  names.reserve(forced.size() + steps.size() + s.exceptions.size());
+  for (const snapshot::Step& step : steps) names.push_back(step.name());
+  for (const Exception& e : s.exceptions) names.push_back(e.name);
+  names.insert(names.end(), forced.begin(), forced.end());
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  std::erase_if(names, [&](std::string_view name) { return !s.subscription.contains(name); });
+  return names;
+}
+
+void Session::bring(State& s, MonotonicTime now, Output& out) {
+  const TypeSetPtr target = snapshot_->set(s.type);
+  if (s.sent == target && s.forced.empty() && s.exceptions.empty() && !s.reply) return;
+  if (s.unacked.size() >= options_.max_unacked && s.forced.empty() && !s.reply) return;
+  std::vector<std::string> forced = std::exchange(s.forced, {});
+  std::sort(forced.begin(), forced.end());
+  // Everything a candidate's name may point into lives to the end of this function: `forced`, the steps and the old state.
+  const TypeSetPtr previous = s.sent;
+  std::vector<snapshot::Step> copied;
+  const std::vector<snapshot::Step>* steps = previous ? target->steps_from(previous) : &copied;
+  if (!steps) {
+    copied = snapshot::TypeSet::diff(previous, target);
+    steps = &copied;
+  }
+  std::vector<Item> items;
+  std::vector<Exception> exceptions;
+  for (std::string_view name : candidates(s, forced, *steps)) {
+    const ResourcePtr before = has(s, name);
+    const ResourcePtr want = wanted(s, name);
+    const ResourcePtr* in_target = target->find(name);
+    const Exception* old = exception(s, name);
+    const bool force = std::binary_search(forced.begin(), forced.end(), name);
+    ResourcePtr after = want;
+    bool withheld = false;
+    const MonotonicTime since = old && old->withheld ? old->since : now;
+    if (before && !want) {
+      withheld = must_wait(s, *before, since, now);
+      if (withheld) {
+        after = before;
+      } else if (delta_ || resources::is_root(s.type)) {
+        items.push_back({name, nullptr, before});
+      }  // rule 43: in state of the world, other types are removed with what names them
+    } else if (want && (force || !same_bytes(before, want))) {
+      items.push_back({name, want, before});
+    } else if (!want && force && delta_) {
+      items.push_back({name, nullptr, nullptr});  // rule 46
+    }
+    const bool as_target = in_target ? same_bytes(after, *in_target) : !after;
+    if (!as_target) exceptions.push_back({std::string(name), after, withheld, since});
+  }
+  s.sent = target;
+  s.exceptions = std::move(exceptions);
+  if (!items.empty() || s.reply) respond(s, std::move(items), now, out);
+}
+
+Session::Unacked& Session::issue(State& s, std::string version, MonotonicTime now) {
+  Unacked u;
+  u.nonce = s.last_nonce = next_nonce_++;
+  u.version = s.sent_version = std::move(version);
+  u.set = s.sent;
+  s.sent_at = now;
+  s.unacked.push_back(std::move(u));
+  return s.unacked.back();
+}
+
+void Session::respond(State& s, std::vector<Item> items, MonotonicTime now, Output& out) {
+  force_dependents(s, items);
+  if (delta_) return respond_delta(s, std::move(items), now, out);
+  Response response;
+  response.type = s.type;
+  std::string version = s.sent->version();
+  if (!resources::is_root(s.type)) {
+    for (const Item& item : items) response.resources.push_back(item.now);
+  } else {
+    response.resources = sent(s.type);  // rule 41
+    // What differs from the snapshot differs in its version too, but a verbatim one is the author's word.
+    if (!s.exceptions.empty() && !s.sent->verbatim()) {
+      ContentHasher hasher;
+      for (const Exception& e : s.exceptions) hasher.add_field(e.name).add_field(e.has ? e.has->version : "");
+      absl::StrAppend(&version, "-", hex64(hasher.finish().low).substr(0, 8));
+    }
+  }
+  s.reply = false;
+  Unacked& u = issue(s, std::move(version), now);
+  for (Item& item : items) item.name = item.now ? item.now->name : item.before->name;
+  u.items = std::move(items);
+  response.version = u.version;
+  response.nonce = absl::StrCat(u.nonce);
+  out.responses.push_back(std::move(response));
+}
+
+void Session::respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out) {
+  s.reply = false;
+  size_t next = 0;
+  do {  // once even without items: rule 49
+    Response response;
+    response.type = s.type;
+    Unacked& u = issue(s, s.sent->version(), now);
+    size_t bytes = 0;
+    for (; next < items.size(); ++next) {
+      Item& item = items[next];
+      const size_t size = item.now ? item.now->delta_frame.size() : item.name.size() + 4;
+      if (bytes > 0 && bytes + size > options_.max_delta_bytes) break;
+      bytes += size;
+      if (item.now) {
+        response.resources.push_back(item.now);
+      } else {
+        response.removed.emplace_back(item.name);
+      }
+      if (!item.now && !item.before) continue;  // the name alone was answered: nothing to settle
+      item.name = item.now ? item.now->name : item.before->name;
+      u.items.push_back(std::move(item));
+    }
+    response.version = u.version;
+    response.nonce = absl::StrCat(u.nonce);
+    out.responses.push_back(std::move(response));
+  } while (next < items.size());
+}
+
+// Rules 55 and 56: what a sent resource names is sent again after it, or a client that starts to warm it waits for ever.
+void Session::force_dependents(const State& from, const std::vector<Item>& items) {
+  for (const Item& item : items) {
+    if (!item.now) continue;
+    for (const resources::Reference& ref : item.now->references) {
+      if (ref.type <= from.type && from.type != Type::kListener) continue;
+      State* s = find(ref.type);
+      if (s && s->started && s->subscription.names_explicitly(ref.name) && s->sent) s->forced.push_back(ref.name);
+    }
+  }
+}
+
+// --- requests ------------------------------------------------------------------------------------------------------
+
+bool Session::issued(std::string_view nonce) const {
+  uint64_t value = 0;
+  return absl::SimpleAtoi(nonce, &value) && value > 0 && value < next_nonce_;
+}
+
+bool Session::settle(State& s, const Request& request, MonotonicTime now, Output& out) {
+  uint64_t nonce = 0;
+  if (!absl::SimpleAtoi(request.nonce, &nonce)) return false;
+  auto at = std::find_if(s.unacked.begin(), s.unacked.end(), [nonce](const Unacked& u) { return u.nonce == nonce; });
+  if (at == s.unacked.end()) return false;
+  Unacked response = std::move(*at);
+  if (request.error) {  // rule 19
+    s.unacked.erase(at);
+    refuse(s, std::move(response), request, now, out);
+    return true;
+  }
+  s.unacked.erase(s.unacked.begin(), at + 1);
+  if (s.unacked.empty()) s.unacked.shrink_to_fit();
+  s.accepted = response.set;
+  s.accepted_version = response.version;
+  if (!s.error.empty() && !refusal_stands(s)) s.error.clear();
+  out.acceptances.push_back({s.type, std::move(response.set), std::move(response.version)});
+  return true;
+}
+
+void Session::refuse(State& s, Unacked response, const Request& request, MonotonicTime now, Output& out) {
+  Refusal refusal{s.type, response.version, absl::StrCat(response.nonce), *request.error, {}, false};
+  std::vector<std::string> names;
+  for (const Item& item : response.items) {
+    if (item.now) names.emplace_back(item.name);
+  }
+  std::vector<std::string> named = named_by(*request.error, names);
+  refusal.named = !named.empty();
+  if (named.empty()) named = names;
+  std::sort(named.begin(), named.end());
+  for (Item& item : response.items) {
+    if (!item.now) continue;  // a removal is not refused again and again: it counts as done
+    const std::string name(item.name);
+    if (std::binary_search(named.begin(), named.end(), name)) {
+      if (!is_refused(s, *item.now)) s.refused.emplace_back(name, item.now->hash);
+      refusal.at_fault.push_back(item.now);
+    }
+    // The client still has what it had, unless a later response has changed that since.
+    bool later = false;
+    for (Unacked& u : s.unacked) {
+      if (u.nonce < response.nonce) continue;
+      for (Item& next : u.items) {
+        if (next.name != name || later) continue;
+        next.before = item.before;
+        if (next.now) next.name = next.now->name;
+        later = true;
+      }
+    }
+    if (later) continue;
+    auto at = std::lower_bound(s.exceptions.begin(), s.exceptions.end(), name, [](const Exception& e, const std::string& n) { return e.name < n; });
+    if (at != s.exceptions.end() && at->name == name) {
+      at->has = item.before;
+    } else {
+      s.exceptions.insert(at, {name, item.before, false, now});
+    }
+  }
+  s.error = *request.error;
+  s.error_at = now;
+  out.refusals.push_back(std::move(refusal));
+}
+
+void Session::force_everything(State& s) {
+  snapshot_->of(s.type).for_each([&](const ResourcePtr& r) { s.forced.push_back(r->name); });
+}
+
+void Session::answer(State& s, MonotonicTime now, Output& out) {
+  last_now_ = now;
+  bring(s, now, out);
+  for (State& other : states_) {
+    if (&other != &s && !other.forced.empty()) bring(other, now, out);
+  }
+  if (s.type == Type::kListener || s.type == Type::kRoute || s.type == Type::kScopedRoute || s.type == Type::kVirtualHost) release(now, out);
+}
+
+void Session::release(MonotonicTime now, Output& out) {
+  for (Type type : {Type::kCluster, Type::kEndpoint}) {
+    State* s = find(type);
+    if (s && std::any_of(s->exceptions.begin(), s->exceptions.end(), [](const Exception& e) { return e.withheld; })) bring(*s, now, out);
+  }
+}
+
+// --- snapshots and time ----------------------------------------------------------------------------------------------
+
+Output Session::on_snapshot(SnapshotPtr snapshot, MonotonicTime now) {
+  Output out;
+  last_now_ = now;
+  if (!snapshot) return out;
+  snapshot_ = std::move(snapshot);
+  for (State& s : states_) bring(s, now, out);  // rules 54 and 58: all types, in push order
+  release(now, out);
+  return out;
+}
+
+Output Session::on_time(MonotonicTime now) {
+  Output out;
+  last_now_ = now;
+  release(now, out);
+  return out;
+}
+
+std::optional<MonotonicTime> Session::deadline() const {
+  std::optional<MonotonicTime> first;
+  const State* s = find(Type::kCluster);
+  if (!s) return first;
+  for (const Exception& e : s->exceptions) {
+    const MonotonicTime at = e.since + options_.removal_grace;
+    if (e.withheld && at > last_now_ && (!first || at < *first)) first = at;
+  }
+  return first;
+}
+
+// --- inspection --------------------------------------------------------------------------------------------------------
+
+TypeStatus Session::status(Type type) const {
+  TypeStatus status;
+  const State* s = find(type);
+  if (!s || !s->started) return status;
+  using enum TypeStatus::State;
+  if (refusal_stands(*s)) {
+    status.state = kError;
+  } else if (s->last_nonce == 0 && !s->accepted) {
+    status.state = kNotSent;
+  } else if (!s->unacked.empty() || s->sent != snapshot_->set(type)) {
+    status.state = kStale;
+  } else {
+    status.state = kSynced;
+  }
+  status.sent_version = s->sent_version;
+  status.accepted_version = s->accepted_version;
+  status.error = s->error;
+  status.error_at = s->error_at;
+  status.sent_at = s->sent_at;
+  status.wildcard = s->subscription.wildcard();
+  status.names = s->subscription.names() ? s->subscription.names()->size() : 0;
+  status.withheld = static_cast<size_t>(std::count_if(s->exceptions.begin(), s->exceptions.end(), [](const auto& e) { return e.withheld; }));
+  status.refused = s->refused;
+  return status;
+}
+
+ResourcePtr Session::client_has(Type type, std::string_view name) const {
+  const State* s = find(type);
+  return s ? has(*s, name) : nullptr;
+}
+
+std::vector<ResourcePtr> Session::sent(Type type) const {
+  std::vector<ResourcePtr> out;
+  const State* s = find(type);
+  if (!s || !s->sent) return out;
+  auto exception_at = s->exceptions.begin();
+  auto add = [&](const ResourcePtr& r) {
+    if (r && s->subscription.contains(r->name)) out.push_back(r);
+  };
+  s->sent->for_each([&](const ResourcePtr& r) {  // both in name order
+    while (exception_at != s->exceptions.end() && exception_at->name < r->name) add((exception_at++)->has);
+    if (exception_at != s->exceptions.end() && exception_at->name == r->name) {
+      add((exception_at++)->has);
+    } else {
+      add(r);
+    }
+  });
+  while (exception_at != s->exceptions.end()) add((exception_at++)->has);
+  return out;
+}
+
+}  // namespace fairlead::cpstream
