@@ -131,6 +131,8 @@ class Handler final : public YAML::EventHandler {
     builder_ = TreeBuilder(limits_);
     anchors_.clear();
     open_anchors_.clear();
+    block_.clear();
+    key_ = YAML::Mark::null_mark();
   }
   void OnDocumentEnd() override {
     std::optional<Value>& root = builder_.root();
@@ -139,6 +141,10 @@ class Handler final : public YAML::EventHandler {
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     if (builder_.expects_key()) stop(mark, "a key must be a string, got null; quote it");
+    if (!block_.empty() && block_.back() && mark.pos == key_.pos) {
+      // yaml-cpp takes a line of a map that lacks its ':' for a key without a value, and puts that value on the key.
+      stop(mark, absl::StrCat("expected ':' after the key '", key_text_.substr(0, 100), "'"));
+    }
     scalar(null(mark_of(mark)), 0, anchor);
   }
 
@@ -158,16 +164,22 @@ class Handler final : public YAML::EventHandler {
       if (tag != "?" && tag != "!" && tag != absl::StrCat(core_tag, "str")) stop(mark, absl::StrCat("a key cannot have the tag ", tag));
       if (tag == "?" && value == "<<") return check(builder_.merge_key(mark_of(mark)));
       if (anchor != YAML::NullAnchor) anchors_[anchor] = {string(value, mark_of(mark)), 1 + value.size() / 256, 0};
+      key_ = mark;
+      key_text_ = value;
       return check(builder_.key(value, mark_of(mark)));
     }
     scalar(tagged(mark, tag, value), value.size(), anchor);
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     open(false, mark, tag, anchor);
+    block_.push_back(false);
   }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value style) override {
     open(true, mark, tag, anchor);
+    block_.push_back(style == YAML::EmitterStyle::Block);
   }
   void OnSequenceEnd() override { close(); }
   void OnMapEnd() override { close(); }
@@ -184,7 +196,7 @@ class Handler final : public YAML::EventHandler {
   }
 
   void open(bool is_map, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
-    if (builder_.expects_key()) stop(mark, absl::StrCat("a key must be a string, got ", is_map ? "a map" : "a list"));
+    if (builder_.expects_key()) stop(mark, absl::StrCat("a key must be a string, got ", is_map ? "a map" : "a list", "; is a bracket left open?"));
     const std::string own = absl::StrCat(core_tag, is_map ? "map" : "seq");
     if (!tag.empty() && tag != "?" && tag != "!" && tag != own) {
       stop(mark, absl::StrCat("the tag ", tag, " does not fit ", is_map ? "a map" : "a list"));
@@ -198,6 +210,7 @@ class Handler final : public YAML::EventHandler {
     check(closed.status());
     if (open_anchors_.back() != YAML::NullAnchor) anchors_[open_anchors_.back()] = *std::move(closed);
     open_anchors_.pop_back();
+    block_.pop_back();
   }
 
   Value tagged(const YAML::Mark& at, std::string_view tag, const std::string& text) const {
@@ -248,6 +261,9 @@ class Handler final : public YAML::EventHandler {
   TreeBuilder builder_;
   absl::flat_hash_map<YAML::anchor_t, Anchored> anchors_;
   std::vector<YAML::anchor_t> open_anchors_;
+  std::vector<bool> block_;  // of each open list or map: a map in block style
+  YAML::Mark key_;           // the last key
+  std::string key_text_;
   std::vector<Value> documents_;
   int started_ = 0;
 };

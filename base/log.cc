@@ -9,6 +9,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -128,6 +129,11 @@ absl::Status open_sink(Output& out, const std::string& path) {
     if (path.empty()) {
       sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     } else {
+      // spdlog would make missing directories; a wrong path is an error instead.
+      const std::filesystem::path directory = std::filesystem::path(path).parent_path();
+      if (!directory.empty() && !std::filesystem::is_directory(directory)) {
+        return absl::NotFoundError(absl::StrCat(path, ": cannot open the log file: no such directory"));
+      }
       sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path, /*truncate=*/false);
     }
   } catch (const std::exception& error) {
