@@ -38,7 +38,8 @@ struct BootstrapConfig {
   std::shared_ptr<const envoy::config::core::v3::Node> node;
   AdminConfig admin;
   std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // static
-  std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // static
+  std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // static, for traffic
+  std::vector<std::shared_ptr<const ClusterConfig>> control_plane_clusters;  // static, named by envoy_grpc: become gRPC channels
   std::optional<ApiSource> ads;
   std::optional<ConfigSource> lds, cds;
   std::string lds_resources_locator, cds_resources_locator;      // empty: wildcard
@@ -58,7 +59,9 @@ struct BootstrapOptions {
   const Registry* registry = nullptr;
 };
 
+// Validates, checks support and builds. `findings` gets the ignored fields of everything inside.
 absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const envoy::config::bootstrap::v3::Bootstrap& proto,
-                                                                       const BootstrapOptions& options = {});
+                                                                       const BootstrapOptions& options = {},
+                                                                       SupportFindings* findings = nullptr);
 
 }  // namespace fairlead::config

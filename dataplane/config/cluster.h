@@ -12,6 +12,7 @@
 #include <absl/status/statusor.h>
 
 #include "dataplane/config/endpoints.h"
+#include "dataplane/config/support.h"
 
 namespace envoy::config::cluster::v3 {
 class Cluster;
@@ -63,6 +64,22 @@ struct UpstreamHttpOptions {
   Http1UpstreamOptions http1;
 };
 
+// Where bytes come from; reading files and the environment is the user's business, nothing here does.
+struct DataSource {
+  enum class Kind : uint8_t { None, File, Inline, Environment };
+  Kind kind = Kind::None;
+  std::string value;  // path, bytes or variable
+};
+
+// How a control plane's cluster is reached over gRPC. Only clusters that envoy_grpc names have this.
+struct ControlPlaneOptions {
+  bool http2 = false;  // said so by its protocol options; gRPC speaks it anyway
+  bool tls = false;
+  DataSource trusted_ca, certificate, private_key;
+  std::string sni;
+  std::optional<milliseconds> keepalive_interval, keepalive_timeout;  // HTTP/2 PINGs
+};
+
 struct ClusterConfig {
   enum class Discovery : uint8_t { Static, StrictDns, LogicalDns, Eds };
   enum class LbPolicy : uint8_t { RoundRobin, LeastRequest, Random };
@@ -98,12 +115,18 @@ struct ClusterConfig {
   bool ignore_health_on_host_removal = false;
   bool wait_for_warm_on_init = true;                      // Envoy 1.40: true
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
+  std::optional<ControlPlaneOptions> control_plane;
   uint64_t content_hash = 0;
 
   const std::string& stat_name() const { return alt_stat_name.empty() ? name : alt_stat_name; }
 };
 
-// All problems of the cluster at once, each "cluster 'x': field.path: what (value)".
-absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const envoy::config::cluster::v3::Cluster& proto);
+// HTTP/2 and TLS are refused for traffic, and accepted where a cluster only leads to the control plane.
+enum class ClusterUse : uint8_t { Traffic, ControlPlane };
+
+// Validates (base/validate.h), checks support and builds. All problems at once, each "cluster 'x': field.path: what (value)".
+absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const envoy::config::cluster::v3::Cluster& proto,
+                                                                   ClusterUse use = ClusterUse::Traffic,
+                                                                   SupportFindings* findings = nullptr);
 
 }  // namespace fairlead::config

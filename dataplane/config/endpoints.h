@@ -10,6 +10,7 @@
 #include <absl/status/statusor.h>
 
 #include "dataplane/config/address.h"
+#include "dataplane/config/support.h"
 
 namespace envoy::config::core::v3 {
 class Metadata;
@@ -50,8 +51,12 @@ struct EndpointSet {
   size_t size() const;  // endpoints of all priorities
 };
 
-// Errors name the cluster and the field path. `dns_names_allowed`: hosts may be names (STRICT_DNS, LOGICAL_DNS).
+// Validates, checks support and builds; errors name the cluster and the field path.
 absl::StatusOr<std::shared_ptr<const EndpointSet>> parse_endpoints(const envoy::config::endpoint::v3::ClusterLoadAssignment& proto,
-                                                                   bool dns_names_allowed = false);
+                                                                   SupportFindings* findings = nullptr);
+
+// Only builds. `dns_names_allowed`: hosts may be names (STRICT_DNS, LOGICAL_DNS). `field` starts every path.
+absl::StatusOr<std::shared_ptr<const EndpointSet>> build_endpoints(const envoy::config::endpoint::v3::ClusterLoadAssignment& proto,
+                                                                   bool dns_names_allowed, const std::string& field);
 
 }  // namespace fairlead::config

@@ -89,13 +89,14 @@ struct HcmConfig {
   bool skip_xff_append = false;
   std::vector<matching::Cidr> internal_cidrs;       // internal_address_config; none: nobody is internal
   bool internal_unix_sockets = false;
+  // forward_client_cert_details is SANITIZE (Envoy 1.40's default): x-forwarded-client-cert of requests is always removed.
   bool append_x_forwarded_port = false;
   bool append_local_overload = false;
   bool generate_request_id = true;                  // Envoy 1.40: true
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;
   bool represent_ipv4_remote_address_as_ipv4_mapped_ipv6 = false;
-  std::string add_user_agent;                       // server name to add as user-agent when add_user_agent is set; empty: off
+  bool add_user_agent = false;                      // from the node's cluster, with x-envoy-downstream-service-cluster
 
   bool normalize_path = false;                      // Envoy 1.40: off without the runtime key http_connection_manager.normalize_path
   bool merge_slashes = false;

@@ -44,6 +44,8 @@ struct ListenerConfig {
   uint64_t content_hash = 0;
 };
 
-absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const envoy::config::listener::v3::Listener& proto, const HcmOptions& options = {});
+// Validates, checks support and builds. All problems at once, each "listener 'x': field.path: what (value)".
+absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const envoy::config::listener::v3::Listener& proto,
+                                                                     const HcmOptions& options = {}, SupportFindings* findings = nullptr);
 
 }  // namespace fairlead::config

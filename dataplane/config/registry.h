@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,7 +46,7 @@ class Registry {
   static Registry& global();
 
  private:
-  absl::flat_hash_map<std::string, HttpFilterType> http_filters_;
+  std::map<std::string, HttpFilterType, std::less<>> http_filters_;  // stable addresses: models keep pointers
   absl::flat_hash_map<std::string, std::string> per_route_;
 };
 

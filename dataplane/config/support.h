@@ -31,6 +31,9 @@ struct SupportFindings {
 // Any fields whose message is in the table are unpacked and walked too; those with unknown types are left to the registry.
 absl::Status check_support(const google::protobuf::Message& message, SupportFindings* findings = nullptr);
 
+// What every parse_… does first: base/validate.h, then check_support.
+absl::Status admit(const google::protobuf::Message& message, SupportFindings* findings = nullptr);
+
 // The whole table as Markdown, and the fields of accepted messages that lack a row (empty when all is well).
 std::string support_markdown();
 std::vector<std::string> fields_without_row();
