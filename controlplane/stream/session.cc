@@ -181,7 +181,7 @@ void Session::bring(State& s, MonotonicTime now, Output& out) {
     if (!as_target) exceptions.push_back({std::string(name), after, withheld, since});
   }
   s.sent = target;
-  s.exceptions = std::move(exceptions);
+  s.exceptions.swap(exceptions);
   if (!items.empty() || s.reply) respond(s, std::move(items), now, out);
 }
 
@@ -254,7 +254,7 @@ void Session::force_dependents(const State& from, const std::vector<Item>& items
   for (const Item& item : items) {
     if (!item.now) continue;
     for (const resources::Reference& ref : item.now->references) {
-      if (ref.type <= from.type && from.type != Type::kListener) continue;
+      if (ref.type <= from.type) continue;
       State* s = find(ref.type);
       if (s && s->started && s->subscription.names_explicitly(ref.name) && s->sent) s->forced.push_back(ref.name);
     }
@@ -311,8 +311,7 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
       if (u.nonce < response.nonce) continue;
       for (Item& next : u.items) {
         if (next.name != name || later) continue;
-        next.before = item.before;
-        if (next.now) next.name = next.now->name;
+        if (next.now) next.before = item.before;
         later = true;
       }
     }
@@ -410,6 +409,22 @@ TypeStatus Session::status(Type type) const {
 ResourcePtr Session::client_has(Type type, std::string_view name) const {
   const State* s = find(type);
   return s ? has(*s, name) : nullptr;
+}
+
+ResourcePtr Session::client_accepted(Type type, std::string_view name) const {
+  const State* s = find(type);
+  if (!s) return nullptr;
+  for (const Unacked& u : s->unacked) {  // the oldest that speaks of the name knows what was before
+    for (const Item& item : u.items) {
+      if (item.name == name) return item.before;
+    }
+  }
+  return has(*s, name);
+}
+
+std::vector<std::string> Session::subscribed(Type type) const {
+  const State* s = find(type);
+  return s && s->subscription.names() ? s->subscription.names()->names() : std::vector<std::string>{};
 }
 
 std::vector<ResourcePtr> Session::sent(Type type) const {

@@ -128,6 +128,9 @@ class Session {
   TypeStatus status(Type type) const;
   // What the client has of a name: sent and not refused. Null when it has none, or does not subscribe to it.
   ResourcePtr client_has(Type type, std::string_view name) const;
+  // The same, as of the last ACK: while a response is outstanding, what the client had before it.
+  ResourcePtr client_accepted(Type type, std::string_view name) const;
+  std::vector<std::string> subscribed(Type type) const;  // by name, sorted
   // Everything of the type that was sent and not refused, in name order: O(subscribed), for the debug endpoints.
   std::vector<ResourcePtr> sent(Type type) const;
   uint64_t ignored_requests() const { return ignored_; }  // stale nonces, unknown types, other nodes (rules 3, 5, 15)

@@ -44,9 +44,8 @@ NameSetPtr NameTable::intern(std::vector<std::string> sorted) {
   const uint64_t hash = hash_of(sorted);
   const std::lock_guard lock(mutex_);
   if (--inserts_until_sweep_ == 0) {
-    std::erase_if(sets_, [](auto& entry) {
-      std::erase_if(entry.second, [](const auto& weak) { return weak.expired(); });
-      return entry.second.empty();
+    std::erase_if(sets_, [](const auto& entry) {
+      return std::all_of(entry.second.begin(), entry.second.end(), [](const auto& weak) { return weak.expired(); });
     });
     inserts_until_sweep_ = std::max<size_t>(64, sets_.size());
   }

@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -47,10 +49,11 @@ class Quarantine {
   // `threshold`: refusals by distinct nodes before the class is frozen; never more than the class has nodes connected.
   explicit Quarantine(size_t threshold = 3) : threshold_(threshold ? threshold : 1) {}
 
+  // One call for each stream. Leaving may make a class so small that a refusal stands for it all: true then, as below.
   void node_joined(const ClientClass& c, const std::string& node_id);
-  void node_left(const ClientClass& c, const std::string& node_id);
+  bool node_left(const ClientClass& c, const std::string& node_id);
 
-  // Both return true when what some class is to see has changed: push view() of the scope again.
+  // True when what the class is to see has changed: push view() of the scope again.
   bool refused(const ClientClass& c, const std::string& node_id, std::string_view scope, const cpstream::Refusal& refusal,
                SystemTime now);
   void accepted(const ClientClass& c, std::string_view scope, const cpstream::Acceptance& acceptance);
@@ -75,19 +78,18 @@ class Quarantine {
     std::string name;
     auto operator<=>(const Key&) const = default;
   };
-  struct Good {
-    snapshot::TypeSetPtr set;  // last accepted without exception
-  };
+  using GoodKey = std::tuple<ClientClass, std::string, Type>;
   struct Cached {
     snapshot::SnapshotPtr wanted, seen;
     uint64_t epoch = 0;
   };
   bool freeze_if_due(Refused& r);
+  ResourcePtr last_good(const GoodKey& key, const std::string& name, const ContentHash& refused) const;
 
   size_t threshold_;
   uint64_t epoch_ = 0;  // rises when any freeze changes
   std::map<Key, Refused> refused_;
-  std::map<std::tuple<ClientClass, std::string, Type>, Good> good_;
+  std::map<GoodKey, snapshot::TypeSetPtr> good_;  // last accepted, with what was refused in it replaced
   std::map<ClientClass, std::map<std::string, int>> nodes_;  // id -> streams
   std::map<std::pair<ClientClass, std::string>, Cached> views_;
 };

@@ -1,0 +1,134 @@
+// The scanner knows the string fields of both requests; a node, an error, a map, or any byte beyond ASCII (whose UTF-8
+// protobuf checks) sends the whole message through the generated class.
+#include "controlplane/stream/decode.h"
+
+#include <algorithm>
+#include <optional>
+
+#include <absl/strings/str_cat.h>
+
+#include "envoy/service/discovery/v3/discovery.pb.h"
+
+namespace fairlead::cpstream {
+namespace {
+
+// Reads tags and length-delimited values; anything else stops it.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view bytes) : rest_(bytes) {}
+  bool done() const { return rest_.empty(); }
+  // False: not a field we read here.
+  bool next(uint64_t& field, std::string_view& value) {
+    uint64_t tag = 0, size = 0;
+    if (!varint(tag) || (tag & 7) != 2 || !varint(size) || size > rest_.size()) return false;
+    field = tag >> 3;
+    value = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return std::none_of(value.begin(), value.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+  }
+
+ private:
+  bool varint(uint64_t& value) {
+    value = 0;
+    for (int shift = 0; shift < 35; shift += 7) {
+      if (rest_.empty()) return false;
+      const auto byte = static_cast<unsigned char>(rest_.front());
+      rest_.remove_prefix(1);
+      value |= uint64_t{byte & 0x7fu} << shift;
+      if (byte < 0x80) return true;
+    }
+    return false;
+  }
+  std::string_view rest_;
+};
+
+bool scan_sotw(std::string_view bytes, Request& r) {
+  Scanner scanner(bytes);
+  uint64_t field = 0;
+  std::string_view value;
+  while (!scanner.done()) {
+    if (!scanner.next(field, value)) return false;
+    switch (field) {
+      case 1: r.version_info = value; break;
+      case 3: r.names.emplace_back(value); break;
+      case 4: r.type_url = value; break;
+      case 5: r.nonce = value; break;
+      default: return false;
+    }
+  }
+  return true;
+}
+
+bool scan_delta(std::string_view bytes, Request& r) {
+  Scanner scanner(bytes);
+  uint64_t field = 0;
+  std::string_view value;
+  while (!scanner.done()) {
+    if (!scanner.next(field, value)) return false;
+    switch (field) {
+      case 2: r.type_url = value; break;
+      case 3: r.names.emplace_back(value); break;
+      case 4: r.unsubscribe.emplace_back(value); break;
+      case 6: r.nonce = value; break;
+      default: return false;
+    }
+  }
+  return true;
+}
+
+snapshot::Node node_of(const envoy::config::core::v3::Node& from) {
+  snapshot::Node node;
+  node.id = from.id();
+  node.cluster = from.cluster();
+  const auto& metadata = from.metadata().fields();
+  if (auto at = metadata.find("fairlead.io/gateway"); at != metadata.end()) node.gateway = at->second.string_value();
+  node.user_agent = from.user_agent_name();
+  if (from.has_user_agent_build_version()) {
+    const auto& v = from.user_agent_build_version().version();
+    node.user_agent_version = absl::StrCat(v.major_number(), ".", v.minor_number(), ".", v.patch());
+  } else {
+    node.user_agent_version = from.user_agent_version();
+  }
+  node.client_features.assign(from.client_features().begin(), from.client_features().end());
+  std::sort(node.client_features.begin(), node.client_features.end());
+  return node;
+}
+
+template <typename Message>
+void common(const Message& m, Request& r) {
+  if (m.has_node()) r.node = node_of(m.node());
+  r.type_url = m.type_url();
+  r.nonce = m.response_nonce();
+  if (m.has_error_detail()) r.error = m.error_detail().message();
+}
+
+}  // namespace
+
+absl::StatusOr<Request> decode_sotw(std::string_view bytes) {
+  if (Request r; scan_sotw(bytes, r)) return r;
+  envoy::service::discovery::v3::DiscoveryRequest m;
+  if (!m.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("the request is not an envoy.service.discovery.v3.DiscoveryRequest");
+  }
+  Request r;
+  common(m, r);
+  r.version_info = m.version_info();
+  r.names.assign(m.resource_names().begin(), m.resource_names().end());
+  return r;
+}
+
+absl::StatusOr<Request> decode_delta(std::string_view bytes) {
+  if (Request r; scan_delta(bytes, r)) return r;
+  envoy::service::discovery::v3::DeltaDiscoveryRequest m;
+  if (!m.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("the request is not an envoy.service.discovery.v3.DeltaDiscoveryRequest");
+  }
+  Request r;
+  common(m, r);
+  r.names.assign(m.resource_names_subscribe().begin(), m.resource_names_subscribe().end());
+  r.unsubscribe.assign(m.resource_names_unsubscribe().begin(), m.resource_names_unsubscribe().end());
+  r.initial_versions.assign(m.initial_resource_versions().begin(), m.initial_resource_versions().end());
+  return r;
+}
+
+}  // namespace fairlead::cpstream

@@ -1,0 +1,68 @@
+// Heads of responses. Field numbers are those of envoy/service/discovery/v3/discovery.proto.
+#include "controlplane/stream/encode.h"
+
+namespace fairlead::cpstream {
+namespace {
+
+void put(std::string& out, int field, std::string_view value) {
+  if (value.empty()) return;
+  out.push_back(static_cast<char>(field << 3 | 2));
+  uint64_t size = value.size();
+  for (; size >= 0x80; size >>= 7) out.push_back(static_cast<char>(size | 0x80));
+  out.push_back(static_cast<char>(size));
+  out.append(value);
+}
+
+void put_control_plane(std::string& out, int field, std::string_view identifier) {
+  if (identifier.empty()) return;
+  std::string inner;
+  put(inner, 1, identifier);  // ControlPlane.identifier
+  put(out, field, inner);
+}
+
+}  // namespace
+
+size_t WireMessage::size() const {
+  size_t n = head.size();
+  for (size_t i = 0; i < shared.size(); ++i) n += frame(i).size();
+  return n;
+}
+
+std::string WireMessage::flatten() const {
+  std::string out;
+  out.reserve(size());
+  out = head;
+  for (size_t i = 0; i < shared.size(); ++i) out.append(frame(i));
+  return out;
+}
+
+WireMessage encode_sotw(Response response, std::string_view control_plane) {
+  WireMessage m;
+  put(m.head, 1, response.version);
+  put(m.head, 4, resources::type_url(response.type));
+  put(m.head, 5, response.nonce);
+  put_control_plane(m.head, 6, control_plane);
+  m.shared = std::move(response.resources);
+  return m;
+}
+
+WireMessage encode_delta(Response response, std::string_view control_plane) {
+  WireMessage m;
+  m.delta = true;
+  put(m.head, 1, response.version);
+  put(m.head, 4, resources::type_url(response.type));
+  put(m.head, 5, response.nonce);
+  for (const std::string& name : response.removed) {
+    // An empty name is a name too (rule 30), so it is not left out as put() would.
+    if (name.empty()) {
+      m.head.append("\x32\x00", 2);
+    } else {
+      put(m.head, 6, name);
+    }
+  }
+  put_control_plane(m.head, 7, control_plane);
+  m.shared = std::move(response.resources);
+  return m;
+}
+
+}  // namespace fairlead::cpstream

@@ -1,0 +1,255 @@
+// Freezing, releasing and remembering refused resources.
+#include "controlplane/verdict/quarantine.h"
+
+#include <algorithm>
+
+#include <absl/strings/escaping.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+
+#include "base/doc_reader.h"
+#include "base/strings.h"
+
+namespace fairlead::verdict {
+namespace {
+
+// The author acted: another object, another generation, another place.
+bool same_origins(const intent::Origins& a, const intent::Origins& b) { return a == b; }
+
+doc::Value text(std::string_view value) { return doc::string(std::string(value)); }
+
+doc::Value origins_doc(const intent::Origins& origins) {
+  std::vector<doc::Value> items;
+  for (const intent::Origin& o : origins) {
+    items.push_back(doc::map({{"source", text(o.source), {}},
+                              {"file", text(o.file), {}},
+                              {"line", doc::integer(o.line), {}},
+                              {"group", text(o.group), {}},
+                              {"kind", text(o.kind), {}},
+                              {"namespace", text(o.ns), {}},
+                              {"name", text(o.name), {}},
+                              {"generation", doc::integer(o.generation), {}},
+                              {"field", text(o.field), {}}}));
+  }
+  return doc::list(std::move(items));
+}
+
+std::string string_at(const doc::Value& v, std::string_view key) {
+  const doc::Value* found = v.find(key);
+  return found && found->is_string() ? found->as_string() : "";
+}
+
+int64_t integer_at(const doc::Value& v, std::string_view key) {
+  const doc::Value* found = v.find(key);
+  return found && found->kind() == doc::Kind::integer ? found->as_integer() : 0;
+}
+
+std::span<const doc::Value> list_at(const doc::Value& v, std::string_view key) {
+  const doc::Value* found = v.find(key);
+  return found ? found->items() : std::span<const doc::Value>();
+}
+
+intent::Origins origins_from(const doc::Value& v) {
+  intent::Origins out;
+  for (const doc::Value& o : list_at(v, "origins")) {
+    out.push_back({string_at(o, "source"), string_at(o, "file"), static_cast<int>(integer_at(o, "line")), string_at(o, "group"),
+                   string_at(o, "kind"), string_at(o, "namespace"), string_at(o, "name"), integer_at(o, "generation"),
+                   string_at(o, "field")});
+  }
+  return out;
+}
+
+std::optional<ContentHash> hash_from(std::string_view hex) {
+  ContentHash h;
+  if (hex.size() != 32 || !absl::SimpleHexAtoi(hex.substr(0, 16), &h.high) || !absl::SimpleHexAtoi(hex.substr(16), &h.low)) return std::nullopt;
+  return h;
+}
+
+int64_t micros(SystemTime t) { return std::chrono::duration_cast<std::chrono::microseconds>(t.time_since_epoch()).count(); }
+SystemTime from_micros(int64_t us) { return SystemTime(std::chrono::microseconds(us)); }
+
+}  // namespace
+
+void Quarantine::node_joined(const ClientClass& c, const std::string& node_id) { ++nodes_[c][node_id]; }
+
+bool Quarantine::node_left(const ClientClass& c, const std::string& node_id) {
+  auto of_class = nodes_.find(c);
+  if (of_class == nodes_.end()) return false;
+  auto node = of_class->second.find(node_id);
+  if (node == of_class->second.end() || --node->second > 0) return false;
+  of_class->second.erase(node);
+  if (of_class->second.empty()) {
+    nodes_.erase(of_class);
+    return false;  // nobody left to serve; a refusal by one who went is no verdict of the class
+  }
+  bool changed = false;
+  for (auto& [key, refused] : refused_) {
+    if (key.client_class == c) changed |= freeze_if_due(refused);
+  }
+  return changed;
+}
+
+bool Quarantine::freeze_if_due(Refused& r) {
+  if (r.frozen) return false;
+  auto of_class = nodes_.find(r.client_class);
+  const size_t connected = of_class == nodes_.end() ? 1 : of_class->second.size();
+  if (r.nodes.size() < std::min(threshold_, std::max<size_t>(1, connected))) return false;
+  r.frozen = true;
+  ++epoch_;
+  return true;
+}
+
+ResourcePtr Quarantine::last_good(const GoodKey& key, const std::string& name, const ContentHash& refused) const {
+  auto set = good_.find(key);
+  if (set == good_.end()) return nullptr;
+  const ResourcePtr* found = set->second->find(name);
+  return found && (*found)->hash != refused ? *found : nullptr;
+}
+
+bool Quarantine::refused(const ClientClass& c, const std::string& node_id, std::string_view scope, const cpstream::Refusal& refusal,
+                         SystemTime now) {
+  bool changed = false;
+  for (const ResourcePtr& r : refusal.at_fault) {
+    auto [at, fresh] = refused_.try_emplace(Key{c, std::string(scope), r->type, r->name});
+    Refused& entry = at->second;
+    if (fresh || entry.hash != r->hash) {
+      ResourcePtr good = last_good({c, std::string(scope), r->type}, r->name, r->hash);
+      if (!good) good = entry.last_good;  // of the refusal before
+      if (entry.frozen) {
+        ++epoch_;
+        changed = true;
+      }
+      entry = Refused{c, std::string(scope), r->type, r->name, r->hash, r->origins, "", now, now, {}, 0, false, std::move(good)};
+    }
+    entry.message = refusal.message;
+    entry.latest = now;
+    entry.nodes.insert(node_id);
+    ++entry.count;
+    changed |= freeze_if_due(entry);
+  }
+  return changed;
+}
+
+void Quarantine::accepted(const ClientClass& c, std::string_view scope, const cpstream::Acceptance& acceptance) {
+  const GoodKey key{c, std::string(scope), acceptance.type};
+  snapshot::TypeSetPtr& good = good_[key];
+  if (good == acceptance.set) return;
+  std::vector<ResourcePtr> set;
+  std::vector<std::string> erase;
+  // Refused bytes may be in the set that was pushed; the stream has something else of that name.
+  for (auto at = refused_.lower_bound(Key{c, std::string(scope), acceptance.type, ""}); at != refused_.end(); ++at) {
+    if (at->first.client_class != c || at->first.scope != scope || at->first.type != acceptance.type) break;
+    const ResourcePtr* found = acceptance.set->find(at->first.name);
+    if (!found || (*found)->hash != at->second.hash) continue;
+    if (at->second.last_good) {
+      set.push_back(at->second.last_good);
+    } else {
+      erase.push_back(at->first.name);
+    }
+  }
+  good = set.empty() && erase.empty() ? acceptance.set : snapshot::TypeSet::update(acceptance.set, set, erase);
+}
+
+bool Quarantine::settle(const snapshot::SnapshotPtr& wanted) {
+  bool changed = false;
+  std::erase_if(refused_, [&](const auto& entry) {
+    const Refused& r = entry.second;
+    if (r.scope != wanted->scope) return false;
+    const ResourcePtr now = wanted->find(r.type, r.name);
+    if (now && now->hash == r.hash && same_origins(now->origins, r.origins)) return false;
+    changed |= r.frozen;
+    return true;
+  });
+  if (changed) ++epoch_;
+  return changed;
+}
+
+snapshot::SnapshotPtr Quarantine::view(const ClientClass& c, const snapshot::SnapshotPtr& wanted) {
+  std::vector<snapshot::Substitution> substitutions;
+  for (auto at = refused_.lower_bound(Key{c, wanted->scope, Type::kCluster, ""}); at != refused_.end(); ++at) {
+    const Refused& r = at->second;
+    if (r.client_class != c || r.scope != wanted->scope) break;
+    if (!r.frozen) continue;
+    const ResourcePtr now = wanted->find(r.type, r.name);
+    if (now && now->hash == r.hash) substitutions.push_back({r.type, r.name, r.last_good});
+  }
+  const std::pair<ClientClass, std::string> key{c, wanted->scope};
+  if (substitutions.empty()) {
+    views_.erase(key);
+    return wanted;
+  }
+  Cached& cached = views_[key];
+  if (cached.wanted != wanted || cached.epoch != epoch_) cached = {wanted, snapshot::substitute(wanted, substitutions), epoch_};
+  return cached.seen;
+}
+
+std::vector<const Refused*> Quarantine::list() const {
+  std::vector<const Refused*> out;
+  for (const auto& [key, refused] : refused_) out.push_back(&refused);
+  return out;
+}
+
+doc::Value Quarantine::to_doc() const {
+  std::vector<doc::Value> items;
+  for (const auto& [key, r] : refused_) {
+    std::vector<doc::Value> nodes;
+    for (const std::string& node : r.nodes) nodes.push_back(text(node));
+    std::vector<doc::Entry> fields{{"class", text(r.client_class.name), {}},
+                                   {"scope", text(r.scope), {}},
+                                   {"type", text(resources::short_name(r.type)), {}},
+                                   {"name", text(r.name), {}},
+                                   {"hash", text(r.hash.hex()), {}},
+                                   {"origins", origins_doc(r.origins), {}},
+                                   {"message", text(r.message), {}},
+                                   {"first_us", doc::integer(micros(r.first)), {}},
+                                   {"latest_us", doc::integer(micros(r.latest)), {}},
+                                   {"nodes", doc::list(std::move(nodes)), {}},
+                                   {"count", doc::integer(static_cast<int64_t>(r.count)), {}},
+                                   {"frozen", doc::boolean(r.frozen), {}}};
+    if (r.last_good) {
+      const std::string body = absl::Base64Escape(r.last_good->body());
+      fields.push_back({"last_good", doc::map({{"version", text(r.last_good->version), {}}, {"origins", origins_doc(r.last_good->origins), {}}, {"body", text(body), {}}}), {}});
+    }
+    items.push_back(doc::map(std::move(fields)));
+  }
+  return doc::map({{"format", doc::integer(1), {}}, {"refused", doc::list(std::move(items)), {}}});
+}
+
+absl::Status Quarantine::restore(const doc::Value& value) {
+  if (integer_at(value, "format") != 1) return doc::error_at(value.mark(), "format", "expected 1, the only format of refused resources so far");
+  std::map<Key, Refused> restored;
+  for (const doc::Value& v : list_at(value, "refused")) {
+    const auto type = resources::type_from_short_name(string_at(v, "type"));
+    const auto hash = hash_from(string_at(v, "hash"));
+    if (!type) return doc::error_at(v.mark(), "refused.type", "unknown resource type");
+    if (!hash) return doc::error_at(v.mark(), "refused.hash", "expected 32 hexadecimal digits");
+    Refused r;
+    r.client_class = {string_at(v, "class")};
+    r.scope = string_at(v, "scope");
+    r.type = *type;
+    r.name = string_at(v, "name");
+    r.hash = *hash;
+    r.origins = origins_from(v);
+    r.message = string_at(v, "message");
+    r.first = from_micros(integer_at(v, "first_us"));
+    r.latest = from_micros(integer_at(v, "latest_us"));
+    for (const doc::Value& node : list_at(v, "nodes")) r.nodes.insert(node.as_string());
+    r.count = static_cast<uint64_t>(integer_at(v, "count"));
+    const doc::Value* frozen = v.find("frozen");
+    r.frozen = frozen && frozen->kind() == doc::Kind::boolean && frozen->as_boolean();
+    if (const doc::Value* good = v.find("last_good")) {
+      const auto body = decode_base64(string_at(*good, "body"));
+      if (!body) return doc::error_at(good->mark(), "refused.last_good.body", "expected base64");
+      auto resource = resources::make_resource_from_bytes(r.type, r.name, *body, origins_from(*good), string_at(*good, "version"));
+      if (!resource.ok()) return doc::error_at(good->mark(), "refused.last_good.body", resource.status().message());
+      r.last_good = *std::move(resource);
+    }
+    Key key{r.client_class, r.scope, r.type, r.name};
+    restored.insert_or_assign(std::move(key), std::move(r));
+  }
+  refused_ = std::move(restored);
+  ++epoch_;
+  return absl::OkStatus();
+}
+
+}  // namespace fairlead::verdict
