@@ -24,6 +24,7 @@ class ConnectionManager {
     accesslog::LogFiles* logs = nullptr;
     const FilterRegistry* filters = nullptr;  // null: the global one
     std::string listener_address;             // "127.0.0.1:8080", for the listener's statistics
+    std::string service_cluster, service_node;  // of the bootstrap's node
   };
   // Errors: a filter that has no factory, an access log that cannot be opened.
   static absl::StatusOr<std::shared_ptr<const ConnectionManager>> create(std::shared_ptr<const config::ListenerConfig> listener, const Options& options);
@@ -42,6 +43,8 @@ class ConnectionManager {
   const PathOptions& path_options() const { return path_options_; }
   // The address that x-forwarded-for gets for a loopback peer: this machine's own.
   const std::string& local_ip() const { return local_ip_; }
+  const std::string& service_cluster() const { return service_cluster_; }
+  const std::string& service_node() const { return service_node_; }
 
   stats::ScopePtr scope;           // http.<stat_prefix>.
   stats::ScopePtr listener_scope;  // listener.<address>.http.<stat_prefix>.
@@ -56,7 +59,7 @@ class ConnectionManager {
   accesslog::AccessLoggers access_log_;
   h1::Settings h1_settings_;
   PathOptions path_options_;
-  std::string local_ip_;
+  std::string local_ip_, service_cluster_, service_node_;
 };
 
 }  // namespace fairlead::stream

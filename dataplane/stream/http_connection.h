@@ -17,11 +17,11 @@ class HttpConnections;
 
 class HttpConnection final : private http::ServerSessionEvents, public net::Deferred {
  public:
-  HttpConnection(HttpConnections& owner, net::ConnectionPtr connection);
+  HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection);
   ~HttpConnection() override;
 
-  const ConnectionManager& manager() const;
-  WorkerContext& worker() const;
+  const ConnectionManager& manager() const { return *manager_; }
+  WorkerContext& worker() const { return worker_; }
   http::ServerSession& session() const { return *session_; }
   net::Connection& connection() const { return session_->connection(); }
   // Texts for logs and headers; made on first use.
@@ -34,7 +34,7 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   void drain() { draining_ = true; }
   void close_if_idle();
   void close(net::CloseType type);
-  void stream_ended(Stream& stream, bool response_complete);
+  void stream_ended();
   uint64_t requests() const { return requests_; }
 
  private:
@@ -47,7 +47,9 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   void on_max_duration();
   void count_bytes();
 
-  HttpConnections& owner_;
+  HttpConnections* owner_;
+  WorkerContext& worker_;
+  std::shared_ptr<const ConnectionManager> manager_;
   net::DeferredPtr<http::ServerSession> session_;
   net::Timer idle_timer_;
   std::unique_ptr<net::Timer> duration_timer_;

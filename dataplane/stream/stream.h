@@ -29,7 +29,7 @@ struct LocalReply {
   std::string_view body;
   std::string_view details;                            // %RESPONSE_CODE_DETAILS%; static or arena text
   std::optional<uint32_t> grpc_status;                 // unset: mapped from `status`
-  std::function<void(http::HeaderMap&)> modify_headers;  // before the encoder filters see them
+  std::function<void(http::HeaderMap&)> modify_headers = {};  // before the encoder filters see them
 };
 
 class Stream final : public http::MessageReceiver {
@@ -53,6 +53,7 @@ class Stream final : public http::MessageReceiver {
   // Answers in place of the upstream, through the encoder filters. Nothing more of the request reaches any filter.
   void send_local_reply(const LocalReply& reply);
   bool response_begun() const { return response_begun_; }
+  bool active() const { return active_; }  // false once the stream is over
 
   void set_flag(format::ResponseFlag flag) { info_.flags.set(flag); }
   // `details` must be static or arena text.
@@ -86,13 +87,13 @@ class Stream final : public http::MessageReceiver {
   void pause_request() { if (sender_ != nullptr) sender_->pause_reading(); }
   void resume_request() { if (sender_ != nullptr) sender_->resume_reading(); }
   bool response_blocked() const { return sender_ != nullptr && sender_->write_blocked(); }
-  // Replaces the connection manager's stream_idle_timeout from now on; 0 = none.
+  // Replace the connection manager's stream_idle_timeout and max_stream_duration from now on; 0 = none.
   void set_idle_timeout(std::chrono::milliseconds timeout);
+  void set_max_duration(std::chrono::milliseconds timeout);
 
   // --- for the connection and filters' base class ------------------------------------------------------------------------------------
   void begin(HttpConnection& connection, http::MessageSender& sender);
   void on_protocol_error(const http::ProtocolError& error);
-  void connection_closed(std::string_view details);
   void continue_decoding(uint8_t index);
   void continue_encoding(uint8_t index);
 
@@ -108,42 +109,48 @@ class Stream final : public http::MessageReceiver {
   friend class WorkerContext;
   static constexpr uint8_t kNobody = 255;
 
-  // What one direction holds back while a filter has stopped it.
+  // How far one direction has come through the filters, and what it holds back while one has stopped it.
   struct Direction {
-    uint8_t stopped_at = kNobody;  // filter that stopped
-    bool reads_body = false;       // that filter still sees the body
-    bool headers_done = false;     // every filter has had the headers
+    uint8_t stopped_at = kNobody;  // position (0 = first in this direction) of the filter that stopped
+    uint8_t headers_seen = 0;      // positions whose filters have had the headers
+    bool reads_body = false;       // the filter that stopped still sees the body
     bool ended = false;            // end_stream or trailers have arrived
+    bool end_passed = false;       // and were handed on
     bool paused = false;           // the peer is held back because `held` is full
     net::Buffer held;
     http::HeaderMap* trailers = nullptr;
   };
 
-  bool prepare_request(http::HeaderMap& headers);  // false: answered
-  bool create_filters();
-  void decode_headers_from(uint8_t index);
-  void decode_data_from(uint8_t index, net::Buffer& data, bool end_stream);
-  void decode_trailers_from(uint8_t index);
-  void encode_headers_from(uint8_t index);
-  void encode_data_from(uint8_t index, net::Buffer& data, bool end_stream);
-  void encode_trailers_from(uint8_t index);
-  bool hold(Direction& direction, net::Buffer& data, bool request);
-  void send_response_headers(bool end_stream);
-  void finish_response_headers(http::HeaderMap& headers, bool end_stream);
+  bool prepare_request();  // false: answered
+  void create_filters();
+  bool upgrade_allowed(std::string_view type);
+  const router::PerFilter* per_filter(std::string_view name);
+
+  // Filter chain, in filter_chain.cc: `kRequest` decodes, otherwise encodes. Positions count in the direction's own order.
+  template <bool kRequest> Direction& direction() { return kRequest ? decode_ : encode_; }
+  template <bool kRequest> uint8_t positions() const;
+  template <bool kRequest> Filter& filter_at(uint8_t position) const;
+  template <bool kRequest> bool stopped() const;
+  template <bool kRequest> void pass_headers(uint8_t from);
+  template <bool kRequest> void pass_data(uint8_t from, net::Buffer& data, bool end_stream);
+  template <bool kRequest> void pass_trailers(uint8_t from);
+  template <bool kRequest> void pass_held(uint8_t from);
+  template <bool kRequest> void resume(uint8_t position);
+  template <bool kRequest> void arrived_data(net::Buffer& data, bool end_stream);
+  template <bool kRequest> void arrived_trailers(http::HeaderMap& trailers);
+  template <bool kRequest> void hold(net::Buffer& data);
+
+  void respond_headers(bool end_stream);  // to the codec
   void response_sent();
-  void request_ended();
-  void end(bool response_complete);
+  void end(bool complete);
   void recycle();
   void write_access_log();
   void count_response(uint32_t status);
-  void fill_local_reply(const LocalReply& reply, http::HeaderMap& headers, std::string_view& body);
-  void touch();
-  void arm_request_timers();
   void on_idle_timeout();
-  void on_request_timeout();
-  void on_headers_timeout();
-  void on_max_duration();
-  void timed_out(std::string_view details);
+  void timed_out(uint32_t status, std::string_view body, std::string_view details);
+  void touch() {
+    if (idle_timeout_.count() != 0) idle_timer_.arm(idle_timeout_);
+  }
 
   WorkerContext& worker_;
   http::Arena arena_;
@@ -155,8 +162,8 @@ class Stream final : public http::MessageReceiver {
   upstream::Ref<Epoch> epoch_;
   const router::RouteTable* table_ = nullptr;
   router::Match match_;
-  Filter** filters_ = nullptr;
-  const uint8_t* filter_indices_ = nullptr;  // position of each in the manager's list
+  Filter** filters_ = nullptr;      // in decode order, in the arena
+  uint8_t* filter_entries_ = nullptr;  // which of the manager's filters each is
   uint8_t filter_count_ = 0;
   Direction decode_, encode_;
 
@@ -165,24 +172,22 @@ class Stream final : public http::MessageReceiver {
   bool grpc_ = false;
   bool head_ = false;
   bool upgrade_ = false;
-  bool request_begun_ = false;     // on_headers() was called
+  bool active_ = false;            // between begin() and end()
   bool request_complete_ = false;
   bool decoding_stopped_ = false;  // a local reply or the end of the response: the rest of the request is dropped
   bool response_begun_ = false;    // headers are with the codec
-  bool response_headers_passed_ = false;  // encode_headers() was called
-  bool local_reply_ = false;
-  bool ended_ = false;
+  bool response_headers_known_ = false;  // encode_headers() was called
+  bool response_complete_ = false;  // end_stream is with the codec
   uint32_t buffer_limit_ = 0;
   uint64_t random_ = 0;
   net::TimePoint start_{};
   format::FormatContext info_;
   bool info_complete_ = false;
-  std::string client_address_;  // from x-forwarded-for, when it names another than the peer
+  std::string_view client_ip_;  // from x-forwarded-for; empty: the peer is the client
   std::chrono::milliseconds idle_timeout_{0};
 
-  net::Timer idle_timer_;
+  net::Timer idle_timer_;      // stream_idle_timeout, or the route's
   net::Timer request_timer_;   // request_timeout
-  net::Timer headers_timer_;   // request_headers_timeout
   net::Timer duration_timer_;  // max_stream_duration
   net::LoopTask recycle_task_;
 };

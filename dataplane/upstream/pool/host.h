@@ -42,6 +42,8 @@ class Host final : public LbHost, public Counted {
   void update(const config::Endpoint& endpoint);
   // The endpoint has left: pools drain.
   void remove();
+  // Every connection closes at once; for shutdown.
+  void close_all();
 
   Http1Pool& pool(bool high);
   const net::Address& address() const { return address_; }
@@ -51,7 +53,6 @@ class Host final : public LbHost, public Counted {
   SharedCluster& cluster() const { return *cluster_; }
   WorkerEnv& env() const { return env_; }
   bool removed() const { return removed_; }
-  bool idle() const;
   HostCounters counters;
 
  private:

@@ -9,6 +9,7 @@
 
 #include "dataplane/http/codec.h"
 #include "dataplane/net/timer.h"
+#include "dataplane/upstream/pool/ref.h"
 #include "dataplane/upstream/pool/reset_reason.h"
 #include "dataplane/upstream/pool/shared_cluster.h"
 
@@ -43,6 +44,7 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
   http::MessageSender& open(http::MessageReceiver& receiver);
   // The request is over for its owner, whether complete or reset: accounting ends; the connection serves others if it is still good.
   void release();
+  ~PooledSession() override;
 
   net::Connection& connection() const;
   uint64_t requests() const { return requests_; }       // attached so far, the present one included
@@ -53,18 +55,18 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
 
  private:
   friend class Http1Pool;
-  PooledSession(Http1Pool& pool, net::ConnectionPtr connection);
-  ~PooledSession() override;
+  explicit PooledSession(Http1Pool& pool);
   void on_session_connected() override;
   void on_stream_slot() override;
   void on_going_away() override;
   void on_session_closed(net::CloseReason reason) override;
   void count_bytes();
   void on_idle_timeout();
-  void end_request();
+  void settle();
 
-  enum class State : uint8_t { kConnecting, kIdle, kBusy, kClosing };
+  enum class State : uint8_t { kConnecting, kIdle, kBusy, kClosing, kGone };
   Http1Pool& pool_;
+  Ref<Host> host_;  // a host outlives its connections
   net::DeferredPtr<http::ClientSession> session_;
   State state_ = State::kConnecting;
   bool attached_ = false;    // a request's accounting is open
@@ -74,8 +76,7 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
   uint64_t sent_before_ = 0, received_before_ = 0;       // at attachment
   uint64_t sent_counted_ = 0, received_counted_ = 0;     // already in the statistics
   std::chrono::nanoseconds connect_time_{0};
-  net::TimePoint created_;
-  net::Timer lifetime_timer_;  // idle timeout
+  net::Timer idle_timer_;
   PooledSession* prev_ = nullptr;
   PooledSession* next_ = nullptr;
 };
@@ -100,18 +101,18 @@ class Http1Pool {
   friend class PooledSession;
   struct SessionList {
     PooledSession* head = nullptr;
-    void push(PooledSession& s);
-    void remove(PooledSession& s);
+    void push(PooledSession& session);
+    void remove(PooledSession& session);
   };
   void attach(PoolRequest& request, PooledSession& session);
-  bool connect(bool forced);
+  void connect();
   void connect_for_waiting();
-  void serve_waiting(PooledSession& session);
   void enqueue(PoolRequest& request);
   void dequeue(PoolRequest& request);
-  void session_idle(PooledSession& session);
-  void session_gone(PooledSession& session, net::CloseReason reason, bool never_connected);
-  void fail_one_waiting(ResetReason reason, std::string_view detail);
+  void session_ready(PooledSession& session);
+  void session_gone(PooledSession& session, net::CloseReason reason);
+  void fail_waiting(ResetReason reason, std::string_view detail);
+  void overflow(PoolRequest& request);
   SharedCluster& cluster() const;
   stats::Cells& cells() const;
 

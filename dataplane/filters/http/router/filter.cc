@@ -1,0 +1,382 @@
+// The router's request side: what a route says is done, then hosts, timeouts, replay and mirrors; see filter.h.
+#include "dataplane/filters/http/router/filter.h"
+
+#include <absl/strings/match.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+
+#include <algorithm>
+
+#include "dataplane/filters/http/router/mirror.h"
+#include "dataplane/http/status.h"
+#include "dataplane/net/event_loop.h"
+#include "dataplane/router/rewrite.h"
+#include "dataplane/stream/connection_manager.h"
+
+namespace fairlead::filters::router {
+
+using fairlead::router::Match;
+using fairlead::router::Route;
+using format::ResponseFlag;
+using format::TimePoint;
+using http::Token;
+using stats::ClusterStat;
+using stats::HttpStat;
+using std::chrono::milliseconds;
+using stream::DataStatus;
+using stream::HeadersStatus;
+using stream::TrailersStatus;
+
+namespace {
+
+class RouterFactory final : public stream::FilterFactory {
+ public:
+  explicit RouterFactory(std::shared_ptr<const RouterConfig> config) : config_(std::move(config)) {}
+  stream::Filter* create(http::Arena& arena) const override { return stream::make_filter<RouterFilter>(arena, *config_); }
+
+ private:
+  std::shared_ptr<const RouterConfig> config_;
+};
+
+std::optional<milliseconds> take_milliseconds(http::HeaderMap& headers, Token token) {
+  const http::Header* header = headers.find(token);
+  if (header == nullptr) return std::nullopt;
+  int64_t value;
+  const bool good = absl::SimpleAtoi(header->value(), &value) && value >= 0;
+  headers.remove(token);
+  return good ? std::optional(milliseconds(value)) : std::nullopt;
+}
+
+// grpc-timeout: up to eight digits and a unit.
+std::optional<milliseconds> parse_grpc_timeout(std::string_view text) {
+  int64_t value;
+  if (text.size() < 2 || text.size() > 9 || !absl::SimpleAtoi(text.substr(0, text.size() - 1), &value) || value < 0) return std::nullopt;
+  switch (text.back()) {
+    case 'H': return std::chrono::hours(value);
+    case 'M': return std::chrono::minutes(value);
+    case 'S': return std::chrono::seconds(value);
+    case 'm': return milliseconds(value);
+    case 'u': return milliseconds((value + 999) / 1000);
+    case 'n': return milliseconds((value + 999'999) / 1'000'000);
+    default: return std::nullopt;
+  }
+}
+
+}  // namespace
+
+void register_filter(stream::FilterRegistry& registry) {
+  registry.add("type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", [](std::shared_ptr<const config::FilterConfig> config) -> std::shared_ptr<const stream::FilterFactory> {
+    return std::make_shared<RouterFactory>(std::static_pointer_cast<const RouterConfig>(std::move(config)));
+  });
+}
+
+RouterFilter::~RouterFilter() = default;
+
+HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_stream) {
+  match_ = &stream().route();
+  headers_only_ = end_stream;
+  if (answer_without_upstream(*match_, headers) || !find_cluster(*match_) || !headers_valid(headers)) return HeadersStatus::kStop;
+  const fairlead::router::RouteAction& action = match_->route->forward;
+  if (!match_->route->name.empty()) stream().mutable_info().route_name = match_->route->name;
+  read_timeouts(action, headers);
+  set_stream_limits(action, headers);
+  const fairlead::router::RetryPolicy* policy = action.retry_policy ? &*action.retry_policy : nullptr;
+  if (policy != nullptr || headers.has(Token::XEnvoyRetryOn) || headers.has(Token::XEnvoyRetryGrpcOn)) {
+    retry_.emplace(policy, headers);
+    if (!retry_->enabled()) retry_.reset();
+  }
+  rewrite_request(*match_, headers);
+  awaiting_upgrade_ = stream().is_upgrade();
+  if (!action.mirrors.empty() && !awaiting_upgrade_) choose_mirrors(headers);
+  keeps_body_ = (retry_ || !mirrors_.empty()) && !end_stream && !awaiting_upgrade_;
+  const auto& limit = match_->route->retry_buffer_limit ? match_->route->retry_buffer_limit : match_->virtual_host->retry_buffer_limit;
+  keep_limit_ = limit.value_or(stream().buffer_limit());
+  begin_attempt();
+  if (end_stream && stream().active()) request_complete();
+  return HeadersStatus::kContinue;
+}
+
+bool RouterFilter::answer_without_upstream(const Match& match, http::HeaderMap& headers) {
+  const HttpStat stat = match.outcome == Match::Outcome::RedirectToTls || (match.route != nullptr && match.route->action == Route::Action::Redirect) ? HttpStat::rq_redirect : HttpStat::rq_direct_response;
+  cells().add(stream().manager().stats, HttpStat::rq_total);
+  if (match.outcome == Match::Outcome::RedirectToTls || (match.outcome == Match::Outcome::Route && match.route->action == Route::Action::Redirect)) {
+    const std::string location = fairlead::router::redirect_location(match, headers, headers.get(Token::PseudoScheme));
+    cells().add(stream().manager().stats, stat);
+    stream().send_local_reply({.status = match.outcome == Match::Outcome::RedirectToTls ? 301 : match.route->redirect.code, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
+                                 reply.add(Token::Location, location);
+                                 if (match.route != nullptr) stream().route_table()->apply_response_headers(match, reply, stream().info());
+                               }});
+    return true;
+  }
+  if (match.outcome == Match::Outcome::Route && match.route->action == Route::Action::Direct) {
+    cells().add(stream().manager().stats, stat);
+    stream().route_table()->apply_request_headers(match, headers, stream().info());
+    stream().send_local_reply({.status = match.route->direct.status, .body = match.route->direct.body, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
+                                 stream().route_table()->apply_response_headers(match, reply, stream().info());
+                               }});
+    return true;
+  }
+  if (match.outcome == Match::Outcome::Route && match.route->action == Route::Action::Forward) return false;
+  cells().add(stream().manager().stats, HttpStat::no_route);
+  stream().set_flag(ResponseFlag::NoRouteFound);
+  stream().send_local_reply({.status = 404, .details = "route_not_found"});
+  return true;
+}
+
+bool RouterFilter::find_cluster(const Match& match) {
+  upstream::Cluster* cluster = match.cluster.empty() ? nullptr : stream().worker().clusters().find(match.cluster);
+  if (cluster == nullptr) {
+    cells().add(stream().manager().stats, HttpStat::no_cluster);
+    stream().set_flag(ResponseFlag::NoClusterFound);
+    stream().send_local_reply({.status = match.route->forward.cluster_not_found_code, .details = "cluster_not_found"});
+    return false;
+  }
+  cluster_ = upstream::Ref<upstream::Cluster>(cluster);
+  format::FormatContext& info = stream().mutable_info();
+  info.upstream_cluster = cluster->config().stat_name();
+  info.upstream_cluster_raw = cluster->config().name;
+  return true;
+}
+
+// strict_check_headers: numbers and retry words must be well formed, else 400 IH.
+bool RouterFilter::headers_valid(const http::HeaderMap& headers) {
+  for (const std::string& name : config_.strict_check_headers) {
+    const http::Header* header = headers.find(name);
+    if (header == nullptr) continue;
+    bool good = true;
+    uint32_t number;
+    if (name == "x-envoy-retry-on" || name == "x-envoy-retry-grpc-on") {
+      std::vector<std::string> unknown;
+      fairlead::router::parse_retry_on(header->value(), &unknown);
+      good = unknown.empty();
+    } else {
+      good = absl::SimpleAtoi(header->value(), &number);
+    }
+    if (good) continue;
+    stream().set_flag(ResponseFlag::InvalidEnvoyRequestHeaders);
+    stream().send_local_reply({.status = 400, .body = in_arena(absl::StrCat("invalid header '", name, "' with value '", header->value(), "'")), .details = in_arena(absl::StrCat("request_headers_failed_strict_check{", name, "}"))});
+    return false;
+  }
+  return true;
+}
+
+void RouterFilter::read_timeouts(const fairlead::router::RouteAction& action, http::HeaderMap& headers) {
+  timeouts_.global = action.timeout;
+  if (action.retry_policy) {
+    timeouts_.per_try = action.retry_policy->per_try_timeout;
+    timeouts_.per_try_idle = action.retry_policy->per_try_idle_timeout;
+  }
+  if (config_.respect_expected_rq_timeout && headers.has(Token::XEnvoyExpectedRqTimeoutMs)) {
+    if (const auto expected = take_milliseconds(headers, Token::XEnvoyExpectedRqTimeoutMs)) timeouts_.global = *expected;
+  } else if (const auto timeout = take_milliseconds(headers, Token::XEnvoyUpstreamRqTimeoutMs)) {
+    timeouts_.global = *timeout;
+  }
+  if (const auto per_try = take_milliseconds(headers, Token::XEnvoyUpstreamRqPerTryTimeoutMs)) timeouts_.per_try = *per_try;
+  if (timeouts_.per_try >= timeouts_.global && timeouts_.global.count() != 0) timeouts_.per_try = milliseconds(0);
+  const milliseconds expected = timeouts_.per_try.count() != 0 ? timeouts_.per_try : timeouts_.global;
+  if (expected.count() > 0 && !config_.suppress_envoy_headers) {
+    // The usual route timeout needs no formatting.
+    if (expected.count() == 15000) {
+      headers.set_ref(Token::XEnvoyExpectedRqTimeoutMs, "15000");
+    } else {
+      headers.set(Token::XEnvoyExpectedRqTimeoutMs, absl::StrCat(expected.count()));
+    }
+  }
+}
+
+void RouterFilter::set_stream_limits(const fairlead::router::RouteAction& action, const http::HeaderMap& headers) {
+  if (action.idle_timeout) stream().set_idle_timeout(*action.idle_timeout);
+  const auto& limit = action.max_stream_duration;
+  if (limit.max_stream_duration) stream().set_max_duration(*limit.max_stream_duration);
+  if (limit.grpc_timeout_header_max && stream().is_grpc()) {
+    auto timeout = parse_grpc_timeout(headers.get(Token::GrpcTimeout));
+    if (!timeout) return;
+    if (limit.grpc_timeout_header_max->count() != 0) timeout = std::min(*timeout, *limit.grpc_timeout_header_max);
+    if (limit.grpc_timeout_header_offset) timeout = std::max(milliseconds(1), *timeout - *limit.grpc_timeout_header_offset);
+    stream().set_max_duration(*timeout);
+  }
+}
+
+void RouterFilter::rewrite_request(const Match& match, http::HeaderMap& headers) {
+  if (match.virtual_host->include_request_attempt_count) headers.set_ref(Token::XEnvoyAttemptCount, "1");
+  stream().route_table()->apply_request_headers(match, headers, stream().info());
+  const auto& action = match.route->forward;
+  std::string text;
+  if (action.host_rewrite.kind != fairlead::router::HostRewrite::Kind::Auto && fairlead::router::rewrite_host(match, headers, {}, text)) set_host(headers, text);
+  if (action.path_rewrite.kind != fairlead::router::PathRewrite::Kind::None) {
+    const std::string_view path = headers.get(Token::PseudoPath);
+    text.clear();
+    if (fairlead::router::rewrite_path(*match.route, path, text)) {
+      if (!config_.suppress_envoy_headers) headers.set_ref(Token::XEnvoyOriginalPath, path);
+      headers.set(Token::PseudoPath, text);
+    }
+  }
+}
+
+void RouterFilter::set_host(http::HeaderMap& headers, std::string_view host) {
+  const std::string_view before = headers.get(Token::PseudoAuthority);
+  if (match_->route->forward.host_rewrite.append_x_forwarded_host && !before.empty()) headers.append(Token::XForwardedHost, before);
+  if (!config_.suppress_envoy_headers && !headers.has(Token::XEnvoyOriginalHost)) headers.set_ref(Token::XEnvoyOriginalHost, before);
+  headers.set(Token::PseudoAuthority, host);
+}
+
+DataStatus RouterFilter::decode_data(net::Buffer& data, bool end_stream) {
+  if (keeps_body_) keep_for_replay(data);
+  if (!stream().active()) return DataStatus::kContinue;
+  if (attempt_.active()) {
+    attempt_.send_data(data, end_stream);
+  }
+  if (end_stream && stream().active()) request_complete();
+  return DataStatus::kContinue;
+}
+
+TrailersStatus RouterFilter::decode_trailers(http::HeaderMap& trailers) {
+  request_trailers_ = &trailers;
+  if (attempt_.active()) attempt_.send_trailers(trailers);
+  if (stream().active()) request_complete();
+  return TrailersStatus::kContinue;
+}
+
+void RouterFilter::keep_for_replay(const net::Buffer& data) {
+  if (kept_body_.size() + data.size() > keep_limit_) return give_up_replay();
+  kept_body_.append(data.share());
+}
+
+// The body is too large to be sent twice: no retry and no mirror any more.
+void RouterFilter::give_up_replay() {
+  cells().add(cluster_->shared().stats, ClusterStat::retry_or_shadow_abandoned);
+  keeps_body_ = false;
+  kept_body_.clear();
+  mirrors_.clear();
+  retry_.reset();
+  if (waiting_to_retry_) {
+    stream().send_local_reply({.status = 507, .body = "exceeded request buffer limit while retrying upstream", .details = "request_payload_exceeded_retry_buffer_limit"});
+  }
+}
+
+void RouterFilter::request_complete() {
+  request_complete_ = true;
+  complete_at_ = stream().worker().loop().now();
+  if (timeouts_.global.count() != 0 && !awaiting_upgrade_) {
+    global_timer_.emplace(stream().worker().loop().timers(), [this] { on_global_timeout(); });
+    global_timer_->arm(timeouts_.global);
+  }
+  if (attempt_.ready()) arm_per_try();
+  if (!mirrors_.empty()) send_mirrors();
+}
+
+void RouterFilter::arm_per_try() {
+  if (!request_complete_ || response_begun_) return;
+  if (timeouts_.per_try.count() != 0) {
+    if (!per_try_timer_) per_try_timer_.emplace(stream().worker().loop().timers(), [this] { on_per_try_timeout(); });
+    per_try_timer_->arm(timeouts_.per_try);
+  }
+  if (timeouts_.per_try_idle.count() != 0) {
+    if (!per_try_idle_timer_) per_try_idle_timer_.emplace(stream().worker().loop().timers(), [this] { on_per_try_idle(); });
+    per_try_idle_timer_->arm(timeouts_.per_try_idle);
+  }
+}
+
+void RouterFilter::choose_mirrors(http::HeaderMap&) {
+  const auto& epoch = stream().worker().epoch();
+  for (const auto& policy : match_->route->forward.mirrors) {
+    if (!policy.fraction || policy.fraction->match(stream().worker().random().next(), epoch ? epoch->snapshot().runtime.get() : nullptr)) mirrors_.push_back(&policy);
+  }
+}
+
+void RouterFilter::send_mirrors() {
+  http::HeaderMap& headers = stream().request_headers();
+  for (const fairlead::router::MirrorPolicy* policy : mirrors_) {
+    upstream::Cluster* cluster = stream().worker().clusters().find(fairlead::router::mirror_cluster(*policy, headers));
+    if (cluster == nullptr) continue;
+    http::HeaderMap copy = headers.copy_to(stream().arena());
+    if (!policy->host_rewrite_literal.empty()) {
+      copy.set(Token::PseudoAuthority, policy->host_rewrite_literal);
+    } else if (!policy->disable_shadow_host_suffix) {
+      // "name:80" becomes "name-shadow:80"
+      const std::string_view host = copy.get(Token::PseudoAuthority);
+      const size_t colon = host.rfind(':');
+      const size_t end = colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos ? host.size() : colon;
+      copy.set(Token::PseudoAuthority, absl::StrCat(host.substr(0, end), "-shadow", host.substr(end)));
+    }
+    send_mirror(*cluster, copy, kept_body_.share(), request_trailers_, timeouts_.global, match_->route->forward.high_priority);
+  }
+  mirrors_.clear();
+}
+
+upstream::Host* RouterFilter::pick_host() {
+  upstream::Host* host = cluster_->pick({});
+  const auto* policy = match_->route->forward.retry_policy ? &*match_->route->forward.retry_policy : nullptr;
+  if (policy != nullptr && policy->previous_hosts_predicate && attempts_ > 0) {
+    for (uint32_t i = 0; i < policy->host_selection_max_attempts && host != nullptr && std::find(tried_.begin(), tried_.end(), host) != tried_.end(); ++i) host = cluster_->pick({});
+  }
+  if (policy != nullptr && policy->previous_hosts_predicate && host != nullptr) tried_.push_back(host);
+  return host;
+}
+
+void RouterFilter::begin_attempt() {
+  upstream::Host* host = pick_host();
+  ++attempts_;
+  format::FormatContext& info = stream().mutable_info();
+  info.upstream_attempts = attempts_;
+  if (host == nullptr) {
+    cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_none_healthy);
+    return fail(503, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
+  }
+  info.upstream_host = host->address_text();
+  info.upstream_remote_address = info.upstream_host;
+  info.upstream_host_name = host->hostname().empty() ? std::string_view(host->address_text()) : std::string_view(host->hostname());
+  info.upstream_host_metadata = host->metadata().get();
+  const auto& rewrite = match_->route->forward.host_rewrite;
+  if (rewrite.kind == fairlead::router::HostRewrite::Kind::Auto) {
+    std::string text;
+    if (fairlead::router::rewrite_host(*match_, stream().request_headers(), host->hostname(), text)) set_host(stream().request_headers(), text);
+  }
+  attempt_.start(*host, match_->route->forward.high_priority);
+}
+
+void RouterFilter::on_attempt_ready() {
+  format::FormatContext& info = stream().mutable_info();
+  info.upstream_local_address = attempt_.local_address();
+  info.upstream_protocol = http::protocol_name(attempt_.sender()->protocol());
+  info.upstream_connection_id = attempt_.sender()->connection().id();
+  stream().mark(TimePoint::UpstreamTxBegin);
+  if (response_paused_) attempt_.sender()->pause_reading();
+  arm_per_try();
+}
+
+void RouterFilter::on_downstream_blocked() {
+  if (response_paused_) return;
+  response_paused_ = true;
+  if (attempt_.sender() == nullptr) return;
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_flow_control_paused_reading_total);
+  attempt_.sender()->pause_reading();
+}
+
+void RouterFilter::on_downstream_ready() {
+  if (!response_paused_) return;
+  response_paused_ = false;
+  if (attempt_.sender() == nullptr) return;
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_flow_control_resumed_reading_total);
+  attempt_.sender()->resume_reading();
+}
+
+void RouterFilter::on_upstream_blocked() {
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_flow_control_backed_up_total);
+  stream().pause_request();
+}
+
+void RouterFilter::on_upstream_ready() {
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_flow_control_drained_total);
+  stream().resume_request();
+}
+
+void RouterFilter::on_stream_end() {
+  for (std::optional<net::Timer>* timer : {&global_timer_, &per_try_timer_, &per_try_idle_timer_, &back_off_timer_}) {
+    if (*timer) (*timer)->disarm();
+  }
+  release_retry();
+  attempt_.abandon();
+}
+
+}  // namespace fairlead::filters::router

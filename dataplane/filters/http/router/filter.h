@@ -1,0 +1,114 @@
+// The router: the terminal HTTP filter. Answers redirects, direct responses and missing routes itself; otherwise picks cluster and host,
+// sends the request through the worker's pools, retries, mirrors, and streams the response back with flow control in both directions.
+// One per stream, in its arena; one worker. At most one attempt is in flight at a time.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include <absl/container/inlined_vector.h>
+
+#include "dataplane/filters/http/router/config.h"
+#include "dataplane/filters/http/router/retry_state.h"
+#include "dataplane/filters/http/router/upstream_request.h"
+#include "dataplane/net/timer.h"
+#include "dataplane/stream/filter.h"
+#include "dataplane/stream/stream.h"
+#include "dataplane/upstream/worker_clusters.h"
+
+namespace fairlead::filters::router {
+
+// Makes the router known to connection managers. At start-up, once.
+void register_filter(stream::FilterRegistry& registry);
+
+class RouterFilter final : public stream::Filter {
+ public:
+  explicit RouterFilter(const RouterConfig& config) : config_(config), attempt_(*this) {}
+  ~RouterFilter() override;
+
+  stream::HeadersStatus decode_headers(http::HeaderMap& headers, bool end_stream) override;
+  stream::DataStatus decode_data(net::Buffer& data, bool end_stream) override;
+  stream::TrailersStatus decode_trailers(http::HeaderMap& trailers) override;
+  void on_downstream_blocked() override;
+  void on_downstream_ready() override;
+  void on_stream_end() override;
+
+  // --- from the attempt ---------------------------------------------------------------------------------------------------------
+  using Filter::stream;
+  bool request_is_headers_only() const { return headers_only_; }
+  // An upgrade's bytes wait until the upstream has accepted it.
+  bool holds_body() const { return awaiting_upgrade_; }
+  void on_attempt_ready();
+  void on_attempt_reset(upstream::ResetReason reason, std::string_view detail);
+  void on_upstream_headers(http::HeaderMap& headers, bool end_stream);
+  void on_upstream_informational(http::HeaderMap& headers);
+  void on_upstream_data(net::Buffer& data, bool end_stream);
+  void on_upstream_trailers(http::HeaderMap& trailers);
+  void on_upstream_blocked();
+  void on_upstream_ready();
+
+ private:
+  struct Timeouts {
+    std::chrono::milliseconds global{0}, per_try{0}, per_try_idle{0};
+  };
+
+  bool answer_without_upstream(const fairlead::router::Match& match, http::HeaderMap& headers);
+  bool find_cluster(const fairlead::router::Match& match);
+  void read_timeouts(const fairlead::router::RouteAction& action, http::HeaderMap& headers);
+  void set_stream_limits(const fairlead::router::RouteAction& action, const http::HeaderMap& headers);
+  void rewrite_request(const fairlead::router::Match& match, http::HeaderMap& headers);
+  void set_host(http::HeaderMap& headers, std::string_view host);
+  bool headers_valid(const http::HeaderMap& headers);
+  void choose_mirrors(http::HeaderMap& headers);
+  void send_mirrors();
+  void begin_attempt();
+  upstream::Host* pick_host();
+  void request_complete();
+  void arm_per_try();
+  void keep_for_replay(const net::Buffer& data);
+  void give_up_replay();
+
+  bool retry_response(uint32_t status, const http::HeaderMap& headers);
+  bool retry_reset(upstream::ResetReason reason, bool request_left);
+  bool retry_lost_connection(upstream::ResetReason reason);
+  bool schedule_retry(RetryVerdict verdict);
+  void disarm_try_timers();
+  void release_retry();
+  void replay();
+
+  void on_global_timeout();
+  void on_per_try_timeout();
+  void on_per_try_idle();
+  void response_complete();
+  void fail(uint32_t status, std::string_view body, std::string_view details, format::ResponseFlag flag, bool overloaded = false);
+  void count_status(uint32_t status);
+  stats::Cells& cells() const { return stream().worker().cells(); }
+  std::string_view in_arena(std::string_view text) { return stream().arena().copy(text); }
+
+  const RouterConfig& config_;
+  upstream::Ref<upstream::Cluster> cluster_;
+  const fairlead::router::Match* match_ = nullptr;
+  UpstreamRequest attempt_;
+  uint32_t attempts_ = 0;
+  Timeouts timeouts_;
+  std::optional<RetryState> retry_;
+  std::optional<net::Timer> global_timer_, per_try_timer_, per_try_idle_timer_, back_off_timer_;
+  absl::InlinedVector<const upstream::Host*, 2> tried_;
+  absl::InlinedVector<const fairlead::router::MirrorPolicy*, 1> mirrors_;
+  net::Buffer kept_body_;                              // for retries and mirrors
+  const http::HeaderMap* request_trailers_ = nullptr;
+  net::TimePoint complete_at_{};                       // when the request was complete
+  uint64_t keep_limit_ = 0;
+  bool keeps_body_ = false;
+  bool headers_only_ = false;
+  bool request_complete_ = false;
+  bool awaiting_upgrade_ = false;
+  bool response_begun_ = false;
+  bool response_paused_ = false;
+  bool holds_retry_ = false;        // a retry is counted in the cluster's breaker
+  bool lost_connection_retry_ = false;
+  bool waiting_to_retry_ = false;
+};
+
+}  // namespace fairlead::filters::router

@@ -1,0 +1,84 @@
+// A mirrored request on its own; see mirror.h.
+#include "dataplane/filters/http/router/mirror.h"
+
+#include <optional>
+
+#include "dataplane/http/codec.h"
+#include "dataplane/http/status.h"
+#include "dataplane/net/event_loop.h"
+#include "dataplane/net/timer.h"
+#include "dataplane/upstream/worker_clusters.h"
+
+namespace fairlead::filters::router {
+namespace {
+
+class Mirror final : public net::Deferred, public http::MessageReceiver, public upstream::PoolRequest {
+ public:
+  Mirror(upstream::Cluster& cluster, upstream::Host& host, const http::HeaderMap& headers, net::Buffer body, const http::HeaderMap* trailers)
+      : cluster_(&cluster), host_(&host), headers_(headers.copy_to(arena_)), body_(std::move(body)), timer_(cluster.env().loop.timers(), [this] { on_timeout(); }) {
+    if (trailers != nullptr) trailers_.emplace(trailers->copy_to(arena_));
+  }
+
+  void start(std::chrono::milliseconds timeout, bool high_priority) {
+    if (timeout.count() != 0) timer_.arm(timeout);
+    host_->pool(high_priority).acquire(*this);
+  }
+
+  void on_pool_ready(upstream::PooledSession& session) override {
+    session_ = &session;
+    sender_ = &session.open(*this);
+    const bool headers_only = body_.empty() && !trailers_;
+    sender_->send_headers(headers_, headers_only);
+    if (!body_.empty()) sender_->send_data(body_, !trailers_);
+    if (trailers_) sender_->send_trailers(*trailers_);
+  }
+  void on_pool_failure(upstream::ResetReason, std::string_view) override { done(); }
+
+  http::Arena& arena() override { return arena_; }
+  void on_headers(http::HeaderMap&, bool end_stream) override {
+    if (end_stream) done();
+  }
+  void on_data(net::Buffer& data, bool end_stream) override {
+    data.clear();
+    if (end_stream) done();
+  }
+  void on_trailers(http::HeaderMap&) override { done(); }
+  void on_reset(http::ResetReason, std::string_view) override { done(); }
+
+ private:
+  void on_timeout() {
+    cancel();
+    if (sender_ != nullptr) std::exchange(sender_, nullptr)->reset(http::ResetReason::LocalReset);
+    done();
+  }
+
+  void done() {
+    sender_ = nullptr;
+    timer_.disarm();
+    if (session_ != nullptr) std::exchange(session_, nullptr)->release();
+    cluster_->env().loop.delete_later(this);
+  }
+
+  http::Arena arena_;
+  upstream::Ref<upstream::Cluster> cluster_;
+  upstream::Ref<upstream::Host> host_;
+  http::HeaderMap headers_;
+  net::Buffer body_;
+  std::optional<http::HeaderMap> trailers_;
+  upstream::PooledSession* session_ = nullptr;
+  http::MessageSender* sender_ = nullptr;
+  net::Timer timer_;
+};
+
+}  // namespace
+
+void send_mirror(upstream::Cluster& cluster, const http::HeaderMap& headers, net::Buffer body, const http::HeaderMap* trailers, std::chrono::milliseconds timeout, bool high_priority) {
+  upstream::Host* host = cluster.pick({});
+  if (host == nullptr) {
+    cluster.env().cells.add(cluster.shared().stats, stats::ClusterStat::upstream_cx_none_healthy);
+    return;
+  }
+  (new Mirror(cluster, *host, headers, std::move(body), trailers))->start(timeout, high_priority);
+}
+
+}  // namespace fairlead::filters::router

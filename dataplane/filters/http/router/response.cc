@@ -1,0 +1,253 @@
+// The router's response side: what comes back from an attempt, whether to try again, and what the client gets when nothing came; see filter.h.
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
+
+#include "dataplane/filters/http/router/filter.h"
+#include "dataplane/http/status.h"
+#include "dataplane/net/event_loop.h"
+#include "dataplane/stream/connection_manager.h"
+
+namespace fairlead::filters::router {
+
+using format::ResponseFlag;
+using format::TimePoint;
+using http::Token;
+using stats::ClusterResponseStat;
+using stats::ClusterStat;
+using std::chrono::milliseconds;
+using upstream::ResetReason;
+
+namespace {
+
+ResponseFlag flag_of(ResetReason reason) {
+  switch (reason) {
+    case ResetReason::kConnectFailure:
+    case ResetReason::kConnectTimeout: return ResponseFlag::UpstreamConnectionFailure;
+    case ResetReason::kConnectionTermination: return ResponseFlag::UpstreamConnectionTermination;
+    case ResetReason::kOverflow: return ResponseFlag::UpstreamOverflow;
+    case ResetReason::kLocalReset: return ResponseFlag::LocalReset;
+    case ResetReason::kRemoteReset:
+    case ResetReason::kRemoteRefusedStream: return ResponseFlag::UpstreamRemoteReset;
+    case ResetReason::kProtocolError: return ResponseFlag::UpstreamProtocolError;
+  }
+  return ResponseFlag::LocalReset;
+}
+
+// "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
+std::string reset_details(std::string_view stem, ResetReason reason, std::string_view detail) {
+  return absl::StrReplaceAll(absl::StrCat(stem, "{", upstream::reset_reason_text(reason), detail.empty() ? "" : "|", detail, "}"), {{" ", "_"}});
+}
+
+bool is_idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" || method == "PUT" || method == "DELETE";
+}
+
+}  // namespace
+
+void RouterFilter::count_status(uint32_t status) {
+  upstream::SharedCluster& c = cluster_->shared();
+  stats::Cells& counts = cells();
+  const bool external = !stream().internal_request();
+  counts.add(c.response_stats, ClusterResponseStat::upstream_rq_completed);
+  if (external) counts.add(c.response_stats, ClusterResponseStat::external_upstream_rq_completed);
+  const uint32_t hundreds = status / 100;
+  if (hundreds >= 1 && hundreds <= 5) {
+    counts.add(c.response_stats, static_cast<ClusterResponseStat>(static_cast<uint32_t>(ClusterResponseStat::upstream_rq_1xx) + hundreds - 1));
+    if (external) counts.add(c.response_stats, static_cast<ClusterResponseStat>(static_cast<uint32_t>(ClusterResponseStat::external_upstream_rq_1xx) + hundreds - 1));
+  }
+  if (!config_.dynamic_stats) return;
+  counts.add(cluster_->code_cache().find(c.codes, status));
+  if (external) counts.add(cluster_->external_code_cache().find(c.external_codes, status));
+}
+
+void RouterFilter::disarm_try_timers() {
+  if (per_try_timer_) per_try_timer_->disarm();
+  if (per_try_idle_timer_) per_try_idle_timer_->disarm();
+}
+
+void RouterFilter::on_upstream_informational(http::HeaderMap& headers) {
+  // 100 is ours to say unless asked to pass it on; 102 and 103 travel.
+  if (headers.get(Token::PseudoStatus) == "100" && !stream().manager().config().proxy_100_continue) return;
+  stream().encode_informational(headers);
+}
+
+void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream) {
+  const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
+  stream().mark(TimePoint::UpstreamRxBegin);
+  disarm_try_timers();
+  upstream::Host& host = *attempt_.host();
+  ++(status < 500 ? host.counters.rq_success : host.counters.rq_error);
+  if (retry_ && retry_response(status, headers)) return;
+  release_retry();
+  response_begun_ = true;
+  count_status(status);
+  format::FormatContext& info = stream().mutable_info();
+  info.response_code_details = lost_connection_retry_ ? "via_upstream_after_lost_connection" : "via_upstream";
+  if (!config_.suppress_envoy_headers && request_complete_) {
+    const auto took = std::chrono::duration_cast<milliseconds>(stream().worker().loop().now() - complete_at_).count();
+    if (took < 10) {
+      static constexpr std::string_view kDigits = "0123456789";
+      headers.set_ref(Token::XEnvoyUpstreamServiceTime, kDigits.substr(took, 1));
+    } else {
+      headers.set(Token::XEnvoyUpstreamServiceTime, absl::StrCat(took));
+    }
+  }
+  if (match_->virtual_host->include_attempt_count_in_response) headers.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
+  info.response_headers = &headers;
+  stream().route_table()->apply_response_headers(*match_, headers, stream().info());
+  if (awaiting_upgrade_) {
+    awaiting_upgrade_ = false;
+    if (status == 101) attempt_.flush_pending();
+  }
+  if (timeouts_.per_try_idle.count() != 0 && !end_stream) per_try_idle_timer_->arm(timeouts_.per_try_idle);
+  if (end_stream) response_complete();
+  stream().encode_headers(headers, end_stream);
+}
+
+void RouterFilter::on_upstream_data(net::Buffer& data, bool end_stream) {
+  if (per_try_idle_timer_ && !end_stream) per_try_idle_timer_->arm(timeouts_.per_try_idle);
+  if (end_stream) response_complete();
+  stream().encode_data(data, end_stream);
+}
+
+void RouterFilter::on_upstream_trailers(http::HeaderMap& trailers) {
+  response_complete();
+  stream().encode_trailers(trailers);
+}
+
+// Before the end goes downstream: the connection is free for others as soon as the request is complete too.
+void RouterFilter::response_complete() {
+  stream().mark(TimePoint::UpstreamRxEnd);
+  if (global_timer_) global_timer_->disarm();
+  disarm_try_timers();
+  const auto took = std::chrono::duration_cast<milliseconds>(request_complete_ ? stream().worker().loop().now() - complete_at_ : net::Duration(0)).count();
+  upstream::SharedCluster& c = cluster_->shared();
+  cells().record(c.response_stats, ClusterResponseStat::upstream_rq_time, took);
+  if (!stream().internal_request()) cells().record(c.response_stats, ClusterResponseStat::external_upstream_rq_time, took);
+  attempt_.abandon();
+}
+
+void RouterFilter::release_retry() {
+  if (!holds_retry_) return;
+  holds_retry_ = false;
+  cluster_->shared().breakers[match_->route->forward.high_priority ? 1 : 0].retries.give_back();
+}
+
+// Turns a verdict into a retry to come. False: the outcome stands.
+bool RouterFilter::schedule_retry(RetryVerdict verdict) {
+  upstream::SharedCluster& c = cluster_->shared();
+  if (verdict == RetryVerdict::kExhausted) {
+    stream().set_flag(ResponseFlag::UpstreamRetryLimitExceeded);
+    cells().add(c.stats, ClusterStat::upstream_rq_retry_limit_exceeded);
+  }
+  if (verdict == RetryVerdict::kNo && attempts_ > 1) cells().add(c.stats, ClusterStat::upstream_rq_retry_success);
+  if (verdict != RetryVerdict::kYes) return false;
+  upstream::Breakers& breakers = c.breakers[match_->route->forward.high_priority ? 1 : 0];
+  release_retry();
+  if (!breakers.can_retry()) {
+    cells().add(c.stats, ClusterStat::upstream_rq_retry_overflow);
+    return false;
+  }
+  breakers.retries.take();
+  holds_retry_ = true;
+  cells().add(c.stats, ClusterStat::upstream_rq_retry);
+  cells().add(c.stats, retry_->rate_limited() ? ClusterStat::upstream_rq_retry_backoff_ratelimited : ClusterStat::upstream_rq_retry_backoff_exponential);
+  attempt_.abandon();
+  waiting_to_retry_ = true;
+  if (!back_off_timer_) back_off_timer_.emplace(stream().worker().loop().timers(), [this] { replay(); });
+  back_off_timer_->arm(retry_->back_off(stream().worker().random()));
+  return true;
+}
+
+bool RouterFilter::retry_response(uint32_t status, const http::HeaderMap& headers) {
+  // Nothing can be replayed while the request is still coming in and not kept.
+  const RetryVerdict verdict = retry_->on_response_headers(status, headers);
+  if (verdict == RetryVerdict::kYes) cells().add(cluster_->retry_code_cache().find(cluster_->shared().retry_codes, status));
+  return schedule_retry(verdict);
+}
+
+bool RouterFilter::retry_reset(ResetReason reason, bool request_left) { return retry_ && schedule_retry(retry_->on_reset(reason, request_left)); }
+
+// An idle connection that the upstream closed just as we chose it is no fault of the request. It is sent again once, whatever the retry
+// policy, if that is certain to be safe: it never left, or repeating it changes nothing.
+bool RouterFilter::retry_lost_connection(ResetReason reason) {
+  if (reason != ResetReason::kConnectionTermination || lost_connection_retry_ || !attempt_.lost_reused_connection()) return false;
+  if (!headers_only_ && !keeps_body_) return false;
+  if (attempt_.request_left() && !is_idempotent(stream().request_headers().get(Token::PseudoMethod))) return false;
+  lost_connection_retry_ = true;
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_retry);
+  if (!back_off_timer_) back_off_timer_.emplace(stream().worker().loop().timers(), [this] { replay(); });
+  waiting_to_retry_ = true;
+  back_off_timer_->arm(milliseconds(0));
+  return true;
+}
+
+void RouterFilter::replay() {
+  waiting_to_retry_ = false;
+  if (match_->virtual_host->include_request_attempt_count) stream().request_headers().set("x-envoy-attempt-count", absl::StrCat(attempts_ + 1));
+  begin_attempt();
+  if (!stream().active() || !attempt_.active()) return;
+  if (!headers_only_ && (!kept_body_.empty() || request_complete_)) {
+    net::Buffer body = kept_body_.share();
+    attempt_.send_data(body, request_complete_ && request_trailers_ == nullptr);
+    if (request_trailers_ != nullptr && attempt_.active()) attempt_.send_trailers(*request_trailers_);
+  }
+}
+
+void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail) {
+  disarm_try_timers();
+  if (!stream().active()) return;
+  if (response_begun_) {
+    stream().set_flag(flag_of(reason));
+    return stream().reset(in_arena(reset_details("upstream_reset_after_response_started", reason, detail)));
+  }
+  upstream::Host& host = *attempt_.host();
+  ++host.counters.rq_error;
+  if (reason == ResetReason::kRemoteReset || reason == ResetReason::kRemoteRefusedStream) cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_rx_reset);
+  if (reason == ResetReason::kProtocolError) cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_protocol_error);
+  if (retry_lost_connection(reason) || retry_reset(reason, attempt_.request_left())) return;
+  if (reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout) stream().mutable_info().upstream_transport_failure_reason = in_arena(detail);
+  const std::string body = absl::StrCat("upstream connect error or disconnect/reset before headers. ", attempts_ > 1 ? "retried and the latest " : "", "reset reason: ", upstream::reset_reason_text(reason));
+  fail(reason == ResetReason::kProtocolError ? 502 : 503, body, in_arena(reset_details("upstream_reset_before_response_started", reason, detail)), flag_of(reason), reason == ResetReason::kOverflow);
+}
+
+void RouterFilter::fail(uint32_t status, std::string_view body, std::string_view details, ResponseFlag flag, bool overloaded) {
+  release_retry();
+  response_begun_ = true;
+  stream().set_flag(flag);
+  count_status(status);
+  stream().send_local_reply({.status = status, .body = body, .details = details, .modify_headers = [&](http::HeaderMap& reply) {
+                               if (overloaded && !config_.suppress_envoy_headers) reply.add_ref(Token::XEnvoyOverloaded, "true");
+                               if (match_->virtual_host->include_attempt_count_in_response) reply.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
+                               stream().route_table()->apply_response_headers(*match_, reply, stream().info());
+                             }});
+}
+
+void RouterFilter::on_global_timeout() {
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_timeout);
+  if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
+  if (response_begun_) {
+    stream().set_flag(ResponseFlag::UpstreamRequestTimeout);
+    return stream().reset("response_timeout");
+  }
+  fail(504, "upstream request timeout", "response_timeout", ResponseFlag::UpstreamRequestTimeout);
+}
+
+void RouterFilter::on_per_try_timeout() {
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_per_try_timeout);
+  if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
+  if (retry_reset(ResetReason::kLocalReset, true)) return;
+  fail(504, "upstream request timeout", "upstream_per_try_timeout", ResponseFlag::UpstreamRequestTimeout);
+}
+
+void RouterFilter::on_per_try_idle() {
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_per_try_idle_timeout);
+  if (response_begun_) {
+    stream().set_flag(ResponseFlag::UpstreamRequestTimeout);
+    return stream().reset("upstream_per_try_idle_timeout");
+  }
+  if (retry_reset(ResetReason::kLocalReset, true)) return;
+  fail(504, "upstream request timeout", "upstream_per_try_idle_timeout", ResponseFlag::UpstreamRequestTimeout);
+}
+
+}  // namespace fairlead::filters::router

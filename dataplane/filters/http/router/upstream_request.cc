@@ -1,0 +1,139 @@
+// An attempt at a host; see upstream_request.h.
+#include "dataplane/filters/http/router/upstream_request.h"
+
+#include "dataplane/filters/http/router/filter.h"
+#include "dataplane/stream/connection_manager.h"
+#include "dataplane/stream/stream.h"
+
+namespace fairlead::filters::router {
+
+using upstream::ResetReason;
+
+namespace {
+
+ResetReason from_codec(http::ResetReason reason) {
+  switch (reason) {
+    case http::ResetReason::LocalReset: return ResetReason::kLocalReset;
+    case http::ResetReason::RemoteReset: return ResetReason::kRemoteReset;
+    case http::ResetReason::RemoteRefused: return ResetReason::kRemoteRefusedStream;
+    case http::ResetReason::ConnectionFailure: return ResetReason::kConnectFailure;
+    case http::ResetReason::ConnectionTermination: return ResetReason::kConnectionTermination;
+    case http::ResetReason::ProtocolError: return ResetReason::kProtocolError;
+    case http::ResetReason::Overflow: return ResetReason::kOverflow;
+  }
+  return ResetReason::kConnectionTermination;
+}
+
+}  // namespace
+
+void UpstreamRequest::start(upstream::Host& host, bool high_priority) {
+  host_ = upstream::Ref<upstream::Host>(&host);
+  request_ended_ = response_ended_ = reused_ = response_begun_ = request_begun_ = false;
+  pending_.clear();
+  pending_end_ = false;
+  pending_trailers_ = nullptr;
+  host.pool(high_priority).acquire(*this);
+}
+
+void UpstreamRequest::on_pool_ready(upstream::PooledSession& session) {
+  session_ = &session;
+  sender_ = &session.open(*this);
+  if (!router_.stream().manager().access_log().empty()) local_address_ = session.connection().local_address().to_string();
+  const bool headers_only = router_.request_is_headers_only();
+  request_ended_ = headers_only;
+  sender_->send_headers(router_.stream().request_headers(), headers_only);
+  router_.on_attempt_ready();
+  if (sender_ != nullptr && !router_.holds_body()) flush_pending();
+}
+
+void UpstreamRequest::flush_pending() {
+  if (!pending_.empty() || pending_end_) {
+    request_ended_ = pending_end_;
+    sender_->send_data(pending_, pending_end_);
+  }
+  if (pending_trailers_ != nullptr && sender_ != nullptr) {
+    request_ended_ = true;
+    sender_->send_trailers(*pending_trailers_);
+  }
+  if (paused_downstream_ && sender_ != nullptr && !sender_->write_blocked()) on_write_ready();
+}
+
+void UpstreamRequest::on_pool_failure(ResetReason reason, std::string_view detail) { router_.on_attempt_reset(reason, detail); }
+
+void UpstreamRequest::send_data(net::Buffer& data, bool end_stream) {
+  if (sender_ != nullptr && !router_.holds_body()) {
+    request_ended_ = end_stream;
+    sender_->send_data(data, end_stream);
+    return;
+  }
+  pending_.append(data);
+  pending_end_ = end_stream;
+  if (!paused_downstream_ && pending_.size() > router_.stream().buffer_limit()) on_write_blocked();
+}
+
+void UpstreamRequest::send_trailers(const http::HeaderMap& trailers) {
+  if (sender_ == nullptr) {
+    pending_trailers_ = &trailers;
+    return;
+  }
+  request_ended_ = true;
+  sender_->send_trailers(trailers);
+}
+
+void UpstreamRequest::finish() {
+  if (paused_downstream_) on_write_ready();
+  sender_ = nullptr;
+  if (session_ != nullptr) std::exchange(session_, nullptr)->release();
+}
+
+void UpstreamRequest::abandon() {
+  cancel();
+  if (sender_ != nullptr && !(request_ended_ && response_ended_)) {
+    std::exchange(sender_, nullptr)->reset(http::ResetReason::LocalReset);
+  }
+  finish();
+}
+
+http::Arena& UpstreamRequest::arena() { return router_.stream().arena(); }
+
+void UpstreamRequest::on_headers(http::HeaderMap& headers, bool end_stream) {
+  response_ended_ = end_stream;
+  router_.on_upstream_headers(headers, end_stream);
+}
+
+void UpstreamRequest::on_informational(http::HeaderMap& headers) { router_.on_upstream_informational(headers); }
+
+void UpstreamRequest::on_data(net::Buffer& data, bool end_stream) {
+  response_ended_ = end_stream;
+  router_.on_upstream_data(data, end_stream);
+}
+
+void UpstreamRequest::on_trailers(http::HeaderMap& trailers) {
+  response_ended_ = true;
+  router_.on_upstream_trailers(trailers);
+}
+
+void UpstreamRequest::on_reset(http::ResetReason reason, std::string_view detail) {
+  sender_ = nullptr;
+  if (session_ != nullptr) {
+    reused_ = session_->reused();
+    response_begun_ = session_->response_begun();
+    request_begun_ = session_->request_begun();
+  }
+  finish();
+  router_.on_attempt_reset(from_codec(reason), detail);
+}
+
+void UpstreamRequest::on_write_blocked() {
+  if (paused_downstream_) return;
+  paused_downstream_ = true;
+  router_.on_upstream_blocked();
+}
+
+void UpstreamRequest::on_write_ready() {
+  if (!paused_downstream_) return;
+  paused_downstream_ = false;
+  router_.on_upstream_ready();
+}
+
+}  // namespace fairlead::filters::router

@@ -1,0 +1,72 @@
+// One attempt of a request at one host: waits for a connection, sends what there is of the request, and reports what comes back.
+// A member of the router filter, used again for each retry; one worker.
+// Invariant: while sender_ is set the attempt owns a stream of session_; finish() or abandon() ends that exactly once.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "dataplane/http/codec.h"
+#include "dataplane/upstream/pool/host.h"
+
+namespace fairlead::filters::router {
+
+class RouterFilter;
+
+class UpstreamRequest final : public http::MessageReceiver, public upstream::PoolRequest {
+ public:
+  explicit UpstreamRequest(RouterFilter& router) : router_(router) {}
+  ~UpstreamRequest() override { abandon(); }
+
+  // Takes a connection to `host`. May call the router back before it returns.
+  void start(upstream::Host& host, bool high_priority);
+  // Body and end of the request, as they come; kept until the connection is there.
+  void send_data(net::Buffer& data, bool end_stream);
+  void send_trailers(const http::HeaderMap& trailers);
+  // The response is complete and so is the request: the connection may serve others.
+  void finish();
+  // Gives the attempt up, whatever its state: no call follows.
+  void abandon();
+
+  upstream::Host* host() const { return host_.get(); }
+  bool active() const { return waiting() || sender_ != nullptr; }
+  bool ready() const { return sender_ != nullptr; }
+  bool request_sent() const { return request_ended_; }
+  // On a connection that had served before, and nothing of a response came: probably closed by the upstream while idle.
+  bool lost_reused_connection() const { return reused_ && !response_begun_; }
+  bool request_left() const { return request_begun_; }
+  http::MessageSender* sender() const { return sender_; }
+  const std::string& local_address() const { return local_address_; }
+
+  // What waited for the connection, or for the upstream to accept an upgrade.
+  void flush_pending();
+
+  // upstream::PoolRequest
+  void on_pool_ready(upstream::PooledSession& session) override;
+  void on_pool_failure(upstream::ResetReason reason, std::string_view detail) override;
+  // http::MessageReceiver: the response
+  http::Arena& arena() override;
+  void on_headers(http::HeaderMap& headers, bool end_stream) override;
+  void on_informational(http::HeaderMap& headers) override;
+  void on_data(net::Buffer& data, bool end_stream) override;
+  void on_trailers(http::HeaderMap& trailers) override;
+  void on_reset(http::ResetReason reason, std::string_view detail) override;
+  void on_write_blocked() override;
+  void on_write_ready() override;
+
+ private:
+  RouterFilter& router_;
+  upstream::Ref<upstream::Host> host_;
+  upstream::PooledSession* session_ = nullptr;
+  http::MessageSender* sender_ = nullptr;
+  net::Buffer pending_;
+  bool pending_end_ = false;
+  const http::HeaderMap* pending_trailers_ = nullptr;
+  bool paused_downstream_ = false;
+  bool request_ended_ = false;   // end_stream is with the codec
+  bool response_ended_ = false;
+  bool reused_ = false, response_begun_ = false, request_begun_ = false;  // as of a reset
+  std::string local_address_;    // for the access log
+};
+
+}  // namespace fairlead::filters::router

@@ -1,0 +1,188 @@
+// Downstream connections; see http_connection.h.
+#include "dataplane/stream/http_connection.h"
+
+#include "dataplane/net/event_loop.h"
+#include "dataplane/stream/stream.h"
+
+namespace fairlead::stream {
+
+using stats::HttpStat;
+using std::chrono::milliseconds;
+
+namespace {
+milliseconds to_ms(net::Duration d) { return std::chrono::duration_cast<milliseconds>(d); }
+}  // namespace
+
+HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection)
+    : owner_(&owner), worker_(owner.worker()), manager_(std::move(manager)), idle_timer_(worker_.loop().timers(), [this] { on_idle_timeout(); }), created_(worker_.loop().now()) {
+  session_ = h1::make_server_session(std::move(connection), manager_->h1_settings(), *this);
+  stats::Cells& cells = worker_.cells();
+  cells.add(manager_->stats, HttpStat::downstream_cx_total);
+  cells.add(manager_->stats, HttpStat::downstream_cx_active);
+  cells.add(manager_->stats, HttpStat::downstream_cx_http1_total);
+  cells.add(manager_->stats, HttpStat::downstream_cx_http1_active);
+  arm_idle();
+  const milliseconds limit = manager_->config().max_connection_duration;
+  if (limit.count() != 0) {
+    duration_timer_ = std::make_unique<net::Timer>(worker_.loop().timers(), [this] { on_max_duration(); });
+    duration_timer_->arm(limit);
+  }
+}
+
+HttpConnection::~HttpConnection() = default;
+
+const std::string& HttpConnection::remote_text() {
+  if (remote_text_.empty()) remote_text_ = connection().remote_address().to_string();
+  return remote_text_;
+}
+
+const std::string& HttpConnection::local_text() {
+  if (local_text_.empty()) local_text_ = connection().local_address().to_string();
+  return local_text_;
+}
+
+const std::string& HttpConnection::remote_ip() {
+  if (remote_ip_.empty()) remote_ip_ = connection().remote_address().ip_string();
+  return remote_ip_;
+}
+
+http::MessageReceiver* HttpConnection::on_stream(http::MessageSender& sender) {
+  ++requests_;
+  if (active_++ == 0) idle_timer_.disarm();
+  Stream* stream = worker_.take_stream().release();  // gives itself back when it has ended
+  stream->begin(*this, sender);
+  return stream;
+}
+
+void HttpConnection::on_protocol_error(http::MessageSender&, http::MessageReceiver& receiver, const http::ProtocolError& error) {
+  worker_.cells().add(manager_->stats, HttpStat::downstream_cx_protocol_error);
+  last_response_ = true;
+  static_cast<Stream&>(receiver).on_protocol_error(error);
+}
+
+bool HttpConnection::response_closes() {
+  if (last_response_) return true;
+  const uint32_t max = manager_->config().max_requests_per_connection;
+  if (max != 0 && requests_ >= max) {
+    worker_.cells().add(manager_->stats, HttpStat::downstream_cx_max_requests_reached);
+    last_response_ = true;
+  } else if (draining_ || worker_.drain_close) {
+    worker_.cells().add(manager_->stats, HttpStat::downstream_cx_drain_close);
+    last_response_ = true;
+  }
+  if (last_response_) session_->drain();
+  return last_response_;
+}
+
+void HttpConnection::stream_ended() {
+  count_bytes();
+  if (--active_ == 0 && !closed_) arm_idle();
+}
+
+void HttpConnection::arm_idle() {
+  const milliseconds timeout = manager_->config().idle_timeout;
+  if (timeout.count() != 0) idle_timer_.arm(timeout);
+}
+
+void HttpConnection::on_idle_timeout() {
+  worker_.cells().add(manager_->stats, HttpStat::downstream_cx_idle_timeout);
+  session_->drain();
+}
+
+void HttpConnection::on_max_duration() {
+  worker_.cells().add(manager_->stats, HttpStat::downstream_cx_max_duration_reached);
+  draining_ = true;
+  if (active_ == 0) session_->drain();
+}
+
+void HttpConnection::close_if_idle() {
+  if (active_ == 0) session_->drain();
+}
+
+void HttpConnection::close(net::CloseType type) { session_->close(type); }
+
+void HttpConnection::on_session_closed(net::CloseReason reason) {
+  closed_ = true;
+  idle_timer_.disarm();
+  count_bytes();
+  stats::Cells& cells = worker_.cells();
+  const auto& stats = manager_->stats;
+  const bool local = reason == net::CloseReason::Local || reason == net::CloseReason::DelayedCloseTimeout;
+  cells.sub(stats, HttpStat::downstream_cx_active);
+  cells.sub(stats, HttpStat::downstream_cx_http1_active);
+  cells.add(stats, HttpStat::downstream_cx_destroy);
+  cells.add(stats, local ? HttpStat::downstream_cx_destroy_local : HttpStat::downstream_cx_destroy_remote);
+  if (active_ != 0) {
+    cells.add(stats, HttpStat::downstream_cx_destroy_active_rq);
+    cells.add(stats, local ? HttpStat::downstream_cx_destroy_local_active_rq : HttpStat::downstream_cx_destroy_remote_active_rq);
+  }
+  if (reason == net::CloseReason::DelayedCloseTimeout) cells.add(stats, HttpStat::downstream_cx_delayed_close_timeout);
+  cells.record(stats, HttpStat::downstream_cx_length_ms, to_ms(worker_.loop().now() - created_).count());
+  if (owner_ != nullptr) owner_->remove(*this);
+  worker_.loop().delete_later(this);
+}
+
+void HttpConnection::count_bytes() {
+  const net::Connection& c = session_->connection();
+  worker_.cells().add(manager_->stats, HttpStat::downstream_cx_rx_bytes_total, c.bytes_received() - received_counted_);
+  worker_.cells().add(manager_->stats, HttpStat::downstream_cx_tx_bytes_total, c.bytes_sent() - sent_counted_);
+  received_counted_ = c.bytes_received();
+  sent_counted_ = c.bytes_sent();
+}
+
+HttpConnections::HttpConnections(WorkerContext& worker, std::shared_ptr<const ConnectionManager> manager) : worker_(worker), manager_(std::move(manager)) {}
+
+HttpConnections::~HttpConnections() {
+  on_empty = nullptr;
+  while (first_ != nullptr) {
+    HttpConnection& connection = *first_;
+    remove(connection);
+    connection.owner_ = nullptr;
+    connection.close(net::CloseType::NoFlush);
+  }
+}
+
+void HttpConnections::accept(int fd, const net::Address& remote) {
+  net::Connection::Options options;
+  options.buffer_limit = manager_->listener().per_connection_buffer_limit;
+  options.delayed_close = manager_->config().delayed_close_timeout;
+  accept(net::Connection::adopt(worker_.loop(), fd, remote, options));
+}
+
+void HttpConnections::accept(net::ConnectionPtr connection) { add(*new HttpConnection(*this, manager_, std::move(connection))); }
+
+void HttpConnections::add(HttpConnection& connection) {
+  connection.next_ = first_;
+  if (first_ != nullptr) first_->prev_ = &connection;
+  first_ = &connection;
+  ++size_;
+  if (draining_) connection.drain();
+}
+
+void HttpConnections::remove(HttpConnection& connection) {
+  (connection.prev_ != nullptr ? connection.prev_->next_ : first_) = connection.next_;
+  if (connection.next_ != nullptr) connection.next_->prev_ = connection.prev_;
+  connection.prev_ = connection.next_ = nullptr;
+  if (--size_ == 0 && on_empty) on_empty();
+}
+
+void HttpConnections::drain() {
+  draining_ = true;
+  for (HttpConnection* c = first_; c != nullptr; c = c->next_) c->drain();
+}
+
+void HttpConnections::close_idle() {
+  for (HttpConnection *c = first_, *next; c != nullptr; c = next) {
+    next = c->next_;
+    c->close_if_idle();
+  }
+}
+
+void HttpConnections::close_all(net::CloseType type) {
+  for (HttpConnection *c = first_, *next; c != nullptr; c = next) {
+    next = c->next_;
+    c->close(type);
+  }
+}
+
+}  // namespace fairlead::stream

@@ -1,0 +1,431 @@
+// The life of a request: begin, headers, filters, response, end; see stream.h. The filters' part is in filter_chain.cc.
+#include "dataplane/stream/stream.h"
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
+
+#include "dataplane/http/status.h"
+#include "dataplane/net/event_loop.h"
+#include "dataplane/stream/connection_manager.h"
+#include "dataplane/stream/http_connection.h"
+#include "dataplane/stream/local_reply.h"
+#include "dataplane/stream/request_headers.h"
+
+namespace fairlead::stream {
+
+using format::ResponseFlag;
+using format::TimePoint;
+using http::Token;
+using stats::HttpStat;
+using stats::ListenerHttpStat;
+using std::chrono::milliseconds;
+
+Stream::Stream(WorkerContext& worker)
+    : worker_(worker),
+      idle_timer_(worker.loop().timers(), [this] { on_idle_timeout(); }),
+      request_timer_(worker.loop().timers(),
+                     [this] {
+                       worker_.cells().add(manager().stats, HttpStat::downstream_rq_timeout);
+                       timed_out(408, "request timeout", "request_overall_timeout");
+                     }),
+      duration_timer_(worker.loop().timers(),
+                      [this] {
+                        worker_.cells().add(manager().stats, HttpStat::downstream_rq_max_duration_reached);
+                        timed_out(request_complete_ ? 504 : 408, "downstream duration timeout", "max_duration_timeout");
+                      }),
+      recycle_task_(net::LoopTask::of<&Stream::recycle>(this)) {}
+
+Stream::~Stream() = default;
+
+const ConnectionManager& Stream::manager() const { return connection_->manager(); }
+std::chrono::nanoseconds Stream::since_start() const { return worker_.loop().now() - start_; }
+
+void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
+  connection_ = &connection;
+  sender_ = &sender;
+  active_ = true;
+  start_ = worker_.loop().now();
+  random_ = worker_.random().next();
+  buffer_limit_ = manager().listener().per_connection_buffer_limit;
+  epoch_ = worker_.epoch();
+  info_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
+  if (!manager().access_log().empty()) info_.start = worker_.loop().wall_now();
+  stats::Cells& cells = worker_.cells();
+  const auto& stats = manager().stats;
+  cells.add(stats, HttpStat::downstream_rq_total);
+  cells.add(stats, HttpStat::downstream_rq_active);
+  cells.add(stats, HttpStat::downstream_rq_http1_total);
+  const config::HcmConfig& config = manager().config();
+  idle_timeout_ = config.stream_idle_timeout;
+  touch();
+  if (config.request_timeout.count() != 0) request_timer_.arm(config.request_timeout);
+  if (config.max_stream_duration.count() != 0) duration_timer_.arm(config.max_stream_duration);
+}
+
+void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
+  request_headers_ = &headers;
+  decode_.ended = end_stream;
+  request_complete_ = end_stream;
+  if (end_stream) {
+    mark(TimePoint::DownstreamRxEnd);
+    request_timer_.disarm();
+  }
+  touch();
+  if (!prepare_request() || !active_) return;
+  create_filters();
+  pass_headers<true>(0);
+}
+
+// Checks and normalises; false when the request has been answered here.
+bool Stream::prepare_request() {
+  http::HeaderMap& headers = *request_headers_;
+  const config::HcmConfig& config = manager().config();
+  const std::string_view method = headers.get(Token::PseudoMethod);
+  head_ = method == "HEAD";
+  grpc_ = has_grpc_content_type(headers);
+  upgrade_ = headers.has(Token::Upgrade) && asks_for_upgrade(headers);
+  const auto refuse = [&](uint32_t status, std::string_view details) {
+    send_local_reply({.status = status, .details = details});
+    return false;
+  };
+  if (headers.has(Token::Expect) && !config.proxy_100_continue && absl::EqualsIgnoreCase(headers.get(Token::Expect), "100-continue")) {
+    http::HeaderMap go_on(arena_);
+    go_on.add_ref(Token::PseudoStatus, "100");
+    sender_->send_informational(go_on);
+    headers.remove(Token::Expect);
+  }
+  const std::string_view path = headers.get(Token::PseudoPath);
+  if ((path.empty() || path[0] != '/') && method != "CONNECT") {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_non_relative_path);
+    return refuse(404, "absolute_path_rejected");
+  }
+  PathResult normal = normalize_path(path, manager().path_options());
+  if (normal.verdict == PathVerdict::kReject) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_failed_path_normalization);
+    return refuse(400, "path_normalization_failed");
+  }
+  if (normal.path) headers.set(Token::PseudoPath, *normal.path);
+  if (normal.verdict == PathVerdict::kRedirect) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_redirected_with_normalized_path);
+    send_local_reply({.status = 307, .details = "path_normalization_failed", .modify_headers = [this](http::HeaderMap& h) { h.add_ref(Token::Location, request_headers_->get(Token::PseudoPath)); }});
+    return false;
+  }
+  if (!clean_hop_by_hop(headers, upgrade_)) return refuse(400, "connection_header_rejected");
+  net::Connection& connection = connection_->connection();
+  if (config.strip_any_host_port || config.strip_matching_host_port || config.strip_trailing_host_dot) strip_host(headers, config, connection.local_address().port());
+  table_ = epoch_ ? epoch_->snapshot().route_table(config.routes) : nullptr;
+  const Peer peer{.remote = &connection.remote_address(), .remote_ip = config.use_remote_address ? std::string_view(connection_->remote_ip()) : std::string_view(),
+                  .local_ip = manager().local_ip(), .local_port = static_cast<uint16_t>(config.append_x_forwarded_port ? connection.local_address().port() : 0),
+                  .service_cluster = manager().service_cluster(), .service_node = manager().service_node()};
+  const Origin origin = set_origin_headers(headers, config, peer, table_ != nullptr ? &table_->internal_only_headers() : nullptr, random_, worker_.random().next());
+  internal_ = origin.internal;
+  client_ip_ = origin.client_ip;
+  if (upgrade_ && !upgrade_allowed(headers.get(Token::Upgrade))) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_ws_on_non_ws_route);
+    upgrade_ = false;
+    return refuse(403, "upgrade_failed");
+  }
+  if (upgrade_) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_cx_upgrades_total);
+    worker_.cells().add(manager().stats, HttpStat::downstream_cx_upgrades_active);
+  }
+  return true;
+}
+
+// The route's word on an upgrade type counts before the connection manager's. HTTP/2 over an upgrade is ignored, as in Envoy.
+bool Stream::upgrade_allowed(std::string_view type) {
+  const std::string wanted = absl::AsciiStrToLower(type);
+  if (wanted == "h2c") {
+    request_headers_->remove(Token::Upgrade);
+    request_headers_->remove(Token::Connection);
+    upgrade_ = false;
+    return true;
+  }
+  const router::Match& match = route();
+  if (match.outcome == router::Match::Outcome::Route && match.route->action == router::Route::Action::Forward) {
+    for (const router::UpgradeOption& option : match.route->forward.upgrades) {
+      if (option.type == wanted) return option.enabled;
+    }
+  }
+  for (const router::UpgradeOption& option : manager().config().upgrades) {
+    if (option.type == wanted) return option.enabled;
+  }
+  return false;
+}
+
+const router::Match& Stream::route() {
+  if (!route_known_) {
+    route_known_ = true;
+    match_ = {};
+    if (table_ != nullptr && request_headers_ != nullptr) {
+      const auto& runtime = epoch_->snapshot().runtime;
+      match_ = table_->match(*request_headers_, {.scheme = request_headers_->get(Token::PseudoScheme), .internal = internal_, .random = random_, .runtime = runtime.get()});
+    }
+  }
+  return match_;
+}
+
+const router::PerFilter* Stream::per_filter(std::string_view name) { return table_ == nullptr ? nullptr : table_->per_filter(name, route()); }
+
+const router::PerFilterConfig* Stream::per_route_config(const Filter& filter) {
+  const router::PerFilter* entry = per_filter(manager().filters()[filter_entries_[filter.index_]].name);
+  return entry == nullptr ? nullptr : entry->config.get();
+}
+
+void Stream::create_filters() {
+  const auto& configured = manager().filters();
+  filters_ = static_cast<Filter**>(arena_.allocate(configured.size() * sizeof(Filter*), alignof(Filter*)));
+  filter_entries_ = reinterpret_cast<uint8_t*>(arena_.bytes(configured.size()));
+  for (size_t i = 0; i < configured.size(); ++i) {
+    if (i + 1 < configured.size()) {  // the terminal filter is always there
+      const router::PerFilter* entry = per_filter(configured[i].name);
+      if (entry != nullptr ? entry->disabled : configured[i].disabled) continue;
+    }
+    Filter* filter = configured[i].factory->create(arena_);
+    filter->stream_ = this;
+    filter->index_ = filter_count_;
+    filter_entries_[filter_count_] = static_cast<uint8_t>(i);
+    filters_[filter_count_++] = filter;
+  }
+}
+
+void Stream::on_data(net::Buffer& data, bool end_stream) {
+  info_.bytes.body_received += data.size();
+  if (end_stream) {
+    request_complete_ = true;
+    mark(TimePoint::DownstreamRxEnd);
+    request_timer_.disarm();
+  }
+  touch();
+  if (!decoding_stopped_) {
+    arrived_data<true>(data, end_stream);
+  } else if (end_stream && response_complete_) {
+    end(true);
+  }
+}
+
+void Stream::on_trailers(http::HeaderMap& trailers) {
+  request_trailers_ = &trailers;
+  request_complete_ = true;
+  mark(TimePoint::DownstreamRxEnd);
+  request_timer_.disarm();
+  touch();
+  if (!decoding_stopped_) {
+    arrived_trailers<true>(trailers);
+  } else if (response_complete_) {
+    end(true);
+  }
+}
+
+void Stream::on_reset(http::ResetReason, std::string_view) {
+  sender_ = nullptr;
+  if (!active_) return;
+  worker_.cells().add(manager().stats, HttpStat::downstream_rq_rx_reset);
+  if (!response_complete_) {
+    info_.flags.set(ResponseFlag::DownstreamConnectionTermination);
+    info_.response_code_details = "downstream_remote_disconnect";
+  }
+  end(false);
+}
+
+void Stream::on_protocol_error(const http::ProtocolError& error) {
+  decoding_stopped_ = true;
+  if (error.downstream_protocol_error) info_.flags.set(ResponseFlag::DownstreamProtocolError);
+  if (response_begun_) return reset(error.details);
+  send_local_reply({.status = error.status, .body = error.downstream_protocol_error ? http::reason_phrase(error.status) : std::string_view(), .details = error.details});
+}
+
+void Stream::on_write_blocked() {
+  if (filter_count_ != 0) filters_[filter_count_ - 1]->on_downstream_blocked();
+}
+
+void Stream::on_write_ready() {
+  touch();
+  if (filter_count_ != 0) filters_[filter_count_ - 1]->on_downstream_ready();
+}
+
+void Stream::send_local_reply(const LocalReply& reply) {
+  decoding_stopped_ = true;
+  if (!active_) return;
+  if (response_begun_ || response_headers_known_) return reset(reply.details);
+  info_.response_code_details = reply.details;
+  auto* headers = arena_.make<http::HeaderMap>(arena_);
+  info();
+  const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info_, random_, *headers);
+  encode_headers(*headers, body.empty());
+  if (body.empty() || !active_) return;
+  net::Buffer data(body);
+  encode_data(data, true);
+}
+
+void Stream::encode_informational(http::HeaderMap& headers) {
+  touch();
+  if (sender_ != nullptr && !response_begun_) sender_->send_informational(headers);
+}
+
+void Stream::encode_headers(http::HeaderMap& headers, bool end_stream) {
+  touch();
+  response_headers_ = &headers;
+  response_headers_known_ = true;
+  encode_.ended = end_stream;
+  pass_headers<false>(0);
+}
+
+void Stream::encode_data(net::Buffer& data, bool end_stream) {
+  touch();
+  arrived_data<false>(data, end_stream);
+}
+
+void Stream::encode_trailers(http::HeaderMap& trailers) {
+  touch();
+  info_.response_trailers = &trailers;
+  arrived_trailers<false>(trailers);
+}
+
+void Stream::respond_headers(bool end_stream) {
+  http::HeaderMap& headers = *response_headers_;
+  const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
+  const std::string_view request_id = request_headers_ != nullptr ? request_headers_->get(Token::XRequestId) : std::string_view();
+  finish_response(headers, manager().config(), request_id, status == 101, worker_.loop().wall_now());
+  response_begun_ = true;
+  request_timer_.disarm();
+  info_.response_code = status;
+  info_.response_headers = &headers;
+  mark(TimePoint::DownstreamTxBegin);
+  count_response(status);
+  if (!request_complete_ && !upgrade_) worker_.cells().add(manager().stats, HttpStat::downstream_rq_response_before_rq_complete);
+  connection_->response_closes();
+  sender_->send_headers(headers, end_stream);
+  if (end_stream) response_sent();
+}
+
+void Stream::count_response(uint32_t status) {
+  stats::Cells& cells = worker_.cells();
+  const ConnectionManager& m = manager();
+  cells.add(m.stats, HttpStat::downstream_rq_completed);
+  cells.add(m.listener_stats, ListenerHttpStat::downstream_rq_completed);
+  const uint32_t hundreds = status / 100;
+  if (hundreds < 1 || hundreds > 5) return;
+  cells.add(m.stats, static_cast<HttpStat>(static_cast<uint32_t>(HttpStat::downstream_rq_1xx) + hundreds - 1));
+  cells.add(m.listener_stats, static_cast<ListenerHttpStat>(static_cast<uint32_t>(ListenerHttpStat::downstream_rq_1xx) + hundreds - 1));
+}
+
+// end_stream of the response is with the codec. The stream is over unless the rest of an upload is still to be read and dropped.
+void Stream::response_sent() {
+  response_complete_ = true;
+  decoding_stopped_ = true;
+  mark(TimePoint::DownstreamTxEnd);
+  end(request_complete_);
+}
+
+void Stream::reset(std::string_view details) {
+  if (!active_) return;
+  info_.response_code_details = details;
+  worker_.cells().add(manager().stats, HttpStat::downstream_rq_tx_reset);
+  if (response_begun_) worker_.cells().add(manager().stats, HttpStat::rq_reset_after_downstream_response_started);
+  if (sender_ != nullptr) sender_->reset(http::ResetReason::LocalReset);
+  end(false);
+}
+
+void Stream::end(bool complete) {
+  active_ = false;
+  idle_timer_.disarm();
+  request_timer_.disarm();
+  duration_timer_.disarm();
+  // An answer before the end of the request: the client may still be sending, and HTTP/1 has no way to stop it but to close.
+  if (!complete && response_complete_ && sender_ != nullptr) connection_->close(net::CloseType::FlushAndWait);
+  for (uint8_t i = 0; i < filter_count_; ++i) filters_[i]->on_stream_end();
+  stats::Cells& cells = worker_.cells();
+  cells.sub(manager().stats, HttpStat::downstream_rq_active);
+  if (upgrade_) cells.sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
+  const auto took = since_start();
+  cells.record(manager().stats, HttpStat::downstream_rq_time, std::chrono::duration_cast<milliseconds>(took).count());
+  info_.times.set(TimePoint::StreamEnd, took);
+  if (!manager().access_log().empty()) write_access_log();
+  sender_ = nullptr;
+  connection_->stream_ended();
+  worker_.loop().run_soon(recycle_task_);
+}
+
+void Stream::write_access_log() {
+  info();
+  info_.log_type = format::LogType::DownstreamEnd;
+  manager().access_log().log(worker_.index(), {.context = &info_, .random = random_, .runtime = epoch_ ? epoch_->snapshot().runtime.get() : nullptr});
+}
+
+const format::FormatContext& Stream::info() {
+  info_.request_headers = request_headers_;
+  info_.response_headers = response_headers_;
+  if (info_complete_) return info_;
+  info_complete_ = true;
+  info_.downstream_direct_remote_address = connection_->remote_text();
+  info_.downstream_remote_address = info_.downstream_direct_remote_address;
+  if (!client_ip_.empty()) {
+    // Envoy prints the client of x-forwarded-for with port 0.
+    char* text = arena_.bytes(client_ip_.size() + 4);
+    const bool v6 = client_ip_.find(':') != std::string_view::npos;
+    char* at = text;
+    if (v6) *at++ = '[';
+    std::memcpy(at, client_ip_.data(), client_ip_.size());
+    at += client_ip_.size();
+    if (v6) *at++ = ']';
+    *at++ = ':';
+    *at++ = '0';
+    info_.downstream_remote_address = {text, static_cast<size_t>(at - text)};
+  }
+  info_.downstream_local_address = connection_->local_text();
+  info_.downstream_direct_local_address = info_.downstream_local_address;
+  info_.connection_id = connection_->connection().id();
+  info_.listener_name = manager().listener().name;
+  info_.filter_chain_name = manager().listener().chain.name;
+  if (sender_ != nullptr) info_.protocol = http::protocol_name(sender_->protocol());
+  return info_;
+}
+
+void Stream::set_idle_timeout(milliseconds timeout) {
+  idle_timeout_ = timeout;
+  if (timeout.count() == 0) {
+    idle_timer_.disarm();
+  } else {
+    touch();
+  }
+}
+
+void Stream::set_max_duration(milliseconds timeout) {
+  if (timeout.count() == 0) {
+    duration_timer_.disarm();
+  } else {
+    duration_timer_.arm_at(start_ + timeout);
+  }
+}
+
+void Stream::on_idle_timeout() {
+  worker_.cells().add(manager().stats, HttpStat::downstream_rq_idle_timeout);
+  info_.flags.set(ResponseFlag::StreamIdleTimeout);
+  timed_out(request_complete_ ? 504 : 408, "stream timeout", "stream_idle_timeout");
+}
+
+void Stream::timed_out(uint32_t status, std::string_view body, std::string_view details) { send_local_reply({.status = status, .body = body, .details = details}); }
+
+// At the end of the turn, when nothing on the stack can still refer to the request.
+void Stream::recycle() {
+  for (uint8_t i = 0; i < filter_count_; ++i) filters_[i]->~Filter();
+  filters_ = nullptr;
+  filter_entries_ = nullptr;
+  filter_count_ = 0;
+  decode_ = {};
+  encode_ = {};
+  request_headers_ = request_trailers_ = response_headers_ = nullptr;
+  epoch_.reset();
+  table_ = nullptr;
+  match_ = {};
+  info_ = {};
+  client_ip_ = {};
+  connection_ = nullptr;
+  route_known_ = internal_ = grpc_ = head_ = upgrade_ = request_complete_ = decoding_stopped_ = false;
+  response_begun_ = response_headers_known_ = response_complete_ = info_complete_ = false;
+  arena_.reset();
+  worker_.give_back(std::unique_ptr<Stream>(this));
+}
+
+}  // namespace fairlead::stream

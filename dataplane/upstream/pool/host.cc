@@ -1,0 +1,41 @@
+// An endpoint on a worker; see host.h.
+#include "dataplane/upstream/pool/host.h"
+
+#include <algorithm>
+
+namespace fairlead::upstream {
+
+Host::Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config::Endpoint& endpoint, net::Address address)
+    : env_(env), cluster_(std::move(cluster)), address_(std::move(address)), address_text_(address_.to_string()) {
+  update(endpoint);
+}
+
+Host::~Host() = default;
+
+void Host::update(const config::Endpoint& endpoint) {
+  weight = std::max(1u, endpoint.weight);
+  health = endpoint.health == config::HealthStatus::Degraded ? Health::kDegraded : endpoint.usable() ? Health::kHealthy : Health::kUnhealthy;
+  hostname_ = endpoint.hostname;
+  metadata_ = endpoint.metadata;
+}
+
+void Host::remove() {
+  removed_ = true;
+  for (const auto& pool : pools_) {
+    if (pool) pool->drain();
+  }
+}
+
+void Host::close_all() {
+  for (const auto& pool : pools_) {
+    if (pool) pool->close_all();
+  }
+}
+
+Http1Pool& Host::pool(bool high) {
+  auto& pool = pools_[high ? 1 : 0];
+  if (!pool) pool = std::make_unique<Http1Pool>(*this, high);
+  return *pool;
+}
+
+}  // namespace fairlead::upstream

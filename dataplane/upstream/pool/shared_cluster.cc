@@ -1,0 +1,35 @@
+// Statistics and breakers shared by the workers; see shared_cluster.h.
+#include "dataplane/upstream/pool/shared_cluster.h"
+
+#include <algorithm>
+
+namespace fairlead::upstream {
+
+bool Breakers::can_retry() const {
+  if (!budget) return retries.can_take();
+  const double active = requests.used() + pending.used();
+  const uint32_t allowed = std::max(budget->min_retry_concurrency, static_cast<uint32_t>(active * budget->budget_percent / 100.0));
+  return retries.used() < allowed;
+}
+
+SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config_in, stats::Registry& registry)
+    : config(std::move(config_in)),
+      scope(registry.scope(stats::cluster_scope(config->stat_name()))),
+      stats(scope->block<stats::ClusterStat>(stats::kClusterStats)),
+      response_stats(scope->block<stats::ClusterResponseStat>(stats::kClusterResponseStats)),
+      codes(scope->codes("upstream_rq_")),
+      external_codes(scope->codes("external.upstream_rq_")),
+      retry_codes(scope->codes("retry.upstream_rq_")),
+      breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])} {}
+
+std::shared_ptr<SharedCluster> SharedClusters::get(const std::shared_ptr<const config::ClusterConfig>& config) {
+  std::lock_guard lock(mutex_);
+  std::weak_ptr<SharedCluster>& known = clusters_[config.get()];
+  if (auto cluster = known.lock()) return cluster;
+  auto cluster = std::make_shared<SharedCluster>(config, registry_);
+  known = cluster;
+  std::erase_if(clusters_, [](const auto& entry) { return entry.second.expired(); });
+  return cluster;
+}
+
+}  // namespace fairlead::upstream
