@@ -46,6 +46,12 @@ class ObjectSnapshot {
   // All objects of a kind in the order of namespace and name; empty when there are none.
   const ByName& of(std::string_view group, std::string_view kind) const;
   ObjectPtr find(const ObjectKey& key) const;
+  template <typename F>
+  void for_each(F&& f) const {  // every object, by group, kind, namespace and name
+    for (const auto& [kind, objects] : kinds_) {
+      for (const auto& [key, object] : *objects) f(object);
+    }
+  }
   const std::vector<Diagnostic>& diagnostics() const { return diagnostics_; }
   const std::vector<SourceStatus>& sources() const { return sources_; }
   // True when every registered source has been read once: before that nothing may be served.

@@ -1,0 +1,105 @@
+#include "apps/cli/bootstrap.h"
+
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+
+#include "base/doc.h"
+
+namespace fairlead::cli {
+
+namespace {
+
+using doc::Value;
+
+Value text(std::string_view s) { return doc::string(std::string(s)); }
+Value map(std::vector<std::pair<std::string, Value>> fields) {
+  std::vector<doc::Entry> entries;
+  for (auto& [key, value] : fields) entries.push_back({std::move(key), std::move(value), {}});
+  return doc::map(std::move(entries));
+}
+Value list(std::vector<Value> items) { return doc::list(std::move(items)); }
+
+absl::StatusOr<Value> address(std::string_view flag, const std::string& given) {
+  if (given.starts_with("unix:")) return map({{"pipe", map({{"path", text(given.substr(5))}})}});
+  const size_t colon = given.rfind(':');
+  int port = 0;
+  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(given.substr(colon + 1), &port) || port <= 0 || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat(flag, " \"", given, "\" is not HOST:PORT"));
+  }
+  std::string host = given.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  return map({{"socket_address", map({{"address", text(host)}, {"port_value", doc::integer(port)}})}});
+}
+
+Value node(const BootstrapOptions& o) {
+  std::vector<std::pair<std::string, Value>> fields{{"id", text(o.id)}, {"cluster", text(o.cluster)}};
+  if (!o.gateway.empty()) fields.emplace_back("metadata", map({{"fairlead.io/gateway", text(o.gateway)}}));
+  return map(std::move(fields));
+}
+
+absl::StatusOr<std::string> for_grpc(const BootstrapOptions& o) {
+  return doc::to_json(map({{"xds_servers", list({map({{"server_uri", text(o.xds_address)},
+                                                      {"channel_creds", list({map({{"type", text("insecure")}})})},
+                                                      {"server_features", list({text("xds_v3")})}})})},
+                           {"node", node(o)}}),
+                      true) +
+         "\n";
+}
+
+// Envoy's and ours: the same file drives both.
+absl::StatusOr<std::string> for_envoy(const BootstrapOptions& o) {
+  absl::StatusOr<Value> xds = address("--xds-address", o.xds_address), admin = address("--admin-address", o.admin_address);
+  if (!xds.ok()) return xds.status();
+  if (!admin.ok()) return admin.status();
+  const bool by_name = o.xds_address.find_first_not_of("0123456789.:[]abcdefABCDEF") != std::string::npos && !o.xds_address.starts_with("unix:");
+  const Value ads = map({{"ads", map({})}, {"resource_api_version", text("V3")}});
+  const std::string options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+  const Value cluster = map(
+      {{"name", text("fairlead-control")},
+       {"type", text(by_name ? "STRICT_DNS" : "STATIC")},
+       {"connect_timeout", text("2s")},
+       {"typed_extension_protocol_options",
+        map({{options, map({{"@type", text(absl::StrCat("type.googleapis.com/", options))},
+                            {"explicit_http_config",
+                             map({{"http2_protocol_options", map({{"connection_keepalive", map({{"interval", text("30s")}, {"timeout", text("10s")}})}})}})}})}})},
+       {"load_assignment", map({{"cluster_name", text("fairlead-control")},
+                                {"endpoints", list({map({{"lb_endpoints", list({map({{"endpoint", map({{"address", *xds}})}})})}})})}})}});
+  return doc::to_yaml(
+      map({{"node", node(o)},
+           {"admin", map({{"address", *admin}})},
+           {"dynamic_resources",
+            map({{"ads_config", map({{"api_type", text(o.delta ? "DELTA_GRPC" : "GRPC")},
+                                     {"transport_api_version", text("V3")},
+                                     {"set_node_on_first_message_only", doc::boolean(true)},
+                                     {"grpc_services", list({map({{"envoy_grpc", map({{"cluster_name", text("fairlead-control")}})}})})}})},
+                 {"cds_config", ads},
+                 {"lds_config", ads}})},
+           {"static_resources", map({{"clusters", list({cluster})}})}}));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> make_bootstrap(const BootstrapOptions& given) {
+  BootstrapOptions o = given;
+  if (o.cluster.empty() && o.gateway.empty() && o.id.empty()) {
+    return absl::InvalidArgumentError("which configuration? give --cluster NAME (the Gateway's name), --gateway NAMESPACE/NAME or --id ID");
+  }
+  if (!o.gateway.empty() && o.gateway.find('/') == std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("--gateway \"", o.gateway, "\" is not NAMESPACE/NAME"));
+  }
+  if (o.cluster.empty() && !o.gateway.empty()) o.cluster = o.gateway.substr(o.gateway.find('/') + 1);
+  if (o.id.empty()) {
+    char host[256] = "localhost";
+    gethostname(host, sizeof host - 1);
+    o.id = absl::StrCat(o.cluster, "-", host);
+  }
+  if (o.cluster.empty()) o.cluster = o.id;
+  return o.client == "grpc" ? for_grpc(o) : for_envoy(o);
+}
+
+}  // namespace fairlead::cli

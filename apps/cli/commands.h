@@ -1,0 +1,26 @@
+// The commands that ask a running server, and those that work on files alone. Each prints and returns the exit code:
+// 0 fine, 1 something is wrong with the configuration or the server said no, 2 the command could not be carried out.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/cli/client.h"
+#include "apps/cli/print.h"
+
+namespace fairlead::cli {
+
+int show_status(const Client& client, Format format);
+int show_config(const Client& client, Format format, const std::string& type, const std::string& proxy, const std::string& name);
+int show_diff(const Client& client, Format format, const std::string& proxy);
+int show_nacks(const Client& client, Format format);
+int show_conditions(const Client& client, Format format);
+
+// Findings on standard output. `strict`: warnings count as errors.
+int check_files(const std::vector<std::string>& paths, Format format, bool strict);
+// What every scope would be served. `scope`: one of them, "gateway:NS/NAME" or just "NS/NAME".
+int translate_files(const std::vector<std::string>& paths, Format format, const std::string& scope);
+
+std::string completion_script(const std::string& shell);  // bash, zsh or fish; empty for others
+
+}  // namespace fairlead::cli

@@ -1,0 +1,95 @@
+// fairlead: asks a running control plane, checks and translates files, writes bootstraps.
+#include <iostream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "apps/cli/bootstrap.h"
+#include "apps/cli/commands.h"
+
+namespace {
+
+using namespace fairlead::cli;
+
+const std::map<std::string, Format> kFormats{{"table", Format::kTable}, {"json", Format::kJson}, {"yaml", Format::kYaml}};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Fairlead: what every proxy was sent, has accepted, and why."};
+  app.set_version_flag("--version", "fairlead " FAIRLEAD_VERSION);
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 fine, 1 wrong configuration or refused, 2 the command could not be carried out.");
+  std::string server = "127.0.0.1:18001";
+  Format format = Format::kTable;
+  bool format_given = false;
+  app.add_option("--server", server, "admin address of fairlead-control (HOST:PORT)")->envname("FAIRLEAD_SERVER")->capture_default_str();
+  app.fallthrough();  // --server and -o also after the command
+  app.add_option_function<std::string>(
+         "-o,--output", [&](const std::string& name) { format = kFormats.at(name), format_given = true; }, "table, json or yaml")
+      ->check(CLI::IsMember({"table", "json", "yaml"}))
+      ->trigger_on_parse();
+
+  auto* status = app.add_subcommand("status", "every proxy: since when, what it follows, and per type SYNCED, STALE, NOT SENT or ERROR");
+  std::string type = "all", proxy, name;
+  auto* config = app.add_subcommand("config", "resources with the file and line each came from: of all scopes, or of one proxy");
+  config->add_option("type", type, "clusters, endpoints, listeners, routes, secrets, … or all")->capture_default_str();
+  config->add_option("proxy", proxy, "node id; without it, every scope");
+  config->add_option("--name", name, "one resource");
+  auto* diff = app.add_subcommand("diff", "what a proxy should have, was sent and has accepted, where they differ");
+  diff->add_option("proxy", proxy, "node id")->required();
+  auto* nacks = app.add_subcommand("nacks", "what clients refused, why, and what they get instead");
+  auto* conditions = app.add_subcommand("conditions", "conditions of every object: what was found wrong, what proxies said");
+
+  BootstrapOptions options;
+  bool sotw = false, delta = false;
+  auto* bootstrap = app.add_subcommand("bootstrap", "prints a ready bootstrap for fairlead-proxy, a stock Envoy or a gRPC client");
+  bootstrap->add_option("--for", options.client, "proxy, envoy or grpc")->check(CLI::IsMember({"proxy", "envoy", "grpc"}))->capture_default_str();
+  bootstrap->add_option("--cluster", options.cluster, "node cluster: the Gateway's name when only one has it");
+  bootstrap->add_option("--gateway", options.gateway, "NAMESPACE/NAME of the Gateway, as node metadata");
+  bootstrap->add_option("--id", options.id, "node id; CLUSTER-HOSTNAME when left out");
+  bootstrap->add_option("--xds-address", options.xds_address, "where fairlead-control serves xDS")->capture_default_str();
+  bootstrap->add_option("--admin-address", options.admin_address, "the proxy's own admin address")->capture_default_str();
+  auto* sotw_flag = bootstrap->add_flag("--sotw", sotw, "ask for the state of the world");
+  bootstrap->add_flag("--delta", delta, "ask for changes only (the default)")->excludes(sotw_flag);
+
+  std::vector<std::string> paths;
+  bool strict = false;
+  std::string scope, shell;
+  auto* check = app.add_subcommand("check", "reads files as the control plane would and says what is wrong, for CI");
+  check->add_option("-f,--file", paths, "directory or file; repeatable")->required();
+  check->add_flag("--strict", strict, "warnings are errors");
+  auto* translate = app.add_subcommand("translate", "prints the xDS resources that files turn into");
+  translate->add_option("-f,--file", paths, "directory or file; repeatable")->required();
+  translate->add_option("--scope", scope, "one scope: NAMESPACE/NAME of a Gateway");
+  auto* completion = app.add_subcommand("completion", "prints a completion script");
+  completion->add_option("shell", shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const Client client(server);
+  if (*status) return show_status(client, format);
+  if (*config) return show_config(client, format, type, proxy, name);
+  if (*diff) return show_diff(client, format, proxy);
+  if (*nacks) return show_nacks(client, format);
+  if (*conditions) return show_conditions(client, format);
+  if (*check) return check_files(paths, format, strict);
+  if (*translate) return translate_files(paths, format_given ? format : Format::kYaml, scope);
+  if (*completion) {
+    std::cout << completion_script(shell);
+    return 0;
+  }
+  options.delta = !sotw;
+  const absl::StatusOr<std::string> text = make_bootstrap(options);
+  if (!text.ok()) {
+    std::cerr << "fairlead: " << text.status().message() << "\n";
+    return 2;
+  }
+  std::cout << *text;
+  return 0;
+}

@@ -1,0 +1,139 @@
+#include <iostream>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include "apps/cli/commands.h"
+
+namespace fairlead::cli {
+
+namespace {
+
+int fail(const absl::Status& status) {
+  std::cerr << "fairlead: " << status.message() << "\n";
+  return absl::IsFailedPrecondition(status) ? 1 : 2;
+}
+
+std::vector<doc::Value> items(const doc::Value& value, std::string_view key) {
+  const doc::Value* list = value.find(key);
+  if (!list) return {};
+  return {list->items().begin(), list->items().end()};
+}
+
+// "routes.yaml:12" of the first origin, and how many more there are.
+std::string place_of(const doc::Value& value) {
+  const std::vector<doc::Value> origins = items(value, "origins");
+  if (origins.empty()) return "-";
+  return absl::StrCat(text_at(origins.front(), "place"), origins.size() > 1 ? absl::StrCat(" +", origins.size() - 1) : "");
+}
+
+std::string or_dash(std::string s) { return s.empty() ? "-" : s; }
+
+}  // namespace
+
+int show_status(const Client& client, Format format) {
+  absl::StatusOr<doc::Value> status = client.get("/debug/status");
+  if (!status.ok()) return fail(status.status());
+  if (format != Format::kTable) {
+    std::cout << render(*status, format);
+    return 0;
+  }
+  Table table({"PROXY", "CLUSTER", "SCOPE", "CLIENT", "CONNECTED SINCE", "KIND", "CDS", "EDS", "LDS", "RDS"});
+  std::vector<std::string> notes;
+  for (const doc::Value& p : items(*status, "proxies")) {
+    std::string client_class = text_at(p, "class");
+    client_class = client_class.substr(0, client_class.find('#'));
+    std::vector<std::string> row{text_at(p, "node"), text_at(p, "cluster"), text_at(p, "scope"), client_class, text_at(p, "connected"), text_at(p, "kind")};
+    for (const char* type : {"cds", "eds", "lds", "rds"}) {
+      row.push_back(or_dash(text_at(p, absl::StrCat("types.", type, ".state"))));
+      const std::string error = text_at(p, absl::StrCat("types.", type, ".error"));
+      if (!error.empty()) notes.push_back(absl::StrCat(text_at(p, "node"), " refused ", type, ": ", error));
+    }
+    table.add(std::move(row));
+  }
+  for (const doc::Value& u : items(*status, "unmatched")) notes.push_back(absl::StrCat(text_at(u, "node"), " has no configuration: ", text_at(u, "reason")));
+  if (table.empty()) {
+    std::cout << "no proxy is connected\n";
+  } else {
+    std::cout << table.text(colours());
+  }
+  for (const std::string& note : notes) std::cout << "  " << note << "\n";
+  return 0;
+}
+
+int show_config(const Client& client, Format format, const std::string& type, const std::string& proxy, const std::string& name) {
+  absl::StatusOr<doc::Value> answer = client.get("/debug/config", {{"type", type == "all" ? "" : type}, {"proxy", proxy}, {"name", name}});
+  if (!answer.ok()) return fail(answer.status());
+  if (format != Format::kTable) {
+    std::cout << render(*answer, format);
+    return 0;
+  }
+  Table table({"SCOPE", "TYPE", "NAME", "VERSION", "FROM"});
+  auto add = [&](const std::string& scope, const doc::Value& holder) {
+    for (const doc::Value& r : items(holder, "resources")) table.add({scope, text_at(r, "type"), text_at(r, "name"), text_at(r, "version"), place_of(r)});
+  };
+  if (!proxy.empty()) {
+    add(proxy, *answer);
+  } else {
+    for (const doc::Value& s : items(*answer, "scopes")) add(text_at(s, "scope"), s);
+  }
+  std::cout << (table.empty() ? "nothing\n" : table.text(colours()));
+  return 0;
+}
+
+int show_diff(const Client& client, Format format, const std::string& proxy) {
+  absl::StatusOr<doc::Value> answer = client.get("/debug/diff", {{"proxy", proxy}});
+  if (!answer.ok()) return fail(answer.status());
+  if (format != Format::kTable) {
+    std::cout << render(*answer, format);
+    return 0;
+  }
+  Table table({"TYPE", "NAME", "WANTED", "SENT", "ACCEPTED", "WHY"});
+  if (const doc::Value* types = answer->find("types")) {
+    for (const doc::Entry& type : types->entries()) {
+      for (const doc::Value& r : type.value.items()) {
+        table.add({type.key, text_at(r, "name"), or_dash(text_at(r, "wanted")), or_dash(text_at(r, "sent")), or_dash(text_at(r, "accepted")), text_at(r, "why")});
+      }
+    }
+  }
+  std::cout << (table.empty() ? absl::StrCat(proxy, " has accepted all it should have\n") : table.text(colours()));
+  return 0;
+}
+
+int show_nacks(const Client& client, Format format) {
+  absl::StatusOr<doc::Value> answer = client.get("/debug/nacks");
+  if (!answer.ok()) return fail(answer.status());
+  if (format != Format::kTable) {
+    std::cout << render(*answer, format);
+    return 0;
+  }
+  const std::vector<doc::Value> nacks = items(*answer, "nacks");
+  if (nacks.empty()) std::cout << "nothing was refused\n";
+  for (const doc::Value& n : nacks) {
+    std::vector<std::string> nodes;
+    for (const doc::Value& node : items(n, "nodes")) nodes.push_back(node.as_string());
+    const std::string serving = text_at(n, "serving");
+    std::cout << place_of(n) << ": " << text_at(n, "type") << " " << text_at(n, "name") << " refused by " << text_at(n, "class") << " (" << absl::StrJoin(nodes, ", ")
+              << "), " << text_at(n, "count") << " times, last " << text_at(n, "latest") << "\n  " << text_at(n, "message") << "\n  "
+              << (serving.empty() ? "it never accepted one: left out" : absl::StrCat("still served: version ", serving)) << "\n";
+  }
+  return 0;
+}
+
+int show_conditions(const Client& client, Format format) {
+  absl::StatusOr<doc::Value> answer = client.get("/debug/conditions");
+  if (!answer.ok()) return fail(answer.status());
+  if (format != Format::kTable) {
+    std::cout << render(*answer, format);
+    return 0;
+  }
+  Table table({"OBJECT", "PLACE", "SCOPE", "CONDITION", "STATUS", "REASON", "MESSAGE"});
+  for (const doc::Value& c : items(*answer, "conditions")) {
+    table.add({text_at(c, "object"), text_at(c, "place"), or_dash(text_at(c, "scope")), text_at(c, "type"), text_at(c, "status"), text_at(c, "reason"), text_at(c, "message")});
+  }
+  std::cout << (table.empty() ? "nothing\n" : table.text(colours()));
+  return 0;
+}
+
+}  // namespace fairlead::cli

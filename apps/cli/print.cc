@@ -1,0 +1,54 @@
+#include "apps/cli/print.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <absl/strings/str_cat.h>
+
+namespace fairlead::cli {
+
+bool colours() { return isatty(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr; }
+
+namespace {
+
+const char* colour_of(std::string_view cell) {
+  if (cell == "SYNCED" || cell == "True") return "\033[32m";
+  if (cell == "STALE" || cell == "NOT SENT" || cell == "Unknown" || cell == "warning") return "\033[33m";
+  if (cell == "ERROR" || cell == "False" || cell == "error") return "\033[31m";
+  return nullptr;
+}
+
+}  // namespace
+
+std::string Table::text(bool coloured) const {
+  std::vector<size_t> widths;
+  for (const auto& row : rows_) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows_) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      const char* colour = coloured ? colour_of(row[i]) : nullptr;
+      absl::StrAppend(&out, colour ? colour : "", row[i], colour ? "\033[0m" : "");
+      if (i + 1 < row.size()) out.append(widths[i] - row[i].size() + 3, ' ');
+    }
+    out.push_back('\n');
+  }
+  return out;
+}
+
+std::string render(const doc::Value& value, Format format) {
+  return format == Format::kJson ? doc::to_json(value, true) + "\n" : doc::to_yaml(value);
+}
+
+std::string text_at(const doc::Value& value, std::string_view path) {
+  const doc::Value* at = value.find_path(path);
+  if (!at) return "";
+  if (at->is_string()) return at->as_string();
+  return doc::to_json(*at);
+}
+
+}  // namespace fairlead::cli

@@ -1,0 +1,35 @@
+// What the CLI prints: documents as YAML or JSON, or as aligned tables with colours on a terminal. One thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/doc.h"
+
+namespace fairlead::cli {
+
+enum class Format { kTable, kJson, kYaml };
+
+// Colours only when standard output is a terminal and NO_COLOR is not set.
+bool colours();
+
+class Table {
+ public:
+  explicit Table(std::vector<std::string> head) : rows_{std::move(head)} {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  bool empty() const { return rows_.size() == 1; }
+  // Columns as wide as their longest cell; states (SYNCED, STALE, ERROR, True, False…) are coloured.
+  std::string text(bool coloured) const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// The document in the asked form (not kTable).
+std::string render(const doc::Value& value, Format format);
+
+// A string of the document at a dotted path; "" when it is not there.
+std::string text_at(const doc::Value& value, std::string_view path);
+
+}  // namespace fairlead::cli

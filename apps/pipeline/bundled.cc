@@ -1,0 +1,44 @@
+#include "apps/pipeline/bundled.h"
+
+#include <absl/strings/str_cat.h>
+
+#include "dataplane/config/cluster.h"
+#include "dataplane/config/endpoints.h"
+#include "dataplane/config/listener.h"
+#include "dataplane/config/route.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+
+namespace fairlead::pipeline {
+
+namespace {
+
+template <typename Message, typename Parse>
+absl::Status check(const resources::Resource& resource, Parse&& parse) {
+  Message message;
+  const std::string_view body = resource.body();
+  if (!message.ParseFromArray(body.data(), static_cast<int>(body.size()))) return absl::InternalError("the bytes are not a message of the type");
+  return parse(message).status();
+}
+
+}  // namespace
+
+absl::Status bundled_verdict(const resources::Resource& resource) {
+  using resources::Type;
+  switch (resource.type) {
+    case Type::kCluster:
+      return check<envoy::config::cluster::v3::Cluster>(resource, [](const auto& m) { return config::parse_cluster(m); });
+    case Type::kEndpoint:
+      return check<envoy::config::endpoint::v3::ClusterLoadAssignment>(resource, [](const auto& m) { return config::parse_endpoints(m); });
+    case Type::kListener:
+      return check<envoy::config::listener::v3::Listener>(resource, [](const auto& m) { return config::parse_listener(m); });
+    case Type::kRoute:
+      return check<envoy::config::route::v3::RouteConfiguration>(resource, [](const auto& m) { return config::parse_route_table(m); });
+    default:
+      return absl::OkStatus();
+  }
+}
+
+}  // namespace fairlead::pipeline

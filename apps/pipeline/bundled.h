@@ -1,0 +1,14 @@
+// The bundled verdict: what fairlead-proxy itself would say to a resource, by the very code it runs. Pure: opens no file, no
+// socket, no name. Any thread.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include "controlplane/resources/resource.h"
+
+namespace fairlead::pipeline {
+
+// OK, or why fairlead-proxy would refuse it, with the field. Types it does not subscribe to are OK.
+absl::Status bundled_verdict(const resources::Resource& resource);
+
+}  // namespace fairlead::pipeline

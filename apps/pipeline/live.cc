@@ -1,0 +1,242 @@
+#include "apps/pipeline/live.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "adapters/file/file_source.h"
+#include "apps/pipeline/state_dir.h"
+#include "apps/pipeline/status_doc.h"
+#include "apps/pipeline/translator.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "controlplane/push/debounce.h"
+
+namespace fairlead::pipeline {
+
+using adapters::ChangeSet;
+using adapters::ObjectPtr;
+using adapters::SourceUpdate;
+
+class Live::Loop {
+ public:
+  Loop(Options options, const Clock& clock, Sink sink) : options_(std::move(options)), clock_(clock), sink_(std::move(sink)) {}
+  ~Loop() { stop(); }
+
+  absl::Status start();
+  void stop();
+  doc::Value sources() const;
+  doc::Value objects();
+
+ private:
+  void run();
+  void take(SourceUpdate update);
+  void publish();
+  void report(const ChangeSet& changes);
+  std::optional<MonotonicTime> due() const;
+
+  const Options options_;
+  const Clock& clock_;
+  const Sink sink_;
+  std::optional<StateDir> state_;
+  std::vector<std::unique_ptr<adapters::FileSource>> sources_;
+  std::thread thread_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<SourceUpdate> arrived_;                         // guarded
+  std::deque<std::function<void(Translator&)>> questions_;   // guarded
+  adapters::ObjectSnapshotPtr visible_;                      // guarded: the store's latest snapshot
+  bool stopping_ = false;                                    // guarded
+
+  // The pipeline's thread alone.
+  adapters::Store store_;
+  Translator translator_;
+  std::vector<ObjectPtr> remembered_;  // from the state directory, until each source has been heard
+  std::map<std::string, bool> heard_;
+  push::Debouncer debounce_;
+  push::FastPath fast_path_;
+  std::vector<adapters::Diagnostic> reported_;
+  bool started_ = false;  // the first update is out
+};
+
+absl::Status Live::Loop::start() {
+  if (options_.sources.empty()) return absl::InvalidArgumentError("no source: give at least one --source file:PATH");
+  register_vocabularies(store_);
+  for (const std::string& source : options_.sources) {
+    absl::StatusOr<std::string> path = adapters::file_source_path(source);
+    if (!path.ok()) return path.status();
+    sources_.push_back(std::make_unique<adapters::FileSource>(*path, adapters::FileSourceOptions(), [this](SourceUpdate update) {
+      std::lock_guard lock(mutex_);
+      arrived_.push_back(std::move(update));
+      wake_.notify_one();
+    }));
+    store_.register_source(sources_.back()->name());
+  }
+  if (!options_.state_dir.empty()) {
+    FL_ASSIGN_OR_RETURN(state_, StateDir::open(options_.state_dir));
+    FL_ASSIGN_OR_RETURN(remembered_, state_->load_objects());
+    for (const auto& source : sources_) {
+      SourceUpdate before;
+      before.source = source->name();
+      for (const ObjectPtr& o : remembered_) {
+        if (o->source == before.source) before.upserted.push_back(o);
+      }
+      if (!before.upserted.empty()) translator_.note(store_.apply(before));
+    }
+  }
+  visible_ = store_.snapshot();
+  thread_ = std::thread([this] { run(); });
+  for (auto& source : sources_) FL_RETURN_IF_ERROR(source->start());
+  return absl::OkStatus();
+}
+
+void Live::Loop::stop() {
+  for (auto& source : sources_) source->stop();
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+std::optional<MonotonicTime> Live::Loop::due() const {
+  const auto full = debounce_.due(), fast = fast_path_.due();
+  if (full && fast) return std::min(*full, *fast);
+  return full ? full : fast;
+}
+
+void Live::Loop::run() {
+  while (true) {
+    std::deque<SourceUpdate> updates;
+    std::deque<std::function<void(Translator&)>> questions;
+    {
+      std::unique_lock lock(mutex_);
+      const auto something = [this] { return stopping_ || !arrived_.empty() || !questions_.empty(); };
+      if (const auto until = due()) {
+        wake_.wait_until(lock, *until, something);
+      } else {
+        wake_.wait(lock, something);
+      }
+      if (stopping_) return;
+      updates.swap(arrived_);
+      questions.swap(questions_);
+    }
+    for (SourceUpdate& u : updates) take(std::move(u));
+    publish();
+    for (auto& question : questions) question(translator_);
+  }
+}
+
+void Live::Loop::take(SourceUpdate update) {
+  if (!heard_[update.source] && update.synced) {
+    heard_[update.source] = true;
+    for (adapters::ObjectKey& key : forgotten(remembered_, update)) update.removed.push_back(std::move(key));
+  }
+  const ChangeSet changes = store_.apply(update);
+  {
+    std::lock_guard lock(mutex_);
+    visible_ = store_.snapshot();
+  }
+  if (!update.lost.empty()) FL_LOG(warning, "source", update.source, ": ", update.lost, "; what was read last stays in use");
+  if (changes.empty()) return;
+  report(changes);
+  translator_.note(changes);
+  const MonotonicTime now = clock_.monotonic();
+  if (Translator::endpoints_only(changes)) {
+    fast_path_.note(now);
+  } else {
+    debounce_.note(now);
+  }
+}
+
+// Logs what is newly wrong, once.
+void Live::Loop::report(const ChangeSet& changes) {
+  FL_LOG(info, "source", changes.added.size(), " objects added, ", changes.changed.size(), " changed, ", changes.removed.size(), " removed");
+  const std::vector<adapters::Diagnostic>& now = store_.snapshot()->diagnostics();
+  for (const adapters::Diagnostic& d : now) {
+    if (std::find(reported_.begin(), reported_.end(), d) != reported_.end()) continue;
+    if (d.severity == adapters::Severity::kError) {
+      FL_LOG(error, "source", d.str());
+    } else if (d.severity == adapters::Severity::kWarning) {
+      FL_LOG(warning, "source", d.str());
+    }
+  }
+  reported_ = now;
+}
+
+void Live::Loop::publish() {
+  const adapters::ObjectSnapshotPtr objects = store_.snapshot();
+  if (!objects->synced()) return;
+  const MonotonicTime now = clock_.monotonic();
+  if (!started_ || debounce_.take(now)) {
+    if (!started_) debounce_ = push::Debouncer();
+    snapshot::Update update = translator_.full(*objects);
+    update.ready = true;
+    started_ = true;
+    sink_(std::move(update));
+    if (state_) {
+      if (absl::Status s = state_->save_objects(*objects); !s.ok()) FL_LOG(error, "state", s.message());
+    }
+  }
+  if (fast_path_.take(now)) {
+    snapshot::Update update = translator_.endpoints();
+    if (!update.empty()) sink_(std::move(update));
+  }
+}
+
+doc::Value Live::Loop::sources() const {
+  adapters::ObjectSnapshotPtr objects;
+  {
+    std::lock_guard lock(mutex_);
+    objects = visible_;
+  }
+  std::vector<doc::Value> list;
+  for (const adapters::SourceStatus& s : objects->sources()) {
+    std::vector<doc::Entry> entry{{"name", doc::string(s.name), {}}, {"synced", doc::boolean(s.synced), {}}, {"objects", doc::integer(static_cast<int64_t>(s.objects)), {}}};
+    if (s.last_good != SystemTime{}) {
+      const auto age = std::chrono::duration<double>(clock_.system() - s.last_good).count();
+      entry.push_back({"age_s", doc::number(age), {}});
+    }
+    if (!s.lost.empty()) entry.push_back({"lost", doc::string(s.lost), {}});
+    list.push_back(doc::map(std::move(entry)));
+  }
+  std::vector<doc::Value> wrong;
+  for (const adapters::Diagnostic& d : objects->diagnostics()) {
+    if (d.severity != adapters::Severity::kNote) wrong.push_back(doc::string(absl::StrCat(adapters::severity_name(d.severity), ": ", d.str())));
+  }
+  return doc::map({{"sources", doc::list(std::move(list)), {}}, {"diagnostics", doc::list(std::move(wrong)), {}}});
+}
+
+doc::Value Live::Loop::objects() {
+  auto answer = std::make_shared<std::promise<doc::Value>>();
+  std::future<doc::Value> future = answer->get_future();
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return doc::map({});
+    questions_.push_back([answer](Translator& t) { answer->set_value(status_doc({&t.gateway_api().status, &t.raw().status})); });
+    wake_.notify_one();
+  }
+  answer.reset();
+  // a broken promise means the pipeline stopped with the question unanswered
+  if (future.wait_for(std::chrono::seconds(10)) != std::future_status::ready) return doc::map({});
+  return future.get();
+}
+
+Live::Live(Options options, const Clock& clock, Sink sink) : loop_(std::make_unique<Loop>(std::move(options), clock, std::move(sink))) {}
+Live::~Live() = default;
+absl::Status Live::start() { return loop_->start(); }
+void Live::stop() { loop_->stop(); }
+doc::Value Live::sources() const { return loop_->sources(); }
+doc::Value Live::objects() const { return loop_->objects(); }
+
+}  // namespace fairlead::pipeline

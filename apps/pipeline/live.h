@@ -1,0 +1,46 @@
+// The running pipeline: sources deliver objects, one thread joins, translates and plans them, and hands each step's Update to a
+// sink. Nothing is handed over before every source has been read once. Endpoint changes go at once (20 ms apart at most); the
+// rest waits for 100 ms of quiet, 1 s at most.
+// Owner: the process. The sink is called on the pipeline's thread, in order.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+
+#include "adapters/object/store.h"
+#include "base/clock.h"
+#include "base/doc.h"
+#include "controlplane/snapshot/update.h"
+
+namespace fairlead::pipeline {
+
+class Live {
+ public:
+  struct Options {
+    std::vector<std::string> sources;  // "file:PATH", in order of rank
+    std::string state_dir;             // empty: nothing survives a restart
+  };
+  using Sink = std::function<void(snapshot::Update)>;
+
+  Live(Options options, const Clock& clock, Sink sink);
+  ~Live();  // stops
+
+  // InvalidArgument for a source that is not one; an unreadable state directory is an error too.
+  absl::Status start();
+  void stop();
+
+  // {"sources": [{name, synced, lost, age_s, objects}]}; any thread.
+  doc::Value sources() const;
+  // {"objects": [{object, place, conditions…}]}: what the vocabularies say of each object; any thread.
+  doc::Value objects() const;
+
+ private:
+  class Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace fairlead::pipeline

@@ -1,0 +1,79 @@
+#include "apps/pipeline/state_dir.h"
+
+#include <set>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "base/file.h"
+#include "base/status.h"
+
+namespace fairlead::pipeline {
+
+using adapters::ObjectPtr;
+
+absl::StatusOr<StateDir> StateDir::open(const std::string& path) {
+  if (absl::Status s = make_directories(path); !s.ok()) return prefix("state directory", s);
+  return StateDir(path);
+}
+
+absl::StatusOr<std::vector<ObjectPtr>> StateDir::load_objects() const {
+  const std::string file = absl::StrCat(path_, "/objects.json");
+  absl::StatusOr<std::string> text = read_file(file);
+  if (absl::IsNotFound(text.status())) return std::vector<ObjectPtr>();
+  if (!text.ok()) return text.status();
+  FL_ASSIGN_OR_RETURN(const doc::Value root, doc::parse_json(*text, file, {.max_bytes = default_file_limit, .max_nodes = 50'000'000}));
+  const doc::Value* objects = root.find("objects");
+  if (!objects || !objects->is_list()) return absl::InvalidArgumentError(absl::StrCat(file, ": expected {\"objects\": [...]}"));
+  std::vector<ObjectPtr> out;
+  for (const doc::Value& item : objects->items()) {
+    const doc::Value *source = item.find("source"), *path = item.find("file"), *line = item.find("line"), *body = item.find("body");
+    std::vector<adapters::Diagnostic> errors;
+    ObjectPtr object;
+    if (source && path && line && body) object = adapters::read_object(*body, source->as_string(), path->as_string(), errors);
+    if (!object) return absl::InvalidArgumentError(absl::StrCat(item.mark().to_string(), ": not an object that was saved here"));
+    auto placed = std::make_shared<adapters::Object>(*object);
+    placed->line = static_cast<int>(line->as_integer());
+    out.push_back(std::move(placed));
+  }
+  return out;
+}
+
+absl::Status StateDir::save_objects(const adapters::ObjectSnapshot& objects) const {
+  std::vector<doc::Value> list;
+  objects.for_each([&](const ObjectPtr& o) {
+    list.push_back(doc::map({{"source", doc::string(o->source), {}},
+                             {"file", doc::string(o->file), {}},
+                             {"line", doc::integer(o->line), {}},
+                             {"body", o->body, {}}}));
+  });
+  return replace_file(absl::StrCat(path_, "/objects.json"), doc::to_json(doc::map({{"objects", doc::list(std::move(list)), {}}})));
+}
+
+absl::StatusOr<doc::Value> StateDir::load_quarantine() const {
+  const std::string file = absl::StrCat(path_, "/quarantine.json");
+  absl::StatusOr<std::string> text = read_file(file);
+  if (absl::IsNotFound(text.status())) return doc::null();
+  if (!text.ok()) return text.status();
+  return doc::parse_json(*text, file, {.max_bytes = default_file_limit, .max_nodes = 50'000'000});
+}
+
+absl::Status StateDir::save_quarantine(const doc::Value& value) const {
+  return replace_file(absl::StrCat(path_, "/quarantine.json"), doc::to_json(value));
+}
+
+std::vector<adapters::ObjectKey> forgotten(const std::vector<ObjectPtr>& remembered, const adapters::SourceUpdate& first) {
+  std::set<adapters::ObjectKey> present;
+  for (const ObjectPtr& o : first.upserted) present.insert(o->key);
+  std::set<std::string> unreadable;  // files of which something could not be read: what they held may still be meant
+  for (const adapters::Diagnostic& d : first.diagnostics) {
+    if (d.severity == adapters::Severity::kError) unreadable.insert(d.file);
+  }
+  std::vector<adapters::ObjectKey> out;
+  for (const ObjectPtr& o : remembered) {
+    if (o->source == first.source && !present.contains(o->key) && !unreadable.contains(o->file) && first.lost.empty()) out.push_back(o->key);
+  }
+  return out;
+}
+
+}  // namespace fairlead::pipeline

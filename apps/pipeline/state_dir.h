@@ -1,0 +1,37 @@
+// What survives a restart, as files in one directory: objects.json (the last good version of every object) and quarantine.json
+// (what clients refused, and what they get instead). Files are replaced atomically. One thread at a time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "adapters/object/object.h"
+#include "adapters/object/store.h"
+#include "base/doc.h"
+
+namespace fairlead::pipeline {
+
+class StateDir {
+ public:
+  // Makes the directory when it is missing (its parent must exist).
+  static absl::StatusOr<StateDir> open(const std::string& path);
+
+  // Empty when there is no file; a broken file is an error that names it.
+  absl::StatusOr<std::vector<adapters::ObjectPtr>> load_objects() const;
+  absl::Status save_objects(const adapters::ObjectSnapshot& objects) const;
+  absl::StatusOr<doc::Value> load_quarantine() const;  // null when there is no file
+  absl::Status save_quarantine(const doc::Value& value) const;
+
+ private:
+  explicit StateDir(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+// What to hand to the store after a source's first update, so that objects remembered from before are dropped when their author
+// has removed them, and stay when the file they came from cannot be read now.
+std::vector<adapters::ObjectKey> forgotten(const std::vector<adapters::ObjectPtr>& remembered, const adapters::SourceUpdate& first);
+
+}  // namespace fairlead::pipeline

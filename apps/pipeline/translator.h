@@ -1,0 +1,65 @@
+// Objects -> what is to be served: vocabularies, topology, planning and building in their order, with memory so that what did not
+// change is not made again. The same code behind the running control plane and the offline commands.
+// One thread at a time. Invariant: the updates, applied in order to a Catalog, give the snapshots of the objects as they are now.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "adapters/core/endpoint_index.h"
+#include "adapters/gatewayapi/translate.h"
+#include "adapters/object/store.h"
+#include "adapters/xds/envoy_resources.h"
+#include "controlplane/plan/plan.h"
+#include "controlplane/resources/build.h"
+#include "controlplane/snapshot/update.h"
+#include "controlplane/topology/topology.h"
+
+namespace fairlead::pipeline {
+
+// Registers every vocabulary's checks with a store: which kinds there are and what a good object is.
+void register_vocabularies(adapters::Store& store);
+
+class Translator {
+ public:
+  // Takes note of changed Services and EndpointSlices. Cheap; call it with every change set before anything else.
+  void note(const adapters::ChangeSet& changes);
+  // True when the change set needs no planning: endpoints() is enough.
+  static bool endpoints_only(const adapters::ChangeSet& changes);
+  // The assignments that changed since the last endpoints() or full().
+  snapshot::Update endpoints();
+  // Everything that differs from the last full().
+  snapshot::Update full(const adapters::ObjectSnapshot& objects);
+
+  // Of the last full().
+  const adapters::gatewayapi::Translation& gateway_api() const { return gateway_api_; }
+  const adapters::xds::Translation& raw() const { return raw_; }
+  std::vector<plan::PlanPtr> plans() const;
+
+ private:
+  struct Scope {
+    intent::GatewayPtr intent;
+    plan::PlanPtr plan;
+    std::vector<resources::ResourcePtr> built;  // without assignments
+  };
+  void plan_gateway(const intent::GatewayPtr& gateway, snapshot::Update& update);
+  void count(const plan::Plan& plan, int by);
+  std::vector<resources::ResourcePtr> take_changed_assignments();
+
+  adapters::core::EndpointIndex index_;
+  topology::Topology topology_;
+  resources::AssignmentCache assignments_;
+  adapters::gatewayapi::Translation gateway_api_;
+  adapters::xds::Translation raw_;
+  std::vector<resources::RawSetPtr> raw_sets_;
+  std::map<intent::ScopeKey, Scope> scopes_;
+  std::map<intent::BackendKey, int> used_;        // by how many plans
+  std::vector<intent::BackendKey> changed_;       // endpoints changed since last taken
+  bool services_changed_ = false;                 // a service or port came or went: plans may warn otherwise
+};
+
+// An adapter's diagnostics in the words of verdict/.
+std::vector<intent::Finding> to_findings(const std::vector<adapters::Diagnostic>& diagnostics);
+
+}  // namespace fairlead::pipeline
