@@ -1,5 +1,5 @@
-// The pool has two layers: the types that are linked in, and above them files built on demand from the embedded set. A file
-// of the set is built only when a type in it is asked for, after the files it imports.
+// The pool has two layers: the types that are linked in, and above them files built on demand from the embedded set. A
+// file of the set is built only when a type in it is asked for, after the files it imports.
 #include "base/descriptors.h"
 
 #include <algorithm>
@@ -91,7 +91,8 @@ class Pool {
     }
     for (const std::string& import : file.dependency()) {
       pb::FileDescriptorProto imported;
-      if (pool_.FindFileByName(import) == nullptr && (!database_.FindFileByName(import, &imported) || !build(imported))) {
+      if (pool_.FindFileByName(import) == nullptr &&
+          (!database_.FindFileByName(import, &imported) || !build(imported))) {
         return false;
       }
     }
@@ -116,7 +117,9 @@ std::string_view type_name(std::string_view type_url) {
 
 std::string type_url(std::string_view full_name) { return absl::StrCat(kPrefix, full_name); }
 
-const pb::Descriptor* find_message(std::string_view name_or_url) { return Pool::instance().message(type_name(name_or_url)); }
+const pb::Descriptor* find_message(std::string_view name_or_url) {
+  return Pool::instance().message(type_name(name_or_url));
+}
 
 const pb::EnumDescriptor* find_enum(std::string_view name_or_url) {
   return Pool::instance().enumeration(type_name(name_or_url));
@@ -125,11 +128,14 @@ const pb::EnumDescriptor* find_enum(std::string_view name_or_url) {
 std::vector<std::string> message_names(std::string_view prefix) {
   const std::vector<std::string>& all = Pool::instance().names();
   const auto first = std::lower_bound(all.begin(), all.end(), prefix);
-  const auto last = std::find_if(first, all.end(), [&](const std::string& name) { return !absl::StartsWith(name, prefix); });
+  const auto last =
+      std::find_if(first, all.end(), [&](const std::string& name) { return !absl::StartsWith(name, prefix); });
   return {first, last};
 }
 
-std::unique_ptr<pb::Message> make_message(const pb::Descriptor* descriptor) { return Pool::instance().make(descriptor); }
+std::unique_ptr<pb::Message> make_message(const pb::Descriptor* descriptor) {
+  return Pool::instance().make(descriptor);
+}
 
 absl::StatusOr<std::unique_ptr<pb::Message>> make_message(std::string_view name_or_url, std::string_view path) {
   if (const pb::Descriptor* descriptor = find_message(name_or_url)) {
@@ -151,8 +157,8 @@ absl::StatusOr<std::unique_ptr<pb::Message>> parse_message(std::string_view name
                                                            std::string_view path) {
   auto message = make_message(name_or_url, path);
   if (message.ok() && !(*message)->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(place(path), "not a valid ", type_name(name_or_url), ": its ", bytes.size(), " bytes cannot be parsed"));
+    return absl::InvalidArgumentError(absl::StrCat(place(path), "not a valid ", type_name(name_or_url), ": its ",
+                                                   bytes.size(), " bytes cannot be parsed"));
   }
   return message;
 }

@@ -1,7 +1,7 @@
-// Every message type of the Envoy API by name: the generated classes that are linked in, and for all other types dynamic
-// messages made from the descriptor set inside the binary (proto/descriptor_data.h).
-// Any thread; lookups share one lock, so keep what you found. What is returned by pointer lives as long as the process.
-// Invariant: a type that is linked in always comes as its generated class, also inside dynamic messages.
+// Every message type of the Envoy API by name: the generated classes that are linked in, and for all other types
+// dynamic messages made from the descriptor set inside the binary (proto/descriptor_data.h). Any thread; lookups share
+// one lock, so keep what you found. What is returned by pointer lives as long as the process. Invariant: a type that is
+// linked in always comes as its generated class, also inside dynamic messages.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,8 @@ class Message;
 
 namespace fairlead {
 
-// "type.googleapis.com/envoy.config.cluster.v3.Cluster" -> "envoy.config.cluster.v3.Cluster"; a bare name stays as it is.
+// "type.googleapis.com/envoy.config.cluster.v3.Cluster" -> "envoy.config.cluster.v3.Cluster"; a bare name stays as it
+// is.
 std::string_view type_name(std::string_view type_url);
 // "type.googleapis.com/" and the full name.
 std::string type_url(std::string_view full_name);
@@ -29,19 +30,22 @@ std::string type_url(std::string_view full_name);
 const google::protobuf::Descriptor* find_message(std::string_view name_or_url);
 const google::protobuf::EnumDescriptor* find_enum(std::string_view name_or_url);
 
-// The full names of all messages, nested ones and map entries included, sorted. A name below one prefix only, when given:
-// "envoy.config.cluster.v3.".
+// The full names of all messages, nested ones and map entries included, sorted. A name below one prefix only, when
+// given: "envoy.config.cluster.v3.".
 std::vector<std::string> message_names(std::string_view prefix = "");
 
 // An empty message. The descriptor must come from this file or from a generated class.
 std::unique_ptr<google::protobuf::Message> make_message(const google::protobuf::Descriptor* descriptor);
 // InvalidArgument `PATH: unknown type 'x'`, with the nearest name of the API when there is one. `path` may be empty.
-absl::StatusOr<std::unique_ptr<google::protobuf::Message>> make_message(std::string_view name_or_url, std::string_view path = "");
+absl::StatusOr<std::unique_ptr<google::protobuf::Message>> make_message(std::string_view name_or_url,
+                                                                        std::string_view path = "");
 
 // Parses bytes as the named type; InvalidArgument `PATH: not a valid x: …` when they are not one.
-absl::StatusOr<std::unique_ptr<google::protobuf::Message>> parse_message(std::string_view name_or_url, std::string_view bytes,
+absl::StatusOr<std::unique_ptr<google::protobuf::Message>> parse_message(std::string_view name_or_url,
+                                                                         std::string_view bytes,
                                                                          std::string_view path = "");
 // What an Any holds. An Any without a type is an error like an unknown one.
-absl::StatusOr<std::unique_ptr<google::protobuf::Message>> unpack(const google::protobuf::Any& any, std::string_view path = "");
+absl::StatusOr<std::unique_ptr<google::protobuf::Message>> unpack(const google::protobuf::Any& any,
+                                                                  std::string_view path = "");
 
 }  // namespace fairlead

@@ -1,5 +1,5 @@
-// Plans: for each message type the fields worth looking at, made once from the options in its descriptor. A field without
-// rules, whose message type leads to no rules, is not in the plan.
+// Plans: for each message type the fields worth looking at, made once from the options in its descriptor. A field
+// without rules, whose message type leads to no rules, is not in the plan.
 #include "base/validate.h"
 
 #include <memory>
@@ -32,7 +32,8 @@ struct FieldPlan {
   rules::RuleSet own;   // of the field, or of a list's items or a map's values
   rules::RuleSet keys;  // of a map
   Plan* child = nullptr;
-  const pb::FieldDescriptor* value_field = nullptr;  // of a map's entry; of a wrapper under scalar rules; else the field
+  const pb::FieldDescriptor* value_field =
+      nullptr;  // of a map's entry; of a wrapper under scalar rules; else the field
   bool any = false;
   bool sensitive = false;
   bool disallowed = false;       // Envoy refuses the field unless a runtime flag brings it back
@@ -152,7 +153,8 @@ class Plans {
         bool has_rules = !plan->required_oneofs.empty();
         bool has_any = false;
         for (const FieldPlan& field : plan->fields) {
-          has_rules |= field.rules != nullptr || field.disallowed || field.disallowed_enum || (field.child && field.child->has_rules);
+          has_rules |= field.rules != nullptr || field.disallowed || field.disallowed_enum ||
+                       (field.child && field.child->has_rules);
           has_any |= field.any || (field.child && field.child->has_any);
         }
         changed |= has_rules != plan->has_rules || has_any != plan->has_any;
@@ -307,7 +309,8 @@ class Checker {
     }
   }
 
-  static std::string identity(const pb::Message& message, const pb::FieldDescriptor* field, int at, std::string& scratch) {
+  static std::string identity(const pb::Message& message, const pb::FieldDescriptor* field, int at,
+                              std::string& scratch) {
     const rules::Scalar value = rules::read(message, field, at, scratch);
     return field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING ? std::string(value.text) : rules::to_string(value);
   }
@@ -323,8 +326,9 @@ class Checker {
     if (count >= low && (!has_high || count <= high)) {
       return true;
     }
-    add(here, count < low ? absl::StrCat("must have at least ", low, low == 1 ? " item" : " items")
-                          : absl::StrCat("must have at most ", high, high == 1 ? " item" : " items"),
+    add(here,
+        count < low ? absl::StrCat("must have at least ", low, low == 1 ? " item" : " items")
+                    : absl::StrCat("must have at most ", high, high == 1 ? " item" : " items"),
         absl::StrCat(size, size == 1 ? " item" : " items"));
     return false;
   }
@@ -333,8 +337,12 @@ class Checker {
     bool has_high;
     std::uint64_t high;
   };
-  static Bounds bounds(const validate::RepeatedRules& rules) { return {rules.min_items(), rules.has_max_items(), rules.max_items()}; }
-  static Bounds bounds(const validate::MapRules& rules) { return {rules.min_pairs(), rules.has_max_pairs(), rules.max_pairs()}; }
+  static Bounds bounds(const validate::RepeatedRules& rules) {
+    return {rules.min_items(), rules.has_max_items(), rules.max_items()};
+  }
+  static Bounds bounds(const validate::MapRules& rules) {
+    return {rules.min_pairs(), rules.has_max_pairs(), rules.max_pairs()};
+  }
 
   void map(const pb::Message& message, const FieldPlan& plan, const Step& parent) {
     const pb::Reflection* reflection = message.GetReflection();
@@ -350,7 +358,8 @@ class Checker {
       std::string scratch;
       const rules::Scalar key = rules::read(entry, key_field, -1, scratch);
       here.index = at;
-      here.key = key_field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING ? std::string(key.text) : rules::to_string(key);
+      here.key =
+          key_field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING ? std::string(key.text) : rules::to_string(key);
       std::string why;
       if (!rules::check(plan.keys, key, why)) {
         add(here, absl::StrCat("its key ", why), rules::to_string(key));
@@ -367,7 +376,8 @@ class Checker {
   void value(const pb::Message& content, const FieldPlan& plan, const Step& here) {
     if (plan.own.rules != nullptr) {
       std::string why;
-      if (plan.value_field->containing_type() == content.GetDescriptor()) {  // a wrapper under the rules of what it wraps
+      if (plan.value_field->containing_type() ==
+          content.GetDescriptor()) {  // a wrapper under the rules of what it wraps
         scalar(content, plan.value_field, -1, plan, plan.own, here);
       } else if (!rules::check(plan.own, content, why)) {
         add(here, why, rules::to_string(content));

@@ -1,5 +1,5 @@
-// The rule kinds of protoc-gen-validate, one function each. Ranges: with a lower and an upper limit the value must be between
-// them, or, when the upper limit is below the lower one, outside.
+// The rule kinds of protoc-gen-validate, one function each. Ranges: with a lower and an upper limit the value must be
+// between them, or, when the upper limit is below the lower one, outside.
 #include "base/validate_rules.h"
 
 #include <arpa/inet.h>
@@ -31,8 +31,8 @@ namespace {
 namespace pb = google::protobuf;
 using validate::FieldRules;
 
-// Of protoc-gen-validate's KnownRegex. The strict forms follow RFC 7230 (and pseudo-headers); the loose ones only refuse
-// what would end a header line.
+// Of protoc-gen-validate's KnownRegex. The strict forms follow RFC 7230 (and pseudo-headers); the loose ones only
+// refuse what would end a header line.
 constexpr std::string_view kHeaderName = "^:?[0-9a-zA-Z!#$%&'*+-.^_|~`]+$";
 constexpr std::string_view kHeaderValue = "^[^\\x{00}-\\x{08}\\x{0A}-\\x{1F}\\x{7F}]*$";
 constexpr std::string_view kHeaderLoose = "^[^\\x{00}\\x{0A}\\x{0D}]*$";
@@ -72,7 +72,8 @@ struct Instant {  // a Duration or Timestamp
 };
 
 std::string text_of(const Instant& value) {
-  return value.timestamp ? format_rfc3339(value.seconds, value.nanos) : format_proto_duration(value.seconds, value.nanos);
+  return value.timestamp ? format_rfc3339(value.seconds, value.nanos)
+                         : format_proto_duration(value.seconds, value.nanos);
 }
 template <typename T>
 std::string text_of(T value) {
@@ -101,7 +102,8 @@ bool check_range(const Rules& rules, const T& value, std::string& why) {
   if (inverted ? above || below : (above || !low) && (below || !high)) {
     return true;
   }
-  const std::string lower_text = low ? absl::StrCat(rules.has_gt() ? "greater than " : "at least ", text_of(lower)) : "";
+  const std::string lower_text =
+      low ? absl::StrCat(rules.has_gt() ? "greater than " : "at least ", text_of(lower)) : "";
   const std::string upper_text = high ? absl::StrCat(rules.has_lt() ? "less than " : "at most ", text_of(upper)) : "";
   why = absl::StrCat("must be ", lower_text, low && high ? (inverted ? " or " : " and ") : "", upper_text);
   return false;
@@ -154,11 +156,13 @@ std::string limits(std::uint64_t low, bool has_high, std::uint64_t high, std::st
   return has_high ? absl::StrCat("at most ", high, " ", unit) : absl::StrCat("at least ", low, " ", unit);
 }
 
-bool check_size(std::uint64_t size, std::uint64_t low, bool has_high, std::uint64_t high, std::string_view unit, std::string& why) {
+bool check_size(std::uint64_t size, std::uint64_t low, bool has_high, std::uint64_t high, std::string_view unit,
+                std::string& why) {
   if (size >= low && (!has_high || size <= high)) {
     return true;
   }
-  why = low == 1 && size == 0 ? std::string("must not be empty") : absl::StrCat("must have ", limits(low, has_high, high, unit));
+  why = low == 1 && size == 0 ? std::string("must not be empty")
+                              : absl::StrCat("must have ", limits(low, has_high, high, unit));
   return false;
 }
 
@@ -252,7 +256,8 @@ bool check_form(const validate::StringRules& rules, const std::string& value, st
   return false;
 }
 
-bool check_string(const validate::StringRules& rules, const re2::RE2* pattern, std::string_view value, std::string& why) {
+bool check_string(const validate::StringRules& rules, const re2::RE2* pattern, std::string_view value,
+                  std::string& why) {
   if (rules.ignore_empty() && value.empty()) {
     return true;
   }
@@ -348,8 +353,8 @@ bool check_any(const validate::AnyRules& rules, const std::string& type_url, std
 Instant instant_of(const pb::Message& value, bool timestamp) {
   const pb::Descriptor* type = value.GetDescriptor();
   const pb::Reflection* reflection = value.GetReflection();
-  return {reflection->GetInt64(value, type->FindFieldByNumber(1)), reflection->GetInt32(value, type->FindFieldByNumber(2)),
-          timestamp};
+  return {reflection->GetInt64(value, type->FindFieldByNumber(1)),
+          reflection->GetInt32(value, type->FindFieldByNumber(2)), timestamp};
 }
 
 }  // namespace
@@ -387,10 +392,12 @@ Scalar read(const pb::Message& message, const pb::FieldDescriptor* field, int in
       value.integer = one ? reflection->GetInt64(message, field) : reflection->GetRepeatedInt64(message, field, index);
       break;
     case pb::FieldDescriptor::CPPTYPE_UINT32:
-      value.unsigned_integer = one ? reflection->GetUInt32(message, field) : reflection->GetRepeatedUInt32(message, field, index);
+      value.unsigned_integer =
+          one ? reflection->GetUInt32(message, field) : reflection->GetRepeatedUInt32(message, field, index);
       break;
     case pb::FieldDescriptor::CPPTYPE_UINT64:
-      value.unsigned_integer = one ? reflection->GetUInt64(message, field) : reflection->GetRepeatedUInt64(message, field, index);
+      value.unsigned_integer =
+          one ? reflection->GetUInt64(message, field) : reflection->GetRepeatedUInt64(message, field, index);
       break;
     case pb::FieldDescriptor::CPPTYPE_FLOAT:
       value.number = one ? reflection->GetFloat(message, field) : reflection->GetRepeatedFloat(message, field, index);
@@ -402,7 +409,8 @@ Scalar read(const pb::Message& message, const pb::FieldDescriptor* field, int in
       value.boolean = one ? reflection->GetBool(message, field) : reflection->GetRepeatedBool(message, field, index);
       break;
     case pb::FieldDescriptor::CPPTYPE_ENUM:
-      value.integer = one ? reflection->GetEnumValue(message, field) : reflection->GetRepeatedEnumValue(message, field, index);
+      value.integer =
+          one ? reflection->GetEnumValue(message, field) : reflection->GetRepeatedEnumValue(message, field, index);
       break;
     case pb::FieldDescriptor::CPPTYPE_STRING:
       value.text = one ? reflection->GetStringReference(message, field, &scratch)
@@ -496,7 +504,8 @@ bool check(const RuleSet& set, const pb::Message& value, std::string& why) {
     case FieldRules::kDuration: {
       const Instant duration = instant_of(value, false);
       const validate::DurationRules& rules = set.rules->duration();
-      return check_const(rules, duration, why) && check_range(rules, duration, why) && check_lists(rules, duration, why);
+      return check_const(rules, duration, why) && check_range(rules, duration, why) &&
+             check_lists(rules, duration, why);
     }
     case FieldRules::kTimestamp:
       return check_timestamp(set.rules->timestamp(), instant_of(value, true), why);
@@ -531,7 +540,8 @@ bool is_required(const RuleSet& set) {
     return false;
   }
   const FieldRules& rules = *set.rules;
-  return rules.message().required() || rules.duration().required() || rules.timestamp().required() || rules.any().required();
+  return rules.message().required() || rules.duration().required() || rules.timestamp().required() ||
+         rules.any().required();
 }
 
 }  // namespace fairlead::rules

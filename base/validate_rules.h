@@ -38,7 +38,8 @@ struct Scalar {
 };
 
 // index < 0: the singular field. `scratch` holds the text when the message does not.
-Scalar read(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor* field, int index, std::string& scratch);
+Scalar read(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor* field, int index,
+            std::string& scratch);
 // For error texts: 12, "text" with escapes and at most 64 bytes, ENUM_NAME.
 std::string to_string(const Scalar& value);
 

@@ -6,7 +6,8 @@ __asm__(
     ".global fairlead_descriptor_data_end\n"
     ".balign 16\n"
     "fairlead_descriptor_data_begin:\n"
-    ".incbin \"" DESCRIPTOR_FILE "\"\n"
+    ".incbin \"" DESCRIPTOR_FILE
+    "\"\n"
     "fairlead_descriptor_data_end:\n"
     ".byte 0\n"
     ".popsection\n");

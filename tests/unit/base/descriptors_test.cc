@@ -35,7 +35,8 @@ TEST_CASE("A type that is not linked comes from the embedded set") {
   CHECK(find_message(type_url(kUnlinked)) == descriptor);
 
   const auto message = make_message(descriptor);
-  REQUIRE(pb::TextFormat::ParseFromString(R"(default_source_code { inline_string: "function f() end" })", message.get()));
+  REQUIRE(
+      pb::TextFormat::ParseFromString(R"(default_source_code { inline_string: "function f() end" })", message.get()));
   const auto* field = descriptor->FindFieldByName("default_source_code");
   SECTION("and holds linked types as their generated class") {
     const pb::Message& source = message->GetReflection()->GetMessage(*message, field);
@@ -49,8 +50,10 @@ TEST_CASE("A type that is not linked comes from the embedded set") {
 }
 
 TEST_CASE("Enums are found, linked or not") {
-  CHECK(find_enum("envoy.config.cluster.v3.Cluster.DiscoveryType") == envoy::config::cluster::v3::Cluster::DiscoveryType_descriptor());
-  const pb::EnumDescriptor* unlinked = find_enum("envoy.extensions.filters.http.ext_proc.v3.ProcessingMode.BodySendMode");
+  CHECK(find_enum("envoy.config.cluster.v3.Cluster.DiscoveryType") ==
+        envoy::config::cluster::v3::Cluster::DiscoveryType_descriptor());
+  const pb::EnumDescriptor* unlinked =
+      find_enum("envoy.extensions.filters.http.ext_proc.v3.ProcessingMode.BodySendMode");
   REQUIRE(unlinked != nullptr);
   CHECK(unlinked->FindValueByName("STREAMED") != nullptr);
   CHECK(find_enum("envoy.Nothing") == nullptr);
@@ -60,10 +63,12 @@ TEST_CASE("An unknown type is named, with what was probably meant") {
   CHECK(find_message("envoy.config.cluster.v3.Clutser") == nullptr);
   const auto wrong = make_message("type.googleapis.com/envoy.config.cluster.v3.Clutser", "resources[2]");
   REQUIRE(wrong.status().code() == absl::StatusCode::kInvalidArgument);
-  CHECK(wrong.status().message() ==
-        "resources[2]: unknown type 'envoy.config.cluster.v3.Clutser' (did you mean 'envoy.config.cluster.v3.Cluster'?)");
+  CHECK(
+      wrong.status().message() ==
+      "resources[2]: unknown type 'envoy.config.cluster.v3.Clutser' (did you mean 'envoy.config.cluster.v3.Cluster'?)");
   CHECK(make_message("acme.Thing").status().message() == "unknown type 'acme.Thing'");
-  CHECK(make_message("", "filters[0].typed_config").status().message() == "filters[0].typed_config: no type given ('@type' is empty)");
+  CHECK(make_message("", "filters[0].typed_config").status().message() ==
+        "filters[0].typed_config: no type given ('@type' is empty)");
 }
 
 TEST_CASE("An Any opens to its content") {

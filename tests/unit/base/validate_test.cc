@@ -46,8 +46,9 @@ class TestTypes {
     file.set_name(absl::StrCat("test", ++count, ".proto"));
     file.set_package(absl::StrCat("test", count));
     file.set_syntax("proto3");
-    for (const char* import : {"validate/validate.proto", "google/protobuf/duration.proto", "google/protobuf/timestamp.proto",
-                               "google/protobuf/any.proto", "google/protobuf/wrappers.proto", "google/protobuf/struct.proto"}) {
+    for (const char* import :
+         {"validate/validate.proto", "google/protobuf/duration.proto", "google/protobuf/timestamp.proto",
+          "google/protobuf/any.proto", "google/protobuf/wrappers.proto", "google/protobuf/struct.proto"}) {
       file.add_dependency(import);
     }
     pb::DescriptorProto* type = file.add_message_type();
@@ -107,7 +108,8 @@ TEST_CASE("Number rules") {
       {"type: TYPE_UINT32", "uint32 { gt: 10 lt: 5 }", "f: 10", "must be greater than 10 or less than 5 (value 10)"},
       {"type: TYPE_INT32", "int32 { lt: -5 }", "f: -6", ""},
       {"type: TYPE_INT32", "int32 { lt: -5 }", "f: -5", "must be less than -5 (value -5)"},
-      {"type: TYPE_INT64", "int64 { gte: 9000000000 }", "f: 8999999999", "must be at least 9000000000 (value 8999999999)"},
+      {"type: TYPE_INT64", "int64 { gte: 9000000000 }", "f: 8999999999",
+       "must be at least 9000000000 (value 8999999999)"},
       {"type: TYPE_UINT64", "uint64 { lte: 18446744073709551614 }", "f: 18446744073709551615",
        "must be at most 18446744073709551614 (value 18446744073709551615)"},
       {"type: TYPE_SINT32", "sint32 { const: -1 }", "f: 1", "must be -1 (value 1)"},
@@ -117,7 +119,8 @@ TEST_CASE("Number rules") {
       {"type: TYPE_SFIXED32", "sfixed32 { lte: 0 }", "f: 1", "must be at most 0 (value 1)"},
       {"type: TYPE_SFIXED64", "sfixed64 { lte: 0 }", "f: -1", ""},
       {"type: TYPE_FLOAT", "float { gte: 0.5 }", "f: 0.25", "must be at least 0.5 (value 0.25)"},
-      {"type: TYPE_DOUBLE", "double { gte: 0 lte: 100 }", "f: 100.5", "must be at least 0 and at most 100 (value 100.5)"},
+      {"type: TYPE_DOUBLE", "double { gte: 0 lte: 100 }", "f: 100.5",
+       "must be at least 0 and at most 100 (value 100.5)"},
       {"type: TYPE_DOUBLE", "double { gte: 0 lte: 100 }", "f: nan", "must be at least 0 and at most 100 (value nan)"},
       {"type: TYPE_BOOL", "bool { const: true }", "", "must be true (value false)"},
       {"type: TYPE_BOOL", "bool { const: true }", "f: true", ""},
@@ -128,10 +131,13 @@ TEST_CASE("String rules") {
   const std::string long_value(100, 'x');
   check_rows({
       {"type: TYPE_STRING", "string { min_len: 1 }", "", "must not be empty (value \"\")"},
-      {"type: TYPE_STRING", "string { min_len: 3 }", "f: 'äö'", "must have at least 3 characters (value \"\\xc3\\xa4\\xc3\\xb6\")"},
+      {"type: TYPE_STRING", "string { min_len: 3 }", "f: 'äö'",
+       "must have at least 3 characters (value \"\\xc3\\xa4\\xc3\\xb6\")"},
       {"type: TYPE_STRING", "string { min_len: 3 max_len: 3 }", "f: 'äöü'", ""},
-      {"type: TYPE_STRING", "string { min_bytes: 2 max_bytes: 3 }", "f: 'abcd'", "must have 2 to 3 bytes (value \"abcd\")"},
-      {"type: TYPE_STRING", "string { max_bytes: 3 }", "f: 'äö'", "must have at most 3 bytes (value \"\\xc3\\xa4\\xc3\\xb6\")"},
+      {"type: TYPE_STRING", "string { min_bytes: 2 max_bytes: 3 }", "f: 'abcd'",
+       "must have 2 to 3 bytes (value \"abcd\")"},
+      {"type: TYPE_STRING", "string { max_bytes: 3 }", "f: 'äö'",
+       "must have at most 3 bytes (value \"\\xc3\\xa4\\xc3\\xb6\")"},
       {"type: TYPE_STRING", "string { max_len: 3 }", "f: '" + long_value + "'",
        "must have at most 3 characters (value \"" + std::string(64, 'x') + "\"…)"},
       {"type: TYPE_STRING", "string { len: 2 }", "f: 'a'", "must have exactly 2 characters (value \"a\")"},
@@ -155,7 +161,8 @@ TEST_CASE("String rules") {
       {"type: TYPE_STRING", "string { hostname: true }", "f: 'a..b'", "must be a host name (value \"a..b\")"},
       {"type: TYPE_STRING", "string { hostname: true }", "f: '-a.b'", "must be a host name (value \"-a.b\")"},
       {"type: TYPE_STRING", "string { address: true }", "f: '10.0.0.1'", ""},
-      {"type: TYPE_STRING", "string { address: true }", "f: 'a_b'", "must be a host name or an IP address (value \"a_b\")"},
+      {"type: TYPE_STRING", "string { address: true }", "f: 'a_b'",
+       "must be a host name or an IP address (value \"a_b\")"},
       {"type: TYPE_STRING", "string { uuid: true }", "f: '123e4567-e89b-12d3-a456-426614174000'", ""},
       {"type: TYPE_STRING", "string { uuid: true }", "f: '123e4567e89b12d3a456426614174000'",
        "must be a UUID (value \"123e4567e89b12d3a456426614174000\")"},
@@ -191,7 +198,8 @@ TEST_CASE("Bytes and enum rules") {
   const std::string colour = "type: TYPE_ENUM type_name: '*Colour'";
   check_rows({
       {"type: TYPE_BYTES", "bytes { min_len: 1 }", "", "must not be empty (value \"\")"},
-      {"type: TYPE_BYTES", "bytes { max_len: 2 }", "f: '\\x00\\x01\\x02'", "must have at most 2 bytes (value \"\\x00\\x01\\x02\")"},
+      {"type: TYPE_BYTES", "bytes { max_len: 2 }", "f: '\\x00\\x01\\x02'",
+       "must have at most 2 bytes (value \"\\x00\\x01\\x02\")"},
       {"type: TYPE_BYTES", "bytes { len: 2 }", "f: 'a'", "must have exactly 2 bytes (value \"a\")"},
       {"type: TYPE_BYTES", "bytes { prefix: 'a' }", "f: 'b'", "must start with \"a\" (value \"b\")"},
       {"type: TYPE_BYTES", "bytes { ip: true }", "f: 'abcd'", ""},
@@ -211,7 +219,8 @@ TEST_CASE("Repeated rules") {
   const std::string list = "label: LABEL_REPEATED ";
   check_rows({
       {list + "type: TYPE_UINT32", "repeated { min_items: 1 }", "", "must have at least 1 item (value 0 items)"},
-      {list + "type: TYPE_UINT32", "repeated { max_items: 1 }", "f: [1, 2]", "must have at most 1 item (value 2 items)"},
+      {list + "type: TYPE_UINT32", "repeated { max_items: 1 }", "f: [1, 2]",
+       "must have at most 1 item (value 2 items)"},
       {list + "type: TYPE_UINT32", "repeated { min_items: 2 ignore_empty: true }", "", ""},
   });
   CHECK(TestTypes::check(list + "type: TYPE_STRING", "repeated { unique: true }", "f: ['a', 'b', 'a']") ==
@@ -257,7 +266,8 @@ TEST_CASE("Durations, timestamps, wrappers and Any") {
       {timestamp, "timestamp { required: true }", "", "is required"},
       {timestamp, "timestamp { gt { seconds: 86400 } }", "f { seconds: 1 }",
        "must be greater than 1970-01-02T00:00:00Z (value 1970-01-01T00:00:01Z)"},
-      {timestamp, "timestamp { gt_now: true }", "f { seconds: 1 }", "must be in the future (value 1970-01-01T00:00:01Z)"},
+      {timestamp, "timestamp { gt_now: true }", "f { seconds: 1 }",
+       "must be in the future (value 1970-01-01T00:00:01Z)"},
       {timestamp, "timestamp { lt_now: true }", "f { seconds: 1 }", ""},
       {timestamp, "timestamp { within { seconds: 10 } }", "f { seconds: 1 }",
        "must be within 10s of now (value 1970-01-01T00:00:01Z)"},
@@ -271,7 +281,8 @@ TEST_CASE("Durations, timestamps, wrappers and Any") {
 }
 
 TEST_CASE("Required, skipped and optional members") {
-  const std::string nested = R"(nested_type { name: 'N' field { name: 'g' number: 1 label: LABEL_OPTIONAL type: TYPE_UINT32
+  const std::string nested =
+      R"(nested_type { name: 'N' field { name: 'g' number: 1 label: LABEL_OPTIONAL type: TYPE_UINT32
                                 options { [validate.rules] { uint32 { gt: 0 } } } } })";
   const std::string field = "field { name: 'n' number: 1 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: '*N' ";
   const auto check = [&](const std::string& declaration, const std::string& value) {
@@ -281,7 +292,8 @@ TEST_CASE("Required, skipped and optional members") {
   };
   CHECK(check(field + "}" + nested, "") == "");
   CHECK(check(field + "}" + nested, "n {}") == "n.g: must be greater than 0 (value 0)");
-  CHECK(check(field + "options { [validate.rules] { message { required: true } } } }" + nested, "") == "n: is required");
+  CHECK(check(field + "options { [validate.rules] { message { required: true } } } }" + nested, "") ==
+        "n: is required");
   CHECK(check(field + "options { [validate.rules] { message { skip: true } } } }" + nested, "n {}") == "");
   CHECK(check(field + "}" + nested + "options { [validate.disabled]: true }", "n {}") == "");
 
@@ -311,11 +323,12 @@ TEST_CASE("Envoy's messages are checked with full paths") {
       clusters { name: "" connect_timeout { seconds: -1 } }
       clusters { name: "b" lb_policy: 99 load_assignment { cluster_name: "b" endpoints { priority: 200 } } }
     })");
-  CHECK(text(bootstrap) ==
-        "static_resources.clusters[0].name: must not be empty (value \"\")\n"
-        "static_resources.clusters[0].connect_timeout: must be greater than 0s (value -1s)\n"
-        "static_resources.clusters[1].lb_policy: must be a value of envoy.config.cluster.v3.Cluster.LbPolicy (value 99)\n"
-        "static_resources.clusters[1].load_assignment.endpoints[0].priority: must be at most 128 (value 200)");
+  CHECK(
+      text(bootstrap) ==
+      "static_resources.clusters[0].name: must not be empty (value \"\")\n"
+      "static_resources.clusters[0].connect_timeout: must be greater than 0s (value -1s)\n"
+      "static_resources.clusters[1].lb_policy: must be a value of envoy.config.cluster.v3.Cluster.LbPolicy (value 99)\n"
+      "static_resources.clusters[1].load_assignment.endpoints[0].priority: must be at most 128 (value 200)");
   ValidateOptions options;
   options.path = "bootstrap";
   options.max_violations = 1;
@@ -373,12 +386,14 @@ TEST_CASE("An Any is opened only when asked") {
 }
 
 TEST_CASE("Deprecated fields and values that Envoy refuses by default") {
-  const auto route = parse<envoy::config::route::v3::RateLimit::Action>(R"(dynamic_metadata { descriptor_key: "a" metadata_key { key: "k" path { key: "p" } } })");
+  const auto route = parse<envoy::config::route::v3::RateLimit::Action>(
+      R"(dynamic_metadata { descriptor_key: "a" metadata_key { key: "k" path { key: "p" } } })");
   CHECK(text(route) == "dynamic_metadata: is deprecated and refused by default");
 }
 
 TEST_CASE("Secrets stay out of messages") {
-  const auto key = parse<envoy::extensions::transport_sockets::tls::v3::TlsCertificate>(R"(private_key { filename: "" })");
+  const auto key =
+      parse<envoy::extensions::transport_sockets::tls::v3::TlsCertificate>(R"(private_key { filename: "" })");
   CHECK(text(key) == "private_key.filename: must not be empty (value [redacted])");
 }
 
@@ -406,7 +421,8 @@ TEST_CASE("Ten thousand clusters are checked in well under a second") {
     cluster->set_name(absl::StrCat("cluster-", at));
     cluster->mutable_connect_timeout()->set_seconds(1);
     cluster->mutable_load_assignment()->set_cluster_name(cluster->name());
-    auto* address = cluster->mutable_load_assignment()->add_endpoints()->add_lb_endpoints()->mutable_endpoint()->mutable_address();
+    auto* address =
+        cluster->mutable_load_assignment()->add_endpoints()->add_lb_endpoints()->mutable_endpoint()->mutable_address();
     address->mutable_socket_address()->set_address("127.0.0.1");
     address->mutable_socket_address()->set_port_value(8080);
   }
