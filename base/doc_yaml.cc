@@ -110,6 +110,18 @@ std::optional<Value> resolve_boolean(std::string_view text, const Mark& mark) {
   return std::nullopt;
 }
 
+// yaml-cpp 0.7 turns the escapes \_ and \N into single bytes of Latin-1. All else it gives us is UTF-8, as the text was.
+std::string repaired(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = utf8_length(std::string_view(text).substr(i));
+    if (length == 0) out += '\xC2';
+    out.append(text, i, std::max<std::size_t>(length, 1));
+    i += std::max<std::size_t>(length, 1);
+  }
+  return out;
+}
+
 bool is_null_text(std::string_view text) {
   return text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL";
 }
@@ -128,6 +140,9 @@ class Handler final : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (started_++ > 0) check_separator(mark);
+    // At a token that starts no value, such as a lone ',', yaml-cpp gives empty documents for ever.
+    if (mark.pos == document_.pos) stop(mark, "expected a value");
+    document_ = mark;
     builder_ = TreeBuilder(limits_);
     anchors_.clear();
     open_anchors_.clear();
@@ -159,7 +174,9 @@ class Handler final : public YAML::EventHandler {
     check(builder_.alias(found->second, mark_of(mark)));
   }
 
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& raw) override {
+    // Only a double quoted scalar can hold an escape.
+    const std::string value = tag == "?" ? raw : repaired(raw);
     if (builder_.expects_key()) {
       if (tag != "?" && tag != "!" && tag != absl::StrCat(core_tag, "str")) stop(mark, absl::StrCat("a key cannot have the tag ", tag));
       if (tag == "?" && value == "<<") return check(builder_.merge_key(mark_of(mark)));
@@ -262,7 +279,8 @@ class Handler final : public YAML::EventHandler {
   absl::flat_hash_map<YAML::anchor_t, Anchored> anchors_;
   std::vector<YAML::anchor_t> open_anchors_;
   std::vector<bool> block_;  // of each open list or map: a map in block style
-  YAML::Mark key_;           // the last key
+  YAML::Mark document_ = YAML::Mark::null_mark();  // where the last document started
+  YAML::Mark key_;                                 // the last key
   std::string key_text_;
   std::vector<Value> documents_;
   int started_ = 0;

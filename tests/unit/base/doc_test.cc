@@ -112,7 +112,7 @@ TEST_CASE("text that is cut off a document by a slip is an error, not a second d
 
 TEST_CASE("broken YAML is refused with its place") {
   for (const char* text : {"a: b: c", "a: [1, 2", "a: {b: c", "a: 'x", "a: \"x", "\"k\":v\n", "a: *nope", "a: @x", "a:\n\tb: c\n\t- d", "? [a]\n: b",
-                           "a: b\n  c: d", "%YAML 3.0\n---\na", "a: |x\n y", "a: \"\\q\"", "- a\nb: c", "[a]: b", "? {a: b}\n: c", "~: a"}) {
+                           "a: b\n  c: d", "%YAML 3.0\n---\na", "a: |x\n y", "a: \"\\q\"", "- a\nb: c", "[a]: b", "---\n, a", ", a", "--- ]", "a: 1\n---\n} x", "? {a: b}\n: c", "~: a"}) {
     INFO(text);
     CHECK(yaml_error(text).starts_with("t.yaml:"));
   }
@@ -195,6 +195,11 @@ TEST_CASE("what is not UTF-8 text is refused with its place") {
   CHECK_THAT(yaml_error("a: \xc0\xaf"), Catch::Contains("not UTF-8"));      // overlong
   CHECK(one("\xEF\xBB\xBF" "a: é").find("a")->as_string() == "é");
   CHECK(one("a: 1\r\nb: 2\r\n").find("b")->mark().line == 2);
+}
+
+TEST_CASE("escapes in double quotes give UTF-8") {
+  CHECK(one(R"(a: "\_\N\xe9\u00e9\U0001F600\0x\t")").find("a")->as_string() == std::string("\xC2\xA0\xC2\x85\u00e9\u00e9\U0001F600\0x\t", 15));
+  CHECK_THAT(yaml_error(R"(a: "\ud800")"), Catch::Contains("t.yaml:1:"));
 }
 
 TEST_CASE("long lines in flow style") {
