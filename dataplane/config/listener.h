@@ -10,12 +10,15 @@
 #include <absl/status/statusor.h>
 
 #include "dataplane/config/hcm.h"
+#include "dataplane/config/support.h"
 
 namespace envoy::config::listener::v3 {
 class Listener;
 }
 
 namespace fairlead::config {
+
+struct SupportFindings;
 
 struct FilterChain {
   std::string name;

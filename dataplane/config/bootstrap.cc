@@ -1,0 +1,202 @@
+// Bootstrap → BootstrapConfig; see bootstrap.h.
+#include "dataplane/config/bootstrap.h"
+
+#include <set>
+
+#include <absl/container/flat_hash_set.h>
+#include <absl/strings/str_cat.h>
+
+#include "base/descriptors.h"
+#include "dataplane/config/cluster_http.h"
+#include "dataplane/config/fields.h"
+#include "dataplane/config/support.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+
+namespace fairlead::config {
+namespace v3 = envoy::config::bootstrap::v3;
+namespace {
+
+void add_runtime(const std::string& prefix_text, const google::protobuf::Value& value, matching::Runtime& runtime) {
+  using Value = google::protobuf::Value;
+  switch (value.kind_case()) {
+    case Value::kNumberValue: runtime.set(prefix_text, {absl::StrCat(value.number_value()), value.number_value(), {}}); break;
+    case Value::kBoolValue: runtime.set(prefix_text, {value.bool_value() ? "true" : "false", value.bool_value() ? 1.0 : 0.0, {}}); break;
+    case Value::kStringValue: runtime.set(prefix_text, {value.string_value(), {}, {}}); break;
+    case Value::kStructValue: {
+      const auto& fields = value.struct_value().fields();
+      const auto numerator = fields.find("numerator");
+      if (numerator != fields.end() || fields.contains("denominator")) {  // a FractionalPercent
+        uint32_t denominator = 100;
+        if (const auto at = fields.find("denominator"); at != fields.end()) {
+          if (at->second.string_value() == "TEN_THOUSAND") denominator = 10'000;
+          if (at->second.string_value() == "MILLION") denominator = 1'000'000;
+        }
+        const double top = numerator == fields.end() ? 0 : numerator->second.number_value();
+        runtime.set(prefix_text, {"", {}, std::pair(static_cast<uint32_t>(std::max(top, 0.0)), denominator)});
+        break;
+      }
+      for (const auto& [key, inner] : fields) add_runtime(prefix_text.empty() ? key : absl::StrCat(prefix_text, ".", key), inner, runtime);
+      break;
+    }
+    default: break;
+  }
+}
+
+void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorList& errors) {
+  auto runtime = std::make_shared<matching::Runtime>();
+  std::set<std::string> names;
+  for (int i = 0; i < proto.layers_size(); ++i) {
+    const auto& layer = proto.layers(i);
+    const std::string field = absl::StrCat("layered_runtime.layers[", i, "]");
+    if (!names.insert(layer.name()).second) errors.add(field + ".name", absl::StrCat("Duplicate layer name: ", layer.name()));
+    switch (layer.layer_specifier_case()) {
+      case v3::RuntimeLayer::kStaticLayer: {
+        for (const auto& [key, value] : layer.static_layer().fields()) add_runtime(key, value, *runtime);
+        out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Static});
+        break;
+      }
+      case v3::RuntimeLayer::kAdminLayer: out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Admin}); break;
+      default: errors.add(field + ".layer_specifier", "only static_layer and admin_layer are supported");
+    }
+  }
+  out.runtime = std::move(runtime);
+}
+
+void read_admin(const v3::Admin& proto, BootstrapConfig& out, ErrorList& errors) {
+  if (proto.has_address()) {
+    auto address = parse_address(proto.address(), "admin.address");
+    if (errors.check(address)) {
+      if (address->kind == Address::Kind::Socket && !address->is_ip()) {
+        errors.add("admin.address.socket_address.address", absl::StrCat("malformed IP address: ", address->host));
+      }
+      out.admin.address = std::move(*address);
+    }
+  }
+  for (int i = 0; i < proto.access_log_size(); ++i) {
+    auto log = parse_access_log(proto.access_log(i), absl::StrCat("admin.access_log[", i, "]"));
+    if (errors.check(log)) out.admin.access_logs.push_back(std::move(*log));
+  }
+  if (!proto.profile_path().empty()) out.admin.profile_path = proto.profile_path();
+  for (int i = 0; i < proto.socket_options_size(); ++i) {
+    auto option = parse_socket_option(proto.socket_options(i), absl::StrCat("admin.socket_options[", i, "]"));
+    if (errors.check(option)) out.admin.socket_options.push_back(std::move(*option));
+  }
+}
+
+void read_dynamic(const v3::Bootstrap::DynamicResources& proto, BootstrapConfig& out, ErrorList& errors) {
+  if (proto.has_ads_config()) {
+    auto ads = parse_api_source(proto.ads_config(), "dynamic_resources.ads_config");
+    if (errors.check(ads)) out.ads = std::move(*ads);
+  }
+  if (proto.has_lds_config()) {
+    auto lds = parse_config_source(proto.lds_config(), "dynamic_resources.lds_config");
+    if (errors.check(lds)) out.lds = std::move(*lds);
+  }
+  if (proto.has_cds_config()) {
+    auto cds = parse_config_source(proto.cds_config(), "dynamic_resources.cds_config");
+    if (errors.check(cds)) out.cds = std::move(*cds);
+  }
+  out.lds_resources_locator = proto.lds_resources_locator();
+  out.cds_resources_locator = proto.cds_resources_locator();
+}
+
+// Every cluster that some envoy_grpc service of the bootstrap or of its resources' config sources names.
+void collect_grpc_clusters(const google::protobuf::Message& message, absl::flat_hash_set<std::string>& names) {
+  if (const auto* target = dynamic_cast<const envoy::config::core::v3::GrpcService::EnvoyGrpc*>(&message)) {
+    names.insert(target->cluster_name());
+    return;
+  }
+  if (const auto* any = dynamic_cast<const google::protobuf::Any*>(&message)) {
+    if (auto opened = unpack(*any); opened.ok()) collect_grpc_clusters(**opened, names);
+    return;
+  }
+  const auto* reflection = message.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
+    if (!field->is_repeated()) {
+      collect_grpc_clusters(reflection->GetMessage(message, field), names);
+      continue;
+    }
+    for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
+      collect_grpc_clusters(reflection->GetRepeatedMessage(message, field, i), names);
+    }
+  }
+}
+
+void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, BootstrapConfig& out, ErrorList& errors) {
+  absl::flat_hash_set<std::string> names, control_plane;
+  collect_grpc_clusters(proto.dynamic_resources(), control_plane);
+  collect_grpc_clusters(proto.static_resources(), control_plane);
+  for (int i = 0; i < proto.static_resources().clusters_size(); ++i) {
+    const auto& cluster = proto.static_resources().clusters(i);
+    const std::string field = absl::StrCat("static_resources.clusters[", i, "]");
+    if (!names.insert(cluster.name()).second) {
+      errors.add(field, absl::StrCat("cluster manager: duplicate cluster '", cluster.name(), "'"));
+      continue;
+    }
+    const bool control = control_plane.contains(cluster.name());
+    auto parsed = parse_cluster(cluster, control ? ClusterUse::ControlPlane : ClusterUse::Traffic);
+    if (!parsed.ok()) {
+      errors.add(prefix(field, parsed.status()));
+    } else {
+      (control ? out.control_plane_clusters : out.clusters).push_back(std::move(*parsed));
+    }
+  }
+  for (const std::string& name : control_plane) {
+    if (!names.contains(name)) errors.add("dynamic_resources", absl::StrCat("Unknown gRPC client cluster '", name, "'"));
+  }
+  HcmOptions hcm;
+  hcm.registry = options.registry;
+  hcm.knows_cluster = [&names](std::string_view name) { return names.contains(name); };
+  hcm.warnings = &out.warnings;
+  absl::flat_hash_set<std::string> listeners;
+  for (int i = 0; i < proto.static_resources().listeners_size(); ++i) {
+    const std::string field = absl::StrCat("static_resources.listeners[", i, "]");
+    auto parsed = parse_listener(proto.static_resources().listeners(i), hcm);
+    if (!parsed.ok()) {
+      errors.add(prefix(field, parsed.status()));
+      continue;
+    }
+    if (!listeners.insert((*parsed)->name).second) errors.add(field, absl::StrCat("duplicate listener '", (*parsed)->name, "'"));
+    for (const auto& other : out.listeners) {
+      for (const Address& mine : (*parsed)->addresses) {
+        for (const Address& theirs : other->addresses) {
+          if (mine == theirs && mine.port != 0) {
+            errors.add(field, absl::StrCat("error adding listener: '", (*parsed)->name, "' has duplicate address '", mine.text(),
+                                           "' as existing listener"));
+          }
+        }
+      }
+    }
+    out.listeners.push_back(std::move(*parsed));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3::Bootstrap& proto, const BootstrapOptions& options,
+                                                                       SupportFindings* findings) {
+  FL_RETURN_IF_ERROR(prefix("bootstrap", admit(proto, findings)));
+  auto out = std::make_shared<BootstrapConfig>();
+  ErrorList errors(20);
+  out->node = std::make_shared<const envoy::config::core::v3::Node>(proto.node());
+  out->content_hash = hash_of(proto);
+  read_admin(proto.admin(), *out, errors);
+  read_runtime(proto.layered_runtime(), *out, errors);
+  read_dynamic(proto.dynamic_resources(), *out, errors);
+  read_static(proto, options, *out, errors);
+  out->local_cluster_name = proto.cluster_manager().local_cluster_name();
+  if (proto.cluster_manager().has_upstream_bind_config()) {
+    auto bind = parse_bind(proto.cluster_manager().upstream_bind_config(), "cluster_manager.upstream_bind_config");
+    if (errors.check(bind)) out->upstream_bind = std::move(*bind);
+  }
+  if (!proto.header_prefix().empty()) out->header_prefix = proto.header_prefix();
+  if (proto.has_stats_flush_interval()) out->stats_flush_interval = ms(proto.stats_flush_interval());
+  out->stats_flush_on_admin = proto.stats_flush_on_admin();
+  if (!errors.empty()) return prefix("bootstrap", errors.status());
+  return std::shared_ptr<const BootstrapConfig>(std::move(out));
+}
+
+}  // namespace fairlead::config

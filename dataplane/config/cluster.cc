@@ -1,0 +1,211 @@
+// Cluster → ClusterConfig; see cluster.h. Protocol options and the control plane's transport are in cluster_http.cc.
+#include "dataplane/config/cluster.h"
+
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+
+#include "dataplane/config/cluster_http.h"
+#include "dataplane/config/fields.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
+#include "envoy/extensions/load_balancing_policies/random/v3/random.pb.h"
+#include "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb.h"
+
+namespace fairlead::config {
+namespace v3 = envoy::config::cluster::v3;
+namespace lb = envoy::extensions::load_balancing_policies;
+namespace {
+
+void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+  if (proto.cluster_discovery_type_case() == v3::Cluster::kClusterType) {
+    errors.add("cluster_type", absl::StrCat("Didn't find a registered cluster factory implementation for name: '", proto.cluster_type().name(), "'"));
+    return;
+  }
+  switch (proto.type()) {
+    case v3::Cluster::STATIC: out.discovery = ClusterConfig::Discovery::Static; break;
+    case v3::Cluster::STRICT_DNS: out.discovery = ClusterConfig::Discovery::StrictDns; break;
+    case v3::Cluster::LOGICAL_DNS: out.discovery = ClusterConfig::Discovery::LogicalDns; break;
+    case v3::Cluster::EDS: out.discovery = ClusterConfig::Discovery::Eds; break;
+    default: errors.add("type", absl::StrCat("not supported: ", v3::Cluster::DiscoveryType_Name(proto.type()))); return;
+  }
+  if (out.discovery == ClusterConfig::Discovery::Eds) {
+    if (!proto.has_eds_cluster_config()) {
+      errors.add("eds_cluster_config", "cannot create an EDS cluster without an EDS config");
+      return;
+    }
+    out.eds_service_name = proto.eds_cluster_config().service_name().empty() ? proto.name() : proto.eds_cluster_config().service_name();
+    auto source = parse_config_source(proto.eds_cluster_config().eds_config(), "eds_cluster_config.eds_config");
+    if (errors.check(source)) out.eds_source = std::move(*source);
+    return;
+  }
+  if (proto.has_eds_cluster_config()) {
+    errors.add("eds_cluster_config", "eds_cluster_config set in a non-EDS cluster");
+    return;
+  }
+  auto endpoints = build_endpoints(proto.load_assignment(), out.discovery != ClusterConfig::Discovery::Static, "load_assignment.");
+  if (!errors.check(endpoints)) return;
+  out.endpoints = std::move(*endpoints);
+  if (out.discovery == ClusterConfig::Discovery::LogicalDns && (proto.load_assignment().endpoints_size() != 1 || out.endpoints->size() != 1)) {
+    errors.add("load_assignment", "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint");
+  }
+}
+
+template <typename T>
+void read_least_request(const T& proto, ClusterConfig& out) {
+  if (proto.has_choice_count()) out.least_request_choices = proto.choice_count().value();
+  if (proto.has_active_request_bias()) out.active_request_bias = proto.active_request_bias().default_value();
+}
+
+// The first policy of the list that this proxy has; the others are not even looked at.
+void parse_policy_list(const v3::LoadBalancingPolicy& proto, ClusterConfig& out, ErrorList& errors) {
+  std::vector<std::string> names;
+  for (int i = 0; i < proto.policies_size(); ++i) {
+    const auto& extension = proto.policies(i).typed_extension_config();
+    const std::string place = absl::StrCat("load_balancing_policy.policies[", i, "].typed_extension_config.typed_config");
+    names.push_back(extension.name());
+    if (extension.typed_config().Is<lb::round_robin::v3::RoundRobin>()) {
+      auto policy = unpack_as<lb::round_robin::v3::RoundRobin>(extension.typed_config(), place);
+      if (!errors.check(policy)) return;
+      out.lb_policy = ClusterConfig::LbPolicy::RoundRobin;
+      out.locality_weighted = policy->locality_lb_config().has_locality_weighted_lb_config();
+      return;
+    }
+    if (extension.typed_config().Is<lb::least_request::v3::LeastRequest>()) {
+      auto policy = unpack_as<lb::least_request::v3::LeastRequest>(extension.typed_config(), place);
+      if (!errors.check(policy)) return;
+      out.lb_policy = ClusterConfig::LbPolicy::LeastRequest;
+      out.locality_weighted = policy->locality_lb_config().has_locality_weighted_lb_config();
+      read_least_request(*policy, out);
+      return;
+    }
+    if (extension.typed_config().Is<lb::random::v3::Random>()) {
+      out.lb_policy = ClusterConfig::LbPolicy::Random;
+      return;
+    }
+  }
+  std::string list;
+  for (const std::string& name : names) absl::StrAppend(&list, list.empty() ? "" : ", ", name);
+  errors.add("load_balancing_policy", absl::StrCat("Didn't find a registered load balancer factory implementation for cluster: '", out.name,
+                                                   "' with names from [", list, "]"));
+}
+
+void parse_lb(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+  const auto& common = proto.common_lb_config();
+  if (common.has_healthy_panic_threshold()) out.healthy_panic_threshold = common.healthy_panic_threshold().value();
+  if (common.has_update_merge_window()) out.update_merge_window = ms(common.update_merge_window());
+  out.close_connections_on_host_set_change = common.close_connections_on_host_set_change();
+  out.locality_weighted = common.has_locality_weighted_lb_config();
+  out.fail_traffic_on_panic = common.zone_aware_lb_config().fail_traffic_on_panic();
+  if (proto.has_load_balancing_policy()) {
+    parse_policy_list(proto.load_balancing_policy(), out, errors);
+    return;
+  }
+  switch (proto.lb_policy()) {
+    case v3::Cluster::ROUND_ROBIN: out.lb_policy = ClusterConfig::LbPolicy::RoundRobin; break;
+    case v3::Cluster::LEAST_REQUEST:
+      out.lb_policy = ClusterConfig::LbPolicy::LeastRequest;
+      read_least_request(proto.least_request_lb_config(), out);
+      break;
+    case v3::Cluster::RANDOM: out.lb_policy = ClusterConfig::LbPolicy::Random; break;
+    default: errors.add("lb_policy", absl::StrCat("not supported: ", v3::Cluster::LbPolicy_Name(proto.lb_policy())));
+  }
+}
+
+void parse_breakers(const v3::CircuitBreakers& proto, ClusterConfig& out) {
+  std::array<bool, 2> seen{};
+  for (const auto& threshold : proto.thresholds()) {
+    const size_t which = threshold.priority() == envoy::config::core::v3::HIGH ? 1 : 0;
+    if (std::exchange(seen[which], true)) continue;  // Envoy: the first entry of a priority counts
+    CircuitBreaker& breaker = out.breakers[which];
+    if (threshold.has_max_connections()) breaker.max_connections = threshold.max_connections().value();
+    if (threshold.has_max_pending_requests()) breaker.max_pending_requests = threshold.max_pending_requests().value();
+    if (threshold.has_max_requests()) breaker.max_requests = threshold.max_requests().value();
+    if (threshold.has_max_retries()) breaker.max_retries = threshold.max_retries().value();
+    if (threshold.has_max_connection_pools()) breaker.max_connection_pools = threshold.max_connection_pools().value();
+    breaker.track_remaining = threshold.track_remaining();
+    if (threshold.has_retry_budget()) {
+      CircuitBreaker::RetryBudget budget;
+      if (threshold.retry_budget().has_budget_percent()) budget.budget_percent = threshold.retry_budget().budget_percent().value();
+      if (threshold.retry_budget().has_min_retry_concurrency()) {
+        budget.min_retry_concurrency = threshold.retry_budget().min_retry_concurrency().value();
+      }
+      breaker.retry_budget = budget;
+    }
+  }
+}
+
+void parse_dns(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+  if (proto.has_dns_refresh_rate()) out.dns_refresh_rate = ms(proto.dns_refresh_rate());
+  if (proto.has_dns_jitter()) out.dns_jitter = ms(proto.dns_jitter());
+  out.respect_dns_ttl = proto.respect_dns_ttl();
+  if (proto.has_dns_failure_refresh_rate()) {
+    const milliseconds base = ms(proto.dns_failure_refresh_rate().base_interval());
+    const milliseconds most =
+        proto.dns_failure_refresh_rate().has_max_interval() ? ms(proto.dns_failure_refresh_rate().max_interval()) : base * 10;
+    if (most < base) {
+      errors.add("dns_failure_refresh_rate", "dns_failure_refresh_rate must have max_interval greater than or equal to the base_interval");
+    }
+    out.dns_failure_refresh.emplace(base, most);
+  }
+  switch (proto.dns_lookup_family()) {
+    case v3::Cluster::V4_ONLY: out.dns_family = ClusterConfig::DnsFamily::V4Only; break;
+    case v3::Cluster::V6_ONLY: out.dns_family = ClusterConfig::DnsFamily::V6Only; break;
+    case v3::Cluster::V4_PREFERRED: out.dns_family = ClusterConfig::DnsFamily::V4Preferred; break;
+    case v3::Cluster::ALL: out.dns_family = ClusterConfig::DnsFamily::All; break;
+    default: out.dns_family = ClusterConfig::DnsFamily::Auto;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<BindConfig> parse_bind(const envoy::config::core::v3::BindConfig& proto, const std::string& field) {
+  BindConfig bind;
+  if (proto.has_source_address()) {
+    envoy::config::core::v3::Address address;
+    *address.mutable_socket_address() = proto.source_address();
+    FL_ASSIGN_OR_RETURN(bind.source_address.emplace(), parse_address(address, field + ".source_address"));
+    if (!bind.source_address->is_ip()) {
+      return absl::InvalidArgumentError(absl::StrCat(field, ".source_address.address: malformed IP address: ", bind.source_address->host));
+    }
+  }
+  if (proto.has_freebind()) bind.freebind = proto.freebind().value();
+  for (int i = 0; i < proto.socket_options_size(); ++i) {
+    FL_ASSIGN_OR_RETURN(SocketOption option, parse_socket_option(proto.socket_options(i), absl::StrCat(field, ".socket_options[", i, "]")));
+    bind.socket_options.push_back(std::move(option));
+  }
+  return bind;
+}
+
+absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Cluster& proto, ClusterUse use, SupportFindings* findings) {
+  const std::string place = absl::StrCat("cluster '", proto.name(), "'");
+  FL_RETURN_IF_ERROR(prefix(place, admit(proto, findings)));
+  auto out = std::make_shared<ClusterConfig>();
+  ErrorList errors(20);
+  out->name = proto.name();
+  out->alt_stat_name = proto.alt_stat_name();
+  out->content_hash = hash_of(proto);
+  parse_discovery(proto, *out, errors);
+  if (proto.has_connect_timeout()) out->connect_timeout = ms(proto.connect_timeout());
+  if (proto.has_per_connection_buffer_limit_bytes()) out->per_connection_buffer_limit = proto.per_connection_buffer_limit_bytes().value();
+  parse_lb(proto, *out, errors);
+  parse_breakers(proto.circuit_breakers(), *out);
+  parse_dns(proto, *out, errors);
+  parse_upstream_http(proto, use, *out, errors);
+  parse_transport(proto, use, *out, errors);
+  if (proto.upstream_connection_options().has_tcp_keepalive()) {
+    const auto& keepalive = proto.upstream_connection_options().tcp_keepalive();
+    out->keepalive = TcpKeepalive{keepalive.keepalive_probes().value(), std::chrono::seconds(keepalive.keepalive_time().value()),
+                                  std::chrono::seconds(keepalive.keepalive_interval().value())};
+  }
+  if (proto.has_upstream_bind_config()) {
+    auto bind = parse_bind(proto.upstream_bind_config(), "upstream_bind_config");
+    if (errors.check(bind)) out->bind = std::move(*bind);
+  }
+  out->ignore_health_on_host_removal = proto.ignore_health_on_host_removal();
+  out->wait_for_warm_on_init = !proto.has_wait_for_warm_on_init() || proto.wait_for_warm_on_init().value();
+  if (proto.has_metadata()) out->metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
+  if (!errors.empty()) return prefix(place, errors.status());
+  return std::shared_ptr<const ClusterConfig>(std::move(out));
+}
+
+}  // namespace fairlead::config

@@ -1,0 +1,131 @@
+// See cluster_http.h.
+#include "dataplane/config/cluster_http.h"
+
+#include <absl/strings/str_cat.h>
+
+#include "dataplane/config/fields.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+#include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+
+namespace fairlead::config {
+namespace v3 = envoy::config::cluster::v3;
+namespace core = envoy::config::core::v3;
+namespace tls = envoy::extensions::transport_sockets::tls::v3;
+using Options = envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+namespace {
+
+constexpr std::string_view options_key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+constexpr std::string_view only_http1 = "HTTP/2 is supported only for clusters that lead to the control plane";
+
+void read_common(const core::HttpProtocolOptions& proto, UpstreamHttpOptions& out) {
+  if (proto.has_idle_timeout()) {
+    const milliseconds timeout = ms(proto.idle_timeout());
+    out.idle_timeout = timeout.count() == 0 ? std::nullopt : std::optional(timeout);
+  }
+  if (proto.has_max_connection_duration()) out.max_connection_duration = ms(proto.max_connection_duration());
+  if (proto.has_max_stream_duration()) out.max_stream_duration = ms(proto.max_stream_duration());
+  if (proto.has_max_headers_count()) out.max_headers_count = proto.max_headers_count().value();
+  if (proto.has_max_response_headers_kb()) out.max_response_headers_kb = proto.max_response_headers_kb().value();
+  if (proto.has_max_requests_per_connection()) out.max_requests_per_connection = proto.max_requests_per_connection().value();
+}
+
+void read_http1(const core::Http1ProtocolOptions& proto, UpstreamHttpOptions& out) {
+  out.http1.enable_trailers = proto.enable_trailers();
+  out.http1.accept_http_10 = proto.accept_http_10();
+  out.http1.allow_chunked_length = proto.allow_chunked_length();
+}
+
+void read_http2(const core::Http2ProtocolOptions& proto, ClusterUse use, const std::string& field, ClusterConfig& out, ErrorList& errors) {
+  if (use != ClusterUse::ControlPlane) {
+    errors.add(field, only_http1);
+    return;
+  }
+  out.control_plane->http2 = true;
+  if (proto.has_connection_keepalive()) {
+    if (proto.connection_keepalive().has_interval()) out.control_plane->keepalive_interval = ms(proto.connection_keepalive().interval());
+    if (proto.connection_keepalive().has_timeout()) out.control_plane->keepalive_timeout = ms(proto.connection_keepalive().timeout());
+  }
+}
+
+DataSource data_source(const core::DataSource& proto) {
+  switch (proto.specifier_case()) {
+    case core::DataSource::kFilename: return {DataSource::Kind::File, proto.filename()};
+    case core::DataSource::kInlineBytes: return {DataSource::Kind::Inline, proto.inline_bytes()};
+    case core::DataSource::kInlineString: return {DataSource::Kind::Inline, proto.inline_string()};
+    case core::DataSource::kEnvironmentVariable: return {DataSource::Kind::Environment, proto.environment_variable()};
+    case core::DataSource::SPECIFIER_NOT_SET: break;
+  }
+  return {};
+}
+
+void read_tls(const tls::UpstreamTlsContext& proto, ControlPlaneOptions& out, ErrorList& errors) {
+  const auto& common = proto.common_tls_context();
+  out.tls = true;
+  out.sni = proto.sni();
+  out.trusted_ca = data_source(common.validation_context().trusted_ca());
+  if (common.tls_certificates_size() > 1) {
+    errors.add("transport_socket.typed_config.common_tls_context.tls_certificates", "a client uses one certificate");
+  } else if (common.tls_certificates_size() == 1) {
+    out.certificate = data_source(common.tls_certificates(0).certificate_chain());
+    out.private_key = data_source(common.tls_certificates(0).private_key());
+  }
+}
+
+}  // namespace
+
+void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
+  if (use == ClusterUse::ControlPlane) out.control_plane.emplace();
+  if (proto.has_max_requests_per_connection()) out.http.max_requests_per_connection = proto.max_requests_per_connection().value();
+  read_common(proto.common_http_protocol_options(), out.http);
+  read_http1(proto.http_protocol_options(), out.http);
+  if (proto.has_http2_protocol_options()) read_http2(proto.http2_protocol_options(), use, "http2_protocol_options", out, errors);
+  for (const auto& [key, any] : proto.typed_extension_protocol_options()) {
+    const std::string field = absl::StrCat("typed_extension_protocol_options[\"", key, "\"]");
+    if (key != options_key) {
+      errors.add(field, absl::StrCat("Didn't find a registered network or http filter or protocol options implementation for name: '", key, "'"));
+      continue;
+    }
+    auto options = unpack_as<Options>(any, field);
+    if (!errors.check(options)) continue;
+    out.http = UpstreamHttpOptions{};
+    read_common(options->common_http_protocol_options(), out.http);
+    switch (options->upstream_protocol_options_case()) {
+      case Options::kExplicitHttpConfig:
+        if (options->explicit_http_config().has_http2_protocol_options()) {
+          read_http2(options->explicit_http_config().http2_protocol_options(), use, field + ".explicit_http_config.http2_protocol_options", out, errors);
+        } else if (options->explicit_http_config().has_http3_protocol_options()) {
+          errors.add(field + ".explicit_http_config.http3_protocol_options", "HTTP/3 is not supported");
+        } else {
+          read_http1(options->explicit_http_config().http_protocol_options(), out.http);
+        }
+        break;
+      case Options::kUseDownstreamProtocolConfig:
+        read_http1(options->use_downstream_protocol_config().http_protocol_options(), out.http);
+        break;
+      case Options::kAutoConfig:
+        errors.add(field + ".auto_config", "needs a transport with ALPN, which upstream connections do not have");
+        break;
+      case Options::UPSTREAM_PROTOCOL_OPTIONS_NOT_SET: break;
+    }
+  }
+}
+
+void parse_transport(const v3::Cluster& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
+  if (!proto.has_transport_socket()) return;
+  const auto& any = proto.transport_socket().typed_config();
+  if (any.Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) return;
+  if (any.Is<tls::UpstreamTlsContext>()) {
+    if (use != ClusterUse::ControlPlane) {
+      errors.add("transport_socket", "TLS is supported only for clusters that lead to the control plane");
+      return;
+    }
+    auto context = unpack_as<tls::UpstreamTlsContext>(any, "transport_socket.typed_config");
+    if (errors.check(context)) read_tls(*context, *out.control_plane, errors);
+    return;
+  }
+  errors.add(unknown_extension("transport_socket", proto.transport_socket().name(), any.type_url()));
+}
+
+}  // namespace fairlead::config

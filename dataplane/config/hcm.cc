@@ -1,0 +1,271 @@
+// HttpConnectionManager → HcmConfig; see hcm.h.
+#include "dataplane/config/hcm.h"
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+
+#include "dataplane/config/fields.h"
+#include "dataplane/config/route.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+
+namespace fairlead::config {
+namespace v3 = envoy::extensions::filters::network::http_connection_manager::v3;
+using Hcm = v3::HttpConnectionManager;
+namespace {
+
+const Registry& registry_of(const HcmOptions& options) { return options.registry != nullptr ? *options.registry : Registry::global(); }
+
+void read_codec(const Hcm& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
+  switch (proto.codec_type()) {
+    case Hcm::AUTO: out.codec = HcmConfig::Codec::Auto; break;
+    case Hcm::HTTP1: out.codec = HcmConfig::Codec::Http1; break;
+    default: errors.add(field + ".codec_type", absl::StrCat(Hcm::CodecType_Name(proto.codec_type()), " is not supported"));
+  }
+  const auto& http1 = proto.http_protocol_options();
+  out.allow_absolute_url = !http1.has_allow_absolute_url() || http1.allow_absolute_url().value();
+  out.accept_http_10 = http1.accept_http_10();
+  out.default_host_for_http_10 = http1.default_host_for_http_10();
+  out.enable_trailers = http1.enable_trailers();
+  out.allow_chunked_length = http1.allow_chunked_length();
+  out.stream_error_on_invalid_http_message = proto.stream_error_on_invalid_http_message().value();
+  out.http1_stream_error_on_invalid_http_message = http1.has_override_stream_error_on_invalid_http_message()
+                                                       ? http1.override_stream_error_on_invalid_http_message().value()
+                                                       : out.stream_error_on_invalid_http_message;
+}
+
+void read_routes(const Hcm& proto, const std::string& field, const HcmOptions& options, HcmConfig& out, ErrorList& errors) {
+  switch (proto.route_specifier_case()) {
+    case Hcm::kRds: {
+      out.routes.rds_name = proto.rds().route_config_name();
+      auto source = parse_config_source(proto.rds().config_source(), field + ".rds.config_source");
+      if (errors.check(source)) out.routes.rds_source = std::move(*source);
+      if (out.routes.rds_name.empty()) errors.add(field + ".rds.route_config_name", "must not be empty");
+      break;
+    }
+    case Hcm::kRouteConfig: {
+      auto table = router::RouteTable::compile(proto.route_config(), route_options(options, true));
+      if (table.ok()) {
+        out.routes.inline_table = std::move(*table);
+      } else {
+        errors.add(prefix(field + ".route_config", table.status()));
+      }
+      break;
+    }
+    case Hcm::kScopedRoutes: errors.add(field + ".scoped_routes", "scoped routes are not supported"); break;
+    case Hcm::ROUTE_SPECIFIER_NOT_SET: errors.add(field + ".route_specifier", "one of rds, route_config must be set"); break;
+  }
+}
+
+void read_filters(const Hcm& proto, const std::string& field, const HcmOptions& options, HcmConfig& out, ErrorList& errors) {
+  for (int i = 0; i < proto.http_filters_size(); ++i) {
+    const auto& filter = proto.http_filters(i);
+    const std::string place = absl::StrCat(field, ".http_filters[", i, "]");
+    if (filter.config_type_case() == v3::HttpFilter::kConfigDiscovery) {
+      errors.add(place + ".config_discovery", "extension config discovery is not supported");
+      continue;
+    }
+    const HttpFilterType* type = registry_of(options).http_filter(filter.typed_config().type_url());
+    if (type == nullptr) {
+      const absl::Status missing = unknown_extension(place, filter.name(), filter.typed_config().type_url());
+      if (!filter.is_optional()) {
+        errors.add(missing);
+      } else if (options.warnings != nullptr) {
+        options.warnings->push_back(absl::StrCat(missing.message(), "; left out, since it is optional"));
+      }
+      continue;
+    }
+    const bool last = i + 1 == proto.http_filters_size();
+    if (last != type->terminal) {
+      errors.add(place, last ? absl::StrCat("Error: non-terminal filter named ", filter.name(), " of type ", type->canonical,
+                                            " is the last filter in a http filter chain.")
+                             : absl::StrCat("Error: terminal filter named ", filter.name(), " of type ", type->canonical,
+                                            " must be the last filter in a http filter chain."));
+    }
+    auto config = type->parse(filter.typed_config());
+    if (!config.ok()) {
+      errors.add(prefix(place + ".typed_config", config.status()));
+      continue;
+    }
+    out.http_filters.push_back({filter.name(), type, std::move(*config), filter.disabled()});
+  }
+  if (proto.http_filters().empty()) errors.add(field + ".http_filters", "must end with a terminal filter such as envoy.filters.http.router");
+}
+
+void read_timeouts(const Hcm& proto, HcmConfig& out) {
+  const auto& common = proto.common_http_protocol_options();
+  if (common.has_idle_timeout()) out.idle_timeout = ms(common.idle_timeout());
+  if (proto.has_stream_idle_timeout()) out.stream_idle_timeout = ms(proto.stream_idle_timeout());
+  out.stream_flush_timeout = proto.has_stream_flush_timeout() ? ms(proto.stream_flush_timeout()) : out.stream_idle_timeout;
+  if (proto.has_request_timeout()) out.request_timeout = ms(proto.request_timeout());
+  if (proto.has_request_headers_timeout()) out.request_headers_timeout = ms(proto.request_headers_timeout());
+  if (common.has_max_connection_duration()) out.max_connection_duration = ms(common.max_connection_duration());
+  if (common.has_max_stream_duration()) out.max_stream_duration = ms(common.max_stream_duration());
+  if (proto.has_drain_timeout()) out.drain_timeout = ms(proto.drain_timeout());
+  if (proto.has_delayed_close_timeout()) out.delayed_close_timeout = ms(proto.delayed_close_timeout());
+  if (proto.has_max_request_headers_kb()) out.max_request_headers_kb = proto.max_request_headers_kb().value();
+  if (common.has_max_headers_count()) out.max_headers_count = common.max_headers_count().value();
+  if (common.has_max_requests_per_connection()) out.max_requests_per_connection = common.max_requests_per_connection().value();
+  switch (common.headers_with_underscores_action()) {
+    case envoy::config::core::v3::HttpProtocolOptions::REJECT_REQUEST:
+      out.headers_with_underscores = HcmConfig::HeadersWithUnderscores::RejectRequest;
+      break;
+    case envoy::config::core::v3::HttpProtocolOptions::DROP_HEADER:
+      out.headers_with_underscores = HcmConfig::HeadersWithUnderscores::DropHeader;
+      break;
+    default: out.headers_with_underscores = HcmConfig::HeadersWithUnderscores::Allow;
+  }
+}
+
+void read_identity(const Hcm& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
+  if (!proto.server_name().empty()) out.server_name = proto.server_name();
+  switch (proto.server_header_transformation()) {
+    case Hcm::APPEND_IF_ABSENT: out.server_header = HcmConfig::ServerHeader::AppendIfAbsent; break;
+    case Hcm::PASS_THROUGH: out.server_header = HcmConfig::ServerHeader::PassThrough; break;
+    default: out.server_header = HcmConfig::ServerHeader::Overwrite;
+  }
+  out.scheme_to_overwrite = proto.scheme_header_transformation().scheme_to_overwrite();
+  out.scheme_match_upstream = proto.scheme_header_transformation().match_upstream();
+  out.via = proto.via();
+  out.use_remote_address = proto.use_remote_address().value();
+  out.xff_num_trusted_hops = proto.xff_num_trusted_hops();
+  out.skip_xff_append = proto.skip_xff_append();
+  out.internal_unix_sockets = proto.internal_address_config().unix_sockets();
+  for (int i = 0; i < proto.internal_address_config().cidr_ranges_size(); ++i) {
+    auto cidr = matching::Cidr::compile(proto.internal_address_config().cidr_ranges(i));
+    if (cidr.ok()) {
+      out.internal_cidrs.push_back(*cidr);
+    } else {
+      errors.add(prefix(absl::StrCat(field, ".internal_address_config.cidr_ranges[", i, "]"), cidr.status()));
+    }
+  }
+  out.append_x_forwarded_port = proto.append_x_forwarded_port();
+  out.append_local_overload = proto.append_local_overload();
+  out.generate_request_id = !proto.has_generate_request_id() || proto.generate_request_id().value();
+  out.preserve_external_request_id = proto.preserve_external_request_id();
+  out.always_set_request_id_in_response = proto.always_set_request_id_in_response();
+  out.represent_ipv4_remote_address_as_ipv4_mapped_ipv6 = proto.represent_ipv4_remote_address_as_ipv4_mapped_ipv6();
+  out.add_user_agent = proto.add_user_agent().value();
+  out.proxy_100_continue = proto.proxy_100_continue();
+}
+
+void read_paths(const Hcm& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
+  out.normalize_path = proto.normalize_path().value();
+  out.merge_slashes = proto.merge_slashes();
+  switch (proto.path_with_escaped_slashes_action()) {
+    case Hcm::REJECT_REQUEST: out.escaped_slashes = HcmConfig::EscapedSlashes::RejectRequest; break;
+    case Hcm::UNESCAPE_AND_REDIRECT: out.escaped_slashes = HcmConfig::EscapedSlashes::UnescapeAndRedirect; break;
+    case Hcm::UNESCAPE_AND_FORWARD: out.escaped_slashes = HcmConfig::EscapedSlashes::UnescapeAndForward; break;
+    default: out.escaped_slashes = HcmConfig::EscapedSlashes::KeepUnchanged;
+  }
+  out.strip_matching_host_port = proto.strip_matching_host_port();
+  out.strip_any_host_port = proto.strip_any_host_port();
+  out.strip_trailing_host_dot = proto.strip_trailing_host_dot();
+  if (out.strip_matching_host_port && out.strip_any_host_port) {
+    errors.add(field, "Error: Only one of `strip_matching_host_port` or `strip_any_host_port` can be set.");
+  }
+  for (int i = 0; i < proto.upgrade_configs_size(); ++i) {
+    const auto& upgrade = proto.upgrade_configs(i);
+    const std::string place = absl::StrCat(field, ".upgrade_configs[", i, "]");
+    router::UpgradeOption option{absl::AsciiStrToLower(upgrade.upgrade_type()), !upgrade.has_enabled() || upgrade.enabled().value()};
+    for (const auto& other : out.upgrades) {
+      if (other.type == option.type) {
+        errors.add(place, absl::StrCat("Error: multiple upgrade configs with the same name: '", option.type, "'"));
+      }
+    }
+    out.upgrades.push_back(std::move(option));
+  }
+}
+
+void read_access_logs(const Hcm& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
+  for (int i = 0; i < proto.access_log_size(); ++i) {
+    auto log = parse_access_log(proto.access_log(i), absl::StrCat(field, ".access_log[", i, "]"));
+    if (errors.check(log)) out.access_logs.push_back(std::move(*log));
+  }
+  const auto& options = proto.access_log_options();
+  out.flush_access_log_on_new_request = proto.flush_access_log_on_new_request() || options.flush_access_log_on_new_request();
+  if (proto.has_access_log_flush_interval()) out.access_log_flush_interval = ms(proto.access_log_flush_interval());
+  if (options.has_access_log_flush_interval()) out.access_log_flush_interval = ms(options.access_log_flush_interval());
+}
+
+// The content type of a body_format: what was said, else by its kind.
+std::string content_type_of(const envoy::config::core::v3::SubstitutionFormatString& proto) {
+  if (!proto.content_type().empty()) return proto.content_type();
+  return proto.has_json_format() ? "application/json" : "text/plain";
+}
+
+void read_local_reply(const v3::LocalReplyConfig& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
+  LocalReplyConfig reply;
+  if (proto.has_body_format()) {
+    auto body = parse_format(proto.body_format(), field + ".body_format");
+    if (errors.check(body)) reply.body_format = std::move(*body);
+    reply.content_type = content_type_of(proto.body_format());
+  }
+  for (int i = 0; i < proto.mappers_size(); ++i) {
+    const auto& mapper = proto.mappers(i);
+    const std::string place = absl::StrCat(field, ".mappers[", i, "]");
+    auto filter = AccessLogFilter::compile(mapper.filter(), place + ".filter");
+    if (!errors.check(filter)) continue;
+    LocalReplyMapper entry{std::move(*filter), {}, {}, {}, {}, {}};
+    if (mapper.has_status_code()) entry.status_code = mapper.status_code().value();
+    switch (mapper.body().specifier_case()) {
+      case envoy::config::core::v3::DataSource::kInlineString: entry.body = mapper.body().inline_string(); break;
+      case envoy::config::core::v3::DataSource::kInlineBytes: entry.body = mapper.body().inline_bytes(); break;
+      case envoy::config::core::v3::DataSource::SPECIFIER_NOT_SET: break;
+      default: errors.add(place + ".body", "only inline_string and inline_bytes are supported");
+    }
+    if (mapper.has_body_format_override()) {
+      auto body = parse_format(mapper.body_format_override(), place + ".body_format_override");
+      if (errors.check(body)) entry.body_format = std::move(*body);
+      entry.content_type = content_type_of(mapper.body_format_override());
+    }
+    auto headers = router::HeaderOps::compile(mapper.headers_to_add(), {}, place + ".headers");
+    if (errors.check(headers)) entry.headers = std::move(*headers);
+    reply.mappers.push_back(std::move(entry));
+  }
+  out.local_reply = std::move(reply);
+}
+
+}  // namespace
+
+router::CompileOptions route_options(const HcmOptions& options, bool inline_table) {
+  router::CompileOptions compile;
+  const Registry* registry = &registry_of(options);
+  compile.per_filter = [registry](std::string_view filter, const google::protobuf::Any& any)
+      -> absl::StatusOr<std::shared_ptr<const router::PerFilterConfig>> {
+    const HttpFilterType* type = registry->http_filter_by_per_route(any.type_url());
+    if (type == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("Didn't find a registered implementation for '", filter, "' with type URL: '", any.type_url(), "'"));
+    }
+    return type->parse_per_route(any);
+  };
+  compile.knows_cluster = options.knows_cluster;
+  compile.validate_clusters_default = inline_table;  // Envoy 1.40
+  compile.warnings = options.warnings;
+  return compile;
+}
+
+absl::StatusOr<std::shared_ptr<const router::RouteTable>> parse_route_table(const envoy::config::route::v3::RouteConfiguration& proto,
+                                                                            const HcmOptions& options, SupportFindings* findings) {
+  FL_RETURN_IF_ERROR(prefix(absl::StrCat("route configuration '", proto.name(), "'"), admit(proto, findings)));
+  return router::RouteTable::compile(proto, route_options(options, false));
+}
+
+absl::StatusOr<std::shared_ptr<const HcmConfig>> parse_hcm(const Hcm& proto, const std::string& field, const HcmOptions& options) {
+  auto out = std::make_shared<HcmConfig>();
+  ErrorList errors(20);
+  out->stat_prefix = proto.stat_prefix();
+  read_codec(proto, field, *out, errors);
+  read_routes(proto, field, options, *out, errors);
+  read_filters(proto, field, options, *out, errors);
+  read_timeouts(proto, *out);
+  read_identity(proto, field, *out, errors);
+  read_paths(proto, field, *out, errors);
+  read_access_logs(proto, field, *out, errors);
+  if (proto.has_local_reply_config()) read_local_reply(proto.local_reply_config(), field + ".local_reply_config", *out, errors);
+  if (!errors.empty()) return errors.status();
+  return std::shared_ptr<const HcmConfig>(std::move(out));
+}
+
+}  // namespace fairlead::config
