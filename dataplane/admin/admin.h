@@ -58,7 +58,7 @@ class AdminServer {
   std::vector<Endpoint> endpoints_;
   std::function<void(std::function<void()>)> post_;
   net::Address address_;
-  std::unique_ptr<Http> http_;
+  std::shared_ptr<Http> http_;
 };
 
 }  // namespace fairlead::admin

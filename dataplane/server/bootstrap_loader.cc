@@ -1,15 +1,21 @@
 // Reading the bootstrap.
 #include "dataplane/server/bootstrap_loader.h"
 
+#include <google/protobuf/any.pb.h>
+
+#include <set>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/descriptors.h"
 #include "base/doc.h"
 #include "base/doc_proto.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "base/validate.h"
 #include "dataplane/config/support.h"
+#include "dataplane/xds/grpc_target.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
 namespace fairlead::server {
@@ -64,6 +70,56 @@ void complete_node(Bootstrap& bootstrap, const Options& options, const std::stri
   if (parts.size() > 2 && absl::SimpleAtoi(parts[2], &n)) number->set_patch(n);
 }
 
+// The clusters that some ApiConfigSource in the bootstrap sends its streams to.
+void find_stream_clusters(const google::protobuf::Message& message, std::set<std::string>& names) {
+  if (message.GetDescriptor()->full_name() == "envoy.config.core.v3.GrpcService.EnvoyGrpc") {
+    const auto* field = message.GetDescriptor()->FindFieldByName("cluster_name");
+    names.insert(message.GetReflection()->GetString(message, field));
+    return;
+  }
+  if (message.GetDescriptor()->full_name() == "google.protobuf.Any") {
+    auto inner = unpack(static_cast<const google::protobuf::Any&>(message));
+    if (inner.ok()) find_stream_clusters(**inner, names);
+    return;
+  }
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const auto* f : fields) {
+    if (f->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (f->is_repeated()) {
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, f); ++i) find_stream_clusters(message.GetReflection()->GetRepeatedMessage(message, f, i), names);
+    } else {
+      find_stream_clusters(message.GetReflection()->GetMessage(message, f), names);
+    }
+  }
+}
+
+// What the data plane's own checks see of a stream cluster: its name and addresses, in the same place of the list, so that paths and lines stay true.
+void strip_stream_clusters(Bootstrap& bootstrap, const std::set<std::string>& names) {
+  for (auto& cluster : *bootstrap.mutable_static_resources()->mutable_clusters()) {
+    if (!names.contains(cluster.name())) continue;
+    envoy::config::cluster::v3::Cluster plain;
+    plain.set_name(cluster.name());
+    plain.set_type(cluster.type());
+    *plain.mutable_load_assignment() = cluster.load_assignment();
+    cluster = std::move(plain);
+  }
+}
+
+// Takes the stream clusters out of the model; a route to one of them would speak HTTP/1 without TLS to a gRPC server.
+absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> without(std::shared_ptr<const config::BootstrapConfig> model, const std::set<std::string>& names) {
+  for (const auto& listener : model->listeners) {
+    const auto& table = listener->chain.hcm != nullptr ? listener->chain.hcm->routes.inline_table : nullptr;
+    if (table == nullptr) continue;
+    for (const std::string& cluster : table->cluster_names())
+      if (names.contains(cluster))
+        return absl::InvalidArgumentError(absl::StrCat("listener '", listener->name, "': a route names cluster '", cluster, "', which xDS streams go to: such a cluster takes no requests"));
+  }
+  auto out = std::make_shared<config::BootstrapConfig>(*model);
+  std::erase_if(out->clusters, [&](const auto& c) { return names.contains(c->name); });
+  return out;
+}
+
 // ADS refuses a node without id or cluster; so does Envoy.
 absl::Status check_node(const Bootstrap& bootstrap) {
   const bool dynamic = bootstrap.dynamic_resources().has_ads_config() || bootstrap.dynamic_resources().has_cds_config() || bootstrap.dynamic_resources().has_lds_config();
@@ -94,8 +150,19 @@ absl::StatusOr<LoadedBootstrap> load_bootstrap(const Options& options, const std
   const std::vector<const doc::FieldMarks*> marks = {&file.marks, &inline_text.marks};
   ValidateOptions rules;
   FL_RETURN_IF_ERROR(with_marks(validate(merged, rules), marks));
+  for (const auto& cluster : merged.static_resources().clusters())
+    out.grpc_clusters.emplace(cluster.name(), std::make_shared<const envoy::config::cluster::v3::Cluster>(cluster));
+  std::set<std::string> streams;
+  find_stream_clusters(merged, streams);
+  for (int i = 0; i < merged.static_resources().clusters_size(); ++i) {
+    if (!streams.contains(merged.static_resources().clusters(i).name())) continue;
+    const auto target = xds::parse_grpc_cluster(merged.static_resources().clusters(i), absl::StrCat("static_resources.clusters[", i, "]"));
+    FL_RETURN_IF_ERROR(with_marks(target.status(), marks));
+  }
+  Bootstrap data_plane = merged;
+  strip_stream_clusters(data_plane, streams);
   config::SupportFindings findings;
-  FL_RETURN_IF_ERROR(with_marks(config::check_support(merged, &findings), marks));
+  FL_RETURN_IF_ERROR(with_marks(config::check_support(data_plane, &findings), marks));
   for (const config::IgnoredField& field : findings.ignored) {
     std::string place;
     for (const doc::FieldMarks* m : marks)
@@ -104,7 +171,8 @@ absl::StatusOr<LoadedBootstrap> load_bootstrap(const Options& options, const std
   }
   out.ignored_fields = findings.ignored.size();
   FL_RETURN_IF_ERROR(check_node(merged));
-  absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> model = config::parse_bootstrap(merged);
+  absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> model = config::parse_bootstrap(data_plane);
+  if (model.ok()) model = without(*std::move(model), streams);
   if (!model.ok()) return with_marks(model.status(), marks);
   out.config = *std::move(model);
   for (const std::string& w : out.config->warnings) out.warnings.push_back(w);

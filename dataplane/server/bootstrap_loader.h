@@ -1,6 +1,7 @@
 // Bootstrap text → Envoy's Bootstrap message → validated model. Errors carry file:line and the field path. Main thread, at start.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,10 @@
 #include "dataplane/config/bootstrap.h"
 #include "dataplane/server/options.h"
 
+namespace envoy::config::cluster::v3 {
+class Cluster;
+}
+
 namespace fairlead::server {
 
 struct LoadedBootstrap {
@@ -16,6 +21,9 @@ struct LoadedBootstrap {
   std::shared_ptr<const config::BootstrapConfig> config;
   std::vector<std::string> warnings;   // unknown fields with --allow-unknown-static-fields, ignored fields
   uint64_t unknown_fields = 0, ignored_fields = 0;
+  // Static clusters as given, by name, for xDS streams: what a stream goes to becomes a gRPC channel, so it may use HTTP/2 and TLS. Those
+  // that the bootstrap names for streams are no part of the data plane (`config` lacks them).
+  std::map<std::string, std::shared_ptr<const envoy::config::cluster::v3::Cluster>> grpc_clusters;
 };
 
 // Reads --config-path and --config-yaml (merged over it as messages: singular fields replace, repeated ones append), applies

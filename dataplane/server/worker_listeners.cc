@@ -33,8 +33,6 @@ void WorkerListeners::Accepting::on_accept(int fd, const net::Address& remote) {
 WorkerListeners::WorkerListeners(stream::WorkerContext& worker, uint32_t socket_index) : worker_(worker), socket_index_(socket_index) {}
 
 WorkerListeners::~WorkerListeners() {
-  on_empty = nullptr;
-  for (auto& [name, active] : active_) active->connections->on_empty = nullptr;
   for (Draining& d : draining_) d.connections->on_empty = nullptr;
   close_all();
 }
@@ -49,7 +47,6 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
     slot->config = listener;
   }
   slot->connections = std::make_unique<stream::HttpConnections>(worker_, listener->manager);
-  slot->connections->on_empty = [this] { check_empty(); };
   if (same_sockets) return;
   slot->accepting.clear();
   for (const auto& socket : listener->sockets)
@@ -70,11 +67,11 @@ void WorkerListeners::start_drain(std::shared_ptr<const ServingListener> listene
   connections->drain();
   draining_.push_back({std::move(listener), std::move(connections), nullptr});
   auto it = std::prev(draining_.end());
-  auto finish = [this, it] {
-    draining_.erase(it);
-    check_empty();
+  it->connections->on_empty = [this, it] {
+    worker_.loop().post([this, it, alive = std::weak_ptr<char>(alive_)] {
+      if (!alive.expired()) draining_.erase(it);
+    });
   };
-  it->connections->on_empty = [this, it, finish] { worker_.loop().post(finish); };
   it->deadline = std::make_unique<net::Timer>(worker_.loop().timers(), [it] { it->connections->close_all(net::CloseType::NoFlush); });
   if (it->connections->size() == 0) {
     it->connections->on_empty = nullptr;
@@ -84,8 +81,8 @@ void WorkerListeners::start_drain(std::shared_ptr<const ServingListener> listene
   it->deadline->arm(drain_time);
 }
 
-void WorkerListeners::stop_accepting() {
-  for (auto& [name, active] : active_) active->accepting.clear();
+void WorkerListeners::drain(const std::string& name) {
+  if (auto it = active_.find(name); it != active_.end()) it->second->connections->drain();
 }
 
 void WorkerListeners::drain_all() {
@@ -119,10 +116,6 @@ void WorkerListeners::refresh_gauges() {
     cells.set(active->config->stats, stats::ListenerStat::downstream_cx_active, now);
     cells.set(active->config->stats, stats::ListenerStat::downstream_cx_destroy, total - now);
   }
-}
-
-void WorkerListeners::check_empty() {
-  if (on_empty && connections() == 0) on_empty();
 }
 
 }  // namespace fairlead::server

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <list>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "dataplane/net/listener.h"
 #include "dataplane/stats/names.h"
@@ -34,26 +34,23 @@ class WorkerListeners {
   void set(std::shared_ptr<const ServingListener> listener, std::chrono::milliseconds drain_time);
   // Stops accepting at once; connections drain.
   void remove(const std::string& name, std::chrono::milliseconds drain_time);
-  void stop_accepting();                       // all listeners: close the accepting side
+  void drain(const std::string& name);         // goes on accepting; every response is its connection's last
   void drain_all();                            // every response is its connection's last
   void close_idle();
   void close_all();
   size_t connections() const;                  // live and draining
   void refresh_gauges();                       // before a scrape: downstream_cx_active and _destroy
-  // Called when the number of connections has come to zero.
-  std::function<void()> on_empty;
-
  private:
   struct Accepting;
   struct Active;
   struct Draining;
   void start_drain(std::shared_ptr<const ServingListener> listener, std::unique_ptr<stream::HttpConnections> connections, std::chrono::milliseconds drain_time);
-  void check_empty();
 
   stream::WorkerContext& worker_;
   const uint32_t socket_index_;
   std::map<std::string, std::unique_ptr<Active>> active_;
   std::list<Draining> draining_;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
 }  // namespace fairlead::server

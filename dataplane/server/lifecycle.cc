@@ -1,0 +1,224 @@
+// The order of start and end: server.h.
+#include <malloc.h>
+#include <signal.h>
+
+#include <fstream>
+
+#include "base/log.h"
+#include "dataplane/server/admin_endpoints.h"
+#include "dataplane/server/server.h"
+#include "dataplane/server/worker_slot.h"
+
+namespace fairlead::server {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+// How long idle connections may still bring a request after the drain has begun: a client that was about to send one gets its answer.
+constexpr milliseconds kIdleGrace{1000};
+constexpr milliseconds kDrainTick{50};
+
+}  // namespace
+
+std::string_view state_name(State state) {
+  switch (state) {
+    case State::live: return "LIVE";
+    case State::draining: return "DRAINING";
+    case State::pre_initializing: return "PRE_INITIALIZING";
+    case State::initializing: return "INITIALIZING";
+  }
+  return "";
+}
+
+State Server::state() const {
+  if (draining_ || healthcheck_failed_) return State::draining;  // Envoy 1.40: /healthcheck/fail shows DRAINING too
+  if (stage_ == Stage::done) return State::live;
+  return stage_ == Stage::clusters ? State::pre_initializing : State::initializing;
+}
+
+std::chrono::seconds Server::uptime() const { return std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - started_); }
+
+int Server::run() {
+  signal(SIGPIPE, SIG_IGN);
+  loop_->on_signal(SIGTERM, [this](int) { on_term(); });
+  loop_->on_signal(SIGINT, [this](int) { on_term(); });
+  loop_->on_signal(SIGUSR1, [this](int) { reopen_logs(); });
+  loop_->on_signal(SIGHUP, [](int) { FL_LOG(info, "main", "SIGHUP is ignored: configuration comes from files and xDS by itself"); });
+  for (const std::string& w : bootstrap_.warnings) FL_LOG(warning, "config", w);
+  FL_LOG(info, "main", "fairlead-proxy ", version_, ", ", workers_.size(), " workers");
+  if (bootstrap_.config->cds.has_value() && bootstrap_.config->cds->initial_fetch_timeout.count() > 0) init_timer_->arm(bootstrap_.config->cds->initial_fetch_timeout);
+  settle_soon();
+  loop_->run();
+  FL_LOG(info, "main", "exiting");
+  return exit_code_;
+}
+
+Server::~Server() {
+  stopping_ = true;
+  if (admin_ != nullptr) admin_->stop();
+  sources_.reset();
+  connector_.reset();
+  resolver_.reset();
+  workers_.clear();
+  listeners_.reset();
+  if (logs_ != nullptr) logs_->flush_all();
+  log::flush();
+}
+
+void Server::advance_init() {
+  const config::BootstrapConfig& boot = *bootstrap_.config;
+  if (stage_ == Stage::clusters && (!boot.cds.has_value() || cds_answered_) && epoch_->clusters_settled()) {
+    FL_LOG(info, "main", "all clusters initialized");
+    stage_ = Stage::listeners;
+    init_timer_->disarm();
+    if (boot.lds.has_value() && boot.lds->initial_fetch_timeout.count() > 0) init_timer_->arm(boot.lds->initial_fetch_timeout);
+    subscribe();
+  }
+  if (stage_ == Stage::listeners && (!boot.lds.has_value() || lds_answered_) && epoch_->listeners_settled()) {
+    stage_ = Stage::done;
+    init_timer_->disarm();
+    if (epoch_->current() != nullptr) apply_listeners(*epoch_->current());
+    stats_->cells(0).set(listener_stats_, stats::ListenerManagerStat::workers_started, 1);
+    stats_->cells(0).record(server_stats_, stats::ServerStat::initialization_time_ms,
+                            static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(steady_clock::now() - started_).count()));
+    FL_LOG(info, "main", "all dependencies initialized, ", listeners_->serving(), " listeners started");
+    if (options_.mode == Options::Mode::init_only) shut_down();
+  }
+}
+
+void Server::init_timed_out() {
+  // Envoy 1.40: the wait for a first answer is over; the server goes on with what it has
+  const xds::Type type = stage_ == Stage::clusters ? xds::Type::cluster : xds::Type::listener;
+  FL_LOG(warning, "config", xds::short_name(type), ": no answer within the initial fetch timeout");
+  count_update(type, "init_fetch_timeout");
+  (type == xds::Type::cluster ? cds_answered_ : lds_answered_) = true;
+  settle_soon();
+}
+
+void Server::on_term() {
+  if (draining_) {
+    FL_LOG(info, "main", "second signal: ending at once");
+    shut_down();
+    return;
+  }
+  begin_drain();
+}
+
+void Server::begin_drain() {
+  FL_LOG(info, "main", "draining: readiness fails, responses close their connections");
+  draining_ = true;
+  drain_began_ = steady_clock::now();
+  for (uint32_t i = 0; i < workers_.size(); ++i)
+    on_worker(i, [](WorkerSlot& slot) {
+      slot.context->drain_close = true;
+      slot.listeners->drain_all();
+    });
+  drain_timer_->arm(options_.drain_time);
+  drain_tick();
+}
+
+// Asks every worker for its connections; ends the process when the answers of one round add up to none.
+void Server::drain_tick() {
+  if (stopping_) return;
+  struct Round { size_t missing, connections = 0; };
+  auto round = std::make_shared<Round>(Round{workers_.size()});
+  const milliseconds grace = options_.drain_strategy == Options::DrainStrategy::immediate ? milliseconds(0) : std::min<milliseconds>(kIdleGrace, options_.drain_time);
+  const bool close_idle = steady_clock::now() - drain_began_ >= grace;
+  for (uint32_t i = 0; i < workers_.size(); ++i)
+    on_worker(i, [this, round, close_idle](WorkerSlot& slot) {
+      if (close_idle) slot.listeners->close_idle();
+      loop_->post([this, round, n = slot.listeners->connections()] {
+        round->connections += n;
+        if (--round->missing > 0) return;
+        if (round->connections == 0) {
+          FL_LOG(info, "main", "drained");
+          shut_down();
+        } else {
+          idle_timer_->arm(kDrainTick);
+        }
+      });
+    });
+}
+
+void Server::shut_down() {
+  stopping_ = true;
+  loop_->stop();
+}
+
+void Server::set_healthcheck_failed(bool failed) {
+  healthcheck_failed_ = failed;
+  for (uint32_t i = 0; i < workers_.size(); ++i)
+    on_worker(i, [close = failed || draining_](WorkerSlot& slot) { slot.context->drain_close = close; });
+}
+
+void Server::drain_listeners(bool graceful, bool inbound_only, bool skip_exit) {
+  for (const ListenerSet::Row& row : listeners_->rows()) {
+    if (inbound_only && !row.inbound) continue;
+    for (uint32_t i = 0; i < workers_.size(); ++i)
+      on_worker(i, [name = row.name, graceful, skip_exit, drain = options_.drain_time](WorkerSlot& slot) {
+        if (graceful || skip_exit) {
+          slot.listeners->drain(name);
+        } else {
+          slot.listeners->remove(name, drain);
+        }
+      });
+  }
+  if (!graceful || skip_exit) return;
+  // Envoy 1.40: a graceful drain ends after the drain time with the listeners closed
+  graceful_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this, inbound_only] { drain_listeners(false, inbound_only, false); });
+  graceful_timer_->arm(options_.drain_time);
+}
+
+void Server::set_gauges() {
+  stats::Cells& cells = stats_->cells(0);
+  using C = stats::ClusterManagerStat;
+  using L = stats::ListenerManagerStat;
+  const xds::Ingest::Counts& now = ingest_->counts();
+  const config::Snapshot* current = snapshot();
+  cells.set(cluster_stats_, C::active_clusters, current != nullptr ? current->clusters.size() : 0);
+  cells.set(cluster_stats_, C::warming_clusters, epoch_->warming_clusters());
+  cells.set(cluster_stats_, C::cluster_added, now.clusters_added);
+  cells.set(cluster_stats_, C::cluster_modified, now.clusters_modified);
+  cells.set(cluster_stats_, C::cluster_removed, now.clusters_removed);
+  cells.set(listener_stats_, L::total_listeners_active, listeners_->serving());
+  cells.set(listener_stats_, L::total_listeners_warming, epoch_->warming_listeners());
+  cells.set(listener_stats_, L::listener_added, now.listeners_added);
+  cells.set(listener_stats_, L::listener_modified, now.listeners_modified);
+  cells.set(listener_stats_, L::listener_removed, now.listeners_removed);
+  cells.set(listener_stats_, L::listener_create_failure, now.listeners_failed);
+  cells.set(listener_stats_, L::listener_create_success, (now.listeners_added + now.listeners_modified) * workers_.size());
+}
+
+void Server::refresh_gauges() {
+  set_gauges();
+  uint64_t connections = 0;
+  for (auto& slot : workers_)
+    slot->worker.run_and_wait([&] {
+      slot->listeners->refresh_gauges();
+      connections += slot->listeners->connections();
+    });
+  stats::Cells& cells = stats_->cells(0);
+  using S = stats::ServerStat;
+  const MemoryUse memory = memory_use();
+  cells.set(server_stats_, S::memory_allocated, memory.allocated);
+  cells.set(server_stats_, S::memory_heap_size, memory.heap);
+  cells.set(server_stats_, S::memory_physical_size, memory.physical);
+  cells.set(server_stats_, S::total_connections, connections);
+  cells.set(server_stats_, S::uptime, static_cast<uint64_t>(uptime().count()));
+  cells.set(server_stats_, S::live, state() == State::live ? 1 : 0);
+  cells.set(server_stats_, S::state, static_cast<uint64_t>(state()));
+  cells.set(server_stats_, S::days_until_first_cert_expiring, UINT32_MAX);  // Envoy 1.40: without certificates
+}
+
+Server::MemoryUse Server::memory_use() {
+  const struct mallinfo2 info = mallinfo2();
+  MemoryUse out{info.uordblks + info.hblkhd, info.arena + info.hblkhd, info.fordblks, 0};
+  std::ifstream statm("/proc/self/statm");
+  uint64_t size = 0, resident = 0;
+  if (statm >> size >> resident) out.physical = resident * 4096;
+  return out;
+}
+
+}  // namespace fairlead::server

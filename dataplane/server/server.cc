@@ -1,0 +1,280 @@
+// Assembly and the configuration pipeline: responses in, snapshots out. The life cycle (init order, drain) is in lifecycle.cc.
+#include "dataplane/server/server.h"
+
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "dataplane/server/admin_endpoints.h"
+#include "dataplane/server/worker_slot.h"
+#include "dataplane/xds/grpc_connector.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+
+namespace fairlead::server {
+
+using std::chrono::steady_clock;
+
+Server::Server(Options options, std::string version, LoadedBootstrap bootstrap)
+    : options_(std::move(options)), version_(std::move(version)), bootstrap_(std::move(bootstrap)), started_(steady_clock::now()) {}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::create(Options options, std::string version, LoadedBootstrap bootstrap) {
+  std::unique_ptr<Server> server(new Server(std::move(options), std::move(version), std::move(bootstrap)));
+  FL_RETURN_IF_ERROR(server->start());
+  return server;
+}
+
+absl::Status Server::start() {
+  const uint32_t workers = worker_count(options_);
+  loop_ = std::make_unique<net::EventLoop>("main");
+  stats_ = std::make_unique<stats::Registry>(workers + 1);
+  server_scope_ = stats_->scope(stats::plain_scope("server."));
+  cluster_manager_scope_ = stats_->scope(stats::plain_scope("cluster_manager."));
+  listener_manager_scope_ = stats_->scope(stats::plain_scope("listener_manager."));
+  control_plane_scope_ = stats_->scope(stats::plain_scope("control_plane."));
+  cds_scope_ = stats_->scope(stats::plain_scope("cluster_manager.cds."));
+  lds_scope_ = stats_->scope(stats::plain_scope("listener_manager.lds."));
+  server_stats_ = server_scope_->block<stats::ServerStat>(stats::kServerStats);
+  cluster_stats_ = cluster_manager_scope_->block<stats::ClusterManagerStat>(stats::kClusterManagerStats);
+  listener_stats_ = listener_manager_scope_->block<stats::ListenerManagerStat>(stats::kListenerManagerStats);
+  stats_->cells(0).set(server_stats_, stats::ServerStat::concurrency, workers);
+  stats_->cells(0).add(server_stats_, stats::ServerStat::static_unknown_fields, bootstrap_.unknown_fields);
+
+  accesslog::LogFile::Options log_options;
+  log_options.interval = options_.file_flush_interval;
+  log_options.flush_bytes = size_t{options_.file_flush_min_size_kb} * 1024;
+  logs_ = std::make_unique<accesslog::LogFiles>(workers + 1, log_options);
+  shared_clusters_ = std::make_unique<upstream::SharedClusters>(*stats_);
+  FL_ASSIGN_OR_RETURN(dns_, net::DnsResolver::create(*loop_, {}));
+
+  std::random_device random;
+  const uint64_t seed = (uint64_t{random()} << 32) | random();
+  for (uint32_t i = 0; i < workers; ++i)
+    workers_.push_back(std::make_unique<WorkerSlot>(i, stats_->cells(i + 1), *shared_clusters_, seed + i));
+  publisher_ = std::make_unique<Publisher>(
+      workers,
+      [this](uint32_t worker, Publisher::SnapshotPtr snapshot) {
+        on_worker(worker, [snapshot = std::move(snapshot)](WorkerSlot& slot) mutable { slot.context->apply(std::move(snapshot)); });
+      },
+      [loop = loop_.get()](std::function<void()> job) { loop->post(std::move(job)); });
+
+  ListenerSet::Options listen;
+  listen.stats = stats_.get();
+  listen.logs = logs_.get();
+  listen.workers = workers;
+  listen.serve = [this](std::shared_ptr<const ServingListener> listener) {
+    for (uint32_t i = 0; i < workers_.size(); ++i)
+      on_worker(i, [listener, drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->set(listener, drain); });
+  };
+  listen.withdraw = [this](const std::string& name) {
+    for (uint32_t i = 0; i < workers_.size(); ++i)
+      on_worker(i, [name, drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->remove(name, drain); });
+  };
+  listeners_ = std::make_unique<ListenerSet>(std::move(listen));
+  resolver_ = std::make_unique<upstream::ClusterResolver>(*loop_, dns_.get(), seed, [this](const std::string& cluster, std::shared_ptr<const config::EndpointSet> set) {
+    const auto it = dns_clusters_.find(cluster);
+    if (it == dns_clusters_.end()) return;
+    epoch_->set_dns(*it->second, std::move(set));
+    settle_soon();
+  });
+  make_pipeline();
+  FL_RETURN_IF_ERROR(add_static());
+  FL_RETURN_IF_ERROR(start_admin());
+  start_dynamic(seed);
+  return absl::OkStatus();
+}
+
+void Server::make_pipeline() {
+  const config::BootstrapConfig& boot = *bootstrap_.config;
+  xds::Epoch::Options gate;
+  gate.clusters_may_come = boot.cds.has_value();
+  gate.runtime = boot.runtime;
+  epoch_ = std::make_unique<xds::Epoch>(std::move(gate));
+
+  xds::Ingest::Options in;
+  in.epoch = epoch_.get();
+  in.ledger = &ledger_;
+  in.hcm.registry = &config::Registry::global();
+  in.reject_unknown_fields = options_.reject_unknown_dynamic_fields;
+  in.prepare_listener = [this](const std::shared_ptr<const config::ListenerConfig>& listener) { return listeners_->prepare(listener); };
+  in.listener_removed = [this](std::string_view name) { listeners_->forget(std::string(name)); };
+  in.cluster_set = [this](const std::shared_ptr<const config::ClusterConfig>& cluster) {
+    using Discovery = config::ClusterConfig::Discovery;
+    if (cluster->discovery != Discovery::StrictDns && cluster->discovery != Discovery::LogicalDns) {
+      if (dns_clusters_.erase(cluster->name) > 0) resolver_->remove(cluster->name);
+      return;
+    }
+    dns_clusters_[cluster->name] = cluster;
+    resolver_->add(cluster);
+  };
+  in.cluster_removed = [this](std::string_view name) {
+    if (dns_clusters_.erase(std::string(name)) > 0) resolver_->remove(std::string(name));
+  };
+  in.count_unknown_fields = [this](uint64_t n) {
+    if (!options_.ignore_unknown_dynamic_fields) stats_->cells(0).add(server_stats_, stats::ServerStat::dynamic_unknown_fields, n);
+  };
+  in.count_ignored_field = [this](const std::string&) { stats_->cells(0).add(server_scope_->counter("ignored_fields")); };
+  in.now = [] { return steady_clock::now(); };
+  in.wall_now = [] { return std::chrono::system_clock::now(); };
+  ingest_ = std::make_unique<xds::Ingest>(std::move(in));
+}
+
+absl::Status Server::add_static() {
+  const auto& resources = bootstrap_.proto->static_resources();
+  for (const auto& cluster : bootstrap_.config->clusters) {
+    std::shared_ptr<const google::protobuf::Message> proto;
+    for (const auto& c : resources.clusters())
+      if (c.name() == cluster->name) proto = std::make_shared<envoy::config::cluster::v3::Cluster>(c);
+    ingest_->add_static_cluster(cluster, std::move(proto));
+  }
+  for (size_t i = 0; i < bootstrap_.config->listeners.size(); ++i) {
+    auto proto = std::make_shared<envoy::config::listener::v3::Listener>(resources.listeners(static_cast<int>(i)));
+    FL_RETURN_IF_ERROR(ingest_->add_static_listener(bootstrap_.config->listeners[i], std::move(proto)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::start_admin() {
+  const auto& address = bootstrap_.config->admin.address;
+  admin_endpoints_ = std::make_unique<AdminEndpoints>(*this);
+  admin_ = std::make_unique<admin::AdminServer>(admin_endpoints_->all(), [loop = loop_.get()](std::function<void()> job) { loop->post(std::move(job)); });
+  if (!address.has_value()) return absl::OkStatus();
+  absl::StatusOr<net::Address> where =
+      address->kind == config::Address::Kind::Pipe ? net::Address::from_unix(address->path) : net::Address::from_ip(address->host, address->port);
+  if (!where.ok()) return prefix("admin.address", where.status());
+  FL_RETURN_IF_ERROR(prefix("admin", admin_->start(*where)));
+  FL_LOG(info, "admin", "admin address: ", admin_->address().to_string());
+  if (!options_.admin_address_path.empty()) FL_RETURN_IF_ERROR(prefix("--admin-address-path", replace_file(options_.admin_address_path, admin_->address().to_string())));
+  return absl::OkStatus();
+}
+
+void Server::start_dynamic(uint64_t seed) {
+  epoch_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] { settle(); });
+  init_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] { init_timed_out(); });
+  drain_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] {
+    FL_LOG(info, "main", "drain time is over");
+    shut_down();
+  });
+  idle_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] { drain_tick(); });
+  connector_ = xds::make_grpc_connector(*loop_, bootstrap_.grpc_clusters);
+  xds::Sources::Options from;
+  from.loop = loop_.get();
+  from.connector = connector_.get();
+  from.node = bootstrap_.config->node;
+  from.ads = bootstrap_.config->ads.has_value() ? &*bootstrap_.config->ads : nullptr;
+  from.seed = seed;
+  from.apply = [this](const xds::Update& update) { return apply(update); };
+  from.failed = [this](xds::Type type, const absl::Status& status) { source_failed(type, status); };
+  from.attempted = [this](xds::Type type) { count_update(type, "update_attempt"); };
+  from.connected = [this](bool connected) { stats_->cells(0).set(control_plane_scope_->gauge("connected_state"), connected ? 1 : 0); };
+  sources_ = std::make_unique<xds::Sources>(std::move(from));
+}
+
+void Server::count_update(xds::Type type, std::string_view what) {
+  if (type == xds::Type::cluster) stats_->cells(0).add(cds_scope_->counter(what));
+  if (type == xds::Type::listener) stats_->cells(0).add(lds_scope_->counter(what));
+}
+
+xds::Outcome Server::apply(const xds::Update& update) {
+  xds::Outcome outcome = ingest_->apply(update);
+  count_update(update.type, outcome.status.ok() ? "update_success" : "update_rejected");
+  if (!outcome.status.ok()) {
+    FL_LOG(warning, "config", xds::short_name(update.type), ": update ", update.version, " rejected: ", outcome.status.message());
+  } else {
+    FL_LOG(debug, "config", xds::short_name(update.type), ": update ", update.version, ": ", outcome.applied.size(), " set, ", outcome.removed.size(), " removed");
+    // Envoy 1.40: the version gauge is xxHash64 of version_info
+    if (update.type == xds::Type::cluster) stats_->cells(0).set(cds_scope_->gauge("version"), xx_hash64(update.version));
+    if (update.type == xds::Type::listener) stats_->cells(0).set(lds_scope_->gauge("version"), xx_hash64(update.version));
+  }
+  if (update.type == xds::Type::cluster) cds_answered_ = true;
+  if (update.type == xds::Type::listener) lds_answered_ = true;
+  settle_soon();
+  return outcome;
+}
+
+void Server::source_failed(xds::Type type, const absl::Status& status) {
+  FL_LOG(warning, "config", xds::short_name(type), ": ", status.message());
+  count_update(type, "update_failure");
+}
+
+void Server::settle_soon() { loop_->run_soon(settle_task_); }
+
+void Server::settle() {
+  if (stopping_) return;
+  if (auto snapshot = epoch_->commit(steady_clock::now())) publish(std::move(snapshot));
+  subscribe();
+  advance_init();
+  if (const auto deadline = epoch_->next_deadline(); deadline.has_value()) {
+    epoch_timer_->arm_at(*deadline);
+  } else {
+    epoch_timer_->disarm();
+  }
+  set_gauges();
+}
+
+void Server::publish(std::shared_ptr<const config::Snapshot> snapshot) {
+  FL_LOG(debug, "config", "epoch ", snapshot->epoch, ": ", snapshot->clusters.size(), " clusters, ", snapshot->routes.size(), " route tables, ",
+         snapshot->listeners.size(), " listeners");
+  publisher_->publish(snapshot);
+  if (stage_ == Stage::done) apply_listeners(*snapshot);
+}
+
+void Server::apply_listeners(const config::Snapshot& snapshot) {
+  if (absl::Status status = listeners_->apply(snapshot); !status.ok()) {
+    FL_LOG(error, "config", status.message());
+    stats_->cells(0).add(listener_stats_, stats::ListenerManagerStat::listener_create_failure);
+  }
+}
+
+void Server::subscribe() {
+  const config::BootstrapConfig& boot = *bootstrap_.config;
+  xds::Sources::Wish wish;
+  if (boot.cds.has_value()) xds::Sources::add(wish, xds::Type::cluster, *boot.cds, boot.cds_resources_locator);
+  if (boot.lds.has_value() && stage_ != Stage::clusters) xds::Sources::add(wish, xds::Type::listener, *boot.lds, boot.lds_resources_locator);
+  const xds::Epoch::Wanted wanted = epoch_->wanted();
+  // "self": the source that the cluster or listener itself came from
+  auto actual = [](const config::ConfigSource& source, const std::optional<config::ConfigSource>& parent) -> const config::ConfigSource& {
+    return source.kind == config::ConfigSource::Kind::Self && parent.has_value() ? *parent : source;
+  };
+  for (const auto& [name, source] : wanted.eds) xds::Sources::add(wish, xds::Type::endpoint, actual(source, boot.cds), name);
+  for (const auto& [name, source] : wanted.rds) xds::Sources::add(wish, xds::Type::route, actual(source, boot.lds), name);
+  if (absl::Status status = sources_->set(wish); !status.ok()) FL_LOG(error, "config", status.message());
+}
+
+void Server::on_worker(uint32_t index, std::function<void(WorkerSlot&)> job) {
+  WorkerSlot& slot = *workers_[index];
+  slot.worker.post([&slot, job = std::move(job)]() mutable { job(slot); });
+}
+
+std::vector<upstream::HostStatus> Server::hosts(const std::string& cluster) {
+  std::vector<upstream::HostStatus> out;
+  for (auto& slot : workers_) {
+    std::vector<upstream::HostStatus> rows;
+    slot->worker.run_and_wait([&] { slot->context->clusters().describe(cluster, rows); });
+    for (upstream::HostStatus& row : rows) {
+      const auto same = std::find_if(out.begin(), out.end(), [&](const auto& o) { return o.address == row.address && o.priority == row.priority; });
+      if (same == out.end()) {
+        out.push_back(std::move(row));
+        continue;
+      }
+      same->counters.cx_total += row.counters.cx_total;
+      same->counters.cx_active += row.counters.cx_active;
+      same->counters.cx_connect_fail += row.counters.cx_connect_fail;
+      same->counters.rq_total += row.counters.rq_total;
+      same->counters.rq_success += row.counters.rq_success;
+      same->counters.rq_error += row.counters.rq_error;
+      same->counters.rq_timeout += row.counters.rq_timeout;
+      same->rq_active += row.rq_active;
+    }
+  }
+  return out;
+}
+
+void Server::reopen_logs() {
+  logs_->reopen_all();
+  if (absl::Status status = log::reopen(); !status.ok()) FL_LOG(error, "main", status.message());
+}
+
+}  // namespace fairlead::server

@@ -1,0 +1,129 @@
+// The proxy as a whole: owns the main loop, workers, configuration pipeline, admin and the order of start and end.
+// Everything here runs on the main thread; workers are reached by posts only.
+//   start: bootstrap → static clusters → CDS (bounded) → LDS and routes (bounded) → workers accept → LIVE
+//   end:   SIGTERM fails readiness and drains: responses carry "connection: close", exit 0 with the last connection or after --drain-time-s;
+//          a second SIGTERM ends at once.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "dataplane/admin/admin.h"
+#include "dataplane/net/dns.h"
+#include "dataplane/net/worker.h"
+#include "dataplane/server/bootstrap_loader.h"
+#include "dataplane/server/listener_set.h"
+#include "dataplane/server/options.h"
+#include "dataplane/server/publisher.h"
+#include "dataplane/server/worker_listeners.h"
+#include "dataplane/stream/worker_context.h"
+#include "dataplane/upstream/cluster_resolver.h"
+#include "dataplane/xds/epoch.h"
+#include "dataplane/xds/ingest.h"
+#include "dataplane/xds/ledger.h"
+#include "dataplane/xds/sources.h"
+
+namespace fairlead::server {
+
+class AdminEndpoints;
+
+enum class State : uint8_t { live, draining, pre_initializing, initializing };  // envoy.admin.v3.ServerInfo.State
+std::string_view state_name(State state);
+
+class Server {
+ public:
+  // Reads nothing but `bootstrap`; binds static listeners and the admin's address, starts workers. Errors are fit for the user.
+  static absl::StatusOr<std::unique_ptr<Server>> create(Options options, std::string version, LoadedBootstrap bootstrap);
+  ~Server();
+  Server(const Server&) = delete;
+
+  // Until a signal, /quitquitquit or (init_only) initialisation ends it. The exit code.
+  int run();
+
+  // What admin shows and does.
+  const Options& options() const { return options_; }
+  const std::string& version() const { return version_; }
+  const LoadedBootstrap& bootstrap() const { return bootstrap_; }
+  State state() const;
+  std::chrono::seconds uptime() const;
+  stats::Registry& stats() { return *stats_; }
+  const xds::Epoch& epoch() const { return *epoch_; }
+  const xds::Ledger& ledger() const { return ledger_; }
+  const config::Snapshot* snapshot() const { return publisher_->current().get(); }
+  const ListenerSet& listeners() const { return *listeners_; }
+  uint32_t workers() const { return static_cast<uint32_t>(workers_.size()); }
+  // Host rows of a cluster, summed over workers by address.
+  std::vector<upstream::HostStatus> hosts(const std::string& cluster);
+  void refresh_gauges();            // before a scrape; asks every worker
+  void set_healthcheck_failed(bool failed);
+  void drain_listeners(bool graceful, bool inbound_only, bool skip_exit);
+  void reopen_logs();
+  void shut_down();                 // at once, exit code 0
+  struct MemoryUse { uint64_t allocated, heap, free, physical; };
+  static MemoryUse memory_use();
+  net::EventLoop& loop() { return *loop_; }
+  const net::Address& admin_address() const { return admin_->address(); }
+
+ private:
+  struct WorkerSlot;
+  Server(Options options, std::string version, LoadedBootstrap bootstrap);
+  absl::Status start();
+  void make_pipeline();
+  absl::Status add_static();
+  absl::Status start_admin();
+  void start_dynamic(uint64_t seed);
+  xds::Outcome apply(const xds::Update& update);
+  void source_failed(xds::Type type, const absl::Status& status);
+  void settle_soon();               // once for all inputs of this turn
+  void settle();                    // commit, publish, subscribe, advance the start
+  void subscribe();
+  void advance_init();
+  void init_timed_out();
+  void publish(std::shared_ptr<const config::Snapshot> snapshot);
+  void apply_listeners(const config::Snapshot& snapshot);
+  void count_update(xds::Type type, std::string_view what);
+  void on_term();
+  void begin_drain();
+  void drain_tick();
+  void on_worker(uint32_t index, std::function<void(WorkerSlot&)> job);
+  void set_gauges();
+
+  enum class Stage : uint8_t { clusters, listeners, done };
+  Options options_;
+  const std::string version_;
+  LoadedBootstrap bootstrap_;
+  std::unique_ptr<net::EventLoop> loop_;
+  std::unique_ptr<stats::Registry> stats_;
+  stats::ScopePtr server_scope_, cluster_manager_scope_, listener_manager_scope_, control_plane_scope_, cds_scope_, lds_scope_;
+  stats::Block<stats::ServerStat> server_stats_;
+  stats::Block<stats::ClusterManagerStat> cluster_stats_;
+  stats::Block<stats::ListenerManagerStat> listener_stats_;
+  std::unique_ptr<accesslog::LogFiles> logs_;
+  std::unique_ptr<upstream::SharedClusters> shared_clusters_;
+  std::unique_ptr<net::DnsResolver> dns_;
+  std::unique_ptr<upstream::ClusterResolver> resolver_;
+  absl::flat_hash_map<std::string, std::shared_ptr<const config::ClusterConfig>> dns_clusters_;
+  std::unique_ptr<xds::Epoch> epoch_;
+  xds::Ledger ledger_;
+  std::unique_ptr<xds::Ingest> ingest_;
+  std::unique_ptr<xds::Connector> connector_;
+  std::unique_ptr<xds::Sources> sources_;
+  std::unique_ptr<ListenerSet> listeners_;
+  std::vector<std::unique_ptr<WorkerSlot>> workers_;
+  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<net::Timer> epoch_timer_, init_timer_, drain_timer_, idle_timer_, graceful_timer_;
+  net::LoopTask settle_task_ = net::LoopTask::of<&Server::settle>(this);
+  std::unique_ptr<AdminEndpoints> admin_endpoints_;
+  std::unique_ptr<admin::AdminServer> admin_;
+  std::chrono::steady_clock::time_point started_;
+  Stage stage_ = Stage::clusters;
+  bool cds_answered_ = false, lds_answered_ = false;
+  std::chrono::steady_clock::time_point drain_began_{};
+  bool healthcheck_failed_ = false, draining_ = false, stopping_ = false;
+  int exit_code_ = 0;
+};
+
+}  // namespace fairlead::server

@@ -1,0 +1,317 @@
+// The epoch gate: what is published when, in every order of arrival.
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "dataplane/xds/epoch.h"
+#include "envoy/config/route/v3/route.pb.h"
+
+namespace fairlead::xds {
+namespace {
+
+using namespace std::chrono_literals;
+using Time = Epoch::Time;
+
+struct World {
+  explicit World(bool clusters_may_come = true) : epoch(Epoch::Options{clusters_may_come, 15000ms, nullptr}) {}
+
+  void cluster(const std::string& name, uint64_t hash = 1, config::ClusterConfig::Discovery kind = config::ClusterConfig::Discovery::Static) {
+    auto c = std::make_shared<config::ClusterConfig>();
+    c->name = name;
+    c->discovery = kind;
+    c->eds_service_name = name;
+    c->content_hash = hash;
+    if (kind == config::ClusterConfig::Discovery::Eds) c->eds_source = config::ConfigSource{};
+    else c->endpoints = std::make_shared<config::EndpointSet>();
+    epoch.set_cluster(c, now);
+  }
+  void eds_cluster(const std::string& name, uint64_t hash = 1) { cluster(name, hash, config::ClusterConfig::Discovery::Eds); }
+  void endpoints(const std::string& name, uint64_t hash = 1) {
+    auto e = std::make_shared<config::EndpointSet>();
+    e->cluster_name = name;
+    e->content_hash = hash;
+    epoch.set_eds(name, e);
+  }
+  static std::shared_ptr<const router::RouteTable> table(const std::string& name, const std::vector<std::string>& clusters) {
+    envoy::config::route::v3::RouteConfiguration proto;
+    proto.set_name(name);
+    auto* host = proto.add_virtual_hosts();
+    host->set_name("v");
+    host->add_domains("*");
+    for (const std::string& c : clusters) {
+      auto* route = host->add_routes();
+      route->mutable_match()->set_prefix("/" + c);
+      route->mutable_route()->set_cluster(c);
+    }
+    auto compiled = router::RouteTable::compile(proto);
+    REQUIRE(compiled.ok());
+    return *compiled;
+  }
+  void routes(const std::string& name, const std::vector<std::string>& clusters) { epoch.set_route_table(table(name, clusters), now); }
+  void listener(const std::string& name, const std::string& rds, uint64_t hash = 1) {
+    auto hcm = std::make_shared<config::HcmConfig>();
+    hcm->routes.rds_name = rds;
+    hcm->routes.rds_source = config::ConfigSource{};
+    add_listener(name, hcm, hash);
+  }
+  void inline_listener(const std::string& name, const std::vector<std::string>& clusters, uint64_t hash = 1) {
+    auto hcm = std::make_shared<config::HcmConfig>();
+    hcm->routes.inline_table = table(name, clusters);
+    add_listener(name, hcm, hash);
+  }
+  void add_listener(const std::string& name, std::shared_ptr<config::HcmConfig> hcm, uint64_t hash) {
+    auto l = std::make_shared<config::ListenerConfig>();
+    l->name = name;
+    l->content_hash = hash;
+    l->chain.hcm = std::move(hcm);
+    epoch.set_listener(l, now);
+  }
+  std::shared_ptr<const config::Snapshot> commit() { return epoch.commit(now); }
+
+  Epoch epoch;
+  Time now = Time{} + 1h;
+};
+
+bool serves(const config::Snapshot& s, const std::string& listener, const std::string& cluster) {
+  const auto it = s.listeners.find(listener);
+  if (it == s.listeners.end()) return false;
+  const router::RouteTable* table = s.route_table(it->second->chain.hcm->routes);
+  if (table == nullptr) return false;
+  const auto& names = table->cluster_names();
+  const config::ClusterEntry* entry = s.cluster(cluster);
+  return std::find(names.begin(), names.end(), cluster) != names.end() && entry != nullptr && entry->warm;
+}
+
+TEST_CASE("every order of LDS, RDS, CDS, EDS ends in the same service, and no snapshot has a live route without its warm cluster") {
+  std::vector<int> order = {0, 1, 2, 3};
+  do {
+    World w;
+    w.commit();
+    std::shared_ptr<const config::Snapshot> last;
+    for (const int step : order) {
+      if (step == 0) w.listener("l", "r");
+      if (step == 1) w.routes("r", {"a"});
+      if (step == 2) w.eds_cluster("a");
+      if (step == 3) w.endpoints("a");
+      if (auto s = w.commit()) {
+        last = s;
+        for (const auto& [name, table] : s->routes)
+          for (const std::string& c : table->cluster_names()) {
+            INFO("order " << order[0] << order[1] << order[2] << order[3]);
+            REQUIRE(s->cluster(c) != nullptr);
+            REQUIRE(s->cluster(c)->warm);
+          }
+        // the listener never answers 404 while its table is on its way
+        REQUIRE((s->listeners.empty() || s->routes.contains("r")));
+      }
+    }
+    REQUIRE(last != nullptr);
+    CHECK(serves(*last, "l", "a"));
+    CHECK(w.epoch.clusters_settled());
+    CHECK(w.epoch.listeners_settled());
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST_CASE("moving from cluster a to cluster b: in every order of the four updates what works goes on working") {
+  std::vector<int> order = {0, 1, 2, 3};
+  do {
+    World w;
+    w.eds_cluster("a");
+    w.endpoints("a");
+    w.routes("r", {"a"});
+    w.listener("l", "r");
+    REQUIRE(w.commit() != nullptr);
+    for (const int step : order) {
+      if (step == 0) w.eds_cluster("b");
+      if (step == 1) w.endpoints("b");
+      if (step == 2) w.routes("r", {"b"});
+      if (step == 3) w.epoch.remove_cluster("a");
+      w.commit();
+      const config::Snapshot& s = *w.epoch.current();
+      INFO("order " << order[0] << order[1] << order[2] << order[3] << " after " << step);
+      REQUIRE((serves(s, "l", "a") || serves(s, "l", "b")));
+    }
+    CHECK(serves(*w.epoch.current(), "l", "b"));
+    CHECK(w.epoch.current()->cluster("a") == nullptr);  // and the old one has gone with the table that named it
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST_CASE("a changed cluster serves in its old form until the new one is warm") {
+  World w;
+  w.cluster("a", 1);
+  w.commit();
+  auto old = w.epoch.current()->cluster("a")->config;
+  w.eds_cluster("a", 2);
+  CHECK(w.commit() == nullptr);
+  CHECK(w.epoch.cluster_warming("a"));
+  CHECK(w.epoch.current()->cluster("a")->config == old);
+  w.endpoints("a");
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->cluster("a")->config->content_hash == 2);
+}
+
+TEST_CASE("a changed EDS cluster is warm with the endpoints that are known for its service") {
+  World w;
+  w.eds_cluster("a", 1);
+  w.endpoints("a");
+  w.commit();
+  w.eds_cluster("a", 2);  // the control plane will not send the same endpoints again
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->cluster("a")->config->content_hash == 2);
+  CHECK(w.epoch.current()->cluster("a")->endpoints != nullptr);
+}
+
+TEST_CASE("waits end at the fetch timeout: a cluster without endpoints goes live cold, a route to an unknown cluster is published") {
+  World w;
+  w.eds_cluster("a");
+  w.routes("r", {"a", "nobody"});
+  w.listener("l", "r");
+  w.commit();
+  CHECK(w.epoch.current()->listeners.empty());
+  REQUIRE(w.epoch.next_deadline().has_value());
+  CHECK(*w.epoch.next_deadline() == w.now + 15s);
+  w.now += 14s;
+  CHECK(w.commit() == nullptr);
+  w.now += 1s;
+  REQUIRE(w.commit() != nullptr);
+  CHECK_FALSE(w.epoch.current()->cluster("a")->warm);
+  CHECK(w.epoch.current()->listeners.contains("l"));
+  CHECK(w.epoch.current()->routes.contains("r"));
+  CHECK_FALSE(w.epoch.next_deadline().has_value());
+}
+
+TEST_CASE("a listener whose route table never comes goes live at its timeout, without a table") {
+  World w;
+  w.commit();
+  w.listener("l", "r");
+  CHECK(w.commit() == nullptr);
+  CHECK(w.epoch.listener_warming("l"));
+  REQUIRE(w.epoch.waiting().size() == 1);
+  CHECK(w.epoch.waiting()[0].reason == "route table 'r'");
+  w.now += 15s;
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->listeners.contains("l"));
+  CHECK(w.epoch.current()->route_table(w.epoch.current()->listeners.at("l")->chain.hcm->routes) == nullptr);
+}
+
+TEST_CASE("a refused route table or endpoint answer ends the wait at once") {
+  World w;
+  w.commit();
+  w.listener("l", "r");
+  w.commit();
+  w.epoch.give_up_route_table("r");
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->listeners.contains("l"));
+  w.eds_cluster("a");
+  w.commit();
+  w.epoch.give_up_eds("a");
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->cluster("a") != nullptr);
+}
+
+TEST_CASE("an update of a listener keeps the old one until the new route table is live") {
+  World w;
+  w.cluster("a");
+  w.routes("r1", {"a"});
+  w.listener("l", "r1", 1);
+  w.commit();
+  w.listener("l", "r2", 2);
+  CHECK(w.commit() == nullptr);
+  CHECK(w.epoch.current()->listeners.at("l")->content_hash == 1);
+  w.routes("r2", {"a"});
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->listeners.at("l")->content_hash == 2);
+  CHECK_FALSE(w.epoch.current()->routes.contains("r1"));  // nobody names it any more
+}
+
+TEST_CASE("inline tables hold their listener back, and keep removed clusters") {
+  World w;
+  w.commit();
+  w.inline_listener("l", {"a"});
+  CHECK(w.commit() == nullptr);
+  w.cluster("a");
+  REQUIRE(w.commit() != nullptr);
+  CHECK(serves(*w.epoch.current(), "l", "a"));
+  w.epoch.remove_cluster("a");
+  CHECK(w.commit() == nullptr);
+  CHECK(serves(*w.epoch.current(), "l", "a"));
+  w.epoch.remove_listener("l");
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->cluster("a") == nullptr);
+}
+
+TEST_CASE("a cluster that the live table already lacks does not hold up its successor") {
+  World w;
+  w.cluster("a");
+  w.routes("r", {"a", "ghost"});
+  w.listener("l", "r");
+  w.now += 16s;
+  w.epoch.commit(w.now);
+  w.now += 16s;
+  w.commit();
+  REQUIRE(w.epoch.current()->routes.contains("r"));
+  w.cluster("b");
+  w.routes("r", {"b", "ghost"});
+  REQUIRE(w.commit() != nullptr);
+  CHECK(serves(*w.epoch.current(), "l", "b"));
+}
+
+TEST_CASE("tables that keep changing do not postpone their deadline") {
+  World w;
+  w.cluster("a");
+  w.routes("r", {"a"});
+  w.listener("l", "r");
+  w.commit();
+  for (int i = 0; i < 3; ++i) {
+    w.routes("r", {"a", "ghost" + std::to_string(i)});
+    w.commit();
+    w.now += 6s;
+  }
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->routes.at("r")->cluster_names().size() == 2);
+}
+
+TEST_CASE("with static clusters only nothing waits for a cluster that cannot come") {
+  World w(false);
+  w.inline_listener("l", {"nobody"});
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->listeners.contains("l"));
+}
+
+TEST_CASE("what becomes ready together is one snapshot; without a change there is none") {
+  World w;
+  w.eds_cluster("a");
+  w.eds_cluster("b");
+  w.routes("r", {"a", "b"});
+  w.listener("l", "r");
+  w.commit();
+  w.endpoints("a");
+  w.endpoints("b");
+  const uint64_t before = w.epoch.current()->epoch;
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->epoch == before + 1);
+  CHECK(w.epoch.current()->clusters.size() == 2);
+  CHECK(serves(*w.epoch.current(), "l", "a"));
+  CHECK(w.commit() == nullptr);
+  w.eds_cluster("a");  // the same again
+  w.endpoints("a");
+  w.listener("l", "r");
+  CHECK(w.commit() == nullptr);
+}
+
+TEST_CASE("wanted: endpoints of clusters that are not removed, route tables of live and warming listeners") {
+  World w;
+  w.eds_cluster("a");
+  w.eds_cluster("b");
+  w.listener("l", "r1");
+  CHECK(w.epoch.wanted().eds.size() == 2);
+  CHECK(w.epoch.wanted().rds.contains("r1"));
+  w.epoch.remove_cluster("b");
+  w.routes("r1", {});
+  w.commit();
+  w.listener("l", "r2", 2);
+  CHECK(w.epoch.wanted().eds.size() == 1);
+  CHECK(w.epoch.wanted().rds.size() == 2);
+}
+
+}  // namespace
+}  // namespace fairlead::xds
