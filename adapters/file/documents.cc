@@ -132,10 +132,17 @@ void add(const doc::Value& value, std::vector<doc::Value>& out) {
   }
 }
 
+// yaml-cpp takes the end of the text for a missing closing quote; an explicit end of the document makes it tell.
+std::string with_end(std::string_view text) {
+  std::string all(text);
+  if (absl::EndsWith(text, "\n")) all += "...\n";
+  return all;
+}
+
 void read_chunks(std::string_view text, const std::string& file, const doc::Limits& limits, Documents& out) {
   size_t padded = 0, unlisted = 0;
   for (const Chunk& chunk : split(text)) {
-    auto values = doc::parse_yaml(chunk.text, file, limits);
+    auto values = doc::parse_yaml(with_end(chunk.text), file, limits);
     if (values.ok()) {
       for (const doc::Value& v : *values) add(chunk.first_line ? shift(v, chunk.first_line) : v, out.values);
       continue;
@@ -146,7 +153,7 @@ void read_chunks(std::string_view text, const std::string& file, const doc::Limi
       continue;
     }
     // Again with the lines before it left empty, so that every line named in the text is right.
-    auto again = doc::parse_yaml(std::string(chunk.first_line, '\n') + std::string(chunk.text), file, limits);
+    auto again = doc::parse_yaml(std::string(chunk.first_line, '\n') + with_end(chunk.text), file, limits);
     out.diagnostics.push_back(syntax_error(file, (again.ok() ? values : again).status().message()));
   }
   if (unlisted > 0) {
@@ -163,10 +170,11 @@ Documents read_documents(std::string_view text, const std::string& file, const F
   parse_limits.max_bytes = std::max(limits.max_file_bytes * 2, kMaxPadding + limits.max_file_bytes);
   parse_limits.max_depth = static_cast<size_t>(limits.max_document_depth);
   parse_limits.max_nodes = limits.max_document_nodes;
-  auto whole = doc::parse_any(text, file, parse_limits);
+  const bool json = absl::EndsWith(file, ".json");
+  auto whole = json ? doc::parse_any(text, file, parse_limits) : doc::parse_yaml(with_end(text), file, parse_limits);
   if (whole.ok()) {
     for (const doc::Value& v : *whole) add(v, out.values);
-  } else if (absl::EndsWith(file, ".json")) {
+  } else if (json) {
     out.diagnostics.push_back(syntax_error(file, whole.status().message()));
   } else {
     read_chunks(text, file, parse_limits, out);

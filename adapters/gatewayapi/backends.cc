@@ -73,7 +73,7 @@ class Resolver {
     }
     const ObjectPtr found = world_.snapshot.find(ObjectKey{"", "Service", ref.ns, ref.name});
     if (!found) {
-      fail("BackendNotFound", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " does not exist", meant(ref)));
+      fail("BackendNotFound", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " does not exist or is not valid", meant(ref)));
       return none;
     }
     std::vector<Diagnostic> unread;

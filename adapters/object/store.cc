@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -164,6 +165,10 @@ std::vector<Diagnostic> Store::gather_diagnostics() const {
     for (const auto& [key, list] : l->problems) all.insert(all.end(), list.begin(), list.end());
     for (const auto& [key, diagnostic] : l->shadowed) all.push_back(diagnostic);
   }
+  // As a reader of the files goes through them.
+  std::stable_sort(all.begin(), all.end(), [](const Diagnostic& a, const Diagnostic& b) {
+    return std::tie(a.file, a.line) < std::tie(b.file, b.line);
+  });
   return all;
 }
 

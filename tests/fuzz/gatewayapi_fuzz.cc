@@ -1,0 +1,81 @@
+// Any bytes as a file of a directory: documents, objects, the store's checks, both translations to intent. Beyond not
+// crashing: a second translation of the same snapshot is the same, every object in a snapshot passed its check, and
+// what is served was accepted.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "adapters/core/endpoint_index.h"
+#include "adapters/file/documents.h"
+#include "adapters/gatewayapi/translate.h"
+
+namespace {
+
+using namespace fairlead::adapters;
+
+// One Gateway that admits everybody, so that mutated routes get past the door.
+constexpr std::string_view kBase = R"(
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: fairlead}
+spec: {controllerName: fairlead.io/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: fairlead
+  listeners:
+  - {name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+)";
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+SourceUpdate read(const std::string& source, std::string_view text) {
+  SourceUpdate update;
+  update.source = source;
+  update.synced = true;
+  FileLimits limits;
+  limits.max_document_nodes = 100000;
+  const Documents documents = read_documents(text, source + ".yaml", limits);
+  update.diagnostics = documents.diagnostics;
+  for (const auto& value : documents.values) {
+    if (ObjectPtr object = read_object(value, source, source + ".yaml", update.diagnostics)) update.upserted.push_back(object);
+  }
+  return update;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size > 64 * 1024) return 0;
+  Store store;
+  gatewayapi::register_groups(store);
+  store.apply(read("base", kBase));
+  const ChangeSet changes = store.apply(read("fuzz", std::string_view(reinterpret_cast<const char*>(data), size)));
+  core::EndpointIndex endpoints;
+  endpoints.apply(changes);
+
+  const ObjectSnapshotPtr snapshot = store.snapshot();
+  const gatewayapi::Translation first = gatewayapi::translate(*snapshot);
+  const gatewayapi::Translation second = gatewayapi::translate(*snapshot, &first);
+  require(first.model.gateways == second.model.gateways);  // equal content keeps its pointer
+  require(first.diagnostics == second.diagnostics);
+  for (const auto& [scope, gateway] : first.model.gateways) {
+    const ObjectKey key{"gateway.networking.k8s.io", "Gateway", scope.ns, scope.name};
+    for (const auto& listener : gateway->listeners) {
+      const Condition* accepted = first.status.find(key, {{}, listener.name, 0}, "Accepted");
+      require(accepted != nullptr && accepted->status == Truth::kTrue);
+      for (const auto& host : listener.virtual_hosts) require(!host.hostname.empty() && !host.routes.empty());
+    }
+  }
+  return 0;
+}
