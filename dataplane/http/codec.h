@@ -4,8 +4,11 @@
 //   ClientSession: a connection that sends requests. new_stream(receiver) gives the MessageSender for the request; the response
 //     goes to the receiver.
 // Headers are parsed into the *receiver's* arena: an upstream response can thus land in the downstream stream's own arena.
-// One worker; no call is made re-entrantly from inside a send_* call except on_write_blocked. A sender is valid until both
-// directions have ended (end_stream sent and received), on_reset() was delivered, or reset() was called; no receiver call after that.
+// One worker. From inside a send_* call only on_write_blocked, on_idle and on_stream_slot may be called.
+// A stream is over, its sender gone and its receiver called no more, when
+//   server: the response's end was sent (a request still arriving is then discarded; on h1 its connection closes);
+//   client: the response's end was received (a request still being sent is then given up; on h1 its connection closes);
+//   both: on_reset() was delivered, or reset() was called. A tunnel (101, CONNECT) is over when both directions have ended.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +39,7 @@ struct ProtocolError {
   uint16_t status = 400;
   std::string_view details;  // static string: "http1.codec_error", "low_version", "missing_host_header", …
   bool downstream_protocol_error = true;  // response flag DPE; false for refusals that Envoy makes above its codec
+  const HeaderMap* headers = nullptr;     // the head, when it could be read (for the access log); lives in the receiver's arena
 };
 
 class MessageReceiver {
@@ -83,7 +87,9 @@ class MessageSender {
 class ServerSessionEvents {
  public:
   virtual ~ServerSessionEvents() = default;
-  // The first bytes of a request head are here (on_headers follows in the same call on success). Null: refuse the connection.
+  // Part of a request head has arrived, not all of it (a timer for slow heads belongs here; on_stream disarms it).
+  virtual void on_request_begins() {}
+  // A request head is here: on_headers or on_protocol_error follows in the same call. Null: the connection is closed at once.
   virtual MessageReceiver* on_stream(MessageSender& sender) = 0;
   // The request on `sender` breaks the rules. If its response has not begun, answer with error.status; otherwise reset() it.
   // `receiver` got no or only part of the request and gets nothing more of it. The connection closes after the answer.

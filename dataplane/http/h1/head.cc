@@ -1,0 +1,525 @@
+// Reading heads (head.h). Order of judgement: first byte, first line, size, header lines in order, then what the head says as a whole.
+#include "dataplane/http/h1/head.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/http/h1/fields.h"
+#include "dataplane/http/status.h"
+
+namespace fairlead::h1 {
+
+namespace {
+
+using http::HeaderMap;
+using http::Token;
+
+constexpr Verdict kCodecError{400, "http1.codec_error"};
+constexpr Verdict kInvalidCharacters{400, "http1.invalid_characters"};
+constexpr Verdict kInvalidUrl{400, "http1.invalid_url"};
+constexpr Verdict kTooManyHeaders{431, "http1.too_many_headers"};
+constexpr Verdict kLowVersion{426, "low_version"};
+constexpr Verdict kConnectionRejected{400, "http1.connection_header_rejected"};
+constexpr unsigned kMaxNominated = 10;  // Envoy 1.40: more headers named in Connection are taken for an attack
+
+// Envoy 1.40's list; anything else is a codec error.
+bool known_method(std::string_view m) {
+  switch (m.size()) {
+    case 3: return m == "GET" || m == "PUT" || m == "ACL";
+    case 4: return m == "POST" || m == "HEAD" || m == "BIND" || m == "COPY" || m == "LINK" || m == "LOCK" || m == "MOVE";
+    case 5: return m == "PATCH" || m == "TRACE" || m == "PURGE" || m == "MERGE" || m == "MKCOL" || m == "QUERY";
+    case 6: return m == "DELETE" || m == "REBIND" || m == "REPORT" || m == "SEARCH" || m == "SOURCE" || m == "UNBIND" ||
+                   m == "UNLINK" || m == "UNLOCK" || m == "NOTIFY";
+    case 7: return m == "OPTIONS" || m == "CONNECT" || m == "MSEARCH";
+    case 8: return m == "CHECKOUT" || m == "PROPFIND";
+    case 9: return m == "SUBSCRIBE" || m == "PROPPATCH";
+    case 10: return m == "MKACTIVITY" || m == "MKCALENDAR";
+    case 11: return m == "UNSUBSCRIBE";
+    default: return false;
+  }
+}
+
+struct RequestLine {
+  std::string_view method;
+  std::string_view path;
+  std::string_view authority;  // of CONNECT and absolute-form
+  std::string_view scheme;     // of absolute-form
+  int major = 0;
+  int minor = 0;
+};
+
+std::string_view next_word(std::string_view& line) {
+  size_t n = 0;
+  while (n < line.size() && !is_blank(line[n])) ++n;
+  std::string_view word = line.substr(0, n);
+  while (n < line.size() && is_blank(line[n])) ++n;
+  line.remove_prefix(n);
+  return word;
+}
+
+// "host:port" or "host"; userinfo already gone.
+bool valid_host_port(std::string_view authority, bool need_port) {
+  size_t bracket = authority.rfind(']');
+  size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  if (colon == std::string_view::npos) return !need_port && !authority.empty();
+  std::string_view port = authority.substr(colon + 1);
+  uint64_t number = 0;
+  return colon != 0 && port.size() <= 5 && parse_length(port, number) && number <= 65535;
+}
+
+Verdict read_absolute(std::string_view target, RequestLine& out) {
+  size_t colon = target.find("://");
+  if (colon == std::string_view::npos || colon == 0) return kCodecError;
+  std::string_view scheme = target.substr(0, colon);
+  for (char c : scheme) {
+    if (lower(c) < 'a' || lower(c) > 'z') return kCodecError;
+  }
+  if (is_word(scheme, "http")) {
+    out.scheme = "http";
+  } else if (is_word(scheme, "https")) {
+    out.scheme = "https";
+  } else {
+    return {400, "http1.invalid_scheme"};
+  }
+  std::string_view rest = target.substr(colon + 3);
+  size_t end = std::min(rest.find_first_of("/?#"), rest.size());
+  out.authority = rest.substr(0, end);
+  out.path = end == rest.size() ? std::string_view("/") : rest.substr(end);
+  if (!valid_authority(out.authority)) return kCodecError;
+  size_t at = out.authority.find('@');
+  if (at != std::string_view::npos) out.authority.remove_prefix(at + 1);
+  if (out.authority.find('@') != std::string_view::npos || !valid_host_port(out.authority, false)) return kInvalidUrl;
+  return {};
+}
+
+Verdict read_target(std::string_view target, const Settings& settings, RequestLine& out) {
+  if (target.empty()) return kCodecError;
+  for (char c : target) {
+    if ((c & 0x80) != 0) return kCodecError;
+  }
+  if (out.method == "CONNECT") {
+    if (target.find('@') != std::string_view::npos || !valid_authority(target) || !valid_host_port(target, true)) return kInvalidUrl;
+    out.authority = target;
+    return {};
+  }
+  if (target[0] == '/') {
+    out.path = target;
+    return {};
+  }
+  if (target == "*") {
+    out.path = target;
+    return out.method == "OPTIONS" ? Verdict{} : kInvalidUrl;
+  }
+  if (!settings.allow_absolute_url) {
+    out.path = target;
+    return {404, "absolute_path_rejected", false};
+  }
+  return read_absolute(target, out);
+}
+
+Verdict read_request_line(std::string_view line, const Settings& settings, RequestLine& out) {
+  if (line.empty() || line[0] < 'A' || line[0] > 'Z') return kCodecError;
+  const char* control = find_control(line.data(), line.data() + line.size());
+  if (control != line.data() + line.size()) return *control == '\r' ? kCodecError : kInvalidCharacters;
+  out.method = next_word(line);
+  if (!known_method(out.method)) return kCodecError;
+  Verdict v = read_target(next_word(line), settings, out);
+  if (!v.ok()) return v;
+  std::string_view version = next_word(line);
+  if (version.empty()) return kLowVersion;  // HTTP/0.9
+  if (!line.empty() || version.size() != 8 || version.substr(0, 5) != "HTTP/" || !is_digit(version[5]) || version[6] != '.' ||
+      !is_digit(version[7])) {
+    return kCodecError;
+  }
+  out.major = version[5] - '0';
+  out.minor = version[7] - '0';
+  return {};
+}
+
+// What the header lines say about framing and connection; everything else is in the map.
+struct Fields {
+  struct Named {  // values of Connection headers, linked in the arena
+    std::string_view list;
+    Named* next;
+  };
+  std::string_view host;
+  unsigned hosts = 0;
+  unsigned lengths = 0;
+  uint64_t length = 0;
+  unsigned codings = 0;
+  bool chunked = false;
+  bool close = false;
+  bool keep_alive = false;
+  bool wants_upgrade = false;
+  bool nominates = false;
+  Named* connection = nullptr;
+  std::string_view upgrade;
+  bool te_trailers = false;
+};
+
+void read_connection(std::string_view value, HeaderMap& headers, Fields& f) {
+  for_each_element(value, [&f](std::string_view element) {
+    if (is_word(element, "close")) {
+      f.close = true;
+    } else if (is_word(element, "keep-alive")) {
+      f.keep_alive = true;
+    } else if (is_word(element, "upgrade")) {
+      f.wants_upgrade = true;
+    } else {
+      f.nominates = true;
+    }
+    return true;
+  });
+  if (!f.nominates) return;
+  f.connection = headers.arena().make<Fields::Named>(Fields::Named{value, f.connection});
+}
+
+// True when the header has been dealt with and does not enter the map.
+bool take_special(Token token, std::string_view value, bool request, HeaderMap& headers, Fields& f, Verdict& v) {
+  switch (token) {
+    case Token::ContentLength:
+      if (++f.lengths > 1 || !parse_length(value, f.length)) v = kCodecError;
+      return false;
+    case Token::TransferEncoding:
+      ++f.codings;
+      f.chunked = is_word(value, "chunked");
+      return true;
+    case Token::Connection:
+      read_connection(value, headers, f);
+      return true;
+    case Token::ProxyConnection:
+      if (is_word(value, "close")) f.close = true;
+      return true;
+    case Token::KeepAlive:
+      return true;
+    case Token::Upgrade:
+      f.upgrade = value;
+      return true;
+    case Token::Host:
+      if (!request) return false;
+      ++f.hosts;
+      f.host = value;
+      return true;
+    case Token::Te:
+      if (!request) return false;
+      for_each_element(value, [&f](std::string_view element) {
+        if (is_word(element.substr(0, element.find(';')), "trailers")) f.te_trailers = true;
+        return true;
+      });
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Line end at `at` (the byte find_control stopped at)? Gives the start of the next line.
+bool end_of_line(char* at, char*& next) {
+  if (*at == '\n') {
+    next = at + 1;
+    return true;
+  }
+  if (at[0] == '\r' && at[1] == '\n') {
+    next = at + 2;
+    return true;
+  }
+  return false;
+}
+
+// Why the byte that stopped a scan is refused: a control character, or a bare CR or something out of place.
+Verdict bad_byte(char c) {
+  auto u = static_cast<unsigned char>(c);
+  bool control = (u < 0x20 && c != '\r' && c != '\n' && c != '\t') || u == 0x7f;
+  return control ? kInvalidCharacters : kCodecError;
+}
+
+// All header lines up to and with the empty one. `p` ends with that line: nothing reads past it.
+template <class Take>
+Verdict read_fields(char* p, char* end, uint32_t max_headers, Take&& take) {
+  uint32_t count = 0;
+  char* next;
+  while (!end_of_line(p, next)) {
+    char* name = p;
+    while (uint8_t c = kTokenLower[static_cast<uint8_t>(*p)]) *p++ = static_cast<char>(c);
+    if (*p != ':' || p == name) return bad_byte(*p);
+    std::string_view name_view(name, static_cast<size_t>(p - name));
+    do ++p;
+    while (is_blank(*p));
+    char* value = p;
+    char* value_end = const_cast<char*>(find_control(p, end));
+    if (!end_of_line(value_end, next)) return bad_byte(*value_end);
+    while (is_blank(*next)) {  // obs-fold: the line break goes, the blank stays
+      char* more_end = const_cast<char*>(find_control(next, end));
+      char* after;
+      if (!end_of_line(more_end, after)) return bad_byte(*more_end);
+      std::memmove(value_end, next, static_cast<size_t>(more_end - next));
+      value_end += more_end - next;
+      next = after;
+    }
+    if (++count > max_headers) return kTooManyHeaders;
+    p = next;
+    std::string_view value_view = trim({value, static_cast<size_t>(value_end - value)});
+    Token token = http::token_of(name_view);
+    Verdict v = take(name_view, value_view, token);
+    if (!v.ok()) return v;
+  }
+  return {};
+}
+
+// Removes what Connection names; Envoy refuses names that would hide where a request came from.
+Verdict apply_nominations(HeaderMap& headers, Fields& f) {
+  unsigned count = 0;
+  Verdict v;
+  for (Fields::Named* named = f.connection; named != nullptr && v.ok(); named = named->next) {
+    for_each_element(named->list, [&](std::string_view element) {
+      if (element[0] == ':' || is_word(element, "x-forwarded-for") || is_word(element, "x-forwarded-host") ||
+          is_word(element, "x-forwarded-proto") || ++count > kMaxNominated) {
+        v = kConnectionRejected;
+        return false;
+      }
+      if (is_word(element, "te")) return true;
+      if (is_word(element, "host")) f.hosts = 0;
+      headers.remove_if([element](const http::Header& h) { return !h.is_pseudo() && is_word(element, h.name()); });
+      return true;
+    });
+  }
+  return v;
+}
+
+// The protocols asked for, without h2c (Envoy ignores that upgrade); empty: none.
+std::string_view wanted_upgrade(std::string_view value, http::Arena& arena) {
+  bool h2c = false;
+  size_t others = 0;
+  for_each_element(value, [&](std::string_view element) {
+    is_word(element, "h2c") ? void(h2c = true) : void(others += element.size() + 1);
+    return true;
+  });
+  if (!h2c) return value;
+  if (others == 0) return {};
+  char* text = arena.bytes(others);
+  char* at = text;
+  for_each_element(value, [&](std::string_view element) {
+    if (is_word(element, "h2c")) return true;
+    if (at != text) *at++ = ',';
+    at = std::copy(element.begin(), element.end(), at);
+    return true;
+  });
+  return {text, static_cast<size_t>(at - text)};
+}
+
+Verdict read_framing(const Fields& f, const Settings& settings, bool connect, RequestHead& head) {
+  if (f.codings != 0 && f.lengths != 0 && !connect && !settings.allow_chunked_length) {
+    return {400, "http1.content_length_and_chunked_not_allowed"};
+  }
+  if (f.codings != 0 && (f.codings > 1 || !f.chunked || connect)) return {501, "http1.invalid_transfer_encoding"};
+  if (connect && f.length != 0) return {400, "http1.body_disallowed"};
+  if (f.codings != 0) {
+    head.body = Body::Chunked;
+  } else if (f.length != 0) {
+    head.body = Body::Length;
+    head.length = f.length;
+  }
+  return {};
+}
+
+Verdict check_request(const RequestLine& line, const Fields& f, const Settings& settings, HeaderMap& headers, RequestHead& head) {
+  bool http10 = line.major == 1 && line.minor == 0;
+  if (!(line.major == 1 && line.minor == 1) && !(http10 && settings.accept_http_10)) return kLowVersion;
+  head.protocol = http10 ? http::Protocol::Http10 : http::Protocol::Http11;
+  if (http10 && f.codings != 0) return kCodecError;
+  std::string_view authority = line.authority;
+  if (authority.empty()) {
+    authority = f.host;
+    if (f.hosts == 0) {
+      if (!http10 || settings.default_host_for_http_10.empty()) return {400, "missing_host_header", false};
+      authority = settings.default_host_for_http_10;
+    }
+  }
+  headers.set_ref(Token::PseudoAuthority, authority);
+  if (!valid_authority(authority)) return {400, "http.invalid_authority"};
+  if (head.connect) return {};
+  if (line.path[0] != '/') return {404, "absolute_path_rejected", false};
+  if (line.path.find('#') != std::string_view::npos) return {400, "path_normalization_failed", false};
+  if (line.method == "QUERY" && !headers.has(Token::ContentType)) return {400, "query_missing_content_type", false};
+  return {};
+}
+
+}  // namespace
+
+HeadSearch find_head(net::Buffer& in, size_t limit, bool skip_empty_lines, size_t& scanned, size_t& size) {
+  std::string_view bytes = in.front();
+  if (skip_empty_lines && scanned == 0) {
+    while (!bytes.empty() && (bytes[0] == '\r' || bytes[0] == '\n')) {
+      size_t n = bytes[0] == '\n' ? 1 : 2;
+      if (n == 2 && in.size() > 1) {
+        char second;
+        in.copy_out(1, &second, 1);
+        if (second != '\n') return HeadSearch::Broken;  // a bare CR
+      }
+      if (n > in.size()) return HeadSearch::Incomplete;
+      in.drain(n);
+      bytes = in.front();
+    }
+  }
+  if (bytes.size() < in.size()) bytes = in.linearize(std::min(in.size(), limit + 4));
+  size_t at = scanned;
+  while (at < bytes.size()) {
+    const void* hit = std::memchr(bytes.data() + at, '\n', bytes.size() - at);
+    if (hit == nullptr) {
+      at = bytes.size();
+      break;
+    }
+    size_t lf = static_cast<size_t>(static_cast<const char*>(hit) - bytes.data());
+    size_t next = lf + 1;
+    if (next < bytes.size() && bytes[next] == '\r') ++next;
+    if (next >= bytes.size()) {  // the deciding byte is not here yet: look at this line end again
+      at = lf;
+      break;
+    }
+    if (bytes[next] == '\n') {
+      size = next + 1;
+      return size > limit ? HeadSearch::TooLarge : HeadSearch::Complete;
+    }
+    at = lf + 1;
+  }
+  scanned = at;
+  return bytes.size() > limit ? HeadSearch::TooLarge : HeadSearch::Incomplete;
+}
+
+Verdict check_request_start(std::string_view bytes, const Settings& settings) {
+  if (bytes.empty()) return {};
+  if (bytes[0] < 'A' || bytes[0] > 'Z') return kCodecError;
+  size_t lf = bytes.find('\n');
+  if (lf == std::string_view::npos || lf >= settings.max_head_bytes) return {};
+  std::string_view line = bytes.substr(0, lf);
+  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  RequestLine ignored;
+  return read_request_line(line, settings, ignored);
+}
+
+Verdict check_response_start(std::string_view bytes) {
+  constexpr std::string_view kStart = "HTTP/1.";
+  size_t n = std::min(bytes.size(), kStart.size());
+  return bytes.substr(0, n) == kStart.substr(0, n) ? Verdict{} : kCodecError;
+}
+
+Verdict parse_request_head(char* text, size_t size, const Settings& settings, HeaderMap& headers, RequestHead& head) {
+  char* end = text + size;
+  char* lf = static_cast<char*>(std::memchr(text, '\n', size));
+  std::string_view line_text(text, static_cast<size_t>(lf - text));
+  if (!line_text.empty() && line_text.back() == '\r') line_text.remove_suffix(1);
+  RequestLine line;
+  Verdict v = read_request_line(line_text, settings, line);
+  if (!v.ok()) return v;
+  head.connect = line.method == "CONNECT";
+  head.head_method = line.method == "HEAD";
+  headers.add_ref(Token::PseudoMethod, line.method);
+  if (!head.connect) headers.add_ref(Token::PseudoPath, line.path);
+  headers.add_ref(Token::PseudoAuthority, line.authority);
+  if (!line.scheme.empty()) headers.add_ref(Token::PseudoScheme, line.scheme);
+
+  Fields f;
+  v = read_fields(lf + 1, end, settings.max_headers, [&](std::string_view name, std::string_view value, Token token) {
+    Verdict bad;
+    if (token == Token::Other || !take_special(token, value, true, headers, f, bad)) headers.add_ref(name, value, token);
+    return bad;
+  });
+  if (!v.ok()) return v;
+  // Envoy joins several Host headers with a comma; routes and policies of whatever stands in front may see another host than we do.
+  if (f.hosts > 1) return kCodecError;
+  if (f.te_trailers) headers.add_ref(Token::Te, "trailers");
+  if (f.nominates) {
+    v = apply_nominations(headers, f);
+    if (!v.ok()) return v;
+  }
+  v = read_framing(f, settings, head.connect, head);
+  if (!v.ok()) return v;
+  v = check_request(line, f, settings, headers, head);
+  if (!v.ok()) return v;
+
+  head.keep_alive = head.protocol == http::Protocol::Http10 ? f.keep_alive && !f.close : !f.close;
+  if (f.wants_upgrade && !f.upgrade.empty()) {
+    std::string_view wanted = wanted_upgrade(f.upgrade, headers.arena());
+    if (wanted.size() != f.upgrade.size()) headers.remove(Token::Http2Settings);
+    if (!wanted.empty() && head.protocol == http::Protocol::Http11) {
+      head.upgrade = true;
+      headers.add_ref(Token::Connection, "Upgrade");
+      headers.add_ref(Token::Upgrade, wanted);
+    }
+  }
+  return {};
+}
+
+Verdict parse_response_head(char* text, size_t size, const Settings& settings, bool to_head_request, bool to_connect,
+                            HeaderMap& headers, ResponseHead& head) {
+  char* end = text + size;
+  char* lf = static_cast<char*>(std::memchr(text, '\n', size));
+  std::string_view line(text, static_cast<size_t>(lf - text));
+  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  if (find_control(line.data(), line.data() + line.size()) != line.data() + line.size()) return kCodecError;
+  if (line.size() < 12 || line.substr(0, 7) != "HTTP/1." || !is_digit(line[7]) || line[8] != ' ') return kCodecError;
+  if (line.size() > 12 && line[12] != ' ') return kCodecError;
+  head.status = http::parse_status(line.substr(9, 3));
+  if (head.status == 0) return kCodecError;
+  headers.add_ref(Token::PseudoStatus, line.substr(9, 3));
+
+  Fields f;
+  Verdict v = read_fields(lf + 1, end, settings.max_headers, [&](std::string_view name, std::string_view value, Token token) {
+    Verdict bad;
+    if (token == Token::Other || !take_special(token, value, false, headers, f, bad)) headers.add_ref(name, value, token);
+    return bad;
+  });
+  if (!v.ok()) return v;
+  head.keep_alive = line[7] == '0' ? f.keep_alive && !f.close : !f.close;
+  if (f.codings != 0 && f.lengths != 0) return {502, "http1.content_length_and_chunked_not_allowed"};
+  if (f.codings != 0 && (f.codings > 1 || !f.chunked)) return {502, "http1.invalid_transfer_encoding"};
+  if (head.status == 101) {
+    head.upgrade = true;
+    head.body = Body::Tunnel;
+    headers.add_ref(Token::Connection, "Upgrade");
+    if (!f.upgrade.empty()) headers.add_ref(Token::Upgrade, f.upgrade);
+    return {};
+  }
+  if (to_connect && head.status >= 200 && head.status < 300) {
+    head.body = Body::Tunnel;
+    return {};
+  }
+  if (head.status < 200 || head.status == 204) {
+    // Envoy 1.40: a body announced here is a protocol error; "content-length: 0" is dropped.
+    if (f.codings != 0 || f.length != 0) return {502, "http1.body_disallowed"};
+    headers.remove(Token::ContentLength);
+    return {};
+  }
+  if (to_head_request || head.status == 304) return {};
+  if (f.codings != 0) {
+    head.body = Body::Chunked;
+  } else if (f.lengths != 0) {
+    head.body = f.length != 0 ? Body::Length : Body::None;
+    head.length = f.length;
+  } else {
+    head.body = Body::UntilClose;
+    head.keep_alive = false;
+  }
+  return {};
+}
+
+Verdict parse_trailers(char* text, size_t size, const Settings& settings, HeaderMap& trailers) {
+  return read_fields(text, text + size, settings.max_headers,
+                     [&trailers](std::string_view name, std::string_view value, Token token) {
+                       switch (token) {  // never to be taken from a trailer (RFC 9110, 6.5.1)
+                         case Token::ContentLength:
+                         case Token::TransferEncoding:
+                         case Token::Host:
+                         case Token::Connection:
+                         case Token::Te:
+                         case Token::Trailer:
+                         case Token::Upgrade:
+                         case Token::Authorization:
+                           break;
+                         default:
+                           trailers.add_ref(name, value, token);
+                       }
+                       return Verdict{};
+                     });
+}
+
+}  // namespace fairlead::h1
