@@ -1,5 +1,6 @@
 #include "controlplane/serve/grpc_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <mutex>
@@ -96,6 +97,40 @@ class SliceCache {
   size_t sweep_at_ = 4096;
 };
 
+// The frames of a long response as one slice, shared by all streams that get the same one: after a (re)connect that is most of them.
+// A thousand slices a message would also leave gRPC with slice tables of 100 KB in every stream, for good.
+class BundleCache {
+ public:
+  static constexpr size_t kWorthIt = 8;
+
+  grpc::Slice get(const std::vector<ResourcePtr>& resources, bool delta) {
+    size_t hash = delta;
+    for (const ResourcePtr& r : resources) hash = hash * 0x9e3779b97f4a7c15u + reinterpret_cast<uintptr_t>(r.get());
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+      if (it->hash == hash && it->delta == delta && it->resources == resources) {
+        if (it != entries_.begin()) std::rotate(entries_.begin(), it, it + 1);
+        return entries_.front().slice;
+      }
+    }
+    auto* bytes = new std::string;
+    for (const ResourcePtr& r : resources) *bytes += delta ? r->delta_frame : r->sotw_frame;
+    if (entries_.size() == kEntries) entries_.pop_back();
+    grpc::Slice slice(bytes->data(), bytes->size(), [](void* p) { delete static_cast<std::string*>(p); }, bytes);
+    entries_.insert(entries_.begin(), Entry{hash, delta, resources, std::move(slice)});
+    return entries_.front().slice;
+  }
+
+ private:
+  static constexpr size_t kEntries = 16;  // scopes times types in a storm of connects; least recently used goes
+  struct Entry {
+    size_t hash;
+    bool delta;
+    std::vector<ResourcePtr> resources;  // held, so that their addresses mean them
+    grpc::Slice slice;
+  };
+  std::vector<Entry> entries_;
+};
+
 }  // namespace
 
 // Everything below runs on the loop's thread, but for what says otherwise.
@@ -167,6 +202,7 @@ class GrpcServer::Loop final : public Wire {
   std::thread thread_;
   std::unordered_map<StreamId, Call*> calls_;
   SliceCache slices_;
+  BundleCache bundles_;
   std::atomic<bool> closing_{false};
   std::once_flag shutdown_once_;
 
@@ -310,9 +346,12 @@ void GrpcServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
   auto found = calls_.find(stream);
   if (found == calls_.end()) return;
   std::vector<grpc::Slice> slices;
-  slices.reserve(1 + message.shared.size());
   slices.emplace_back(message.head);
-  for (const ResourcePtr& r : message.shared) slices.push_back(slices_.get(r, message.delta));
+  if (message.shared.size() >= BundleCache::kWorthIt) {
+    slices.push_back(bundles_.get(message.shared, message.delta));
+  } else {
+    for (const ResourcePtr& r : message.shared) slices.push_back(slices_.get(r, message.delta));
+  }
   found->second->outgoing.emplace_back(slices.data(), slices.size());
   write_more(*found->second);
 }
