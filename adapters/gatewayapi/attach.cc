@@ -123,9 +123,9 @@ class Attacher {
   void report(const ParentRef& parent, const Verdict& verdict) {
     const StatusScope scope{ObjectKey{std::string(kGroup), "Gateway", parent.ns, parent.name}, parent.section, parent.port};
     const int64_t generation = object_->generation;
-    world_.status.set(object_->key, scope, {"Accepted", verdict.accepted, verdict.reason, verdict.message, generation});
+    world_.result.status.set(object_->key, scope, {"Accepted", verdict.accepted, verdict.reason, verdict.message, generation});
     const bool resolved = target_->reason == "ResolvedRefs";
-    world_.status.set(object_->key, scope,
+    world_.result.status.set(object_->key, scope,
                       {"ResolvedRefs", resolved ? Truth::kTrue : Truth::kFalse, target_->reason, target_->message, generation});
     if (verdict.accepted != Truth::kTrue) {
       world_.problem(Severity::kError, *object_, parent.spot, absl::StrCat(verdict.reason, ": ", verdict.message));
@@ -141,10 +141,9 @@ class Attacher {
 }  // namespace
 
 void attach_routes(World& world) {
-  std::vector<Diagnostic> unread;  // the store lets only checked objects through
   for (const auto& [key, object] : world.snapshot.of(kGroup, "HTTPRoute")) {
-    const HttpRoute route = read_http_route(*object, unread);
-    Attacher(world, object, route).run();
+    const std::shared_ptr<const HttpRoute> route = world.route(object);
+    Attacher(world, object, *route).run();
   }
 }
 

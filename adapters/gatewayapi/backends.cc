@@ -71,18 +71,16 @@ class Resolver {
            absl::StrCat("no ReferenceGrant in namespace ", ref.ns, " lets HTTPRoutes of ", object_.key.ns, " refer to Service ", ref.name));
       return none;
     }
-    const ObjectPtr found = world_.snapshot.find(ObjectKey{"", "Service", ref.ns, ref.name});
-    if (!found) {
+    const core::Service* service = world_.service(ObjectKey{"", "Service", ref.ns, ref.name});
+    if (service == nullptr) {
       fail("BackendNotFound", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " does not exist or is not valid", meant(ref)));
       return none;
     }
-    std::vector<Diagnostic> unread;
-    const core::Service service = core::read_service(*found, unread);
-    if (service.external_name) {
+    if (service->external_name) {
       fail("InvalidKind", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " is of type ExternalName"));
       return none;
     }
-    const core::ServicePort* port = service.port(ref.port);
+    const core::ServicePort* port = service->port(ref.port);
     if (port == nullptr) {
       fail("BackendNotFound", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " has no TCP port ", ref.port));
       return none;

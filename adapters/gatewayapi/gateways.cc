@@ -43,8 +43,8 @@ std::set<std::string> take_classes(World& world) {
     } else {
       ours.insert(key.name);
     }
-    world.status.set(key, {}, std::move(accepted));
-    world.status.at(key, {}).supported_features = supported_features();
+    world.result.status.set(key, {}, std::move(accepted));
+    world.result.status.at(key, {}).supported_features = supported_features();
   }
   return ours;
 }
@@ -149,18 +149,18 @@ void report_listener(World& world, const GatewayState& gateway, const ListenerSt
   const StatusScope scope{{}, l.listener.name, 0};
   const int64_t generation = gateway.object->generation;
   const bool usable = l.accepted && gateway.address_problem.empty();
-  world.status.set(key, scope, {"Accepted", l.accepted ? Truth::kTrue : Truth::kFalse, l.reason, l.accepted ? "" : l.message, generation});
-  world.status.set(key, scope,
+  world.result.status.set(key, scope, {"Accepted", l.accepted ? Truth::kTrue : Truth::kFalse, l.reason, l.accepted ? "" : l.message, generation});
+  world.result.status.set(key, scope,
                    {"Conflicted", l.conflict.empty() ? Truth::kFalse : Truth::kTrue,
                     l.conflict.empty() ? "NoConflicts" : l.conflict, l.conflict.empty() ? "" : l.message, generation});
-  world.status.set(key, scope,
+  world.result.status.set(key, scope,
                    {"ResolvedRefs", l.bad_kinds.empty() ? Truth::kTrue : Truth::kFalse,
                     l.bad_kinds.empty() ? "ResolvedRefs" : "InvalidRouteKinds",
                     l.bad_kinds.empty() ? "" : absl::StrCat("not supported here: ", l.bad_kinds), generation});
-  world.status.set(key, scope,
+  world.result.status.set(key, scope,
                    {"Programmed", usable ? Truth::kUnknown : Truth::kFalse, usable ? "Pending" : "Invalid",
                     usable ? "no proxy has answered yet" : "", generation});
-  ScopeStatus& status = world.status.at(key, scope);
+  ScopeStatus& status = world.result.status.at(key, scope);
   status.attached_routes = static_cast<int>(l.attached.size());
   for (const GroupKind& kind : l.kinds) status.supported_kinds.push_back(kind.str());
 }
@@ -203,8 +203,8 @@ void report_gateways(World& world) {
         programmed = {"Programmed", Truth::kFalse, "Invalid", accepted.message, generation};
       }
     }
-    world.status.set(key, {}, std::move(accepted));
-    world.status.set(key, {}, std::move(programmed));
+    world.result.status.set(key, {}, std::move(accepted));
+    world.result.status.set(key, {}, std::move(programmed));
     for (const ListenerState& l : gateway.listeners) report_listener(world, gateway, l);
   }
 }

@@ -62,7 +62,29 @@ bool World::permitted(const GroupKind& from_kind, const std::string& from_ns, co
 }
 
 void World::problem(Severity severity, const Object& object, const Spot& spot, std::string message) {
-  diagnostics.push_back(Diagnostic{severity, object.key, object.file, spot.line, spot.field, std::move(message)});
+  result.diagnostics.push_back(Diagnostic{severity, object.key, object.file, spot.line, spot.field, std::move(message)});
+}
+
+std::shared_ptr<const HttpRoute> World::route(const ObjectPtr& object) {
+  std::shared_ptr<const HttpRoute>& route = result.read_routes[object];
+  if (previous) {
+    auto old = previous->read_routes.find(object);
+    if (old != previous->read_routes.end()) route = old->second;
+  }
+  std::vector<Diagnostic> unread;  // the store lets only checked objects through
+  if (!route) route = std::make_shared<const HttpRoute>(read_http_route(*object, unread));
+  return route;
+}
+
+const core::Service* World::service(const ObjectKey& key) {
+  auto known = services.find(key);
+  if (known == services.end()) {
+    const ObjectPtr object = snapshot.find(key);
+    if (!object) return nullptr;
+    std::vector<Diagnostic> unread;
+    known = services.emplace(key, core::read_service(*object, unread)).first;
+  }
+  return &known->second;
 }
 
 intent::Origin origin_of(const Object& object, const Spot& spot) {
@@ -81,7 +103,7 @@ intent::Origin origin_of(const Object& object, const Spot& spot) {
 
 Translation translate(const ObjectSnapshot& snapshot, const Translation* previous) {
   Translation result;
-  World world{snapshot, {}, {}, result.status, result.diagnostics};
+  World world{snapshot, {}, {}, result, previous, {}};
   take_grants(world);
   take_gateways(world);
   attach_routes(world);

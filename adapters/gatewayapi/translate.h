@@ -3,6 +3,8 @@
 // routes attach where, which references are permitted and lead somewhere, and in which order matches are tried.
 #pragma once
 
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "adapters/object/object.h"
@@ -12,12 +14,17 @@
 
 namespace fairlead::adapters::gatewayapi {
 
+struct HttpRoute;
+
 struct Translation {
   intent::Model model;
   StatusSink status;
   // What is wrong between objects (dangling and forbidden references, conflicts), each with its place. What is wrong
   // within one object is in the snapshot's own diagnostics.
   std::vector<Diagnostic> diagnostics;
+
+  // Routes as read, so that the next translation reads only those that changed.
+  std::map<ObjectPtr, std::shared_ptr<const HttpRoute>> read_routes;
 };
 
 // Gateways that come out as they were in `previous` keep their pointer. Programmed is Unknown/Pending on whatever is

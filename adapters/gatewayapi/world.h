@@ -10,6 +10,7 @@
 #include "adapters/core/core.h"
 #include "adapters/gatewayapi/precedence.h"
 #include "adapters/gatewayapi/schema.h"
+#include "adapters/gatewayapi/translate.h"
 #include "adapters/object/status.h"
 #include "adapters/object/store.h"
 
@@ -39,13 +40,16 @@ struct World {
   const ObjectSnapshot& snapshot;
   std::map<ObjectKey, GatewayState> gateways;  // ours only
   std::map<std::string, std::vector<ReferenceGrant>> grants;  // by the namespace they stand in
-  StatusSink& status;
-  std::vector<Diagnostic>& diagnostics;
+  Translation& result;
+  const Translation* previous;  // may be null
+  std::map<ObjectKey, core::Service> services;  // read so far
 
   // May an object of `from` refer to `to`? Within a namespace always, across only with a grant in the target's.
   bool permitted(const GroupKind& from_kind, const std::string& from_ns, const GroupKind& to_kind, const std::string& to_ns,
                  const std::string& to_name) const;
   void problem(Severity severity, const Object& object, const Spot& spot, std::string message);
+  std::shared_ptr<const HttpRoute> route(const ObjectPtr& object);  // as read now or by the translation before
+  const core::Service* service(const ObjectKey& key);               // null when there is none
 };
 
 intent::Origin origin_of(const Object& object, const Spot& spot);
