@@ -1,0 +1,177 @@
+// What golden files cannot show: changes over time, pointers that stay, hostnames and precedence as tables.
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "adapters/gatewayapi/hostnames.h"
+#include "adapters/gatewayapi/precedence.h"
+#include "adapters/gatewayapi/translate.h"
+
+namespace fairlead::adapters::gatewayapi {
+namespace {
+
+constexpr const char* kBase = R"(
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: fairlead}
+spec: {controllerName: fairlead.io/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: one}
+spec: {gatewayClassName: fairlead, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: two}
+spec: {gatewayClassName: fairlead, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: apps}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r}
+spec:
+  parentRefs: [{name: one}]
+  rules: [{backendRefs: [{name: web, namespace: apps, port: 80}]}]
+)";
+
+constexpr const char* kGrant = R"(
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: g, namespace: apps}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}]
+  to: [{group: "", kind: Service}]
+)";
+
+class World {
+ public:
+  World() {
+    register_groups(store_);
+    put(kBase);
+  }
+  void put(const std::string& yaml) { apply(yaml, {}); }
+  void remove(const ObjectKey& key) { apply("", {key}); }
+  const Translation& now() const { return now_; }
+  const intent::GatewayPtr& gateway(const std::string& name) const { return now_.model.gateways.at({"default", name}); }
+  const intent::Route& route() const { return gateway("one")->listeners.at(0).virtual_hosts.at(0).routes.at(0); }
+  size_t diagnostics() const { return store_.snapshot()->diagnostics().size(); }
+
+ private:
+  void apply(const std::string& yaml, std::vector<ObjectKey> removed) {
+    SourceUpdate u;
+    u.source = "s";
+    u.synced = true;
+    u.removed = std::move(removed);
+    const auto documents = doc::parse_yaml(yaml, "x.yaml");
+    REQUIRE(documents.ok());
+    for (const doc::Value& d : *documents) u.upserted.push_back(read_object(d, "s", "x.yaml", u.diagnostics));
+    store_.apply(u);
+    Translation next = translate(*store_.snapshot(), &now_);
+    now_ = std::move(next);
+  }
+  Store store_;
+  Translation now_;
+};
+
+TEST_CASE("a grant takes effect and is revoked at once") {
+  World w;
+  CHECK_FALSE(w.route().backends.at(0).backend);
+  w.put(kGrant);
+  CHECK(w.route().backends.at(0).backend);
+  w.remove({"gateway.networking.k8s.io", "ReferenceGrant", "apps", "g"});
+  CHECK_FALSE(w.route().backends.at(0).backend);
+}
+
+TEST_CASE("a service that comes and goes changes its share") {
+  World w;
+  w.put(kGrant);
+  w.remove({"", "Service", "apps", "web"});
+  CHECK_FALSE(w.route().backends.at(0).backend);
+  w.put("{apiVersion: v1, kind: Service, metadata: {name: web, namespace: apps}, spec: {ports: [{port: 80}]}}");
+  CHECK(w.route().backends.at(0).backend->str() == "apps/web/80");
+}
+
+TEST_CASE("gateways that a change does not touch keep their pointer") {
+  World w;
+  const intent::GatewayPtr one = w.gateway("one"), two = w.gateway("two");
+  w.put(kGrant);
+  CHECK(w.gateway("one") != one);
+  CHECK(w.gateway("two") == two);
+}
+
+TEST_CASE("a route whose new text is bad is served as it was") {
+  World w;
+  w.put(kGrant);
+  const intent::GatewayPtr before = w.gateway("one");
+  w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: one}], rulez: []}}");
+  CHECK(w.gateway("one") == before);
+  CHECK(w.diagnostics() == 2);
+}
+
+TEST_CASE("a class that goes takes its gateways with it") {
+  World w;
+  w.remove({"gateway.networking.k8s.io", "GatewayClass", "", "fairlead"});
+  CHECK(w.now().model.gateways.empty());
+  CHECK(w.now().diagnostics.size() == 2);  // the two Gateways; the parent of the route exists, as somebody else's
+}
+
+TEST_CASE("hostnames meet in the narrower one") {
+  struct Row {
+    const char *a, *b, *both;
+  };
+  for (const Row& row : {Row{"", "", ""}, Row{"", "a.com", "a.com"}, Row{"", "*.com", "*.com"}, Row{"a.com", "a.com", "a.com"},
+                         Row{"a.com", "b.com", "-"}, Row{"*.com", "a.com", "a.com"}, Row{"*.com", "a.b.com", "a.b.com"},
+                         Row{"*.a.com", "a.com", "-"}, Row{"*.com", "*.a.com", "*.a.com"}, Row{"*.a.com", "*.b.com", "-"},
+                         Row{"*.a.com", "xa.com", "-"}, Row{"*.a.com", "b.xa.com", "-"}, Row{"*.com", "*.com", "*.com"}}) {
+    INFO(row.a << " and " << row.b);
+    CHECK(intersect(row.a, row.b).value_or("-") == row.both);
+    CHECK(intersect(row.b, row.a).value_or("-") == row.both);
+  }
+  CHECK(route_hostnames("", {}) == std::vector<std::string>{"*"});
+  CHECK(route_hostnames("*.a.com", {}) == std::vector<std::string>{"*.a.com"});
+  CHECK(route_hostnames("x.a.com", {"*.a.com", "x.a.com", "b.com"}) == std::vector<std::string>{"x.a.com"});
+  CHECK(route_hostnames("x.a.com", {"b.com"}).empty());
+}
+
+RankedRoute ranked(intent::PathMatchType type, const std::string& path, bool method, size_t headers, size_t query, int created,
+                   const std::string& object, size_t rule, size_t match) {
+  RankedRoute r;
+  r.route.match.path = {type, path};
+  if (method) r.route.match.method = "GET";
+  r.route.match.headers.resize(headers);
+  r.route.match.query.resize(query);
+  r.created = std::chrono::sys_seconds(std::chrono::seconds(created));
+  r.object = object;
+  r.rule = rule;
+  r.match = match;
+  return r;
+}
+
+TEST_CASE("each criterion of precedence outweighs all that follow") {
+  using enum intent::PathMatchType;
+  // From first to last tried: every row differs from the one before in exactly one criterion, against all later ones.
+  const std::vector<RankedRoute> order = {
+      ranked(kExact, "/a", false, 0, 0, 9, "z/z", 9, 9),     ranked(kRegex, "/long.*", false, 0, 0, 9, "z/z", 9, 9),
+      ranked(kRegex, "/l.*", true, 9, 9, 1, "a/a", 0, 0),    ranked(kPrefix, "/longer", false, 0, 0, 9, "z/z", 9, 9),
+      ranked(kPrefix, "/lon/", true, 0, 0, 9, "z/z", 9, 9),  ranked(kPrefix, "/lon", false, 2, 0, 9, "z/z", 9, 9),
+      ranked(kPrefix, "/lon", false, 1, 9, 9, "z/z", 9, 9),  ranked(kPrefix, "/lon", false, 1, 8, 1, "z/z", 9, 9),
+      ranked(kPrefix, "/lon", false, 1, 8, 2, "a/z", 9, 9),  ranked(kPrefix, "/lon", false, 1, 8, 2, "b/a", 0, 9),
+      ranked(kPrefix, "/lon", false, 1, 8, 2, "b/a", 1, 0),  ranked(kPrefix, "/lon", false, 1, 8, 2, "b/a", 1, 1),
+  };
+  for (size_t i = 0; i < order.size(); ++i) {
+    for (size_t j = 0; j < order.size(); ++j) {
+      INFO(i << " and " << j);
+      CHECK(tried_before(order[i], order[j]) == (i < j));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fairlead::adapters::gatewayapi
