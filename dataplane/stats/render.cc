@@ -55,8 +55,8 @@ absl::StatusOr<std::vector<Row>> collect(const Registry& registry, const Selecti
     if (s.histogram != nullptr) {
       row.histogram = *s.histogram;
     } else {
-      // a gauge that workers raise and lower at different moments may be read as a small negative for an instant
-      const bool negative = s.kind == Kind::gauge && static_cast<int64_t>(s.value) < 0;
+      // a gauge that workers raise and lower at different moments may be read as slightly below zero for an instant; a version hash may be any number
+      const bool negative = s.kind == Kind::gauge && s.value > UINT64_MAX - UINT32_MAX;
       row.value = absl::StrCat(negative ? 0 : s.value);
     }
     if (prometheus) row.prometheus = prometheus_name(*s.scope, s.leaf);

@@ -77,6 +77,7 @@ absl::Status FileSubscription::start() {
 void FileSubscription::set_interest(Interest interest) {
   if (interest == interest_) return;
   interest_ = std::move(interest);
+  last_.reset();
   if (fd_ >= 0) read_soon();
 }
 
@@ -89,8 +90,10 @@ void FileSubscription::on_fd_ready(uint32_t) {
 }
 
 void FileSubscription::read() {
-  if (options_.attempted) options_.attempted(type_);
   absl::StatusOr<std::string> text = read_file(path_);
+  if (text.ok() && last_ == *text) return;
+  last_ = text.ok() ? std::optional<std::string>(*text) : std::nullopt;
+  if (options_.attempted) options_.attempted(type_);
   absl::StatusOr<Update> update = text.ok() ? read_response(type_, *text, path_) : text.status();
   if (!update.ok()) {
     if (options_.failed) options_.failed(type_, update.status());

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "dataplane/net/event_loop.h"
@@ -34,6 +35,7 @@ class FileSubscription final : private net::FdHandler {
   const Type type_;
   const std::string path_, directory_;
   Interest interest_;
+  std::optional<std::string> last_;  // text of the last reading; unchanged text under unchanged interest is no update
   int fd_ = -1;
   net::FdWatch watch_;
   net::LoopTask read_task_ = net::LoopTask::of<&FileSubscription::read>(this);

@@ -1,0 +1,209 @@
+// Responses applied: the two classes of refusal, what each leaves behind, and what the error says.
+#include <catch2/catch.hpp>
+
+#include "base/doc.h"
+#include "base/doc_proto.h"
+#include "dataplane/xds/ingest.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/filters/http/router/v3/router.pb.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+
+namespace fairlead::xds {
+namespace {
+
+using Catch::Matchers::Contains;
+using namespace std::chrono_literals;
+
+struct NoConfig final : config::FilterConfig {};
+
+template <class M>
+std::string bytes(const std::string& yaml) {
+  auto value = doc::parse_one(yaml, "test.yaml");
+  REQUIRE(value.ok());
+  M message;
+  const absl::Status status = doc::to_message(*value, &message);
+  INFO(status.message());
+  REQUIRE(status.ok());
+  return message.SerializeAsString();
+}
+
+struct World {
+  World() : epoch(Epoch::Options{}) {
+    config::HttpFilterType router;
+    router.type_url = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    router.canonical = "envoy.filters.http.router";
+    router.terminal = true;
+    router.parse = [](const google::protobuf::Any&) -> absl::StatusOr<std::shared_ptr<const config::FilterConfig>> { return std::make_shared<NoConfig>(); };
+    registry.add(std::move(router));
+    Ingest::Options options;
+    options.epoch = &epoch;
+    options.ledger = &ledger;
+    options.hcm.registry = &registry;
+    options.prepare_listener = [this](const std::shared_ptr<const config::ListenerConfig>& l) {
+      return l->addresses.front().port == busy_port ? absl::AlreadyExistsError("listener '" + l->name + "': 127.0.0.1:81: address in use") : absl::OkStatus();
+    };
+    options.count_unknown_fields = [this](uint64_t n) { unknown += n; };
+    options.now = [] { return std::chrono::steady_clock::time_point(1h); };
+    options.wall_now = [] { return std::chrono::system_clock::time_point(1h); };
+    ingest = std::make_unique<Ingest>(std::move(options));
+  }
+  static IncomingResource cluster(const std::string& name, const std::string& more = "connect_timeout: 1s") {
+    return {"", "", std::string(type_url(Type::cluster)), bytes<envoy::config::cluster::v3::Cluster>("name: " + name + "\ntype: STATIC\nload_assignment: {cluster_name: " + name + "}\n" + more)};
+  }
+  static IncomingResource listener(const std::string& name, int port) {
+    return {"", "", std::string(type_url(Type::listener)), bytes<envoy::config::listener::v3::Listener>(absl::StrCat("name: ", name, R"(
+filter_chains:
+- filters:
+  - name: hcm
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+      stat_prefix: p
+      rds: {route_config_name: r, config_source: {ads: {}, resource_api_version: V3}}
+      http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
+address: {socket_address: {address: 127.0.0.1, port_value: )", port, "}}"))};
+  }
+  Outcome apply(Type type, const std::string& version, std::vector<IncomingResource> resources) { return ingest->apply({type, false, version, std::move(resources), {}}); }
+  bool has(const std::string& cluster) {
+    epoch.commit(std::chrono::steady_clock::time_point(1h));
+    return epoch.current()->cluster(cluster) != nullptr;
+  }
+
+  config::Registry registry;
+  Epoch epoch;
+  Ledger ledger;
+  std::unique_ptr<Ingest> ingest;
+  uint64_t unknown = 0;
+  int busy_port = 81;
+};
+
+TEST_CASE("class (a): one resource breaks a constraint, nothing of the response is applied") {
+  World w;
+  REQUIRE(w.apply(Type::cluster, "1", {World::cluster("a")}).status.ok());
+  const Outcome out = w.apply(Type::cluster, "2", {World::cluster("good"), World::cluster("bad", "connect_timeout: -1s")});
+  REQUIRE_FALSE(out.status.ok());
+  CHECK_THAT(std::string(out.status.message()), Contains("cluster 'bad'"));
+  CHECK_THAT(std::string(out.status.message()), Contains("connect_timeout"));
+  CHECK_THAT(std::string(out.status.message()), Contains("greater than 0s"));
+  CHECK_THAT(std::string(out.status.message()), Contains("-1s"));
+  CHECK(out.applied.empty());
+  CHECK(w.has("a"));  // not in the response, and still there
+  CHECK_FALSE(w.has("good"));
+  CHECK(w.ledger.version(Type::cluster) == "1");
+  REQUIRE(w.ledger.find(Type::cluster, "bad") != nullptr);
+  CHECK(w.ledger.find(Type::cluster, "bad")->error->version == "2");
+  CHECK(w.ledger.find(Type::cluster, "bad")->error->refused != nullptr);
+}
+
+TEST_CASE("class (b): a deeper failure refuses the response; good ones are applied, omitted ones removed, the bad one keeps its old form") {
+  World w;
+  REQUIRE(w.apply(Type::cluster, "3", {World::cluster("a"), World::cluster("b"), World::cluster("gone")}).status.ok());
+  const auto old = w.ledger.find(Type::cluster, "b")->accepted;
+  const Outcome out = w.apply(Type::cluster, "4", {World::cluster("a"), World::cluster("b", "connect_timeout: 1s\nlb_policy: MAGLEV"), World::cluster("c")});
+  REQUIRE_FALSE(out.status.ok());
+  CHECK_THAT(std::string(out.status.message()), Contains("Error adding/updating cluster(s)") && Contains("cluster 'b'") && Contains("lb_policy") && Contains("MAGLEV"));
+  CHECK(w.has("a"));
+  CHECK(w.has("b"));
+  CHECK(w.has("c"));
+  CHECK_FALSE(w.has("gone"));
+  CHECK(w.ledger.version(Type::cluster) == "3");
+  const LedgerEntry* b = w.ledger.find(Type::cluster, "b");
+  CHECK(b->accepted == old);
+  CHECK(b->version == "3");
+  REQUIRE(b->error.has_value());
+  CHECK(b->error->version == "4");
+  CHECK(out.applied == std::map<std::string, std::string>{{"a", "4"}, {"c", "4"}});
+  // the next good form clears the error
+  REQUIRE(w.apply(Type::cluster, "5", {World::cluster("b", "connect_timeout: 2s")}).status.ok());
+  CHECK_FALSE(w.ledger.find(Type::cluster, "b")->error.has_value());
+}
+
+TEST_CASE("malformed bytes, a foreign type URL and a missing name refuse the response and change nothing") {
+  World w;
+  REQUIRE(w.apply(Type::cluster, "1", {World::cluster("a")}).status.ok());
+  Outcome out = w.apply(Type::cluster, "2", {{"", "", std::string(type_url(Type::cluster)), "\xff\xff\xff"}});
+  CHECK_THAT(std::string(out.status.message()), Contains("resources[0]") && Contains("not a valid envoy.config.cluster.v3.Cluster"));
+  out = w.apply(Type::cluster, "2", {{"", "", std::string(type_url(Type::route)), ""}});
+  CHECK_THAT(std::string(out.status.message()), Contains("type URL"));
+  out = w.apply(Type::cluster, "2", {{"", "", std::string(type_url(Type::cluster)), ""}});
+  CHECK_THAT(std::string(out.status.message()), Contains("has no name"));
+  CHECK(w.has("a"));
+  CHECK(w.ledger.version(Type::cluster) == "1");
+}
+
+TEST_CASE("a name twice: the first is kept, the response refused") {
+  World w;
+  const Outcome out = w.apply(Type::cluster, "1", {World::cluster("a", "connect_timeout: 1s"), World::cluster("a", "connect_timeout: 2s")});
+  CHECK_THAT(std::string(out.status.message()), Contains("cluster 'a': duplicate"));
+  REQUIRE(w.has("a"));
+  CHECK(w.epoch.current()->cluster("a")->config->connect_timeout == 1s);
+}
+
+TEST_CASE("an empty state-of-the-world response removes everything but what is static") {
+  World w;
+  auto fixed = std::make_shared<config::ClusterConfig>();
+  fixed->name = "static";
+  fixed->endpoints = std::make_shared<config::EndpointSet>();
+  w.ingest->add_static_cluster(fixed, nullptr);
+  REQUIRE(w.apply(Type::cluster, "1", {World::cluster("a")}).status.ok());
+  REQUIRE(w.apply(Type::cluster, "2", {World::cluster("static")}).status.ok());  // ignored, as in Envoy
+  REQUIRE(w.apply(Type::cluster, "3", {}).status.ok());
+  CHECK_FALSE(w.has("a"));
+  CHECK(w.has("static"));
+  CHECK(w.epoch.current()->cluster("static")->config == fixed);
+  CHECK(w.ledger.find(Type::cluster, "a") == nullptr);
+}
+
+TEST_CASE("an address in use refuses that listener; the others go on") {
+  World w;
+  const Outcome out = w.apply(Type::listener, "1", {World::listener("ok", 80), World::listener("busy", 81)});
+  CHECK_THAT(std::string(out.status.message()), Contains("Error adding/updating listener(s) listener 'busy': 127.0.0.1:81: address in use"));
+  CHECK(out.applied.size() == 1);
+  CHECK(w.epoch.listener_warming("ok"));  // waits for its routes
+  CHECK_FALSE(w.epoch.listener_warming("busy"));
+}
+
+TEST_CASE("delta: removals by name; what EDS and RDS take back stays") {
+  World w;
+  REQUIRE(w.ingest->apply({Type::cluster, true, "s", {{"a", "7", std::string(type_url(Type::cluster)), World::cluster("a").bytes}}, {}}).status.ok());
+  CHECK(w.ledger.find(Type::cluster, "a")->version == "7");
+  const Outcome out = w.ingest->apply({Type::cluster, true, "t", {}, {"a", "never-there"}});
+  CHECK(out.status.ok());
+  CHECK(out.removed.size() == 2);
+  CHECK_FALSE(w.has("a"));
+  const std::string table = bytes<envoy::config::route::v3::RouteConfiguration>("name: r\nvirtual_hosts: [{name: v, domains: ['*']}]");
+  REQUIRE(w.ingest->apply({Type::route, true, "1", {{"r", "1", std::string(type_url(Type::route)), table}}, {}}).status.ok());
+  REQUIRE(w.ingest->apply({Type::route, true, "2", {}, {"r"}}).status.ok());
+  w.epoch.commit(std::chrono::steady_clock::time_point(1h));
+  CHECK(w.epoch.current()->routes.contains("r"));
+}
+
+TEST_CASE("a delta resource whose inner name differs from its outer one is refused") {
+  World w;
+  const Outcome out = w.ingest->apply({Type::cluster, true, "s", {{"b", "7", std::string(type_url(Type::cluster)), World::cluster("a").bytes}}, {}});
+  CHECK_THAT(std::string(out.status.message()), Contains("cluster 'b'") && Contains("'a'"));
+}
+
+TEST_CASE("a refused route table names virtual host and rule, and keeps the old one") {
+  World w;
+  auto table = [](const std::string& domains) {
+    return IncomingResource{"", "", std::string(type_url(Type::route)), bytes<envoy::config::route::v3::RouteConfiguration>("name: r\nvirtual_hosts: [{name: v, domains: " + domains + "}, {name: w, domains: ['x']}]")};
+  };
+  REQUIRE(w.apply(Type::route, "1", {table("['*']")}).status.ok());
+  const Outcome out = w.apply(Type::route, "2", {table("['x']")});
+  CHECK_THAT(std::string(out.status.message()), Contains("route configuration 'r'") && Contains("x"));
+  w.epoch.commit(std::chrono::steady_clock::time_point(1h));
+  CHECK(w.epoch.current()->routes.at("r")->virtual_hosts().size() == 2);
+}
+
+TEST_CASE("unknown fields of a dynamic resource are counted, and refuse it only when told to") {
+  World w;
+  std::string with_unknown = World::cluster("a").bytes + std::string("\xf8\xff\x03\x01", 4);  // field 8191
+  REQUIRE(w.apply(Type::cluster, "1", {{"", "", std::string(type_url(Type::cluster)), with_unknown}}).status.ok());
+  CHECK(w.unknown == 1);
+}
+
+}  // namespace
+}  // namespace fairlead::xds
