@@ -46,8 +46,24 @@ const std::string& HttpConnection::remote_ip() {
   return remote_ip_;
 }
 
+void HttpConnection::on_request_begins() {
+  const milliseconds timeout = manager_->config().request_headers_timeout;
+  if (timeout.count() == 0) return;
+  if (!headers_timer_) headers_timer_ = std::make_unique<net::Timer>(worker_.loop().timers(), [this] { on_headers_timeout(); });
+  headers_timer_->arm(timeout);
+}
+
+// A head that never ends has no stream to answer on: the answer is written past the codec, and the connection goes.
+void HttpConnection::on_headers_timeout() {
+  worker_.cells().add(manager_->stats, HttpStat::downstream_rq_header_timeout);
+  constexpr std::string_view kAnswer = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 22\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nrequest header timeout";
+  connection().write(kAnswer);
+  session_->close(net::CloseType::FlushAndWait);
+}
+
 http::MessageReceiver* HttpConnection::on_stream(http::MessageSender& sender) {
   ++requests_;
+  if (headers_timer_) headers_timer_->disarm();
   if (active_++ == 0) idle_timer_.disarm();
   Stream* stream = worker_.take_stream().release();  // gives itself back when it has ended
   stream->begin(*this, sender);
@@ -104,6 +120,8 @@ void HttpConnection::close(net::CloseType type) { session_->close(type); }
 void HttpConnection::on_session_closed(net::CloseReason reason) {
   closed_ = true;
   idle_timer_.disarm();
+  if (headers_timer_) headers_timer_->disarm();
+  if (duration_timer_) duration_timer_->disarm();
   count_bytes();
   stats::Cells& cells = worker_.cells();
   const auto& stats = manager_->stats;

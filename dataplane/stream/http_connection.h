@@ -39,11 +39,13 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
 
  private:
   friend class HttpConnections;
+  void on_request_begins() override;
   http::MessageReceiver* on_stream(http::MessageSender& sender) override;
   void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
   void on_session_closed(net::CloseReason reason) override;
   void arm_idle();
   void on_idle_timeout();
+  void on_headers_timeout();
   void on_max_duration();
   void count_bytes();
 
@@ -52,7 +54,7 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   std::shared_ptr<const ConnectionManager> manager_;
   net::DeferredPtr<http::ServerSession> session_;
   net::Timer idle_timer_;
-  std::unique_ptr<net::Timer> duration_timer_;
+  std::unique_ptr<net::Timer> duration_timer_, headers_timer_;  // max_connection_duration, request_headers_timeout
   uint64_t requests_ = 0;
   uint32_t active_ = 0;  // streams
   bool draining_ = false;

@@ -231,6 +231,8 @@ void Stream::on_reset(http::ResetReason, std::string_view) {
 void Stream::on_protocol_error(const http::ProtocolError& error) {
   decoding_stopped_ = true;
   if (error.downstream_protocol_error) info_.flags.set(ResponseFlag::DownstreamProtocolError);
+  if (request_headers_ == nullptr) request_headers_ = const_cast<http::HeaderMap*>(error.headers);  // ours: it is in our arena
+  head_ = request_headers_ != nullptr && request_headers_->get(Token::PseudoMethod) == "HEAD";
   if (response_begun_) return reset(error.details);
   send_local_reply({.status = error.status, .body = error.downstream_protocol_error ? http::reason_phrase(error.status) : std::string_view(), .details = error.details});
 }
@@ -332,8 +334,8 @@ void Stream::end(bool complete) {
   idle_timer_.disarm();
   request_timer_.disarm();
   duration_timer_.disarm();
-  // An answer before the end of the request: the client may still be sending, and HTTP/1 has no way to stop it but to close.
-  if (!complete && response_complete_ && sender_ != nullptr) connection_->close(net::CloseType::FlushAndWait);
+  // The codec closes after an answer that came before the end of its request. A tunnel ends with either of its directions.
+  if (upgrade_ && !complete && response_complete_) connection_->close(net::CloseType::Flush);
   for (uint8_t i = 0; i < filter_count_; ++i) filters_[i]->on_stream_end();
   stats::Cells& cells = worker_.cells();
   cells.sub(manager().stats, HttpStat::downstream_rq_active);

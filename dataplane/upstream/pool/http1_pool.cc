@@ -171,7 +171,7 @@ void Http1Pool::session_gone(PooledSession& session, net::CloseReason reason) {
   const bool local = reason == net::CloseReason::Local || reason == net::CloseReason::DelayedCloseTimeout || reason == net::CloseReason::ConnectTimeout;
   counts.add(c.stats, ClusterStat::upstream_cx_destroy);
   counts.add(c.stats, local ? ClusterStat::upstream_cx_destroy_local : ClusterStat::upstream_cx_destroy_remote);
-  if (session.exchange_open_ || session.attached_) {
+  if (session.attached_ || (session.exchange_open_ && session.cut_)) {
     counts.add(c.stats, ClusterStat::upstream_cx_destroy_with_active_rq);
     counts.add(c.stats, local ? ClusterStat::upstream_cx_destroy_local_with_active_rq : ClusterStat::upstream_cx_destroy_remote_with_active_rq);
   }

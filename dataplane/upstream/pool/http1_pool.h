@@ -42,8 +42,8 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
  public:
   // Sends go to the sender, the response to `receiver`. Once per attachment.
   http::MessageSender& open(http::MessageReceiver& receiver);
-  // The request is over for its owner, whether complete or reset: accounting ends; the connection serves others if it is still good.
-  void release();
+  // The request is over for its owner, complete in both directions or given up: accounting ends; the connection serves others if it still can.
+  void release(bool complete);
   ~PooledSession() override;
 
   net::Connection& connection() const;
@@ -71,6 +71,7 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
   State state_ = State::kConnecting;
   bool attached_ = false;    // a request's accounting is open
   bool exchange_open_ = false;  // the codec has a stream
+  bool cut_ = false;         // the last request ended before its time
   bool going_away_ = false;
   uint64_t requests_ = 0;
   uint64_t sent_before_ = 0, received_before_ = 0;       // at attachment

@@ -50,9 +50,10 @@ http::MessageSender& PooledSession::open(http::MessageReceiver& receiver) {
   return session_->new_stream(receiver);
 }
 
-void PooledSession::release() {
+void PooledSession::release(bool complete) {
   if (!attached_) return;
   attached_ = false;
+  cut_ = !complete;
   pool_.breakers_.requests.give_back();
   --host_->active_requests;
   pool_.cells().sub(pool_.cluster().stats, ClusterStat::upstream_rq_active);

@@ -32,7 +32,7 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
     if (!body_.empty()) sender_->send_data(body_, !trailers_);
     if (trailers_) sender_->send_trailers(*trailers_);
   }
-  void on_pool_failure(upstream::ResetReason, std::string_view) override { done(); }
+  void on_pool_failure(upstream::ResetReason, std::string_view) override { done(false); }
 
   http::Arena& arena() override { return arena_; }
   void on_headers(http::HeaderMap&, bool end_stream) override {
@@ -43,19 +43,19 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
     if (end_stream) done();
   }
   void on_trailers(http::HeaderMap&) override { done(); }
-  void on_reset(http::ResetReason, std::string_view) override { done(); }
+  void on_reset(http::ResetReason, std::string_view) override { done(false); }
 
  private:
   void on_timeout() {
     cancel();
     if (sender_ != nullptr) std::exchange(sender_, nullptr)->reset(http::ResetReason::LocalReset);
-    done();
+    done(false);
   }
 
-  void done() {
+  void done(bool complete = true) {
     sender_ = nullptr;
     timer_.disarm();
-    if (session_ != nullptr) std::exchange(session_, nullptr)->release();
+    if (session_ != nullptr) std::exchange(session_, nullptr)->release(complete);
     cluster_->env().loop.delete_later(this);
   }
 

@@ -83,7 +83,7 @@ void UpstreamRequest::send_trailers(const http::HeaderMap& trailers) {
 void UpstreamRequest::finish() {
   if (paused_downstream_) on_write_ready();
   sender_ = nullptr;
-  if (session_ != nullptr) std::exchange(session_, nullptr)->release();
+  if (session_ != nullptr) std::exchange(session_, nullptr)->release(request_ended_ && response_ended_);
 }
 
 void UpstreamRequest::abandon() {

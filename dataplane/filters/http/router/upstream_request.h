@@ -1,6 +1,6 @@
 // One attempt of a request at one host: waits for a connection, sends what there is of the request, and reports what comes back.
 // A member of the router filter, used again for each retry; one worker.
-// Invariant: while sender_ is set the attempt owns a stream of session_; finish() or abandon() ends that exactly once.
+// Invariant: while sender_ is set the attempt owns a stream of session_; abandon() or a reset ends that exactly once.
 #pragma once
 
 #include <optional>
@@ -23,9 +23,7 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   // Body and end of the request, as they come; kept until the connection is there.
   void send_data(net::Buffer& data, bool end_stream);
   void send_trailers(const http::HeaderMap& trailers);
-  // The response is complete and so is the request: the connection may serve others.
-  void finish();
-  // Gives the attempt up, whatever its state: no call follows.
+  // The attempt is over: complete exchanges leave the connection to others, unfinished ones end it. No call follows.
   void abandon();
 
   upstream::Host* host() const { return host_.get(); }
@@ -55,6 +53,8 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   void on_write_ready() override;
 
  private:
+  void finish();
+
   RouterFilter& router_;
   upstream::Ref<upstream::Host> host_;
   upstream::PooledSession* session_ = nullptr;
