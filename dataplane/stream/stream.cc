@@ -289,6 +289,10 @@ void Stream::respond_headers(bool end_stream) {
   const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
   const std::string_view request_id = request_headers_ != nullptr ? request_headers_->get(Token::XRequestId) : std::string_view();
   finish_response(headers, manager().config(), request_id, status == 101, worker_.loop().wall_now());
+  if (upgrade_ && status != 101) {  // refused: an exchange like any other
+    upgrade_ = false;
+    worker_.cells().sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
+  }
   response_begun_ = true;
   request_timer_.disarm();
   info_.response_code = status;

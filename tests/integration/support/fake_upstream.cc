@@ -89,7 +89,7 @@ class FakeUpstream::Session final : public http::ServerSessionEvents, public htt
       else if (h.token() == Token::PseudoAuthority) request_.host = h.value();
       else if (!h.is_pseudo()) request_.headers.emplace_back(h.name(), h.value());
     }
-    if (end_stream) complete();
+    if (end_stream || headers.has(Token::Upgrade)) complete();  // an upgrade has no end of its own; this server refuses it
   }
   void on_data(net::Buffer& data, bool end_stream) override {
     request_.body += data.to_string();

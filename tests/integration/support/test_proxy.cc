@@ -196,8 +196,8 @@ std::vector<std::string> TestProxy::access_log(size_t lines) const {
   return out;
 }
 
-void TestProxy::on_worker(const std::function<void(stream::WorkerContext&, stream::HttpConnections&)>& job) {
-  state_->worker.run_and_wait([&] { job(*state_->context, *state_->connections); });
+void TestProxy::drain() {
+  state_->worker.run_and_wait([this] { state_->connections->drain(); });
 }
 
 }  // namespace fairlead::testing

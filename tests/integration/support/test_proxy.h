@@ -3,17 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "tests/integration/support/raw_socket.h"
-
-namespace fairlead::stream {
-class WorkerContext;
-class HttpConnections;
-}
 
 namespace fairlead::testing {
 
@@ -41,7 +35,7 @@ class TestProxy {
   bool wait_for_stat(const std::string& name, uint64_t value) const;
   // Lines of the access log so far, waiting (10 s at most) until there are `lines`.
   std::vector<std::string> access_log(size_t lines) const;
-  void on_worker(const std::function<void(stream::WorkerContext&, stream::HttpConnections&)>& job);
+  void drain();
 
  private:
   struct State;

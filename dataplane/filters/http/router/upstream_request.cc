@@ -113,7 +113,7 @@ void UpstreamRequest::on_trailers(http::HeaderMap& trailers) {
   router_.on_upstream_trailers(trailers);
 }
 
-void UpstreamRequest::on_reset(http::ResetReason reason, std::string_view detail) {
+void UpstreamRequest::on_reset(http::ResetReason reason, std::string_view) {
   sender_ = nullptr;
   if (session_ != nullptr) {
     reused_ = session_->reused();
@@ -121,7 +121,7 @@ void UpstreamRequest::on_reset(http::ResetReason reason, std::string_view detail
     request_begun_ = session_->request_begun();
   }
   finish();
-  router_.on_attempt_reset(from_codec(reason), detail);
+  router_.on_attempt_reset(from_codec(reason), {});
 }
 
 void UpstreamRequest::on_write_blocked() {
