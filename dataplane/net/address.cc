@@ -66,7 +66,9 @@ absl::StatusOr<Address> Address::parse(std::string_view text) {
   if (!bracketed && ip.find(':') != std::string_view::npos) {
     return absl::InvalidArgumentError(absl::StrCat("malformed address (want [IPv6]:PORT): ", text));
   }
-  return from_ip(ip, static_cast<uint16_t>(port));
+  auto address = from_ip(ip, static_cast<uint16_t>(port));
+  if (!address.ok()) return absl::InvalidArgumentError(absl::StrCat("malformed address (want IP:PORT): ", text));
+  return address;
 }
 
 Address Address::from_sockaddr(const sockaddr* address, socklen_t size) {

@@ -50,10 +50,8 @@ void TimerWheel::queue(Timer& t) {
   uint64_t differing = tick ^ tick_;
   int level = 0;
   while (level < kLevels - 1 && (differing >> (kBits * (level + 1))) != 0) ++level;
-  if ((differing >> (kBits * kLevels)) != 0) {  // crosses the top level's own wrap: its last slot, then looked at again
-    tick = tick_ | kReach;
-    if (tick == tick_) tick = tick_ + 1;
-    differing = tick ^ tick_;
+  if ((differing >> (kBits * kLevels)) != 0) {  // beyond the top level's wrap: looked at again when that comes
+    tick = (tick_ | kReach) + 1;
     level = kLevels - 1;
   }
   int slot = static_cast<int>((tick >> (kBits * level)) & (kSlots - 1));
@@ -120,7 +118,7 @@ uint64_t TimerWheel::next_tick() const {
       return above | (slot << (kBits * level));
     }
   }
-  return UINT64_MAX;
+  return (tick_ | kReach) + 1;  // only timers beyond the wrap are left
 }
 
 void TimerWheel::advance(TimePoint now) {
@@ -148,9 +146,7 @@ void TimerWheel::advance(TimePoint now) {
 
 TimePoint TimerWheel::next_wake() const {
   if (queued_ == 0) return TimePoint::max();
-  uint64_t next = next_tick();
-  if (next == UINT64_MAX) return TimePoint::max();
-  return origin_ + std::chrono::milliseconds(next);
+  return origin_ + std::chrono::milliseconds(next_tick());
 }
 
 }  // namespace fairlead::net

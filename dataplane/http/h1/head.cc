@@ -386,7 +386,7 @@ HeadSearch find_head(net::Buffer& in, size_t limit, bool skip_empty_lines, size_
 }
 
 Verdict check_request_start(std::string_view bytes, const Settings& settings) {
-  if (bytes.empty()) return {};
+  if (bytes.empty() || bytes == "\r") return {};  // half an empty line in front
   if (bytes[0] < 'A' || bytes[0] > 'Z') return kCodecError;
   size_t lf = bytes.find('\n');
   if (lf == std::string_view::npos || lf >= settings.max_head_bytes) return {};
