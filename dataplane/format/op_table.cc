@@ -59,7 +59,7 @@ absl::StatusOr<Op> path(const Call& call) {
   Op op;
   op.code = OpCode::Path;
   op.max_length = call.max_length;
-  const std::string_view query = parts[0];
+  const std::string_view query = parts.empty() ? std::string_view() : parts[0];  // absl: none from a null view
   if (query == "NQ") {
     op.with_query = false;
   } else if (!query.empty() && query != "WQ") {

@@ -170,10 +170,10 @@ Match RouteTable::match_by_scan(const http::HeaderMap& headers, const RequestFac
       size_t rank = 0;
       if (domain == "*") {
         rank = 1;
-      } else if (domain.front() == '*') {
+      } else if (absl::StartsWith(domain, "*")) {
         const std::string_view rest = std::string_view(domain).substr(1);
         if (authority.size() > rest.size() && absl::EndsWith(authority, rest)) rank = 1'000'000 + rest.size();
-      } else if (domain.back() == '*') {
+      } else if (absl::EndsWith(domain, "*")) {
         const std::string_view rest = std::string_view(domain).substr(0, domain.size() - 1);
         if (authority.size() > rest.size() && absl::StartsWith(authority, rest)) rank = 2 + rest.size();
       } else if (domain == authority) {
