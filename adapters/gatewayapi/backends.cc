@@ -30,7 +30,7 @@ class Resolver {
     route.backend_timeout = rule.backend_timeout;
     for (const Mirror& m : rule.filters.mirrors) {
       const Resolved to = resolve(m.to);
-      if (to.key && m.numerator > 0) route.mirrors.push_back({*to.key, m.numerator, m.denominator});
+      if (to.key && m.numerator > 0) route.mirrors.push_back({*to.key, m.numerator, m.denominator, to.protocol});
     }
     for (const RuleBackend& b : rule.backends) route.backends.push_back(share(b));
     if (!rule.filters.extensions.empty()) {

@@ -72,7 +72,10 @@ doc::Value redirect(const Redirect& r) {
 }
 
 doc::Value mirror(const Mirror& m) {
-  return Fields().text("backend", m.backend.str()).text("fraction", absl::StrCat(m.numerator, "/", m.denominator)).done();
+  Fields f;
+  f.text("backend", m.backend.str()).text("fraction", absl::StrCat(m.numerator, "/", m.denominator));
+  if (m.protocol == BackendProtocol::kHttp2) f.text("protocol", "http2");
+  return f.done();
 }
 
 doc::Value backend(const WeightedBackend& b) {

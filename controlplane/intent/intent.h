@@ -116,10 +116,13 @@ struct UrlRewrite {
   bool operator==(const UrlRewrite&) const = default;
 };
 
+enum class BackendProtocol { kHttp1, kHttp2 };
+
 struct Mirror {
   BackendKey backend;
   uint32_t numerator = 100;
   uint32_t denominator = 100;
+  BackendProtocol protocol = BackendProtocol::kHttp1;
   bool operator==(const Mirror&) const = default;
 };
 
@@ -130,8 +133,6 @@ struct DirectResponse {
 };
 
 // --- backends and routes ----------------------------------------------------------------------------------------
-
-enum class BackendProtocol { kHttp1, kHttp2 };
 
 // One share of a route's traffic. A share without `backend` (a reference that does not resolve) answers 500;
 // the adapter has told its author already.

@@ -126,7 +126,7 @@ class Planner {
       for (const intent::WeightedBackend& b : route.backends) {
         if (b.backend && !route.redirect && !route.direct_response) use(*b.backend, b.protocol, route.origin);
       }
-      for (const intent::Mirror& m : route.mirrors) use(m.backend, intent::BackendProtocol::kHttp1, route.origin);
+      for (const intent::Mirror& m : route.mirrors) use(m.backend, m.protocol, route.origin);
     }
   }
 
@@ -137,7 +137,7 @@ class Planner {
       cluster.name = cluster_name(key);
       cluster.key = key;
     }
-    // One service port speaks one protocol; a mirror, which does not know, follows the routes.
+    // One service port speaks one protocol: whoever knows of HTTP/2 decides.
     if (protocol == intent::BackendProtocol::kHttp2) cluster.protocol = protocol;
     intent::add_origin(cluster.origins, origin);
     if (made && !topology_.knows(key)) {
