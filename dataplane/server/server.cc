@@ -40,6 +40,7 @@ absl::Status Server::start() {
   cluster_stats_ = cluster_manager_scope_->block<stats::ClusterManagerStat>(stats::kClusterManagerStats);
   listener_stats_ = listener_manager_scope_->block<stats::ListenerManagerStat>(stats::kListenerManagerStats);
   stats_->cells(0).set(server_stats_, stats::ServerStat::concurrency, workers);
+  control_plane_scope_->gauge("connected_state");
   stats_->cells(0).add(server_stats_, stats::ServerStat::static_unknown_fields, bootstrap_.unknown_fields);
 
   accesslog::LogFile::Options log_options;

@@ -1,0 +1,66 @@
+// A management server for tests: ADS in state-of-the-world and incremental form, driven request by request from the test's thread.
+// gRPC's threads only queue what arrives; every wait is bounded (10 s) and then throws, which fails the test.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "envoy/service/discovery/v3/ads.grpc.pb.h"
+
+namespace grpc {
+class Server;
+}
+
+namespace fairlead::testing {
+
+class FakeAds final : private envoy::service::discovery::v3::AggregatedDiscoveryService::Service {
+ public:
+  using Request = envoy::service::discovery::v3::DiscoveryRequest;
+  using Response = envoy::service::discovery::v3::DiscoveryResponse;
+  using DeltaRequest = envoy::service::discovery::v3::DeltaDiscoveryRequest;
+  using DeltaResponse = envoy::service::discovery::v3::DeltaDiscoveryResponse;
+
+  explicit FakeAds(int port = 0);
+  ~FakeAds() override;
+  int port() const { return port_; }
+  void stop();   // ends streams and the listener
+  void start();  // again, on the same port
+
+  // The next request of that type (short name: "cds"…), in the order of arrival; requests of other types stay queued.
+  Request next(const std::string& type);
+  DeltaRequest next_delta(const std::string& type);
+  // Nothing of that type is queued now.
+  bool none(const std::string& type);
+  void send(const std::string& type, const std::string& version, const std::string& nonce, const std::vector<std::string>& resources_yaml);
+  void send_delta(const std::string& type, const std::string& nonce, const std::vector<std::pair<std::string, std::string>>& versions_and_yaml, const std::vector<std::string>& removed = {});
+  void send_raw(const Response& response);
+  void wait_for_stream();
+  int streams() const;  // opened so far
+
+ private:
+  using Sotw = grpc::ServerReaderWriter<Response, Request>;
+  using Delta = grpc::ServerReaderWriter<DeltaResponse, DeltaRequest>;
+  grpc::Status StreamAggregatedResources(grpc::ServerContext* context, Sotw* stream) override;
+  grpc::Status DeltaAggregatedResources(grpc::ServerContext* context, Delta* stream) override;
+  template <class R>
+  R take(std::deque<R>& queue, const std::string& url);
+  void wait(const std::function<bool()>& what, const std::string& text);
+
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Request> requests_;
+  std::deque<DeltaRequest> delta_requests_;
+  Sotw* sotw_ = nullptr;
+  Delta* delta_ = nullptr;
+  grpc::ServerContext* context_ = nullptr;
+  int streams_ = 0;
+};
+
+}  // namespace fairlead::testing

@@ -1,0 +1,207 @@
+// The proxy as a process: bootstrap errors, validation, admin shapes, drain, files as the source of configuration.
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+#include <cstdio>
+
+#include "tests/integration/support/fake_upstream.h"
+#include "tests/integration/xds/proxy_process.h"
+#include "tests/integration/xds/texts.h"
+
+namespace fairlead::testing {
+namespace {
+
+using Catch::Matchers::Contains;
+
+const std::string kToA = "route_config: {name: rc, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: a}}]}]}";
+
+std::string simple(uint16_t upstream, int port = 0) { return static_bootstrap({static_cluster("a", upstream)}, {listener("l", kToA, port)}); }
+
+TEST_CASE("--mode validate: good and bad configuration, by exit code; nothing is bound") {
+  TemporaryDirectory dir;
+  RawServer taken;
+  const std::string good = dir.write("good.yaml", simple(1, taken.port()));
+  Ran ran = run_proxy({"--mode", "validate", "-c", good});
+  CHECK(ran.code == 0);
+  CHECK_THAT(ran.output, Contains("configuration '" + good + "' OK"));
+  const std::string bad = dir.write("bad.yaml", static_bootstrap({static_cluster("a", 1, "lb_policy: MAGLEV")}, {}));
+  ran = run_proxy({"--mode", "validate", "-c", bad});
+  CHECK(ran.code == 1);
+  CHECK_THAT(ran.output, Contains("bad.yaml:7") && Contains("lb_policy"));
+}
+
+TEST_CASE("an unsupported extension in the bootstrap is named with file and line") {
+  TemporaryDirectory dir;
+  std::string yaml = simple(1);
+  const std::string from = "envoy.extensions.filters.http.router.v3.Router";
+  yaml.replace(yaml.find(from), from.size(), "envoy.extensions.filters.http.lua.v3.Lua");
+  const std::string path = dir.write("lua.yaml", yaml);
+  const Ran ran = run_proxy({"-c", path});
+  CHECK(ran.code == 1);
+  CHECK_THAT(ran.output, Contains("lua.yaml:") && Contains("lua.v3.Lua"));
+}
+
+TEST_CASE("errors of the bootstrap: missing file, broken YAML, unknown field, port in use, no configuration") {
+  TemporaryDirectory dir;
+  CHECK_THAT(run_proxy({"-c", dir.path("absent.yaml")}).output, Contains("absent.yaml"));
+  CHECK_THAT(run_proxy({"-c", dir.write("broken.yaml", "a: [")}).output, Contains("broken.yaml:"));
+  CHECK_THAT(run_proxy({"-c", dir.write("field.yaml", "static_resources:\n  clusterz: []\n")}).output, Contains("field.yaml:2") && Contains("clusterz"));
+  CHECK_THAT(run_proxy({}).output, Contains("-c FILE"));
+  RawServer taken;
+  const Ran ran = run_proxy({"-c", dir.write("port.yaml", simple(1, taken.port()))});
+  CHECK(ran.code == 1);
+  CHECK_THAT(ran.output, Contains("listener 'l'") && Contains(std::to_string(taken.port())));
+  const Ran twice = run_proxy({"-c", dir.write("twice.yaml", static_bootstrap({static_cluster("a", 1)}, {listener("l", kToA, 18099), listener("m", kToA, 18099)}))});
+  CHECK(twice.code == 1);
+  CHECK_THAT(twice.output, Contains("'m' has duplicate address '127.0.0.1:18099' as existing listener"));
+  RawServer admin;
+  const Ran busy = run_proxy({"-c", dir.write("admin.yaml", "admin: {address: {socket_address: {address: 127.0.0.1, port_value: " + std::to_string(admin.port()) + "}}}\n")});
+  CHECK(busy.code == 1);
+  CHECK_THAT(busy.output, Contains("admin") && Contains(std::to_string(admin.port())));
+}
+
+TEST_CASE("--config-yaml is merged over the file") {
+  FakeUpstream up(FakeUpstream::named("A"));
+  ProxyProcess proxy(simple(up.port()), {"--config-yaml", "node: {id: from-flag}", "--service-cluster", "sc"});
+  proxy.wait_for_state("LIVE");
+  CHECK(proxy.body("l", "/") == "A");
+  const std::string info = proxy.admin("/server_info").body;
+  CHECK_THAT(info, Contains("\"id\": \"from-flag\"") && Contains("\"cluster\": \"sc\"") && Contains("\"state\": \"LIVE\""));
+}
+
+TEST_CASE("SIGTERM: readiness fails, the request in flight ends, its response closes the connection, exit code 0") {
+  RawServer upstream;
+  ProxyProcess proxy(simple(upstream.port()));
+  proxy.wait_for_state("LIVE");
+  const uint16_t port = proxy.port("l");
+  RawSocket client = RawSocket::connect(port);
+  client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  RawSocket peer = upstream.accept();
+  peer.read_until("\r\n\r\n");
+  proxy.signal(SIGTERM);
+  proxy.wait_for_state("DRAINING");
+  CHECK(proxy.admin("/ready").status == 503);
+  CHECK(proxy.running());
+  peer.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
+  const RawResponse response = client.read_response();
+  CHECK(response.body == "done");
+  CHECK(response.header("connection") == "close");
+  CHECK(proxy.wait_exit() == 0);
+}
+
+TEST_CASE("idle connections do not hold up a drain; --drain-time-s ends one that cannot finish; a second SIGTERM ends it at once") {
+  RawServer upstream;
+  {
+    ProxyProcess proxy(simple(upstream.port()));
+    proxy.wait_for_state("LIVE");
+    RawSocket idle = RawSocket::connect(proxy.port("l"));
+    proxy.signal(SIGTERM);
+    CHECK(proxy.wait_exit() == 0);
+  }
+  for (const bool second : {false, true}) {
+    ProxyProcess proxy(simple(upstream.port()), {"--drain-time-s", second ? "600" : "1"});
+    proxy.wait_for_state("LIVE");
+    RawSocket client = RawSocket::connect(proxy.port("l"));
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    RawSocket peer = upstream.accept();
+    peer.read_until("\r\n\r\n");  // never answered
+    proxy.signal(SIGTERM);
+    proxy.wait_for_state("DRAINING");
+    if (second) proxy.signal(SIGTERM);
+    CHECK(proxy.wait_exit() == 0);
+  }
+}
+
+TEST_CASE("admin: shapes and methods as Envoy's") {
+  FakeUpstream up(FakeUpstream::named("A"));
+  ProxyProcess proxy(simple(up.port()));
+  proxy.wait_for_state("LIVE");
+  REQUIRE(proxy.body("l", "/") == "A");
+  const std::string host = "a::127.0.0.1:" + std::to_string(up.port()) + "::";
+  const std::string clusters = proxy.admin("/clusters").body;
+  CHECK_THAT(clusters, Contains("a::observability_name::a\n") && Contains("a::default_priority::max_connections::1024\n") && Contains("a::high_priority::max_retries::3\n") &&
+                           Contains("a::added_via_api::false\n") && Contains(host + "rq_success::1\n") && Contains(host + "health_flags::healthy\n") &&
+                           Contains(host + "weight::1\n") && Contains(host + "priority::0\n"));
+  CHECK_THAT(proxy.admin("/clusters?format=json").body, Contains("\"cluster_statuses\"") && Contains("\"host_statuses\"") && Contains("\"port_value\": " + std::to_string(up.port())));
+  CHECK_THAT(proxy.admin("/listeners?format=json").body, Contains("\"listener_statuses\"") && Contains("\"local_address\""));
+  const std::string dump = proxy.admin("/config_dump").body;
+  for (const char* part : {"BootstrapConfigDump", "ClustersConfigDump", "ListenersConfigDump", "ScopedRoutesConfigDump", "RoutesConfigDump", "SecretsConfigDump", "static_listeners", "static_route_configs"})
+    CHECK_THAT(dump, Contains(part));
+  CHECK_THAT(dump, !Contains("EndpointsConfigDump"));
+  CHECK_THAT(proxy.admin("/config_dump?include_eds").body, Contains("EndpointsConfigDump"));
+  CHECK(proxy.admin("/config_dump?resource=nope").status == 404);
+  CHECK(proxy.admin("/config_dump?resource=nope").body == "nope not found in config dump");
+  const std::string masked = proxy.admin("/config_dump?resource=static_clusters&mask=cluster.name").body;
+  CHECK_THAT(masked, Contains("\"name\": \"a\"") && !Contains("load_assignment"));
+  CHECK_THAT(proxy.admin("/config_dump?name_regex=nothing").body, !Contains("static_clusters"));
+  CHECK(proxy.stat("cluster.a.upstream_rq_200") == "1");
+  CHECK_THAT(proxy.admin("/stats/prometheus").body, Contains("envoy_cluster_upstream_rq_xx{envoy_response_code_class=\"2\",envoy_cluster_name=\"a\"} 1\n"));
+  CHECK_THAT(proxy.admin("/stats?format=json&filter=server.live").body, Contains("{\"stats\":[{\"name\":\"server.live\",\"value\":1}]}"));
+  CHECK(proxy.admin("/stats?filter=(").status == 400);
+  CHECK_THAT(proxy.admin("/memory").body, Contains("\"allocated\"") && Contains("\"total_physical_bytes\""));
+  CHECK_THAT(proxy.admin("/certs").body, Contains("\"certificates\": []"));
+  CHECK(proxy.admin("/init_dump").body == "{}\n");
+  CHECK_THAT(proxy.admin("/runtime").body, Contains("\"layers\"") && Contains("\"entries\""));
+  CHECK_THAT(proxy.admin("/help").body, Contains("/drain_listeners (POST)"));
+  CHECK(proxy.admin("/nope").status == 404);
+  for (const char* path : {"/quitquitquit", "/healthcheck/fail", "/drain_listeners", "/logging", "/reset_counters"}) {
+    CHECK(proxy.admin(path).status == 405);
+    CHECK(proxy.admin(path).body == "Method GET not allowed, POST required.");
+  }
+  CHECK_THAT(proxy.admin("/logging?level=debug", "POST").body, Contains("active loggers:") && Contains("  main: debug\n"));
+  CHECK(proxy.admin("/healthcheck/fail", "POST").body == "OK\n");
+  CHECK(proxy.admin("/ready").body == "DRAINING\n");
+  CHECK(proxy.get("l", "/").header("connection") == "close");
+  proxy.admin("/healthcheck/ok", "POST");
+  CHECK(proxy.admin("/ready").status == 200);
+  CHECK(proxy.admin("/reset_counters", "POST").status == 200);
+  CHECK(proxy.stat("cluster.a.upstream_rq_200").empty());
+  CHECK(proxy.admin("/quitquitquit", "POST").body == "OK\n");
+  CHECK(proxy.wait_exit() == 0);
+}
+
+TEST_CASE("/drain_listeners closes the listeners and leaves the process") {
+  FakeUpstream up(FakeUpstream::named("A"));
+  ProxyProcess proxy(simple(up.port()));
+  proxy.wait_for_state("LIVE");
+  const uint16_t port = proxy.port("l");
+  RawSocket before = RawSocket::connect(port);
+  before.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  CHECK(before.read_response().body == "A");
+  CHECK(proxy.admin("/drain_listeners", "POST").body == "OK\n");
+  CHECK_THAT(proxy.admin("/stats").body, Contains("listener"));  // a round trip through every worker
+  before.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  CHECK(before.read_response().header("connection") == "close");
+  CHECK(proxy.running());
+}
+
+TEST_CASE("files as the source: moves into place are taken, broken content keeps the last good, cluster and route change in one epoch") {
+  FakeUpstream a(FakeUpstream::named("A")), b(FakeUpstream::named("B"));
+  TemporaryDirectory dir;
+  auto put = [&](const std::string& name, const std::string& content) {
+    dir.write("new", content);
+    std::rename(dir.path("new").c_str(), dir.path(name).c_str());
+  };
+  auto response = [](const std::string& type, const std::string& yaml) {
+    return "version_info: x\nresources:\n" + item("\"@type\": type.googleapis.com/" + type + "\n" + yaml, 0);
+  };
+  const std::string source = ", config_source: {path_config_source: {path: " + dir.path("rds.yaml") + "}, resource_api_version: V3}}";
+  put("cds.yaml", response("envoy.config.cluster.v3.Cluster", static_cluster("a", a.port())));
+  put("rds.yaml", response("envoy.config.route.v3.RouteConfiguration", routes("r", "a")));
+  put("lds.yaml", response("envoy.config.listener.v3.Listener", listener("l", "rds: {route_config_name: r" + source)));
+  ProxyProcess proxy("node: {id: n, cluster: c}\ndynamic_resources:\n  cds_config: {path_config_source: {path: " + dir.path("cds.yaml") + "}}\n  lds_config: {path_config_source: {path: " +
+                     dir.path("lds.yaml") + "}}\n");
+  proxy.wait_for_state("LIVE");
+  CHECK(proxy.body("l", "/") == "A");
+  put("rds.yaml", "version_info: [");
+  proxy.wait_for_stat("cluster_manager.cds.update_success", "1");
+  CHECK(proxy.body("l", "/") == "A");
+  put("rds.yaml", response("envoy.config.route.v3.RouteConfiguration", routes("r", "b")));
+  CHECK(proxy.body("l", "/") == "A");
+  put("cds.yaml", response("envoy.config.cluster.v3.Cluster", static_cluster("b", b.port())));
+  proxy.wait_for_body("l", "/", "B");
+  CHECK_THAT(proxy.log(), Contains("rds.yaml:"));
+}
+
+}  // namespace
+}  // namespace fairlead::testing
