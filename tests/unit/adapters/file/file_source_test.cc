@@ -161,6 +161,28 @@ TEST_CASE("a single file behind a chain of links follows every link") {
   CHECK(w.until_names("three"));
 }
 
+TEST_CASE("a source path, or a directory in it, that is a link follows where it points") {
+  TemporaryDirectory dir;
+  dir.write("v1/a.yaml", service("a1"));
+  dir.write("v2/a.yaml", service("a2"));
+  dir.write("shared1/s.yaml", service("s1"));
+  dir.write("shared2/s.yaml", service("s2"));
+  fs::create_symlink("../shared1", dir.path("v1/shared"));
+  fs::create_symlink("../shared1", dir.path("v2/shared"));
+  fs::create_symlink("v1", dir.path("live"));
+  Watched w(dir.path("live"));
+  REQUIRE(w.until_names("a1 s1"));
+  fs::create_symlink("v2", dir.path("next"));
+  fs::rename(dir.path("next"), dir.path("live"));
+  REQUIRE(w.until_names("a2 s1"));
+  fs::create_symlink("../shared2", dir.path("v2/.next"));
+  fs::rename(dir.path("v2/.next"), dir.path("v2/shared"));
+  REQUIRE(w.until_names("a2 s2"));
+  dir.write("shared2/s.yaml", service("s3"));
+  CHECK(w.until_names("a2 s3"));
+  for (const std::string& state : w.history()) CHECK_FALSE(state.empty());
+}
+
 TEST_CASE("a directory that vanishes keeps its objects and is picked up when it comes back") {
   TemporaryDirectory dir;
   dir.write("conf/a.yaml", service("a"));
