@@ -1,5 +1,7 @@
 #include "controlplane/serve/grpc_server.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <atomic>
 #include <deque>
@@ -180,6 +182,9 @@ class GrpcServer::Loop final : public Wire {
   // A peer that asks faster than it reads is not read from until it has caught up.
   static constexpr size_t kMaxOutgoing = 64;
   static constexpr size_t kPushBatch = 64;
+  // A storm of connects leaves the heap full of holes, half of what a thousand streams hold: given back once it is quiet.
+  static constexpr size_t kTrimAfterBytes = 8 << 20;
+  static constexpr int kTrimAfterQuietMs = 300;
 
   void run();
   void accept_one();
@@ -192,6 +197,7 @@ class GrpcServer::Loop final : public Wire {
   void finish(Call& call, grpc::Status status);
   void settle(Call& call);
   void run_jobs();
+  void trim();
 
   const Options options_;
   const Clock& clock_;
@@ -203,6 +209,9 @@ class GrpcServer::Loop final : public Wire {
   std::unordered_map<StreamId, Call*> calls_;
   SliceCache slices_;
   BundleCache bundles_;
+  size_t sent_since_trim_ = 0;
+  uint64_t events_ = 0, events_at_trim_ = 0;
+  bool storm_ = false;
   std::atomic<bool> closing_{false};
   std::once_flag shutdown_once_;
 
@@ -257,13 +266,21 @@ void GrpcServer::Loop::run() {
       const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(*deadline - clock_.monotonic()).count();
       until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left > 0 ? left : 0, GPR_TIMESPAN));
     }
+    storm_ = storm_ || sent_since_trim_ > kTrimAfterBytes;
+    if (storm_) {
+      const gpr_timespec quiet = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(kTrimAfterQuietMs, GPR_TIMESPAN));
+      if (gpr_time_cmp(quiet, until) < 0) until = quiet;
+    }
     // What has come back is handled before the next batch of pushes, but no more than that.
     for (size_t n = 0; n < 2 * kPushBatch; ++n) {
       void* tag;
       bool ok;
       const auto next = queue_->AsyncNext(&tag, &ok, n == 0 ? until : gpr_time_0(GPR_CLOCK_MONOTONIC));
       if (next == grpc::CompletionQueue::SHUTDOWN) return;
-      if (next == grpc::CompletionQueue::TIMEOUT) break;
+      if (next == grpc::CompletionQueue::TIMEOUT) {
+        if (n == 0 && !more && storm_) trim();
+        break;
+      }
       if (tag == &alarm_) {
         run_jobs();
       } else {
@@ -272,6 +289,14 @@ void GrpcServer::Loop::run() {
     }
     core_.on_time();
   }
+}
+
+// Once more after each lull, for what the last answers freed, until nothing happens between two.
+void GrpcServer::Loop::trim() {
+  storm_ = events_ != events_at_trim_;
+  events_at_trim_ = events_;
+  sent_since_trim_ = 0;
+  if (storm_) malloc_trim(0);
 }
 
 void GrpcServer::Loop::accept_one() {
@@ -283,6 +308,7 @@ void GrpcServer::Loop::accept_one() {
 
 void GrpcServer::Loop::on_event(Tag& tag, bool ok) {
   Call& call = *tag.call;
+  ++events_;
   --call.operations;
   switch (tag.event) {
     case Event::kAccepted: on_accepted(call, ok); break;
@@ -345,6 +371,7 @@ void GrpcServer::Loop::on_read(Call& call, bool ok) {
 void GrpcServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
   auto found = calls_.find(stream);
   if (found == calls_.end()) return;
+  sent_since_trim_ += message.size();
   std::vector<grpc::Slice> slices;
   slices.emplace_back(message.head);
   if (message.shared.size() >= BundleCache::kWorthIt) {
