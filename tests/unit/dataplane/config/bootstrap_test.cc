@@ -1,0 +1,109 @@
+// Envoy's bootstrap as the proxy reads it: static and dynamic resources, control plane clusters, runtime, refusals.
+#include "dataplane/config/bootstrap.h"
+
+#include <catch2/catch.hpp>
+
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "envoy/config/core/v3/base.pb.h"
+#include "tests/unit/dataplane/config/filters.h"
+#include "tests/unit/dataplane/from_yaml.h"
+
+using namespace fairlead;
+using namespace fairlead::config;
+using Catch::Matchers::Contains;
+
+namespace {
+
+absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse(std::string_view yaml, SupportFindings* findings = nullptr) {
+  BootstrapOptions options;
+  options.registry = &test::filters();
+  return parse_bootstrap(test::from_yaml<envoy::config::bootstrap::v3::Bootstrap>(yaml), options, findings);
+}
+std::string error_of(std::string_view yaml) {
+  const auto parsed = parse(yaml);
+  return parsed.ok() ? "" : std::string(parsed.status().message());
+}
+
+constexpr std::string_view full = R"(
+node: {id: n, cluster: c}
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}
+dynamic_resources:
+  ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: xds}}], set_node_on_first_message_only: true}
+  lds_config: {ads: {}, resource_api_version: V3}
+  cds_config: {ads: {}}
+static_resources:
+  clusters:
+  - name: xds
+    type: STRICT_DNS
+    http2_protocol_options: {}
+    load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: control, port_value: 18000}}}}]}]}
+  - name: local
+    load_assignment: {cluster_name: local, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 81}}}}]}]}
+  listeners:
+  - name: l
+    address: {socket_address: {address: 127.0.0.1, port_value: 8080}}
+    filter_chains:
+    - filters:
+      - name: hcm
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: s
+          route_config: {name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: local}}]}]}
+          http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
+layered_runtime:
+  layers:
+  - {name: base, static_layer: {a: {b: 5, c: true}, half: {numerator: 5, denominator: MILLION}, text: x}}
+  - {name: over, static_layer: {a.b: 6}}
+  - {name: admin, admin_layer: {}}
+watchdogs: {}
+)";
+
+}  // namespace
+
+TEST_CASE("a bootstrap with static and dynamic resources") {
+  SupportFindings findings;
+  const auto parsed = parse(full, &findings);
+  INFO(parsed.status().ToString());
+  REQUIRE(parsed.ok());
+  const BootstrapConfig& config = **parsed;
+  CHECK(config.node->id() == "n");
+  CHECK(config.admin.address->text() == "127.0.0.1:9901");
+  CHECK(config.ads->type == ApiSource::Type::DeltaGrpc);
+  CHECK(config.ads->services[0].cluster == "xds");
+  CHECK(config.lds->kind == ConfigSource::Kind::Ads);
+  CHECK(config.cds->initial_fetch_timeout.count() == 15'000);
+  REQUIRE(config.control_plane_clusters.size() == 1);
+  CHECK(config.control_plane_clusters[0]->control_plane->http2);
+  REQUIRE(config.clusters.size() == 1);
+  CHECK(config.clusters[0]->name == "local");
+  REQUIRE(config.listeners.size() == 1);
+  CHECK(config.runtime->number("a.b", 0) == 6);
+  CHECK(config.runtime->boolean("a.c", false));
+  CHECK(config.runtime->find("half")->fraction == std::pair<uint32_t, uint32_t>(5, 1'000'000));
+  CHECK(config.runtime_layers.size() == 3);
+  CHECK(config.header_prefix == "x-envoy");
+  CHECK(config.stats_flush_interval.count() == 5000);
+  REQUIRE(findings.ignored.size() == 1);
+  CHECK(findings.ignored[0].path == "watchdogs");
+}
+
+TEST_CASE("an empty bootstrap is fine") {
+  const auto parsed = parse("{}");
+  INFO(parsed.status().ToString());
+  REQUIRE(parsed.ok());
+  CHECK((*parsed)->runtime != nullptr);
+  CHECK_FALSE((*parsed)->ads);
+}
+
+TEST_CASE("wrong bootstraps are refused by path") {
+  CHECK_THAT(error_of("{static_resources: {clusters: [{name: c, type: EDS, eds_cluster_config: {eds_config: {path_config_source: {path: /x}}}}, {name: c}]}}"),
+             Contains("static_resources.clusters[1]: cluster manager: duplicate cluster 'c'"));
+  CHECK_THAT(error_of("{dynamic_resources: {ads_config: {api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: none}}]}}}"),
+             Contains("Unknown gRPC client cluster 'none'"));
+  CHECK_THAT(error_of("{dynamic_resources: {ads_config: {api_type: REST, cluster_names: [x]}}}"), Contains("dynamic_resources.ads_config.api_type: REST is not supported"));
+  CHECK_THAT(error_of("{stats_sinks: [{name: x}], hds_config: {api_type: GRPC}}"), Contains("stats_sinks: not supported") && Contains("hds_config: not supported"));
+  CHECK_THAT(error_of("{layered_runtime: {layers: [{name: a, admin_layer: {}}, {name: a, admin_layer: {}}]}}"), Contains("Duplicate layer name: a"));
+  std::string unknown(full);
+  unknown.replace(unknown.find("cluster: local}"), 14, "cluster: gone");
+  CHECK_THAT(error_of(unknown), Contains("static_resources.listeners[0]: listener 'l'") && Contains("route: unknown cluster 'gone'"));
+}

@@ -1,0 +1,193 @@
+// Clusters and endpoint sets: defaults, what each field becomes, and what is refused in whose words.
+#include "dataplane/config/cluster.h"
+
+#include <catch2/catch.hpp>
+
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "tests/unit/dataplane/from_yaml.h"
+
+using namespace fairlead;
+using namespace fairlead::config;
+using Catch::Matchers::Contains;
+
+namespace {
+
+absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse(std::string_view yaml, ClusterUse use = ClusterUse::Traffic) {
+  return parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>(yaml), use);
+}
+std::shared_ptr<const ClusterConfig> good(std::string_view yaml, ClusterUse use = ClusterUse::Traffic) {
+  auto cluster = parse(yaml, use);
+  INFO(cluster.status().ToString());
+  REQUIRE(cluster.ok());
+  return *cluster;
+}
+std::string error_of(std::string_view yaml, ClusterUse use = ClusterUse::Traffic) {
+  const auto cluster = parse(yaml, use);
+  return cluster.ok() ? "" : std::string(cluster.status().message());
+}
+std::string with_endpoint(std::string_view address, std::string_view more = "") {
+  return "{name: a, " + std::string(more) + "load_assignment: {cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: " +
+         std::string(address) + ", port_value: 80}}}}]}]}}";
+}
+
+}  // namespace
+
+TEST_CASE("a cluster starts from Envoy's defaults") {
+  const auto cluster = good(with_endpoint("127.0.0.1"));
+  CHECK(cluster->discovery == ClusterConfig::Discovery::Static);
+  CHECK(cluster->connect_timeout.count() == 5000);
+  CHECK(cluster->per_connection_buffer_limit == 1048576);
+  CHECK(cluster->lb_policy == ClusterConfig::LbPolicy::RoundRobin);
+  CHECK(cluster->healthy_panic_threshold == 50.0);
+  CHECK(cluster->breakers[0].max_connections == 1024);
+  CHECK(cluster->breakers[1].max_retries == 3);
+  CHECK(cluster->http.idle_timeout->count() == 3'600'000);
+  CHECK(cluster->http.max_headers_count == 100);
+  CHECK(cluster->dns_refresh_rate.count() == 5000);
+  CHECK(cluster->stat_name() == "a");
+  REQUIRE(cluster->endpoints->size() == 1);
+  CHECK(cluster->endpoints->priorities[0][0].endpoints[0].address.text() == "127.0.0.1:80");
+  CHECK(cluster->endpoints->priorities[0][0].endpoints[0].weight == 1);
+  CHECK(cluster->endpoints->overprovisioning_factor == 140);
+}
+
+TEST_CASE("a cluster keeps what was configured") {
+  const auto cluster = good(R"(
+name: eds
+type: EDS
+alt_stat_name: other
+eds_cluster_config: {service_name: svc, eds_config: {ads: {}, initial_fetch_timeout: 3s}}
+connect_timeout: 0.25s
+lb_policy: LEAST_REQUEST
+least_request_lb_config: {choice_count: 3}
+circuit_breakers: {thresholds: [{max_connections: 7, retry_budget: {budget_percent: {value: 25}}}, {priority: HIGH, max_requests: 9, track_remaining: true}]}
+common_lb_config: {healthy_panic_threshold: {value: 0}}
+upstream_connection_options: {tcp_keepalive: {keepalive_time: 30}}
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    common_http_protocol_options: {idle_timeout: 0s, max_requests_per_connection: 5}
+    explicit_http_config: {http_protocol_options: {enable_trailers: true}}
+)");
+  CHECK(cluster->discovery == ClusterConfig::Discovery::Eds);
+  CHECK(cluster->eds_service_name == "svc");
+  CHECK(cluster->eds_source->kind == ConfigSource::Kind::Ads);
+  CHECK(cluster->eds_source->initial_fetch_timeout.count() == 3000);
+  CHECK(cluster->endpoints == nullptr);
+  CHECK(cluster->connect_timeout.count() == 250);
+  CHECK(cluster->lb_policy == ClusterConfig::LbPolicy::LeastRequest);
+  CHECK(cluster->least_request_choices == 3);
+  CHECK(cluster->breakers[0].max_connections == 7);
+  CHECK(cluster->breakers[0].retry_budget->budget_percent == 25.0);
+  CHECK(cluster->breakers[0].retry_budget->min_retry_concurrency == 3);
+  CHECK(cluster->breakers[1].max_requests == 9);
+  CHECK(cluster->breakers[1].track_remaining);
+  CHECK(cluster->healthy_panic_threshold == 0.0);
+  CHECK(cluster->keepalive->time.count() == 30);
+  CHECK_FALSE(cluster->http.idle_timeout);
+  CHECK(cluster->http.max_requests_per_connection == 5);
+  CHECK(cluster->http.http1.enable_trailers);
+  CHECK(cluster->stat_name() == "other");
+}
+
+TEST_CASE("the first supported policy of a load balancing list is taken") {
+  const std::string list = R"(load_balancing_policy: {policies: [
+    {typed_extension_config: {name: maglev, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev}}},
+    {typed_extension_config: {name: lr, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest, choice_count: 4}}},
+    {typed_extension_config: {name: rr, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin}}}]}, )";
+  const auto cluster = good(with_endpoint("127.0.0.1", list));
+  CHECK(cluster->lb_policy == ClusterConfig::LbPolicy::LeastRequest);
+  CHECK(cluster->least_request_choices == 4);
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", R"(load_balancing_policy: {policies: [
+    {typed_extension_config: {name: maglev, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev}}}]}, )")),
+             Contains("Didn't find a registered load balancer factory implementation for cluster: 'a' with names from [maglev]"));
+}
+
+TEST_CASE("wrong clusters are refused with Envoy's words") {
+  CHECK_THAT(error_of(with_endpoint("example.com")),
+             Contains("cluster 'a': load_assignment.endpoints[0].lb_endpoints[0].endpoint.address: malformed IP address: example.com. Consider setting "
+                      "resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'"));
+  CHECK(good(with_endpoint("example.com", "type: STRICT_DNS, "))->discovery == ClusterConfig::Discovery::StrictDns);
+  CHECK_THAT(error_of("{name: a, type: EDS}"), Contains("cannot create an EDS cluster without an EDS config"));
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "eds_cluster_config: {eds_config: {ads: {}}}, ")), Contains("eds_cluster_config set in a non-EDS cluster"));
+  CHECK_THAT(error_of("{name: a, type: LOGICAL_DNS, load_assignment: {cluster_name: a, endpoints: []}}"),
+             Contains("LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"));
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "lb_policy: RING_HASH, ")), Contains("lb_policy: RING_HASH is not supported"));
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}], ")),
+             Contains("health_checks: not supported"));
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Struct}}, ")),
+             Contains("Didn't find a registered network or http filter or protocol options implementation for name: 'x'"));
+  CHECK_FALSE(error_of("{name: ''}").empty());
+}
+
+TEST_CASE("HTTP/2 and TLS are for clusters that lead to the control plane") {
+  const std::string yaml = R"(
+name: xds
+type: STRICT_DNS
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    explicit_http_config: {http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 5s}}}
+transport_socket:
+  name: tls
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+    sni: control.example
+    common_tls_context: {tls_certificates: [{certificate_chain: {filename: /c}, private_key: {filename: /k}}], validation_context: {trusted_ca: {filename: /ca}}}
+load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: control, port_value: 18000}}}}]}]}
+)";
+  CHECK_THAT(error_of(yaml), Contains("HTTP/2 is supported only for clusters that lead to the control plane") &&
+                                 Contains("transport_socket: TLS is supported only for clusters that lead to the control plane"));
+  const auto cluster = good(yaml, ClusterUse::ControlPlane);
+  REQUIRE(cluster->control_plane);
+  CHECK(cluster->control_plane->http2);
+  CHECK(cluster->control_plane->tls);
+  CHECK(cluster->control_plane->sni == "control.example");
+  CHECK(cluster->control_plane->trusted_ca.kind == DataSource::Kind::File);
+  CHECK(cluster->control_plane->private_key.value == "/k");
+  CHECK(cluster->control_plane->keepalive_interval->count() == 30'000);
+}
+
+TEST_CASE("endpoints: priorities, localities, weights, health") {
+  const auto set = parse_endpoints(test::from_yaml<envoy::config::endpoint::v3::ClusterLoadAssignment>(R"(
+cluster_name: a
+policy: {overprovisioning_factor: 120}
+endpoints:
+- locality: {region: r, zone: z1}
+  load_balancing_weight: 3
+  lb_endpoints:
+  - {endpoint: {address: {socket_address: {address: 10.0.0.1, port_value: 1}}, hostname: one}, load_balancing_weight: 5}
+  - {endpoint: {address: {socket_address: {address: 10.0.0.2, port_value: 2}}}, health_status: DRAINING}
+- priority: 1
+  lb_endpoints: [{endpoint: {address: {pipe: {path: /run/x.sock}}}, health_status: DEGRADED}]
+)")).value();
+  REQUIRE(set->priorities.size() == 2);
+  CHECK(set->size() == 3);
+  CHECK(set->overprovisioning_factor == 120);
+  const Locality& first = set->priorities[0][0];
+  CHECK(first.zone == "z1");
+  CHECK(first.weight == 3);
+  CHECK(first.endpoints[0].hostname == "one");
+  CHECK(first.endpoints[0].weight == 5);
+  CHECK(first.endpoints[0].usable());
+  CHECK_FALSE(first.endpoints[1].usable());
+  CHECK(set->priorities[1][0].endpoints[0].address.text() == "/run/x.sock");
+  CHECK(set->priorities[1][0].endpoints[0].usable());
+}
+
+TEST_CASE("wrong endpoints are refused with their path") {
+  const auto error = [](std::string_view yaml) {
+    return std::string(parse_endpoints(test::from_yaml<envoy::config::endpoint::v3::ClusterLoadAssignment>(yaml)).status().message());
+  };
+  CHECK_THAT(error("{cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: name, port_value: 1}}}}]}]}"),
+             Contains("endpoints of 'a': endpoints[0].lb_endpoints[0].endpoint.address: malformed IP address: name"));
+  CHECK_THAT(error("{cluster_name: a, endpoints: [{lb_endpoints: [{endpoint_name: x}]}]}"), Contains("endpoints[0].lb_endpoints[0].endpoint_name: not supported"));
+  CHECK_THAT(error("{cluster_name: a, policy: {drop_overloads: [{category: x, drop_percentage: {numerator: 5}}]}}"), Contains("policy.drop_overloads: not supported"));
+  CHECK_THAT(error("{endpoints: []}"), Contains("cluster_name"));
+}
+
+TEST_CASE("an unchanged cluster has the same content hash") {
+  CHECK(good(with_endpoint("127.0.0.1"))->content_hash == good(with_endpoint("127.0.0.1"))->content_hash);
+  CHECK(good(with_endpoint("127.0.0.1"))->content_hash != good(with_endpoint("127.0.0.2"))->content_hash);
+}
