@@ -41,6 +41,7 @@ absl::Status Server::start() {
   listener_stats_ = listener_manager_scope_->block<stats::ListenerManagerStat>(stats::kListenerManagerStats);
   stats_->cells(0).set(server_stats_, stats::ServerStat::concurrency, workers);
   control_plane_scope_->gauge("connected_state");
+  cluster_gauges_ = std::make_unique<ClusterGauges>(*stats_);
   stats_->cells(0).add(server_stats_, stats::ServerStat::static_unknown_fields, bootstrap_.unknown_fields);
 
   accesslog::LogFile::Options log_options;
@@ -189,6 +190,8 @@ xds::Outcome Server::apply(const xds::Update& update) {
     if (update.type == xds::Type::cluster) stats_->cells(0).set(cds_scope_->gauge("version"), xx_hash64(update.version));
     if (update.type == xds::Type::listener) stats_->cells(0).set(lds_scope_->gauge("version"), xx_hash64(update.version));
   }
+  if (update.type == xds::Type::endpoint)
+    for (const auto& [name, version] : outcome.applied) cluster_gauges_->endpoints_updated(name, true);
   if (update.type == xds::Type::cluster) cds_answered_ = true;
   if (update.type == xds::Type::listener) lds_answered_ = true;
   settle_soon();
@@ -218,6 +221,7 @@ void Server::settle() {
 void Server::publish(std::shared_ptr<const config::Snapshot> snapshot) {
   FL_LOG(debug, "config", "epoch ", snapshot->epoch, ": ", snapshot->clusters.size(), " clusters, ", snapshot->routes.size(), " route tables, ",
          snapshot->listeners.size(), " listeners");
+  cluster_gauges_->apply(*snapshot);
   publisher_->publish(snapshot);
   if (stage_ == Stage::done) apply_listeners(*snapshot);
 }

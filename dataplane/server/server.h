@@ -15,6 +15,7 @@
 #include "dataplane/net/dns.h"
 #include "dataplane/net/worker.h"
 #include "dataplane/server/bootstrap_loader.h"
+#include "dataplane/server/cluster_gauges.h"
 #include "dataplane/server/listener_set.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/publisher.h"
@@ -101,6 +102,7 @@ class Server {
   stats::Block<stats::ServerStat> server_stats_;
   stats::Block<stats::ClusterManagerStat> cluster_stats_;
   stats::Block<stats::ListenerManagerStat> listener_stats_;
+  std::unique_ptr<ClusterGauges> cluster_gauges_;
   std::unique_ptr<accesslog::LogFiles> logs_;
   std::unique_ptr<upstream::SharedClusters> shared_clusters_;
   std::unique_ptr<net::DnsResolver> dns_;

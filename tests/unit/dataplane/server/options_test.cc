@@ -1,0 +1,65 @@
+// The command line: what stock Envoy command lines carry, and what is refused by name.
+#include <catch2/catch.hpp>
+
+#include "dataplane/server/options.h"
+
+namespace fairlead::server {
+namespace {
+
+using Catch::Matchers::Contains;
+using namespace std::chrono_literals;
+
+absl::StatusOr<ParsedOptions> parse(const std::vector<std::string>& arguments) { return parse_options(arguments, "fairlead-proxy", "v"); }
+std::string error(const std::vector<std::string>& arguments) { return std::string(parse(arguments).status().message()); }
+
+TEST_CASE("command lines as Envoy's users write them") {
+  auto p = parse({"-c", "/etc/envoy.yaml", "--concurrency", "4", "--service-node", "n", "--service-cluster=c", "--service-zone", "z", "-l", "debug", "--component-log-level",
+                  "upstream:trace,config:info", "--drain-time-s", "30", "--parent-shutdown-time-s", "45", "--drain-strategy", "immediate", "--admin-address-path", "/tmp/a",
+                  "--base-id", "3", "--restart-epoch", "0", "--disable-hot-restart", "--local-address-ip-version", "v6", "--file-flush-interval-msec", "500",
+                  "--allow-unknown-static-fields", "--reject-unknown-dynamic-fields", "--bootstrap-version", "3", "--log-path", "/tmp/l", "--cpuset-threads", "--mode", "init_only"});
+  REQUIRE(p.ok());
+  const Options& o = p->options;
+  CHECK(o.config_path == "/etc/envoy.yaml");
+  CHECK(worker_count(o) == 4);
+  CHECK(o.service_cluster == "c");
+  CHECK(o.log_level == "debug");
+  CHECK(o.drain_time == 30s);
+  CHECK(o.drain_strategy == Options::DrainStrategy::immediate);
+  CHECK(o.file_flush_interval == 500ms);
+  CHECK(o.allow_unknown_static_fields);
+  CHECK(o.reject_unknown_dynamic_fields);
+  CHECK(o.mode == Options::Mode::init_only);
+}
+
+TEST_CASE("defaults are Envoy's") {
+  auto p = parse({"--config-path", "x"});
+  REQUIRE(p.ok());
+  CHECK(p->options.drain_time == 600s);
+  CHECK(p->options.parent_shutdown_time == 900s);
+  CHECK(p->options.file_flush_interval == 10s);
+  CHECK(p->options.mode == Options::Mode::serve);
+  CHECK(worker_count(p->options) >= 1);
+  CHECK(worker_count(parse({"--concurrency", "0"})->options) == 1);
+}
+
+TEST_CASE("what cannot be honoured is refused by name") {
+  CHECK_THAT(error({"--restart-epoch", "1"}), Contains("--restart-epoch") && Contains("given 1"));
+  CHECK_THAT(error({"--disable-extensions", "x"}), Contains("--disable-extensions"));
+  CHECK_THAT(error({"--stats-tag", "a:b"}), Contains("--stats-tag"));
+  CHECK_THAT(error({"--bootstrap-version", "2"}), Contains("--bootstrap-version"));
+  CHECK_THAT(error({"--enable-fine-grain-logging"}), Contains("--enable-fine-grain-logging"));
+  CHECK_THAT(error({"--mode", "sing"}), Contains("'sing'"));
+  CHECK_THAT(error({"--drain-strategy", "fast"}), Contains("'fast'"));
+  CHECK_THAT(error({"-l", "loud"}), Contains("--log-level") && Contains("loud"));
+  CHECK_THAT(error({"--no-such-flag"}), Contains("--no-such-flag"));
+  CHECK_THAT(error({"--concurrency", "many"}), Contains("many"));
+  CHECK_THAT(error({"--reject-unknown-dynamic-fields", "--ignore-unknown-dynamic-fields"}), Contains("exclude"));
+}
+
+TEST_CASE("--version and --help print and end") {
+  CHECK(*parse({"--version"})->print == "v\n");
+  CHECK_THAT(*parse({"--help"})->print, Contains("--admin-address-path"));
+}
+
+}  // namespace
+}  // namespace fairlead::server
