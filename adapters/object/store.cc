@@ -123,8 +123,8 @@ void Store::accept(Layer& layer, const ObjectPtr& object) {
   }
 }
 
-// Decides again which source's version of `key` is used, and puts it into `next`.
-void Store::refresh(const ObjectKey& key, ObjectSnapshot& next, ChangeSet& changes) {
+// Decides again which source's version of `key` is used. `copies` holds the kinds that change in this step.
+void Store::refresh(const ObjectKey& key, Copies& copies, ChangeSet& changes) {
   ObjectPtr winner;
   for (auto& l : layers_) {
     l->shadowed.erase(key);
@@ -140,20 +140,13 @@ void Store::refresh(const ObjectKey& key, ObjectSnapshot& next, ChangeSet& chang
   }
   ObjectPtr before = current_->find(key);
   if (before == winner) return;
-  auto& slot = next.kinds_[{key.group, key.kind}];
-  auto old = current_->kinds_.find({key.group, key.kind});
-  // One private copy of the kind's map per step, shared by all keys that change in it.
-  if (!slot) {
-    slot = std::make_shared<ObjectSnapshot::ByName>();
-  } else if (old != current_->kinds_.end() && old->second == slot) {
-    slot = std::make_shared<ObjectSnapshot::ByName>(*slot);
-  }
-  auto& objects = const_cast<ObjectSnapshot::ByName&>(*slot);  // made above, not yet visible to anyone
+  std::shared_ptr<ObjectSnapshot::ByName>& objects = copies[{key.group, key.kind}];
+  if (!objects) objects = std::make_shared<ObjectSnapshot::ByName>(current_->of(key.group, key.kind));
   if (!winner) {
-    objects.erase(key);
+    objects->erase(key);
     changes.removed.push_back(before);
   } else {
-    objects[key] = winner;
+    (*objects)[key] = winner;
     (before ? changes.changed : changes.added).push_back(winner);
   }
 }
@@ -191,8 +184,10 @@ ChangeSet Store::apply(const SourceUpdate& update) {
   l.status.objects = l.good.size();
 
   ChangeSet changes;
+  Copies copies;
+  for (const ObjectKey& key : touched) refresh(key, copies, changes);
   auto next = std::make_shared<ObjectSnapshot>(*current_);
-  for (const ObjectKey& key : touched) refresh(key, *next, changes);
+  for (auto& [kind, objects] : copies) next->kinds_[kind] = std::move(objects);
   next->diagnostics_ = gather_diagnostics();
   changes.diagnostics_changed = next->diagnostics_ != current_->diagnostics_;
   next->sources_.clear();

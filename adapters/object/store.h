@@ -100,11 +100,12 @@ class Store {
 
  private:
   struct Layer;
+  using Copies = std::map<std::pair<std::string, std::string>, std::shared_ptr<ObjectSnapshot::ByName>>;
 
   Layer& layer(const std::string& source);
   void accept(Layer& layer, const ObjectPtr& object);
   bool check_foreign_group(const Object& object, std::vector<Diagnostic>& out) const;
-  void refresh(const ObjectKey& key, ObjectSnapshot& next, ChangeSet& changes);
+  void refresh(const ObjectKey& key, Copies& copies, ChangeSet& changes);
   std::vector<Diagnostic> gather_diagnostics() const;
 
   std::map<std::string, Check> checks_;
