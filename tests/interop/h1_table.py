@@ -113,4 +113,4 @@ TABLE = [
 ]
 
 # Refused by fairlead-proxy and accepted by Envoy, on purpose: each is a known way to make two parsers disagree.
-STRICTER = {"two hosts", "two equal hosts", "bare cr in a value"}
+STRICTER = {"two hosts", "two equal hosts", "bare cr in a value", "chunk longer than said"}

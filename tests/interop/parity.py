@@ -4,16 +4,30 @@ import json
 VOLATILE = {"date", "x-envoy-upstream-service-time", "x-request-id"}
 
 
+def dechunked(body):
+    """A chunked body without its framing: where chunks begin and end is the sender's business."""
+    out = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size.split(b";")[0], 16)
+        out += rest[:length]
+        body = rest[length + 2:] if length else b""
+    return out
+
+
 def shape(received):
     data, end = received
     head, _, body = data.partition(b"\r\n\r\n")
     lines = head.decode("latin1").split("\r\n")
     headers = [tuple(line.split(": ", 1)) for line in lines[1:]]
     kept = [(h[0], h[1] if len(h) > 1 else "") for h in headers if h[0].lower() not in VOLATILE]
+    if any(n.lower() == "transfer-encoding" and v == "chunked" for n, v in kept):
+        body = dechunked(body)
     present = sorted(h[0].lower() for h in headers if h[0].lower() in VOLATILE)
     if body.startswith(b"{"):
         seen = json.loads(body[: body.rindex(b"}") + 1])
-        seen["headers"] = [(n, "*" if n == "x-request-id" and v != "mine" else v) for n, v in seen["headers"]]
+        seen["headers"] = [(n, "*" if n == "x-request-id" and v != "mine" else "less" if n == "x-envoy-expected-rq-timeout-ms" and 14000 < int(v) < 15000 else v)
+                           for n, v in seen["headers"]]
         kept = [(n, "*" if n == "content-length" else v) for n, v in kept]
         body = seen
     else:
