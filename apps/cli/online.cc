@@ -28,6 +28,23 @@ std::string place_of(const doc::Value& value) {
   return absl::StrCat(text_at(origins.front(), "place"), origins.size() > 1 ? absl::StrCat(" +", origins.size() - 1) : "");
 }
 
+// What is wrong in the sources, as lines: lost ones, and each diagnostic ("error: routes.yaml:12: HTTPRoute default/app: …").
+std::vector<std::string> source_lines(const doc::Value& sources) {
+  std::vector<std::string> lines;
+  for (const doc::Value& s : items(sources, "sources")) {
+    const std::string lost = text_at(s, "lost"), age = text_at(s, "age_s");
+    const bool synced = text_at(s, "synced") == "true";
+    if (!lost.empty()) {
+      lines.push_back(absl::StrCat("error: ", text_at(s, "name"), ": ", lost,
+                                   synced ? absl::StrCat("; what was read ", age.substr(0, age.find('.')), " s ago stays in use") : "; nothing is served yet"));
+    } else if (!synced) {
+      lines.push_back(absl::StrCat("error: ", text_at(s, "name"), ": not read yet; nothing is served before"));
+    }
+  }
+  for (const doc::Value& d : items(sources, "diagnostics")) lines.push_back(d.as_string());
+  return lines;
+}
+
 std::string or_dash(std::string s) { return s.empty() ? "-" : s; }
 
 }  // namespace
@@ -35,7 +52,10 @@ std::string or_dash(std::string s) { return s.empty() ? "-" : s; }
 int show_status(const Client& client, Format format) {
   absl::StatusOr<doc::Value> status = client.get("/debug/status");
   if (!status.ok()) return fail(status.status());
+  const absl::StatusOr<doc::Value> sources = client.get("/debug/sources");
+  if (!sources.ok()) return fail(sources.status());
   if (format != Format::kTable) {
+    for (const doc::Entry& e : sources->entries()) *status = doc::with(*status, e.key, e.value);
     std::cout << render(*status, format);
     return 0;
   }
@@ -49,6 +69,9 @@ int show_status(const Client& client, Format format) {
       row.push_back(or_dash(text_at(p, absl::StrCat("types.", type, ".state"))));
       const std::string error = text_at(p, absl::StrCat("types.", type, ".error"));
       if (!error.empty()) notes.push_back(absl::StrCat(text_at(p, "node"), " refused ", type, ": ", error));
+      if (text_at(p, absl::StrCat("types.", type, ".held")) == "true") {
+        notes.push_back(absl::StrCat(text_at(p, "node"), " keeps the ", type, " it has: something that cannot be read has no last good version"));
+      }
     }
     table.add(std::move(row));
   }
@@ -58,7 +81,12 @@ int show_status(const Client& client, Format format) {
   } else {
     std::cout << table.text(colours());
   }
-  for (const std::string& note : notes) std::cout << "  " << note << "\n";
+  for (const std::string& note : notes) std::cout << "  " << plain(note) << "\n";
+  for (const std::string& line : source_lines(*sources)) {
+    const bool error = line.starts_with("error");
+    const size_t word = line.find(':');
+    std::cout << (colours() ? (error ? "\033[31m" : "\033[33m") : "") << line.substr(0, word) << (colours() ? "\033[0m" : "") << plain(line.substr(word)) << "\n";
+  }
   return 0;
 }
 
@@ -115,7 +143,7 @@ int show_nacks(const Client& client, Format format) {
     for (const doc::Value& node : items(n, "nodes")) nodes.push_back(node.as_string());
     const std::string serving = text_at(n, "serving");
     std::cout << place_of(n) << ": " << text_at(n, "type") << " " << text_at(n, "name") << " refused by " << text_at(n, "class") << " (" << absl::StrJoin(nodes, ", ")
-              << "), " << text_at(n, "count") << " times, last " << text_at(n, "latest") << "\n  " << text_at(n, "message") << "\n  "
+              << "), " << text_at(n, "count") << (text_at(n, "count") == "1" ? " time, " : " times, last ") << text_at(n, "latest") << "\n  " << plain(text_at(n, "message")) << "\n  "
               << (serving.empty() ? "it never accepted one: left out" : absl::StrCat("still served: version ", serving)) << "\n";
   }
   return 0;

@@ -22,6 +22,11 @@ const char* colour_of(std::string_view cell) {
 
 }  // namespace
 
+void Table::add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = plain(cell);
+  rows_.push_back(std::move(row));
+}
+
 std::string Table::text(bool coloured) const {
   std::vector<size_t> widths;
   for (const auto& row : rows_) {
@@ -36,6 +41,14 @@ std::string Table::text(bool coloured) const {
       if (i + 1 < row.size()) out.append(widths[i] - row[i].size() + 3, ' ');
     }
     out.push_back('\n');
+  }
+  return out;
+}
+
+std::string plain(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   }
   return out;
 }

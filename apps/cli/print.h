@@ -17,7 +17,7 @@ bool colours();
 class Table {
  public:
   explicit Table(std::vector<std::string> head) : rows_{std::move(head)} {}
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void add(std::vector<std::string> row);
   bool empty() const { return rows_.size() == 1; }
   // Columns as wide as their longest cell; states (SYNCED, STALE, ERROR, True, False…) are coloured.
   std::string text(bool coloured) const;
@@ -28,6 +28,9 @@ class Table {
 
 // The document in the asked form (not kTable).
 std::string render(const doc::Value& value, Format format);
+
+// With control characters (what a proxy says may hold any) as spaces, so that nothing but us speaks to the terminal.
+std::string plain(std::string_view text);
 
 // A string of the document at a dotted path; "" when it is not there.
 std::string text_at(const doc::Value& value, std::string_view path);

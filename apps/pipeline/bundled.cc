@@ -5,7 +5,9 @@
 #include "dataplane/config/cluster.h"
 #include "dataplane/config/endpoints.h"
 #include "dataplane/config/listener.h"
+#include "dataplane/config/registry.h"
 #include "dataplane/config/route.h"
+#include "dataplane/filters/http/router/config.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
@@ -26,6 +28,8 @@ absl::Status check(const resources::Resource& resource, Parse&& parse) {
 }  // namespace
 
 absl::Status bundled_verdict(const resources::Resource& resource) {
+  // every extension of fairlead-proxy, as apps/proxy registers them
+  [[maybe_unused]] static const bool registered = (filters::router::register_config(config::Registry::global()), true);
   using resources::Type;
   switch (resource.type) {
     case Type::kCluster:

@@ -26,6 +26,10 @@ using adapters::ChangeSet;
 using adapters::ObjectPtr;
 using adapters::SourceUpdate;
 
+namespace {
+constexpr std::chrono::milliseconds kSaveAfter{500};
+}
+
 class Live::Loop {
  public:
   Loop(Options options, const Clock& clock, Sink sink) : options_(std::move(options)), clock_(clock), sink_(std::move(sink)) {}
@@ -41,6 +45,7 @@ class Live::Loop {
   void take(SourceUpdate update);
   void publish();
   void report(const ChangeSet& changes);
+  void save();
   std::optional<MonotonicTime> due() const;
 
   const Options options_;
@@ -55,13 +60,13 @@ class Live::Loop {
   std::deque<SourceUpdate> arrived_;                         // guarded
   std::deque<std::function<void(Translator&)>> questions_;   // guarded
   adapters::ObjectSnapshotPtr visible_;                      // guarded: the store's latest snapshot
-  bool stopping_ = false;                                    // guarded
+  bool running_ = false, stopping_ = false;                  // guarded
 
   // The pipeline's thread alone.
   adapters::Store store_;
   Translator translator_;
-  std::vector<ObjectPtr> remembered_;  // from the state directory, until each source has been heard
-  std::map<std::string, bool> heard_;
+  std::vector<ObjectPtr> remembered_;  // from the state directory, until their source has them or has dropped them
+  std::optional<MonotonicTime> save_at_;
   push::Debouncer debounce_;
   push::FastPath fast_path_;
   std::vector<adapters::Diagnostic> reported_;
@@ -94,6 +99,7 @@ absl::Status Live::Loop::start() {
     }
   }
   visible_ = store_.snapshot();
+  running_ = true;
   thread_ = std::thread([this] { run(); });
   for (auto& source : sources_) FL_RETURN_IF_ERROR(source->start());
   return absl::OkStatus();
@@ -110,9 +116,11 @@ void Live::Loop::stop() {
 }
 
 std::optional<MonotonicTime> Live::Loop::due() const {
-  const auto full = debounce_.due(), fast = fast_path_.due();
-  if (full && fast) return std::min(*full, *fast);
-  return full ? full : fast;
+  std::optional<MonotonicTime> first;
+  for (const auto& at : {debounce_.due(), fast_path_.due(), save_at_}) {
+    if (at && (!first || *at < *first)) first = at;
+  }
+  return first;
 }
 
 void Live::Loop::run() {
@@ -127,21 +135,29 @@ void Live::Loop::run() {
       } else {
         wake_.wait(lock, something);
       }
-      if (stopping_) return;
+      if (stopping_) break;
       updates.swap(arrived_);
       questions.swap(questions_);
     }
     for (SourceUpdate& u : updates) take(std::move(u));
     publish();
     for (auto& question : questions) question(translator_);
+    if (save_at_ && *save_at_ <= clock_.monotonic()) save();
   }
+  if (save_at_) save();
+  std::lock_guard lock(mutex_);
+  running_ = false;
+  questions_.clear();  // nobody waits for an answer that will not come
+}
+
+// Written a while after a change, so that a burst of endpoint changes costs one file.
+void Live::Loop::save() {
+  save_at_.reset();
+  if (absl::Status s = state_->save_objects(*store_.snapshot()); !s.ok()) FL_LOG(error, "state", s.message(), "; what is served now would not survive a restart");
 }
 
 void Live::Loop::take(SourceUpdate update) {
-  if (!heard_[update.source] && update.synced) {
-    heard_[update.source] = true;
-    for (adapters::ObjectKey& key : forgotten(remembered_, update)) update.removed.push_back(std::move(key));
-  }
+  for (adapters::ObjectKey& key : forgotten(remembered_, update)) update.removed.push_back(std::move(key));
   const ChangeSet changes = store_.apply(update);
   {
     std::lock_guard lock(mutex_);
@@ -152,6 +168,7 @@ void Live::Loop::take(SourceUpdate update) {
   report(changes);
   translator_.note(changes);
   const MonotonicTime now = clock_.monotonic();
+  if (state_ && !save_at_) save_at_ = now + kSaveAfter;
   if (Translator::endpoints_only(changes)) {
     fast_path_.note(now);
   } else {
@@ -184,9 +201,6 @@ void Live::Loop::publish() {
     update.ready = true;
     started_ = true;
     sink_(std::move(update));
-    if (state_) {
-      if (absl::Status s = state_->save_objects(*objects); !s.ok()) FL_LOG(error, "state", s.message());
-    }
   }
   if (fast_path_.take(now)) {
     snapshot::Update update = translator_.endpoints();
@@ -222,14 +236,16 @@ doc::Value Live::Loop::objects() {
   std::future<doc::Value> future = answer->get_future();
   {
     std::lock_guard lock(mutex_);
-    if (stopping_) return doc::map({});
+    if (!running_) return doc::map({});
     questions_.push_back([answer](Translator& t) { answer->set_value(status_doc({&t.gateway_api().status, &t.raw().status})); });
     wake_.notify_one();
   }
   answer.reset();
-  // a broken promise means the pipeline stopped with the question unanswered
-  if (future.wait_for(std::chrono::seconds(10)) != std::future_status::ready) return doc::map({});
-  return future.get();
+  try {
+    return future.get();
+  } catch (const std::future_error&) {  // the pipeline stopped with the question unanswered
+    return doc::map({});
+  }
 }
 
 Live::Live(Options options, const Clock& clock, Sink sink) : loop_(std::make_unique<Loop>(std::move(options), clock, std::move(sink))) {}

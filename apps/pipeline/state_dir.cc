@@ -1,5 +1,6 @@
 #include "apps/pipeline/state_dir.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -62,17 +63,23 @@ absl::Status StateDir::save_quarantine(const doc::Value& value) const {
   return replace_file(absl::StrCat(path_, "/quarantine.json"), doc::to_json(value));
 }
 
-std::vector<adapters::ObjectKey> forgotten(const std::vector<ObjectPtr>& remembered, const adapters::SourceUpdate& first) {
-  std::set<adapters::ObjectKey> present;
-  for (const ObjectPtr& o : first.upserted) present.insert(o->key);
-  std::set<std::string> unreadable;  // files of which something could not be read: what they held may still be meant
-  for (const adapters::Diagnostic& d : first.diagnostics) {
-    if (d.severity == adapters::Severity::kError) unreadable.insert(d.file);
-  }
+std::vector<adapters::ObjectKey> forgotten(std::vector<ObjectPtr>& remembered, const adapters::SourceUpdate& update) {
   std::vector<adapters::ObjectKey> out;
-  for (const ObjectPtr& o : remembered) {
-    if (o->source == first.source && !present.contains(o->key) && !unreadable.contains(o->file) && first.lost.empty()) out.push_back(o->key);
-  }
+  if (remembered.empty()) return out;
+  std::set<adapters::ObjectKey> present;
+  for (const ObjectPtr& o : update.upserted) present.insert(o->key);
+  const auto unreadable = [&](const std::string& file) {
+    return std::any_of(update.diagnostics.begin(), update.diagnostics.end(), [&](const adapters::Diagnostic& d) {
+      return d.severity == adapters::Severity::kError && (d.file == file || (!d.file.empty() && file.starts_with(d.file + "/")));
+    });
+  };
+  std::erase_if(remembered, [&](const ObjectPtr& o) {
+    if (o->source != update.source) return false;
+    if (present.contains(o->key)) return true;
+    if (!update.synced || !update.lost.empty() || unreadable(o->file)) return false;
+    out.push_back(o->key);
+    return true;
+  });
   return out;
 }
 

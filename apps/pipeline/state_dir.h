@@ -30,8 +30,9 @@ class StateDir {
   std::string path_;
 };
 
-// What to hand to the store after a source's first update, so that objects remembered from before are dropped when their author
-// has removed them, and stay when the file they came from cannot be read now.
-std::vector<adapters::ObjectKey> forgotten(const std::vector<adapters::ObjectPtr>& remembered, const adapters::SourceUpdate& first);
+// Called with each update of a source: settles which objects remembered from before their author has removed meanwhile, returned to
+// be handed to the store, and which the source has again; neither is remembered any longer. Objects stay remembered as long as the
+// source, or the file or folder they came from, cannot be read.
+std::vector<adapters::ObjectKey> forgotten(std::vector<adapters::ObjectPtr>& remembered, const adapters::SourceUpdate& update);
 
 }  // namespace fairlead::pipeline

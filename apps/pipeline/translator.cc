@@ -35,17 +35,86 @@ std::vector<intent::Finding> to_findings(const std::vector<Diagnostic>& diagnost
   return out;
 }
 
+namespace {
+
+const adapters::ObjectKey* service_or_slice(const adapters::Object& object) {
+  const bool service = object.key.group.empty() && object.key.kind == "Service";
+  const bool slice = object.key.group == adapters::core::kDiscoveryGroup && object.key.kind == "EndpointSlice";
+  return service || slice ? &object.key : nullptr;
+}
+
+topology::ServiceKey owner_of(const adapters::Object& object) {
+  if (object.key.kind == "Service") return {object.key.ns, object.key.name};
+  const auto label = object.labels.find("kubernetes.io/service-name");
+  return {object.key.ns, label == object.labels.end() ? "" : label->second};
+}
+
+intent::Origin origin_of(const adapters::Object& object) {
+  return {object.source, object.file, object.line, object.key.group, object.key.kind, object.key.ns, object.key.name, object.generation, ""};
+}
+
+// An error in something that has no good version in use. What one entry of a raw set lacks cannot be told: any counts.
+bool is_incomplete(const adapters::ObjectSnapshot& objects, const adapters::xds::Translation& raw) {
+  auto is_error = [](const Diagnostic& d) { return d.severity == adapters::Severity::kError; };
+  const std::vector<Diagnostic> entries = raw.diagnostics();
+  return std::any_of(entries.begin(), entries.end(), is_error) ||
+         std::any_of(objects.diagnostics().begin(), objects.diagnostics().end(),
+                     [&](const Diagnostic& d) { return is_error(d) && (d.object.name.empty() || !objects.find(d.object)); });
+}
+
+}  // namespace
+
 bool Translator::endpoints_only(const ChangeSet& changes) {
   return !changes.diagnostics_changed && adapters::core::EndpointIndex::is_endpoint_only(changes);
 }
 
 void Translator::note(const ChangeSet& changes) {
-  if (!adapters::core::EndpointIndex::is_endpoint_only(changes)) services_changed_ = true;
+  note_places(changes);
   for (adapters::core::EndpointUpdate& u : index_.apply(changes)) {
     // one shard: the sources of one control plane describe one cluster
     topology::Change change = u.gone ? topology_.remove(u.service, "local") : topology_.set(u.service, "local", std::move(u.ports));
     changed_.insert(changed_.end(), change.ports.begin(), change.ports.end());
+    services_changed_ |= change.known_changed;
   }
+}
+
+void Translator::note_places(const ChangeSet& changes) {
+  std::set<topology::ServiceKey> moved;
+  auto forget = [&](const adapters::ObjectKey& key) {
+    auto owner = owner_.find(key);
+    if (owner == owner_.end()) return;
+    auto places = places_.find(owner->second);
+    places->second.erase(key);
+    if (places->second.empty()) places_.erase(places);
+    moved.insert(owner->second);
+    owner_.erase(owner);
+  };
+  auto take = [&](const adapters::ObjectPtr& object) {
+    const adapters::ObjectKey* key = service_or_slice(*object);
+    if (!key) return;
+    forget(*key);
+    const topology::ServiceKey service = owner_of(*object);
+    places_[service][*key] = origin_of(*object);
+    owner_.emplace(*key, service);
+    moved.insert(service);
+  };
+  for (const adapters::ObjectPtr& o : changes.added) take(o);
+  for (const adapters::ObjectPtr& o : changes.changed) take(o);
+  for (const adapters::ObjectPtr& o : changes.removed) forget(o->key);
+  for (const topology::ServiceKey& service : moved) {
+    for (auto at = used_.lower_bound({service.ns, service.name, 0}); at != used_.end(); ++at) {
+      if (at->first.ns != service.ns || at->first.service != service.name) break;
+      changed_.push_back(at->first);
+    }
+  }
+}
+
+intent::Origins Translator::places_of(const intent::BackendKey& key) const {
+  intent::Origins out;
+  if (auto places = places_.find({key.ns, key.service}); places != places_.end()) {
+    for (const auto& [object, origin] : places->second) intent::add_origin(out, origin);
+  }
+  return out;
 }
 
 std::vector<resources::ResourcePtr> Translator::take_changed_assignments() {
@@ -54,7 +123,9 @@ std::vector<resources::ResourcePtr> Translator::take_changed_assignments() {
   std::vector<resources::ResourcePtr> out;
   for (const intent::BackendKey& key : changed_) {
     if (used_.contains(key)) {
-      out.push_back(assignments_.refresh(key, topology_.view()));
+      const resources::ResourcePtr before = assignments_.get(key, topology_.view());
+      resources::ResourcePtr now = assignments_.refresh(key, topology_.view(), places_of(key));
+      if (now != before) out.push_back(std::move(now));
     } else {
       assignments_.forget(key);
     }
@@ -89,7 +160,7 @@ void Translator::plan_gateway(const intent::GatewayPtr& gateway, snapshot::Updat
   scope.plan = fresh;
   scope.built = resources::build(*fresh);
   snapshot::Update::Gateway out{gateway->key, scope.built};
-  for (const plan::Cluster& c : fresh->clusters) out.resources.push_back(assignments_.get(c.key, topology_.view()));
+  for (const plan::Cluster& c : fresh->clusters) out.resources.push_back(assignments_.get(c.key, topology_.view(), places_of(c.key)));
   update.gateways.push_back(std::move(out));
 }
 
@@ -123,6 +194,7 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
     findings.insert(findings.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   update.findings.emplace_back("objects", std::move(findings));
+  if (const bool incomplete = is_incomplete(objects, raw_); incomplete != incomplete_) update.incomplete = incomplete_ = incomplete;
   return update;
 }
 

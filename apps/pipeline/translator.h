@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ class Translator {
   void plan_gateway(const intent::GatewayPtr& gateway, snapshot::Update& update);
   void count(const plan::Plan& plan, int by);
   std::vector<resources::ResourcePtr> take_changed_assignments();
+  void note_places(const adapters::ChangeSet& changes);
+  intent::Origins places_of(const intent::BackendKey& key) const;
 
   adapters::core::EndpointIndex index_;
   topology::Topology topology_;
@@ -54,6 +57,10 @@ class Translator {
   adapters::xds::Translation raw_;
   std::vector<resources::RawSetPtr> raw_sets_;
   std::map<intent::ScopeKey, Scope> scopes_;
+  // Where each service and its slices are written, the Service first: the origins of its assignments.
+  std::map<topology::ServiceKey, std::map<adapters::ObjectKey, intent::Origin>> places_;
+  std::map<adapters::ObjectKey, topology::ServiceKey> owner_;  // of slices: their label may change
+  std::optional<bool> incomplete_;                // as of the last full()
   std::map<intent::BackendKey, int> used_;        // by how many plans
   std::vector<intent::BackendKey> changed_;       // endpoints changed since last taken
   bool services_changed_ = false;                 // a service or port came or went: plans may warn otherwise

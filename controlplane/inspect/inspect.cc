@@ -46,6 +46,8 @@ doc::Value type_doc(const StreamRecord::PerType& t, const Now& now) {
   if (!s.sent_version.empty() && s.sent_at != MonotonicTime{}) f.text("sent_at", format_time(wall_time(s.sent_at, now)));
   f.add("wildcard", doc::boolean(s.wildcard)).number("names", s.names);
   if (s.withheld > 0) f.number("withheld_removals", s.withheld);
+  if (s.kept > 0) f.number("kept_names", s.kept);
+  if (s.held) f.add("held", doc::boolean(true));
   if (!s.error.empty()) f.text("error", s.error).text("error_at", format_time(wall_time(s.error_at, now)));
   if (!s.refused.empty()) {
     std::vector<doc::Value> refused;

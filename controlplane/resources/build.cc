@@ -108,16 +108,16 @@ ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View
   return make_resource(Type::kEndpoint, out.cluster_name(), out, std::move(origins));
 }
 
-ResourcePtr AssignmentCache::refresh(const intent::BackendKey& key, const topology::View& topology) {
-  ResourcePtr fresh = build_assignment(key, topology);
+ResourcePtr AssignmentCache::refresh(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins) {
+  ResourcePtr fresh = build_assignment(key, topology, std::move(origins));
   ResourcePtr& kept = assignments_[key];
-  if (!kept || kept->hash != fresh->hash) kept = std::move(fresh);
+  if (!kept || kept->hash != fresh->hash || kept->origins != fresh->origins) kept = std::move(fresh);
   return kept;
 }
 
-ResourcePtr AssignmentCache::get(const intent::BackendKey& key, const topology::View& topology) {
+ResourcePtr AssignmentCache::get(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins) {
   auto found = assignments_.find(key);
-  return found != assignments_.end() ? found->second : refresh(key, topology);
+  return found != assignments_.end() ? found->second : refresh(key, topology, std::move(origins));
 }
 
 }  // namespace fairlead::resources

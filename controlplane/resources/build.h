@@ -19,13 +19,13 @@ std::vector<ResourcePtr> build(const plan::Plan& plan);
 ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
 
 // Encodes an assignment once for all scopes: the same backend and generation gives the same pointer, and an unchanged
-// encoding keeps the old pointer. Owned by the pipeline's thread.
+// encoding with unchanged origins keeps the old pointer. Owned by the pipeline's thread.
 class AssignmentCache {
  public:
   // Rebuilds the backend's assignment from the view and returns it.
-  ResourcePtr refresh(const intent::BackendKey& key, const topology::View& topology);
+  ResourcePtr refresh(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
   // The assignment as last refreshed, refreshing it when it was never asked for.
-  ResourcePtr get(const intent::BackendKey& key, const topology::View& topology);
+  ResourcePtr get(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
   void forget(const intent::BackendKey& key) { assignments_.erase(key); }
   size_t size() const { return assignments_.size(); }
 

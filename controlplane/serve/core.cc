@@ -45,21 +45,45 @@ void Core::apply(Update update) {
   ++metrics_.updates;
   std::set<std::string> changed;
   auto note = [&](std::vector<std::string> scopes) { changed.insert(scopes.begin(), scopes.end()); };
-  const bool selection_changes = !update.gateways.empty() || !update.gone.empty() || update.raw.has_value();
+  const bool catalog_changes = !update.gateways.empty() || !update.gone.empty() || update.raw.has_value();
   for (Update::Gateway& g : update.gateways) note(catalog_.set_gateway(g.key, std::move(g.resources)));
   for (const intent::ScopeKey& key : update.gone) note(catalog_.remove_gateway(key));
   if (update.raw) note(catalog_.set_raw(std::move(*update.raw)));
   for (const resources::ResourcePtr& a : update.assignments) note(catalog_.set_assignment(a));
   for (auto& [stage, findings] : update.findings) ledger_.set_findings(stage, std::move(findings));
-  if (selection_changes) {
-    ledger_.set_findings("catalog", catalog_.findings());
+  if (catalog_changes) ledger_.set_findings("catalog", catalog_.findings());
+  if (catalog_.membership() != membership_) {
+    membership_ = catalog_.membership();
     rejoin_all();
   }
   for (const std::string& scope : changed) {
-    if (quarantine_.settle(catalog_.find(scope))) ++state_epoch_;
+    settle_refusals(scope);
     scope_changed(scope);
   }
+  if (update.incomplete) set_incomplete(*update.incomplete);
   ready_ = ready_ || update.ready;
+}
+
+void Core::settle_refusals(const std::string& scope) {
+  snapshot::SnapshotPtr wanted = catalog_.find(scope);
+  if (wanted->scope != scope) {  // the scope is gone, and nothing is wanted in it
+    auto gone = std::make_shared<snapshot::Snapshot>();
+    gone->scope = scope;
+    wanted = std::move(gone);
+  }
+  const size_t before = quarantine_.list().size();
+  if (quarantine_.settle(wanted) || quarantine_.list().size() != before) ++state_epoch_;
+}
+
+void Core::set_incomplete(bool incomplete) {
+  if (incomplete == incomplete_) return;
+  incomplete_ = incomplete;
+  const MonotonicTime now = clock_.monotonic();
+  for (auto& [id, stream] : streams_) {
+    if (!stream->session) continue;
+    stream->session->set_incomplete(incomplete);
+    if (!incomplete) queue_.add(id, now);
+  }
 }
 
 void Core::scope_changed(const std::string& scope) {
@@ -127,6 +151,7 @@ void Core::start(StreamId id, Stream& stream, const cpstream::Request& request) 
   quarantine_.node_joined(stream.client_class, stream.node.id);
   cpstream::SessionOptions options = options_.session;
   options.only = stream.only;
+  options.incomplete = incomplete_;
   if (stream.kind == StreamKind::kDelta) {
     stream.session = std::make_unique<cpstream::DeltaSession>(options, names_, view(stream));
   } else {
@@ -154,7 +179,7 @@ void Core::request(StreamId id, std::string_view bytes) {
 }
 
 void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
-  for (const cpstream::Refusal& r : output.refusals) refuse(id, stream, r);
+  for (const cpstream::Refusal& r : output.refusals) refuse(stream, r);
   for (const cpstream::Acceptance& a : output.acceptances) {
     ++metrics_.types[index(a.type)].acks;
     quarantine_.accepted(stream.client_class, stream.scope, a);
@@ -175,8 +200,7 @@ void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
   }
 }
 
-void Core::refuse(StreamId id, Stream& stream, const cpstream::Refusal& refusal) {
-  (void)id;
+void Core::refuse(Stream& stream, const cpstream::Refusal& refusal) {
   ++metrics_.types[index(refusal.type)].nacks;
   std::vector<std::string> places;
   for (const resources::ResourcePtr& r : refusal.at_fault) {
@@ -260,7 +284,10 @@ void Core::drop(StreamId id) {
   Stream& stream = *found->second;
   if (stream.session) {
     leave(id, stream);
-    quarantine_.node_left(stream.client_class, stream.node.id);
+    if (quarantine_.node_left(stream.client_class, stream.node.id)) {  // what stays of the class has refused something as a whole
+      ++state_epoch_;
+      for (const auto& [scope, members] : members_) scope_changed(scope);
+    }
     if (stream.deadline) deadlines_.erase({*stream.deadline, id});
     queue_.remove(id);
   }
@@ -293,10 +320,10 @@ absl::Status no_such_node(std::string_view node_id, const std::vector<inspect::S
 }
 }  // namespace
 
-absl::StatusOr<doc::Value> Core::config(std::string_view node_id, std::optional<Type> type, std::string_view name) const {
+absl::StatusOr<snapshot::SnapshotPtr> Core::snapshot_of(std::string_view node_id) const {
   const Stream* stream = find_node(node_id);
   if (!stream) return no_such_node(node_id, records());
-  return inspect::config(*stream->session->snapshot(), type, name);
+  return stream->session->snapshot();
 }
 
 absl::StatusOr<doc::Value> Core::diff(std::string_view node_id) const {
@@ -306,14 +333,10 @@ absl::StatusOr<doc::Value> Core::diff(std::string_view node_id) const {
                        *catalog_.find(s->scope), *s->session);
 }
 
-doc::Value Core::snapshots(std::optional<Type> type, std::string_view name) const {
-  std::vector<doc::Value> scopes;
-  for (const std::string& scope : catalog_.scopes()) {
-    doc::Value config = inspect::config(*catalog_.find(scope), type, name);
-    const doc::Value* resources = config.find("resources");
-    scopes.push_back(doc::map({{"scope", doc::string(scope), {}}, {"resources", resources ? *resources : doc::list({}), {}}}));
-  }
-  return doc::map({{"scopes", doc::list(std::move(scopes)), {}}});
+std::vector<std::pair<std::string, snapshot::SnapshotPtr>> Core::snapshots() const {
+  std::vector<std::pair<std::string, snapshot::SnapshotPtr>> out;
+  for (const std::string& scope : catalog_.scopes()) out.emplace_back(scope, catalog_.find(scope));
+  return out;
 }
 
 std::vector<verdict::Condition> Core::conditions() {

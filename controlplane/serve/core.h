@@ -1,7 +1,7 @@
 // The heart of the server: who is connected, what each scope shall have, and what is to be sent next. No socket and no thread
 // of its own: a transport (grpc_server.h, or a test) feeds it requests and takes the messages it makes.
-// Owned by the serving thread; every call is made there. Invariant: a stream gets a push only when all that was sent to it before
-// has been written, so a slow reader costs one entry in the queue and nothing else.
+// Owned by the serving thread; every call is made there. Invariant: at most one push is on its way to a stream; until all of it is
+// written, further changes cost one entry in the queue and nothing else, however slow the reader.
 #pragma once
 
 #include <cstdint>
@@ -74,9 +74,10 @@ class Core {
   size_t waiting() const { return queue_.waiting(); }  // streams in line for a push
   std::vector<inspect::StreamRecord> records() const;
   // The first stream of a node id, by connection time; NotFound names the ids there are.
-  absl::StatusOr<doc::Value> config(std::string_view node_id, std::optional<resources::Type> type, std::string_view name) const;
+  absl::StatusOr<snapshot::SnapshotPtr> snapshot_of(std::string_view node_id) const;
   absl::StatusOr<doc::Value> diff(std::string_view node_id) const;
-  doc::Value snapshots(std::optional<resources::Type> type, std::string_view name) const;  // of every scope
+  // Of every scope, with the scope's name. Print them on another thread: they may be large.
+  std::vector<std::pair<std::string, snapshot::SnapshotPtr>> snapshots() const;
   doc::Value nacks() const { return inspect::nacks(quarantine_); }
   std::vector<verdict::Condition> conditions();
   std::vector<intent::Finding> findings() const;
@@ -91,12 +92,14 @@ class Core {
   struct Stream;
   void start(StreamId id, Stream& stream, const cpstream::Request& request);
   void deliver(StreamId id, Stream& stream, cpstream::Output output);
-  void refuse(StreamId id, Stream& stream, const cpstream::Refusal& refusal);
+  void refuse(Stream& stream, const cpstream::Refusal& refusal);
   void end(StreamId id, Stream& stream, const absl::Status& status);
   void drop(StreamId id);
   void join(StreamId id, Stream& stream);
   void leave(StreamId id, Stream& stream);
   void rejoin_all();
+  void settle_refusals(const std::string& scope);
+  void set_incomplete(bool incomplete);
   void scope_changed(const std::string& scope);
   void reschedule(StreamId id, Stream& stream);
   snapshot::SnapshotPtr view(const Stream& stream);
@@ -116,6 +119,8 @@ class Core {
   std::set<std::pair<MonotonicTime, StreamId>> deadlines_;
   StreamId next_stream_ = 1;
   uint64_t state_epoch_ = 0;
+  uint64_t membership_ = 0;  // of the catalog, when every stream's node was last looked at
+  bool incomplete_ = false;
   bool ready_ = false;
 };
 

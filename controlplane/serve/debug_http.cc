@@ -50,6 +50,16 @@ struct DebugHttp::Serving {
   }
 
   doc::Value ask(std::function<doc::Value(Core&)> question) { return server.ask<doc::Value>(std::move(question)); }
+  // Only the pointers are taken on the serving thread; a thousand resources are printed here.
+  doc::Value scopes(std::optional<resources::Type> type, std::string_view name) {
+    using Scopes = std::vector<std::pair<std::string, snapshot::SnapshotPtr>>;
+    std::vector<doc::Value> list;
+    for (const auto& [scope, snapshot] : server.ask<Scopes>([](Core& core) { return core.snapshots(); })) {
+      const doc::Value config = inspect::config(*snapshot, type, name);
+      list.push_back(doc::map({{"scope", doc::string(scope), {}}, {"resources", *config.find("resources"), {}}}));
+    }
+    return doc::map({{"scopes", doc::list(std::move(list)), {}}});
+  }
   void answer(Response& out, const absl::StatusOr<doc::Value>& value) {
     if (value.ok()) {
       json(out, *value);
@@ -68,7 +78,10 @@ struct DebugHttp::Serving {
 };
 
 void DebugHttp::Serving::routes() {
-  http.Get("/healthz", [](const Request&, Response& out) { out.set_content("ok\n", "text/plain"); });
+  http.Get("/healthz", [this](const Request&, Response& out) {  // healthy: the serving thread answers
+    out.status = server.ask<bool>([](Core&) { return true; }) ? 200 : 503;
+    out.set_content(out.status == 200 ? "ok\n" : "shutting down\n", "text/plain");
+  });
   http.Get("/readyz", [this](const Request&, Response& out) {
     if (server.ask<bool>([](Core& core) { return core.ready(); })) {
       out.set_content("ok\n", "text/plain");
@@ -84,26 +97,24 @@ void DebugHttp::Serving::routes() {
     out.set_content(metrics.prometheus(streams, waiting), "text/plain; version=0.0.4");
   });
   http.Get("/debug/status", [this](const Request&, Response& out) {
-    json(out, ask([this](Core& core) { return inspect::status(core.records(), {clock.system(), clock.monotonic()}); }));
+    json(out, inspect::status(server.ask<std::vector<inspect::StreamRecord>>([](Core& core) { return core.records(); }),
+                              {clock.system(), clock.monotonic()}));
   });
   http.Get("/debug/config", [this](const Request& in, Response& out) {
     bool bad;
     const auto type = type_of(in, out, bad);
     if (bad) return;
     const std::string proxy = in.get_param_value("proxy"), name = in.get_param_value("name");
-    answer(out, server.ask<absl::StatusOr<doc::Value>>(
-                    [&](Core& core) -> absl::StatusOr<doc::Value> {
-                      if (proxy.empty()) return core.snapshots(type, name);
-                      return core.config(proxy, type, name);
-                    },
-                    absl::UnavailableError("shutting down")));
+    if (proxy.empty()) return json(out, scopes(type, name));
+    using Found = absl::StatusOr<snapshot::SnapshotPtr>;
+    const Found snapshot = server.ask<Found>([&](Core& core) { return core.snapshot_of(proxy); }, absl::UnavailableError("shutting down"));
+    answer(out, snapshot.ok() ? absl::StatusOr<doc::Value>(inspect::config(**snapshot, type, name)) : snapshot.status());
   });
   http.Get("/debug/snapshots", [this](const Request& in, Response& out) {
     bool bad;
     const auto type = type_of(in, out, bad);
     if (bad) return;
-    const std::string name = in.get_param_value("name");
-    json(out, ask([&](Core& core) { return core.snapshots(type, name); }));
+    json(out, scopes(type, in.get_param_value("name")));
   });
   http.Get("/debug/diff", [this](const Request& in, Response& out) {
     const std::string proxy = in.get_param_value("proxy");
@@ -137,8 +148,8 @@ absl::StatusOr<std::unique_ptr<DebugHttp>> DebugHttp::start(Options options, Grp
     int yes = 1;
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   });
-  serving->http.new_task_queue = [] { return new httplib::ThreadPool(4); };
-  serving->http.set_keep_alive_timeout(5);
+  serving->http.new_task_queue = [] { return new httplib::ThreadPool(8); };
+  serving->http.set_keep_alive_max_count(1);  // an idle connection would keep one of few threads from a health check
   serving->http.set_payload_max_length(1 << 20);
   std::string bare = host;
   if (bare.size() > 2 && bare.front() == '[' && bare.back() == ']') bare = bare.substr(1, bare.size() - 2);

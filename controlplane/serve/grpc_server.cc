@@ -18,6 +18,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "base/log.h"
+#include "controlplane/serve/slice_cache.h"
 
 namespace fairlead::serve {
 
@@ -55,84 +56,6 @@ const std::unordered_map<std::string, Method>& methods() {
 
 grpc::Status to_grpc(const absl::Status& s) { return {static_cast<grpc::StatusCode>(s.code()), std::string(s.message())}; }
 
-// Resources' frames as gRPC slices, made once: a push to a thousand streams then costs a thousand reference counts.
-class SliceCache {
- public:
-  grpc::Slice get(const ResourcePtr& r, bool delta) {
-    auto [at, fresh] = slices_.try_emplace(std::make_pair(r.get(), delta));
-    if (fresh) {
-      if (slices_.size() > sweep_at_) sweep();
-      auto* held = new ResourcePtr(r);
-      const std::string& frame = delta ? r->delta_frame : r->sotw_frame;
-      Entry& entry = slices_[{r.get(), delta}];
-      entry.held = held;
-      entry.slice = grpc::Slice(const_cast<char*>(frame.data()), frame.size(), [](void* p) { delete static_cast<ResourcePtr*>(p); }, held);
-      return entry.slice;
-    }
-    return at->second.slice;
-  }
-
- private:
-  struct Entry {
-    const ResourcePtr* held = nullptr;  // lives as long as `slice` or a copy of it
-    grpc::Slice slice;
-  };
-  struct Hash {
-    size_t operator()(const std::pair<const resources::Resource*, bool>& k) const { return std::hash<const void*>()(k.first) * 2 + k.second; }
-  };
-  // Drops what only this cache (one slice, or one for each kind) still holds.
-  void sweep() {
-    for (auto it = slices_.begin(); it != slices_.end();) {
-      const auto twin = slices_.find({it->first.first, !it->first.second});
-      const long own = 1 + (twin != slices_.end() && twin->second.held != nullptr);
-      if (it->second.held != nullptr && it->second.held->use_count() <= own) {
-        if (twin != slices_.end() && own == 2) slices_.erase(twin);
-        it = slices_.erase(it);
-      } else {
-        ++it;
-      }
-    }
-    sweep_at_ = slices_.size() * 2 + 1024;
-  }
-
-  std::unordered_map<std::pair<const resources::Resource*, bool>, Entry, Hash> slices_;
-  size_t sweep_at_ = 4096;
-};
-
-// The frames of a long response as one slice, shared by all streams that get the same one: after a (re)connect that is most of them.
-// A thousand slices a message would also leave gRPC with slice tables of 100 KB in every stream, for good.
-class BundleCache {
- public:
-  static constexpr size_t kWorthIt = 8;
-
-  grpc::Slice get(const std::vector<ResourcePtr>& resources, bool delta) {
-    size_t hash = delta;
-    for (const ResourcePtr& r : resources) hash = hash * 0x9e3779b97f4a7c15u + reinterpret_cast<uintptr_t>(r.get());
-    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-      if (it->hash == hash && it->delta == delta && it->resources == resources) {
-        if (it != entries_.begin()) std::rotate(entries_.begin(), it, it + 1);
-        return entries_.front().slice;
-      }
-    }
-    auto* bytes = new std::string;
-    for (const ResourcePtr& r : resources) *bytes += delta ? r->delta_frame : r->sotw_frame;
-    if (entries_.size() == kEntries) entries_.pop_back();
-    grpc::Slice slice(bytes->data(), bytes->size(), [](void* p) { delete static_cast<std::string*>(p); }, bytes);
-    entries_.insert(entries_.begin(), Entry{hash, delta, resources, std::move(slice)});
-    return entries_.front().slice;
-  }
-
- private:
-  static constexpr size_t kEntries = 16;  // scopes times types in a storm of connects; least recently used goes
-  struct Entry {
-    size_t hash;
-    bool delta;
-    std::vector<ResourcePtr> resources;  // held, so that their addresses mean them
-    grpc::Slice slice;
-  };
-  std::vector<Entry> entries_;
-};
-
 }  // namespace
 
 // Everything below runs on the loop's thread, but for what says otherwise.
@@ -144,7 +67,7 @@ class GrpcServer::Loop final : public Wire {
   absl::Status bind();       // any thread, once
   void start_thread() { thread_ = std::thread([this] { run(); }); }
   void shutdown();           // any thread
-  void post(std::function<void(Core&)> job);  // any thread
+  void post(std::function<void(Core&)> job, bool last = false);  // any thread; nothing is taken after the last
   const std::string& address() const { return address_; }
 
   void send(StreamId stream, cpstream::WireMessage message) override;
@@ -437,9 +360,10 @@ void GrpcServer::Loop::settle(Call& call) {
   delete &call;
 }
 
-void GrpcServer::Loop::post(std::function<void(Core&)> job) {
+void GrpcServer::Loop::post(std::function<void(Core&)> job, bool last) {
   std::lock_guard lock(jobs_mutex_);
   if (jobs_closed_) return;
+  jobs_closed_ = last;
   jobs_.push_back(std::move(job));
   if (woken_) return;
   woken_ = true;
@@ -459,13 +383,10 @@ void GrpcServer::Loop::run_jobs() {
 void GrpcServer::Loop::shutdown() {
   std::call_once(shutdown_once_, [this] {
     if (!thread_.joinable()) return;
-    {
-      std::lock_guard lock(jobs_mutex_);
-      jobs_closed_ = true;
-    }
     closing_ = true;
     server_->Shutdown(std::chrono::system_clock::now());
-    queue_->Shutdown();
+    // On the loop's thread, where every operation is started: none may be on a queue that is shut down.
+    post([this](Core&) { queue_->Shutdown(); }, true);
     thread_.join();
     jobs_.clear();
   });

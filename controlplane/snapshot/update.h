@@ -23,9 +23,11 @@ struct Update {
   std::optional<std::vector<resources::RawSetPtr>> raw;  // all raw sets
   std::vector<resources::ResourcePtr> assignments;       // the endpoint fast path
   std::vector<std::pair<std::string, std::vector<intent::Finding>>> findings;  // by stage, each replacing the one before
+  // Something that cannot be read has no last good version: what the snapshots lack may still be meant.
+  std::optional<bool> incomplete;
   bool ready = false;  // every source has been read once; never taken back
 
-  bool empty() const { return gateways.empty() && gone.empty() && !raw && assignments.empty() && findings.empty() && !ready; }
+  bool empty() const { return gateways.empty() && gone.empty() && !raw && assignments.empty() && findings.empty() && !incomplete && !ready; }
 };
 
 }  // namespace fairlead::snapshot

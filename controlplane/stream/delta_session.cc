@@ -41,8 +41,10 @@ Output DeltaSession::on_request(const Request& request, MonotonicTime now) {
     }
     std::erase_if(s.forced, [&](const std::string& name) {
       auto at = known.find(name);
+      if (at == known.end()) return false;
       const ResourcePtr r = snapshot_->find(s.type, name);
-      return at != known.end() && r && r->version == at->second;
+      if (!r && options_.incomplete) s.kept.push_back(name);
+      return r ? r->version == at->second : options_.incomplete;
     });
     if (s.forced.empty() && !s.reply) {
       s.sent = s.accepted = snapshot_->set(s.type);

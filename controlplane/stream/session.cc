@@ -68,6 +68,7 @@ void Session::observe_node(const Request& request) {
 // --- what the client has, and shall have ----------------------------------------------------------------------------
 
 const Session::Exception* Session::exception(const State& s, std::string_view name) const {
+  if (s.exceptions.empty()) return nullptr;
   auto at = std::lower_bound(s.exceptions.begin(), s.exceptions.end(), name, [](const Exception& e, std::string_view n) { return e.name < n; });
   return at != s.exceptions.end() && at->name == name ? &*at : nullptr;
 }
@@ -83,12 +84,23 @@ bool Session::is_refused(const State& s, const resources::Resource& r) const {
   return std::any_of(s.refused.begin(), s.refused.end(), [&](const auto& entry) { return entry.first == r.name && entry.second == r.hash; });
 }
 
-// The snapshot's resource, unless this client refused those bytes: then what it has (rule 22).
-ResourcePtr Session::wanted(const State& s, std::string_view name) const {
-  ResourcePtr r = snapshot_->find(s.type, name);
-  if (!r || !is_refused(s, *r)) return r;
+// What the client has, or had before responses under way whose bytes it has refused since.
+ResourcePtr Session::last_good(const State& s, std::string_view name) const {
   ResourcePtr kept = has(s, name);
-  return kept && !is_refused(s, *kept) ? kept : nullptr;
+  if (!kept || !is_refused(s, *kept)) return kept;
+  for (auto u = s.unacked.rbegin(); u != s.unacked.rend(); ++u) {
+    for (const Item& item : u->items) {
+      if (item.name == name && item.before && !is_refused(s, *item.before)) return item.before;
+    }
+  }
+  return nullptr;
+}
+
+// The snapshot's resource, unless this client refused those bytes: then its last good one (rule 22).
+ResourcePtr Session::wanted(const State& s, std::string_view name, const ResourcePtr* in_snapshot) const {
+  if (!in_snapshot) return nullptr;
+  if (s.refused.empty() || !is_refused(s, **in_snapshot)) return *in_snapshot;
+  return last_good(s, name);
 }
 
 bool Session::refusal_stands(const State& s) const {
@@ -120,7 +132,15 @@ bool Session::must_wait(const State& s, const resources::Resource& r, MonotonicT
     }
     if (!in_time) continue;
     if (u->sent->refers_to(s.type, r.name)) return true;
-    if (!u->unacked.empty() && u->accepted && u->accepted->refers_to(s.type, r.name)) return true;
+    // What is outstanding may be refused, and then what was before it is used on.
+    if (u->unacked.empty()) continue;
+    if (u->accepted && u->accepted->refers_to(s.type, r.name)) return true;
+    for (const Unacked& outstanding : u->unacked) {
+      if (outstanding.set->refers_to(s.type, r.name)) return true;
+      for (const Item& item : outstanding.items) {
+        if (item.before && names_it(*item.before)) return true;
+      }
+    }
   }
   return false;
 }
@@ -134,18 +154,26 @@ std::vector<std::string_view> Session::candidates(const State& s, const std::vec
   for (const snapshot::Step& step : steps) names.push_back(step.name());
   for (const Exception& e : s.exceptions) names.push_back(e.name);
   names.insert(names.end(), forced.begin(), forced.end());
-  std::sort(names.begin(), names.end());
+  if (!std::is_sorted(names.begin(), names.end())) std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
-  std::erase_if(names, [&](std::string_view name) { return !s.subscription.contains(name); });
+  if (!s.subscription.wildcard()) std::erase_if(names, [&](std::string_view name) { return !s.subscription.contains(name); });
   return names;
 }
 
 void Session::bring(State& s, MonotonicTime now, Output& out) {
+  if (options_.incomplete && s.held) return;
+  if (!options_.incomplete && (s.held || !s.kept.empty())) {
+    s.held = false;
+    for (std::string& name : s.kept) {
+      if (!snapshot_->find(s.type, name)) s.forced.push_back(std::move(name));
+    }
+    s.kept = {};
+  }
   const TypeSetPtr target = snapshot_->set(s.type);
   if (s.sent == target && s.forced.empty() && s.exceptions.empty() && !s.reply) return;
   if (s.unacked.size() >= options_.max_unacked && s.forced.empty() && !s.reply) return;
   std::vector<std::string> forced = std::exchange(s.forced, {});
-  std::sort(forced.begin(), forced.end());
+  if (!std::is_sorted(forced.begin(), forced.end())) std::sort(forced.begin(), forced.end());
   // Everything a candidate's name may point into lives to the end of this function: `forced`, the steps and the old state.
   const TypeSetPtr previous = s.sent;
   std::vector<snapshot::Step> copied;
@@ -156,12 +184,14 @@ void Session::bring(State& s, MonotonicTime now, Output& out) {
   }
   std::vector<Item> items;
   std::vector<Exception> exceptions;
+  auto next_forced = forced.begin();  // both lists are sorted
   for (std::string_view name : candidates(s, forced, *steps)) {
-    const ResourcePtr before = has(s, name);
-    const ResourcePtr want = wanted(s, name);
+    while (next_forced != forced.end() && *next_forced < name) ++next_forced;
+    const bool force = next_forced != forced.end() && *next_forced == name;
     const ResourcePtr* in_target = target->find(name);
+    const ResourcePtr before = previous ? has(s, name) : nullptr;
+    const ResourcePtr want = wanted(s, name, in_target);
     const Exception* old = exception(s, name);
-    const bool force = std::binary_search(forced.begin(), forced.end(), name);
     ResourcePtr after = want;
     bool withheld = false;
     const MonotonicTime since = old && old->withheld ? old->since : now;
@@ -216,6 +246,7 @@ void Session::respond(State& s, std::vector<Item> items, MonotonicTime now, Outp
   Unacked& u = issue(s, std::move(version), now);
   for (Item& item : items) item.name = item.now ? item.now->name : item.before->name;
   u.items = std::move(items);
+  if (resources::is_root(s.type)) u.whole = response.resources;
   response.version = u.version;
   response.nonce = absl::StrCat(u.nonce);
   out.responses.push_back(std::move(response));
@@ -290,21 +321,25 @@ bool Session::settle(State& s, const Request& request, MonotonicTime now, Output
 
 void Session::refuse(State& s, Unacked response, const Request& request, MonotonicTime now, Output& out) {
   Refusal refusal{s.type, response.version, absl::StrCat(response.nonce), *request.error, {}, false};
-  std::vector<std::string> names;
+  std::vector<ResourcePtr> changed;
   for (const Item& item : response.items) {
-    if (item.now) names.emplace_back(item.name);
+    if (item.now) changed.push_back(item.now);
   }
+  // A complete response may be refused for what an earlier one brought, which was then not known to be refused.
+  const std::vector<ResourcePtr>& carried = response.whole.empty() ? changed : response.whole;
+  std::vector<std::string> names;
+  for (const ResourcePtr& r : carried) names.push_back(r->name);
   std::vector<std::string> named = named_by(*request.error, names);
-  refusal.named = !named.empty();
-  if (named.empty()) named = names;
   std::sort(named.begin(), named.end());
+  refusal.named = !named.empty();
+  for (const ResourcePtr& r : refusal.named ? carried : changed) {
+    if (refusal.named && !std::binary_search(named.begin(), named.end(), r->name)) continue;
+    if (!is_refused(s, *r)) s.refused.emplace_back(r->name, r->hash);
+    refusal.at_fault.push_back(r);
+  }
   for (Item& item : response.items) {
     if (!item.now) continue;  // a removal is not refused again and again: it counts as done
     const std::string name(item.name);
-    if (std::binary_search(named.begin(), named.end(), name)) {
-      if (!is_refused(s, *item.now)) s.refused.emplace_back(name, item.now->hash);
-      refusal.at_fault.push_back(item.now);
-    }
     // The client still has what it had, unless a later response has changed that since.
     bool later = false;
     for (Unacked& u : s.unacked) {
@@ -329,6 +364,7 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
 }
 
 void Session::force_everything(State& s) {
+  s.forced.reserve(s.forced.size() + snapshot_->of(s.type).size());
   snapshot_->of(s.type).for_each([&](const ResourcePtr& r) { s.forced.push_back(r->name); });
 }
 
@@ -402,6 +438,8 @@ TypeStatus Session::status(Type type) const {
   status.wildcard = s->subscription.wildcard();
   status.names = s->subscription.names() ? s->subscription.names()->size() : 0;
   status.withheld = static_cast<size_t>(std::count_if(s->exceptions.begin(), s->exceptions.end(), [](const auto& e) { return e.withheld; }));
+  status.kept = s->kept.size();
+  status.held = s->held;
   status.refused = s->refused;
   return status;
 }

@@ -90,6 +90,9 @@ struct SessionOptions {
   // How long a removed cluster waits for the ACK of the routes that drop it. Only on streams that carry both (ADS).
   std::chrono::milliseconds removal_grace{30'000};
   size_t max_unacked = 16;       // per type; further pushes of the type wait for an ACK
+  // Something the snapshots are made of cannot be read and has no last good version: what they lack may still be meant, so
+  // nothing that a reconnecting client reports to use is taken from it.
+  bool incomplete = false;
   size_t max_delta_bytes = 3u << 20;  // of resources in one delta response (rule 51); gRPC clients take 4 MiB by default
 };
 
@@ -105,6 +108,8 @@ struct TypeStatus {
   bool wildcard = false;
   size_t names = 0;      // subscribed by name
   size_t withheld = 0;   // removals that wait for a route change
+  size_t kept = 0;       // names the client reported, not removed because the snapshots are incomplete
+  bool held = false;     // SotW: not answered for the same reason, so that the client keeps what it has
   std::vector<std::pair<std::string, ContentHash>> refused;  // resources never sent again on this stream
 };
 
@@ -121,6 +126,8 @@ class Session {
   // Brings every subscribed type to the snapshot, in push order. Null is ignored.
   Output on_snapshot(SnapshotPtr snapshot, MonotonicTime now);
   Output on_time(MonotonicTime now);
+  // Changes SessionOptions::incomplete; the next on_snapshot() makes up for what was kept or held for its sake.
+  void set_incomplete(bool incomplete) { options_.incomplete = incomplete; }
   // When on_time() has something to do; nothing most of the time.
   std::optional<MonotonicTime> deadline() const;
 
@@ -155,18 +162,21 @@ class Session {
     std::string version;
     TypeSetPtr set;
     std::vector<Item> items;
+    std::vector<ResourcePtr> whole;  // of a complete response all it carried, unchanged or not
   };
   struct State {
     explicit State(Type t, bool legacy_wildcard) : type(t), subscription(legacy_wildcard) {}
     Type type;
     bool started = false;      // a request of the type was seen
     bool reply = false;        // answer even if there is nothing to say
+    bool held = false;         // not answered while the snapshots are incomplete
     Subscription subscription;
     TypeSetPtr sent;           // null before the type was first brought up to a snapshot
     TypeSetPtr accepted;       // null before the first ACK
     std::vector<Exception> exceptions;                         // sorted by name
-    std::vector<std::pair<std::string, ContentHash>> refused;  // few
+    std::vector<std::pair<std::string, ContentHash>> refused;  // few; never sent again
     std::vector<std::string> forced;                           // names to send whatever the client has
+    std::vector<std::string> kept;                             // reported by the client, to be removed once nothing is incomplete
     std::vector<Unacked> unacked;                              // oldest first
     uint64_t last_nonce = 0;
     std::string sent_version;
@@ -209,7 +219,8 @@ class Session {
 
   const Exception* exception(const State& s, std::string_view name) const;
   ResourcePtr has(const State& s, std::string_view name) const;
-  ResourcePtr wanted(const State& s, std::string_view name) const;
+  ResourcePtr wanted(const State& s, std::string_view name, const ResourcePtr* in_snapshot) const;
+  ResourcePtr last_good(const State& s, std::string_view name) const;
   bool is_refused(const State& s, const resources::Resource& r) const;
   bool refusal_stands(const State& s) const;  // something refused is still what the snapshot wants
   bool must_wait(const State& s, const resources::Resource& r, MonotonicTime since, MonotonicTime now) const;

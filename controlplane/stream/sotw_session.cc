@@ -40,6 +40,10 @@ Output SotwSession::on_request(const Request& request, MonotonicTime now) {
     out.acceptances.push_back({s.type, target, target->version()});
     return out;
   }
+  // It has something, and what ours lacks would be deleted.
+  if (first && root && options_.incomplete && !request.version_info.empty()) {
+    s.held = request.version_info != target->version() || target->verbatim();
+  }
   if (change.wildcard_added) force_everything(s);
   s.reply |= root && (change.wildcard_added || !change.added.empty());
   s.forced.insert(s.forced.end(), std::make_move_iterator(change.added.begin()), std::make_move_iterator(change.added.end()));

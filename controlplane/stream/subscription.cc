@@ -73,6 +73,9 @@ void Subscription::assign(std::vector<std::string> sorted, NameTable& table) {
 
 SubscriptionChange Subscription::set(std::vector<std::string> names, NameTable& table) {
   SubscriptionChange change;
+  const uint64_t list = hash_of(names);
+  if (list == last_list_ && !names.empty()) return change;
+  last_list_ = list;
   sort_unique(names);
   const bool legacy = names.empty() && legacy_allowed_ && !named_once_;
   if (!names.empty()) named_once_ = true;

@@ -68,6 +68,7 @@ class Subscription {
   void assign(std::vector<std::string> sorted, NameTable& table);
 
   NameSetPtr names_;
+  uint64_t last_list_ = 0;  // hash of the last list as it was written: every SotW ACK repeats it
   bool wildcard_ = false;
   bool legacy_allowed_ = false;
   bool named_once_ = false;  // a name (or "*") was sent: an empty list no longer means everything

@@ -55,7 +55,9 @@ Change Topology::apply(const ServiceKey& key, const Service* before, Service aft
     }
   }
   for (uint16_t port : ports) {
-    if (old.has_port(port) != after.has_port(port) || old.endpoints(port) != after.endpoints(port)) {
+    const bool known_changed = old.has_port(port) != after.has_port(port);
+    change.known_changed |= known_changed;
+    if (known_changed || old.endpoints(port) != after.endpoints(port)) {
       change.ports.push_back({key.ns, key.name, port});
     }
   }
@@ -96,6 +98,7 @@ Change Topology::remove_shard(std::string_view shard) {
   for (const ServiceKey& key : keys) {
     Change one = remove(key, shard);
     all.ports.insert(all.ports.end(), one.ports.begin(), one.ports.end());
+    all.known_changed |= one.known_changed;
   }
   return all;
 }

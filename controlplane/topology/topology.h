@@ -82,6 +82,9 @@ class View {
 // What one update did. `ports` lists every backend whose endpoints (union over shards) changed.
 struct Change {
   std::vector<intent::BackendKey> ports;
+  // A port became known or unknown: plans that name it may have something else to tell its author, so plan again. The
+  // assignments need not wait for that.
+  bool known_changed = false;
   bool empty() const { return ports.empty(); }
 };
 

@@ -58,7 +58,10 @@ TEST_CASE("an endpoint that another shard has too may come and go without a chan
 
 TEST_CASE("a port without endpoints is known, a port nobody named is not") {
   Topology t;
-  CHECK(t.set(app, "files", {{80, {}}}).ports == std::vector{app80});
+  const Change appeared = t.set(app, "files", {{80, {}}});
+  CHECK(appeared.ports == std::vector{app80});
+  CHECK(appeared.known_changed);
+  CHECK_FALSE(t.set(app, "files", {{80, {at("10.0.0.1")}}}).known_changed);
   CHECK(t.view().knows(app80));
   CHECK_FALSE(t.view().knows(app81));
   t.remove(app, "files");
