@@ -139,6 +139,7 @@ class EventLoop {
 
   void turn(TimePoint until);
   int wait(TimePoint until);
+  int sleep(TimePoint now, TimePoint wake);
   void account(TimePoint now);
   void dispatch(int count);
   void run_posts();
