@@ -32,6 +32,10 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   // True: the response that is about to begin must be the last ("connection: close").
   bool response_closes();
   void drain() { draining_ = true; }
+  void close_after_response() {
+    last_response_ = true;
+    session_->drain();
+  }
   void close_if_idle();
   void close(net::CloseType type);
   void stream_ended();

@@ -67,6 +67,18 @@ bool is_internal(const config::HcmConfig& config, std::string_view ip, const Pee
 
 }  // namespace
 
+bool check_underscores(HeaderMap& headers, bool drop) {
+  const auto has = [](const http::Header& h) { return h.name().find('_') != std::string_view::npos; };
+  if (drop) {
+    headers.remove_if(has);
+    return true;
+  }
+  for (const http::Header& h : headers) {
+    if (has(h)) return false;
+  }
+  return true;
+}
+
 bool asks_for_upgrade(const HeaderMap& headers) {
   const http::Header* upgrade = headers.find(Token::Upgrade);
   const http::Header* connection = headers.find(Token::Connection);
@@ -145,7 +157,15 @@ Origin set_origin_headers(HeaderMap& headers, const config::HcmConfig& config, c
       origin.client_ip = trusted = forwarded_address(headers, config.xff_num_trusted_hops - 1, ignored);
     }
     if (trusted.empty()) trusted = peer.remote_ip;
-    if (!config.skip_xff_append && peer.remote->is_ip()) headers.append(Token::XForwardedFor, peer.remote->is_loopback() ? peer.local_ip : peer.remote_ip);
+    if (!config.skip_xff_append && peer.remote->is_ip()) {
+      const std::string_view hop = peer.remote->is_loopback() ? peer.local_ip : peer.remote_ip;
+      const bool map = config.represent_ipv4_remote_address_as_ipv4_mapped_ipv6 && hop.find(':') == std::string_view::npos;
+      if (map) {
+        headers.append(Token::XForwardedFor, absl::StrCat("::ffff:", hop));
+      } else {
+        headers.append(Token::XForwardedFor, hop);
+      }
+    }
     if (config.xff_num_trusted_hops == 0 || !headers.has(Token::XForwardedProto)) headers.set_ref(Token::XForwardedProto, scheme);
     if (config.append_x_forwarded_port && (config.xff_num_trusted_hops == 0 || !headers.has(Token::XForwardedPort))) headers.set(Token::XForwardedPort, absl::StrCat(peer.local_port));
   } else {

@@ -37,6 +37,8 @@ Origin set_origin_headers(http::HeaderMap& headers, const config::HcmConfig& con
                           uint64_t random_high, uint64_t random_low);
 // Host header's port and trailing dot, as configured. `local_port`: the connection's.
 void strip_host(http::HeaderMap& headers, const config::HcmConfig& config, uint16_t local_port);
+// headers_with_underscores_action: drops such headers, or returns false if there are any.
+bool check_underscores(http::HeaderMap& headers, bool drop);
 bool asks_for_upgrade(const http::HeaderMap& headers);
 bool has_grpc_content_type(const http::HeaderMap& headers);
 

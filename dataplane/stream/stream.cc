@@ -33,6 +33,11 @@ Stream::Stream(WorkerContext& worker)
                         worker_.cells().add(manager().stats, HttpStat::downstream_rq_max_duration_reached);
                         timed_out(request_complete_ ? 504 : 408, "downstream duration timeout", "max_duration_timeout");
                       }),
+      log_timer_(worker.loop().timers(),
+                 [this] {
+                   write_access_log(format::LogType::DownstreamPeriodic);
+                   log_timer_.arm(*manager().config().access_log_flush_interval);
+                 }),
       recycle_task_(net::LoopTask::of<&Stream::recycle>(this)) {}
 
 Stream::~Stream() = default;
@@ -72,6 +77,11 @@ void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
   }
   touch();
   if (!prepare_request() || !active_) return;
+  if (!manager().access_log().empty()) {
+    const config::HcmConfig& config = manager().config();
+    if (config.flush_access_log_on_new_request) write_access_log(format::LogType::DownstreamStart);
+    if (config.access_log_flush_interval) log_timer_.arm(*config.access_log_flush_interval);
+  }
   create_filters();
   pass_headers<true>(0);
 }
@@ -93,6 +103,11 @@ bool Stream::prepare_request() {
     go_on.add_ref(Token::PseudoStatus, "100");
     sender_->send_informational(go_on);
     headers.remove(Token::Expect);
+  }
+  if (config.headers_with_underscores != config::HcmConfig::HeadersWithUnderscores::Allow && !check_underscores(headers, config.headers_with_underscores == config::HcmConfig::HeadersWithUnderscores::DropHeader)) {
+    info_.flags.set(ResponseFlag::DownstreamProtocolError);
+    connection_->close_after_response();
+    return refuse(400, "http1.unexpected_underscore");
   }
   const std::string_view path = headers.get(Token::PseudoPath);
   if ((path.empty() || path[0] != '/') && method != "CONNECT") {
@@ -347,15 +362,17 @@ void Stream::end(bool complete) {
   const auto took = since_start();
   cells.record(manager().stats, HttpStat::downstream_rq_time, std::chrono::duration_cast<milliseconds>(took).count());
   info_.times.set(TimePoint::StreamEnd, took);
-  if (!manager().access_log().empty()) write_access_log();
+  log_timer_.disarm();
+  if (!manager().access_log().empty()) write_access_log(format::LogType::DownstreamEnd);
   sender_ = nullptr;
   connection_->stream_ended();
   worker_.loop().run_soon(recycle_task_);
 }
 
-void Stream::write_access_log() {
+void Stream::write_access_log(format::LogType type) {
   info();
-  info_.log_type = format::LogType::DownstreamEnd;
+  info_.log_type = type;
+  if (active_) info_.times.set(TimePoint::StreamEnd, since_start());
   manager().access_log().log(worker_.index(), {.context = &info_, .random = random_, .runtime = epoch_ ? epoch_->snapshot().runtime.get() : nullptr});
 }
 

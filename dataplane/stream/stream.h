@@ -144,7 +144,7 @@ class Stream final : public http::MessageReceiver {
   void response_sent();
   void end(bool complete);
   void recycle();
-  void write_access_log();
+  void write_access_log(format::LogType type);
   void count_response(uint32_t status);
   void on_idle_timeout();
   void timed_out(uint32_t status, std::string_view body, std::string_view details);
@@ -189,6 +189,7 @@ class Stream final : public http::MessageReceiver {
   net::Timer idle_timer_;      // stream_idle_timeout, or the route's
   net::Timer request_timer_;   // request_timeout
   net::Timer duration_timer_;  // max_stream_duration
+  net::Timer log_timer_;       // access_log_flush_interval
   net::LoopTask recycle_task_;
 };
 

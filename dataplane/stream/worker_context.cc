@@ -10,7 +10,7 @@ constexpr size_t kMaxSpareStreams = 256;  // about 2 KiB each; more than that ma
 }
 
 WorkerContext::WorkerContext(net::EventLoop& loop, stats::Cells& cells, uint32_t index, upstream::SharedClusters& shared, uint64_t seed)
-    : loop_(loop), cells_(cells), index_(index), random_(seed), clusters_(loop, cells, shared, seed ^ 0x5bf03635f0a5e1d3ULL) {}
+    : loop_(loop), cells_(cells), index_(index), random_(seed), clusters_(loop, cells, shared, seed ^ 0x5bf03635f0a5e1d3ULL, index == 1) {}
 
 WorkerContext::~WorkerContext() = default;
 

@@ -40,7 +40,7 @@ Host* Cluster::pick(const PickContext& context) {
   return static_cast<Host*>(picked.host);
 }
 
-void Cluster::set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints) {
+bool Cluster::set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints) {
   endpoints_ = std::move(endpoints);
   // Hosts are the same host while address and priority stay; a duplicate address within a priority counts once, as in Envoy.
   std::unordered_map<std::string, Ref<Host>> before;
@@ -48,9 +48,12 @@ void Cluster::set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints
   for (Ref<Host>& host : hosts_) before.emplace(key(*host), std::move(host));
   hosts_.clear();
   std::unordered_map<std::string, bool> seen;
+  std::vector<uint32_t> locality_weights;
+  bool changed = false;
   if (endpoints_) {
     for (uint32_t priority = 0; priority < endpoints_->priorities.size(); ++priority) {
       for (const config::Locality& locality : endpoints_->priorities[priority]) {
+        locality_weights.push_back(locality.weight);
         for (const config::Endpoint& endpoint : locality.endpoints) {
           auto address = socket_address(endpoint.address);
           if (!address.ok()) {
@@ -64,28 +67,53 @@ void Cluster::set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints
           if (known != before.end()) {
             before.erase(known);
             host->update(endpoint);
+          } else {
+            changed = true;
           }
           host->priority = priority;
+          host->locality = static_cast<uint32_t>(locality_weights.size() - 1);
           hosts_.push_back(std::move(host));
         }
       }
     }
   }
+  changed = changed || !before.empty();
   for (auto& [name, host] : before) host->remove();
+  if (changed && config().close_connections_on_host_set_change) {
+    for (const Ref<Host>& host : hosts_) host->retire_connections();
+  }
+  if (!config().locality_weighted) locality_weights.clear();
   std::vector<LbHost*> list;
   list.reserve(hosts_.size());
   for (const Ref<Host>& host : hosts_) list.push_back(host.get());
   selector_.rebuild(list, {.overprovisioning_percent = endpoints_ ? endpoints_->overprovisioning_factor : 140,
                            .panic_percent = static_cast<uint32_t>(config().healthy_panic_threshold),
-                           .fail_in_panic = config().fail_traffic_on_panic});
+                           .fail_in_panic = config().fail_traffic_on_panic,
+                           .weighted_health = endpoints_ && endpoints_->weighted_priority_health,
+                           .locality_weights = std::move(locality_weights)});
+  return changed;
+}
+
+void Cluster::set_membership_gauges() const {
+  uint64_t healthy = 0, degraded = 0, heaviest = 0;
+  for (const Ref<Host>& host : hosts_) {
+    healthy += host->health == Health::kHealthy;
+    degraded += host->health == Health::kDegraded;
+    heaviest = std::max<uint64_t>(heaviest, host->weight);
+  }
+  const auto& stats = shared_->stats;
+  env_.cells.set(stats, ClusterStat::membership_total, hosts_.size());
+  env_.cells.set(stats, ClusterStat::membership_healthy, healthy);
+  env_.cells.set(stats, ClusterStat::membership_degraded, degraded);
+  env_.cells.set(stats, ClusterStat::max_host_weight, heaviest);
 }
 
 void Cluster::remove() {
   for (const Ref<Host>& host : hosts_) host->remove();
 }
 
-WorkerClusters::WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed)
-    : random_(seed), env_{loop, cells, random_}, shared_(shared) {}
+WorkerClusters::WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed, bool counts_membership)
+    : random_(seed), env_{loop, cells, random_}, shared_(shared), counts_membership_(counts_membership) {}
 
 WorkerClusters::~WorkerClusters() = default;
 
@@ -105,7 +133,11 @@ void WorkerClusters::apply(const config::Snapshot& snapshot) {
       entry.config = published.config;
       entry.cluster = Ref<Cluster>(new Cluster(env_, shared_.get(published.config)));
     }
-    if (entry.cluster->endpoints() != published.endpoints) entry.cluster->set_endpoints(published.endpoints);
+    if (entry.cluster->endpoints() == published.endpoints) continue;
+    const bool changed = entry.cluster->set_endpoints(published.endpoints);
+    if (!counts_membership_) continue;
+    entry.cluster->set_membership_gauges();
+    if (changed) env_.cells.add(entry.cluster->shared().stats, ClusterStat::membership_change);
   }
 }
 

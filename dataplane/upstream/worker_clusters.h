@@ -33,7 +33,9 @@ class Cluster final : public Counted {
   Host* pick(const PickContext& context);
   const std::vector<Ref<Host>>& hosts() const { return hosts_; }
 
-  void set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints);
+  // True when hosts came or went.
+  bool set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints);
+  void set_membership_gauges() const;
   const std::shared_ptr<const config::EndpointSet>& endpoints() const { return endpoints_; }
   // The cluster has left: every pool drains.
   void remove();
@@ -59,8 +61,8 @@ struct HostStatus {
 
 class WorkerClusters {
  public:
-  // `worker` 0 is the main thread by custom; `seed` makes picks reproducible.
-  WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed);
+  // `seed` makes picks reproducible. `counts_membership`: one worker keeps the gauges of hosts for all.
+  WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed, bool counts_membership = true);
   ~WorkerClusters();
 
   void apply(const config::Snapshot& snapshot);
@@ -82,6 +84,7 @@ class WorkerClusters {
   Random random_;
   WorkerEnv env_;
   SharedClusters& shared_;
+  bool counts_membership_;
   absl::flat_hash_map<std::string, Entry> clusters_;
 };
 

@@ -11,6 +11,7 @@ enum class Health : uint8_t { kHealthy, kDegraded, kUnhealthy };
 struct LbHost {
   uint32_t weight = 1;           // >= 1
   uint32_t priority = 0;         // 0 is tried first
+  uint32_t locality = 0;         // position among all localities of the cluster
   Health health = Health::kHealthy;
   uint32_t active_requests = 0;  // of this worker
 };

@@ -20,6 +20,8 @@ class HostSelector {
     uint32_t overprovisioning_percent = 140;  // Envoy 1.40: ClusterLoadAssignment.Policy.overprovisioning_factor
     uint32_t panic_percent = 50;              // Envoy 1.40: CommonLbConfig.healthy_panic_threshold
     bool fail_in_panic = false;               // Envoy 1.40: ZoneAwareLbConfig.fail_traffic_on_panic
+    bool weighted_health = false;             // Envoy 1.40: ClusterLoadAssignment.Policy.weighted_priority_health: hosts count by weight
+    std::vector<uint32_t> locality_weights = {};  // by LbHost::locality; empty: localities do not matter. A weight of 0 gets nothing
   };
   struct Picked {
     LbHost* host = nullptr;
@@ -37,6 +39,8 @@ class HostSelector {
   struct Tier {
     std::unique_ptr<Policy> all, healthy, degraded;
   };
+
+  std::unique_ptr<Policy> make(std::vector<LbHost*> eligible, const std::vector<LbHost*>& all) const;
 
   PolicyFactory factory_;
   Random& random_;

@@ -10,7 +10,11 @@ Host::Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config:
   update(endpoint);
 }
 
-Host::~Host() = default;
+Host::~Host() {
+  for (size_t i = 0; i < pools_.size(); ++i) {
+    if (pools_[i]) cluster_->breakers[i].pools.give_back();
+  }
+}
 
 void Host::update(const config::Endpoint& endpoint) {
   weight = std::max(1u, endpoint.weight);
@@ -32,10 +36,24 @@ void Host::close_all() {
   }
 }
 
-Http1Pool& Host::pool(bool high) {
+void Host::retire_connections() {
+  for (const auto& pool : pools_) {
+    if (pool) pool->retire_connections();
+  }
+}
+
+void Host::acquire(PoolRequest& request, bool high) {
   auto& pool = pools_[high ? 1 : 0];
-  if (!pool) pool = std::make_unique<Http1Pool>(*this, high);
-  return *pool;
+  if (!pool) {
+    Limit& pools = cluster_->breakers[high ? 1 : 0].pools;
+    if (!pools.can_take()) {
+      env_.cells.add(cluster_->stats, stats::ClusterStat::upstream_cx_pool_overflow);
+      return request.on_pool_failure(ResetReason::kOverflow, {});
+    }
+    pools.take();
+    pool = std::make_unique<Http1Pool>(*this, high);
+  }
+  pool->acquire(request);
 }
 
 }  // namespace fairlead::upstream

@@ -45,7 +45,10 @@ class Host final : public LbHost, public Counted {
   // Every connection closes at once; for shutdown.
   void close_all();
 
-  Http1Pool& pool(bool high);
+  // Attaches, queues or fails the request, in the pool of that priority.
+  void acquire(PoolRequest& request, bool high);
+  // Connections go as soon as they are free; new requests get new ones.
+  void retire_connections();
   const net::Address& address() const { return address_; }
   const std::string& address_text() const { return address_text_; }  // "10.0.0.1:80"
   const std::string& hostname() const { return hostname_; }          // may be empty

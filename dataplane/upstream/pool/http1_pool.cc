@@ -131,7 +131,12 @@ void Http1Pool::connect() {
 
 void Http1Pool::session_ready(PooledSession& session) {
   using State = PooledSession::State;
-  if (session.going_away_) {
+  const auto& max_age = cluster().config->http.max_connection_duration;
+  if (max_age && session.age() >= *max_age) {
+    session.going_away_ = true;
+    cells().add(cluster().stats, ClusterStat::upstream_cx_max_duration_reached);
+  }
+  if (session.going_away_ && session.requests_ != 0) {  // a new connection still serves what it was made for
     session.state_ = State::kClosing;
     session.session_->close(net::CloseType::Flush);
     return;
@@ -154,7 +159,8 @@ void Http1Pool::session_ready(PooledSession& session) {
     session.state_ = State::kIdle;
   }
   const auto& idle_timeout = cluster().config->http.idle_timeout;
-  if (idle_timeout) session.idle_timer_.arm(*idle_timeout);
+  if (idle_timeout) session.idle_timer_.arm(max_age ? std::min<net::Duration>(*idle_timeout, *max_age - session.age()) : *idle_timeout);
+  if (!idle_timeout && max_age) session.idle_timer_.arm(*max_age - session.age());
 }
 
 void Http1Pool::session_gone(PooledSession& session, net::CloseReason reason) {
@@ -201,6 +207,11 @@ void Http1Pool::fail_waiting(ResetReason reason, std::string_view detail) {
 
 void Http1Pool::drain() {
   draining_ = true;
+  retire_connections();
+}
+
+void Http1Pool::retire_connections() {
+  for (PooledSession* session = others_.head; session != nullptr; session = session->next_) session->going_away_ = true;
   while (idle_.head != nullptr) {
     PooledSession& session = *idle_.head;
     idle_.remove(session);

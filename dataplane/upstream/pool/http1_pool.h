@@ -63,6 +63,7 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
   void count_bytes();
   void on_idle_timeout();
   void settle();
+  net::Duration age() const;
 
   enum class State : uint8_t { kConnecting, kIdle, kBusy, kClosing, kGone };
   Http1Pool& pool_;
@@ -92,6 +93,8 @@ class Http1Pool {
   void acquire(PoolRequest& request);
   // Idle connections close now, busy ones after their request; waiting requests are still served.
   void drain();
+  // The same for the connections there are; later requests get new ones.
+  void retire_connections();
   // Everything closes now; waiting requests fail.
   void close_all();
   size_t connections() const { return connections_; }

@@ -1,4 +1,7 @@
 // One upstream connection and the request it serves; see http1_pool.h.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "dataplane/http/h1/session.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/pool/host.h"
@@ -21,6 +24,15 @@ net::Connection::Options connection_options(const config::ClusterConfig& config)
   return options;
 }
 
+// 0 leaves the system's value.
+void set_keepalive(int fd, const config::TcpKeepalive& keepalive) {
+  const int on = 1, probes = static_cast<int>(keepalive.probes), time = static_cast<int>(keepalive.time.count()), interval = static_cast<int>(keepalive.interval.count());
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  if (probes != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+  if (time != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &time, sizeof time);
+  if (interval != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+}
+
 h1::Settings session_settings(const config::UpstreamHttpOptions& http) {
   h1::Settings settings;
   settings.max_head_bytes = http.max_response_headers_kb * 1024;
@@ -36,6 +48,7 @@ h1::Settings session_settings(const config::UpstreamHttpOptions& http) {
 PooledSession::PooledSession(Http1Pool& pool) : pool_(pool), host_(&pool.host_), idle_timer_(host_->env().loop.timers(), [this] { on_idle_timeout(); }) {
   const config::ClusterConfig& config = *pool.cluster().config;
   net::ConnectionPtr connection = net::Connection::connect(host_->env().loop, host_->address(), connection_options(config));
+  if (config.keepalive) set_keepalive(connection->fd(), *config.keepalive);
   session_ = h1::make_client_session(std::move(connection), session_settings(config.http), *this);
 }
 
@@ -94,16 +107,19 @@ void PooledSession::on_session_closed(net::CloseReason reason) {
   count_bytes();
   idle_timer_.disarm();
   stats::Cells& cells = pool_.cells();
-  const auto length = session_->connection().loop().now() - session_->connection().created_at();
-  cells.record(pool_.cluster().stats, ClusterStat::upstream_cx_length_ms, std::chrono::duration_cast<std::chrono::milliseconds>(length).count());
+  cells.record(pool_.cluster().stats, ClusterStat::upstream_cx_length_ms, std::chrono::duration_cast<std::chrono::milliseconds>(age()).count());
   cells.record(pool_.cluster().stats, ClusterStat::upstream_rq_per_cx, requests_);
   pool_.session_gone(*this, reason);
   host_->env().loop.delete_later(this);
 }
 
+net::Duration PooledSession::age() const { return session_->connection().loop().now() - session_->connection().created_at(); }
+
 void PooledSession::on_idle_timeout() {
   if (state_ != State::kIdle) return;  // the timer is left armed while a request runs
-  pool_.cells().add(pool_.cluster().stats, ClusterStat::upstream_cx_idle_timeout);
+  const auto& max_age = pool_.cluster().config->http.max_connection_duration;
+  const bool old = max_age && age() >= *max_age;
+  pool_.cells().add(pool_.cluster().stats, old ? ClusterStat::upstream_cx_max_duration_reached : ClusterStat::upstream_cx_idle_timeout);
   on_going_away();
 }
 

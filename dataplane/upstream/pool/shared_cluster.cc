@@ -32,4 +32,26 @@ std::shared_ptr<SharedCluster> SharedClusters::get(const std::shared_ptr<const c
   return cluster;
 }
 
+void SharedClusters::refresh_gauges(stats::Cells& cells) {
+  using stats::ClusterStat;
+  std::lock_guard lock(mutex_);
+  for (const auto& [config, known] : clusters_) {
+    const auto cluster = known.lock();
+    if (!cluster) continue;
+    const auto open = [&](const Limit& limit, ClusterStat stat) { cells.set(cluster->stats, stat, limit.can_take() ? 0 : 1); };
+    const Breakers& normal = cluster->breakers[0];
+    open(normal.connections, ClusterStat::circuit_breakers_default_cx_open);
+    open(normal.pools, ClusterStat::circuit_breakers_default_cx_pool_open);
+    open(normal.requests, ClusterStat::circuit_breakers_default_rq_open);
+    open(normal.pending, ClusterStat::circuit_breakers_default_rq_pending_open);
+    open(normal.retries, ClusterStat::circuit_breakers_default_rq_retry_open);
+    const Breakers& high = cluster->breakers[1];
+    open(high.connections, ClusterStat::circuit_breakers_high_cx_open);
+    open(high.pools, ClusterStat::circuit_breakers_high_cx_pool_open);
+    open(high.requests, ClusterStat::circuit_breakers_high_rq_open);
+    open(high.pending, ClusterStat::circuit_breakers_high_rq_pending_open);
+    open(high.retries, ClusterStat::circuit_breakers_high_rq_retry_open);
+  }
+}
+
 }  // namespace fairlead::upstream

@@ -27,14 +27,13 @@ class Limit {
   uint32_t max() const { return max_; }
 
  private:
-  friend struct Breakers;
   std::atomic<uint32_t> used_{0};
   uint32_t max_;
 };
 
 struct Breakers {
   explicit Breakers(const config::CircuitBreaker& config)
-      : connections(config.max_connections), pending(config.max_pending_requests), requests(config.max_requests), retries(config.max_retries), budget(config.retry_budget) {}
+      : connections(config.max_connections), pending(config.max_pending_requests), requests(config.max_requests), retries(config.max_retries), pools(config.max_connection_pools), budget(config.retry_budget) {}
   Breakers(const Breakers&) = delete;
 
   // A retry budget, when set, takes the place of max_retries: a share of what is active and pending, with a floor.
@@ -44,6 +43,7 @@ struct Breakers {
   Limit pending;
   Limit requests;
   Limit retries;
+  Limit pools;
   std::optional<config::CircuitBreaker::RetryBudget> budget;
 };
 
@@ -64,7 +64,8 @@ class SharedClusters {
  public:
   explicit SharedClusters(stats::Registry& registry) : registry_(registry) {}
   std::shared_ptr<SharedCluster> get(const std::shared_ptr<const config::ClusterConfig>& config);
-  stats::Registry& registry() { return registry_; }
+  // Sets the gauges circuit_breakers.<priority>.*_open of every live cluster; `cells` is the only owner of these. Before a scrape.
+  void refresh_gauges(stats::Cells& cells);
 
  private:
   stats::Registry& registry_;

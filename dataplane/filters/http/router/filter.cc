@@ -86,6 +86,7 @@ HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_st
     if (!retry_->enabled()) retry_.reset();
   }
   rewrite_request(*match_, headers);
+  if (stream().manager().config().scheme_match_upstream) headers.set_ref(Token::PseudoScheme, "http");
   awaiting_upgrade_ = stream().is_upgrade();
   if (!action.mirrors.empty() && !awaiting_upgrade_) choose_mirrors(headers);
   keeps_body_ = (retry_ || !mirrors_.empty()) && !end_stream && !awaiting_upgrade_;
@@ -342,6 +343,10 @@ void RouterFilter::on_attempt_ready() {
   info.upstream_connection_id = attempt_.sender()->connection().id();
   stream().mark(TimePoint::UpstreamTxBegin);
   if (response_paused_) attempt_.sender()->pause_reading();
+  if (const auto& limit = cluster_->config().http.max_stream_duration) {
+    if (!duration_timer_) duration_timer_.emplace(stream().worker().loop().timers(), [this] { on_max_duration(); });
+    duration_timer_->arm(*limit);
+  }
   arm_per_try();
 }
 
@@ -372,7 +377,7 @@ void RouterFilter::on_upstream_ready() {
 }
 
 void RouterFilter::on_stream_end() {
-  for (std::optional<net::Timer>* timer : {&global_timer_, &per_try_timer_, &per_try_idle_timer_, &back_off_timer_}) {
+  for (std::optional<net::Timer>* timer : {&global_timer_, &per_try_timer_, &per_try_idle_timer_, &back_off_timer_, &duration_timer_}) {
     if (*timer) (*timer)->disarm();
   }
   release_retry();

@@ -80,6 +80,7 @@ class RouterFilter final : public stream::Filter {
   void on_global_timeout();
   void on_per_try_timeout();
   void on_per_try_idle();
+  void on_max_duration();
   void response_complete();
   void fail(uint32_t status, std::string_view body, std::string_view details, format::ResponseFlag flag, bool overloaded = false);
   void count_status(uint32_t status);
@@ -93,7 +94,7 @@ class RouterFilter final : public stream::Filter {
   uint32_t attempts_ = 0;
   Timeouts timeouts_;
   std::optional<RetryState> retry_;
-  std::optional<net::Timer> global_timer_, per_try_timer_, per_try_idle_timer_, back_off_timer_;
+  std::optional<net::Timer> global_timer_, per_try_timer_, per_try_idle_timer_, back_off_timer_, duration_timer_;
   absl::InlinedVector<const upstream::Host*, 2> tried_;
   absl::InlinedVector<const fairlead::router::MirrorPolicy*, 1> mirrors_;
   net::Buffer kept_body_;                              // for retries and mirrors

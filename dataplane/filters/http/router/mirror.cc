@@ -21,7 +21,7 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
 
   void start(std::chrono::milliseconds timeout, bool high_priority) {
     if (timeout.count() != 0) timer_.arm(timeout);
-    host_->pool(high_priority).acquire(*this);
+    host_->acquire(*this, high_priority);
   }
 
   void on_pool_ready(upstream::PooledSession& session) override {

@@ -60,6 +60,15 @@ void RouterFilter::count_status(uint32_t status) {
   if (external) counts.add(cluster_->external_code_cache().find(c.external_codes, status));
 }
 
+void RouterFilter::on_max_duration() {
+  cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_max_duration_reached);
+  stream().set_flag(ResponseFlag::UpstreamMaxStreamDurationReached);
+  if (response_begun_) return stream().reset("upstream_max_stream_duration_reached");
+  attempt_.abandon();
+  if (retry_reset(ResetReason::kLocalReset, true)) return;
+  fail(504, "upstream max stream duration reached", "upstream_max_stream_duration_reached", ResponseFlag::UpstreamMaxStreamDurationReached);
+}
+
 void RouterFilter::disarm_try_timers() {
   if (per_try_timer_) per_try_timer_->disarm();
   if (per_try_idle_timer_) per_try_idle_timer_->disarm();
@@ -119,6 +128,7 @@ void RouterFilter::on_upstream_trailers(http::HeaderMap& trailers) {
 void RouterFilter::response_complete() {
   stream().mark(TimePoint::UpstreamRxEnd);
   if (global_timer_) global_timer_->disarm();
+  if (duration_timer_) duration_timer_->disarm();
   disarm_try_timers();
   const auto took = std::chrono::duration_cast<milliseconds>(request_complete_ ? stream().worker().loop().now() - complete_at_ : net::Duration(0)).count();
   upstream::SharedCluster& c = cluster_->shared();
@@ -160,7 +170,6 @@ bool RouterFilter::schedule_retry(RetryVerdict verdict) {
 }
 
 bool RouterFilter::retry_response(uint32_t status, const http::HeaderMap& headers) {
-  // Nothing can be replayed while the request is still coming in and not kept.
   const RetryVerdict verdict = retry_->on_response_headers(status, headers);
   if (verdict == RetryVerdict::kYes) cells().add(cluster_->retry_code_cache().find(cluster_->shared().retry_codes, status));
   return schedule_retry(verdict);

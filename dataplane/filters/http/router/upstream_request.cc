@@ -32,7 +32,7 @@ void UpstreamRequest::start(upstream::Host& host, bool high_priority) {
   pending_.clear();
   pending_end_ = false;
   pending_trailers_ = nullptr;
-  host.pool(high_priority).acquire(*this);
+  host.acquire(*this, high_priority);
 }
 
 void UpstreamRequest::on_pool_ready(upstream::PooledSession& session) {

@@ -130,3 +130,33 @@ TEST_CASE("the selector spills to the next priority") {
   selector.rebuild(hosts.list(), {});
   for (int i = 0; i < 20; ++i) CHECK(selector.pick({}).host == &hosts.hosts[2]);
 }
+
+TEST_CASE("localities share by weight and by what of them is healthy") {
+  Random random(5);
+  Hosts hosts({1, 1, 1, 1});
+  for (size_t i = 0; i < 4; ++i) hosts.hosts[i].locality = i / 2;
+  HostSelector selector(make_round_robin, random);
+  const auto share_of_first = [&](std::vector<uint32_t> weights) {
+    selector.rebuild(hosts.list(), {.locality_weights = std::move(weights)});
+    int first = 0;
+    for (int i = 0; i < 1000; ++i) first += hosts.index(selector.pick({}).host) < 2;
+    return first;
+  };
+  CHECK(share_of_first({3, 1}) == Approx(750).margin(2));
+  CHECK(share_of_first({0, 1}) == 0);
+  hosts.hosts[0].health = Health::kUnhealthy;  // half of the first: 1.4 * 0.5 = 0.7 of its weight
+  CHECK(share_of_first({10, 7}) == Approx(500).margin(2));
+  selector.rebuild(hosts.list(), {.locality_weights = {0, 0}});
+  CHECK(selector.pick({}).host == nullptr);
+}
+
+TEST_CASE("with weighted health a heavy sick host counts more than a light one") {
+  Random random(5);
+  Hosts hosts({98, 1, 1});
+  hosts.hosts[0].health = Health::kUnhealthy;
+  HostSelector selector(make_round_robin, random);
+  selector.rebuild(hosts.list(), {});
+  CHECK_FALSE(selector.pick({}).panic);
+  selector.rebuild(hosts.list(), {.weighted_health = true});
+  CHECK(selector.pick({}).panic);
+}
