@@ -73,7 +73,7 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   bool read_trailers(Buffer& data);
   void read_tunnel(Buffer& data, bool end_stream);
   void fail(ResetReason reason, std::string_view detail);
-  void finish();
+  void finish(const Buffer& rest);
   void undo_pauses() {
     for (; paused_ != 0; --paused_) connection_->read_enable();
   }
@@ -139,11 +139,7 @@ void Http1Client::on_data(Buffer& data, bool end_stream) {
     }
     if (!more) break;
   }
-  if (receiver_ == nullptr && !data.empty() && connection_->open()) {  // a second response, or rubbish behind the first
-    closing_ = true;
-    data.clear();
-    connection_->close(CloseType::NoFlush);
-  }
+  if (receiver_ == nullptr) data.clear();
 }
 
 bool Http1Client::read_head(Buffer& data) {
@@ -194,7 +190,7 @@ bool Http1Client::take_head(Buffer& data, size_t size) {
   }
   if (head_.body == Body::None) {
     receiver_->on_headers(*headers, true);
-    finish();
+    finish(data);
     return true;
   }
   body_.start(head_.body, head_.length);
@@ -220,7 +216,7 @@ bool Http1Client::read_body(Buffer& data) {
     case BodyReader::Step::Done:
       receiver_->on_data(pending_, true);
       pending_.clear();
-      finish();
+      finish(data);
       return true;
     case BodyReader::Step::NeedMore:
     case BodyReader::Step::Data:
@@ -249,7 +245,7 @@ bool Http1Client::read_trailers(Buffer& data) {
     receiver_->on_data(pending_, true);
     pending_.clear();
   }
-  finish();
+  finish(data);
   return true;
 }
 
@@ -260,12 +256,12 @@ void Http1Client::read_tunnel(Buffer& data, bool end_stream) {
   data.clear();
 }
 
-// The response has been delivered to its end.
-void Http1Client::finish() {
+// The response has been delivered to its end. Bytes behind it must never be read as the answer to a request sent later.
+void Http1Client::finish(const Buffer& rest) {
   if (receiver_ == nullptr) return;  // reset from inside the last callback
   receiver_ = nullptr;
   undo_pauses();
-  if (head_.keep_alive && request_done_ && !close_asked_ && !closing_ && connection_->open()) {
+  if (rest.empty() && head_.keep_alive && request_done_ && !close_asked_ && !closing_ && connection_->open()) {
     events_.on_stream_slot();
     return;
   }

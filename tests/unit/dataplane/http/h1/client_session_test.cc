@@ -141,6 +141,21 @@ TEST_CASE("one connection carries many exchanges", "[h1][client]") {
   }
 }
 
+TEST_CASE("bytes behind a response are never the answer to the next request", "[h1][client]") {
+  ClientRig rig;
+  std::unique_ptr<Message> second;
+  rig.when_slot = [&] {
+    second = std::make_unique<Message>();
+    send(rig.session->new_stream(*second), {{":method", "GET"}, {":path", "/2"}, {":authority", "a"}});
+  };
+  rig.get();
+  rig.settle();
+  rig.write(response("200 OK", "Content-Length: 0\r\n") + response("200 OK", "Content-Length: 6\r\n", "poison"));
+  REQUIRE(rig.run([&] { return rig.closed; }));
+  CHECK(rig.response->ended);
+  CHECK(second == nullptr);
+}
+
 TEST_CASE("informational responses come before the final one", "[h1][client]") {
   ClientRig rig;
   rig.get();

@@ -161,7 +161,10 @@ struct ClientRig : http::ClientSessionEvents {
     session = make_client_session(pair.take_a(), settings, *this);
   }
   ~ClientRig() override { session.reset(); }
-  void on_stream_slot() override { ++slots; }
+  void on_stream_slot() override {
+    ++slots;
+    if (when_slot) when_slot();
+  }
   void on_session_closed(net::CloseReason r) override {
     closed = true;
     reason = r;
@@ -189,6 +192,7 @@ struct ClientRig : http::ClientSessionEvents {
   net::ConnectionPtr server;
   net::DeferredPtr<http::ClientSession> session;
   std::unique_ptr<Message> response;
+  std::function<void()> when_slot;
   int slots = 0;
   bool closed = false;
   net::CloseReason reason{};
