@@ -13,9 +13,6 @@ namespace {
 using http::HeaderMap;
 using http::Token;
 
-constexpr std::string_view kChunked = "transfer-encoding: chunked\r\n";
-constexpr std::string_view kZeroLength = "content-length: 0\r\n";
-constexpr std::string_view kConnection = "connection: ";
 constexpr size_t kFixedRoom = 128;  // status line, added headers, the empty line
 
 char* put(char* at, std::string_view text) {
@@ -34,6 +31,16 @@ char* put_name(char* at, std::string_view name, bool proper_case) {
   return at;
 }
 
+char* put_line(char* at, std::string_view name, std::string_view value, bool proper_case) {
+  at = put_name(at, name, proper_case);
+  *at++ = ':';
+  *at++ = ' ';
+  at = put(at, value);
+  *at++ = '\r';
+  *at++ = '\n';
+  return at;
+}
+
 bool skipped(const http::Header& h, const HeadStyle& style) {
   if (h.token() == Token::Other) return false;
   return h.is_pseudo() || h.token() == Token::TransferEncoding || (style.drop_length && h.token() == Token::ContentLength);
@@ -41,22 +48,11 @@ bool skipped(const http::Header& h, const HeadStyle& style) {
 
 char* put_headers(char* at, const HeaderMap& headers, const HeadStyle& style) {
   for (const http::Header& h : headers) {
-    if (skipped(h, style)) continue;
-    at = put_name(at, h.name(), style.proper_case);
-    *at++ = ':';
-    *at++ = ' ';
-    at = put(at, h.value());
-    *at++ = '\r';
-    *at++ = '\n';
+    if (!skipped(h, style)) at = put_line(at, h.name(), h.value(), style.proper_case);
   }
-  if (style.framing == Framing::Chunked) at = put_name(at, kChunked.substr(0, 17), style.proper_case), at = put(at, kChunked.substr(17));
-  if (style.framing == Framing::ZeroLength) at = put_name(at, kZeroLength.substr(0, 14), style.proper_case), at = put(at, kZeroLength.substr(14));
-  if (!style.connection.empty()) {
-    at = put_name(at, kConnection.substr(0, 10), style.proper_case);
-    at = put(at, kConnection.substr(10));
-    at = put(at, style.connection);
-    at = put(at, "\r\n");
-  }
+  if (style.framing == Framing::Chunked) at = put_line(at, "transfer-encoding", "chunked", style.proper_case);
+  if (style.framing == Framing::ZeroLength) at = put_line(at, "content-length", "0", style.proper_case);
+  if (!style.connection.empty()) at = put_line(at, "connection", style.connection, style.proper_case);
   return put(at, "\r\n");
 }
 
@@ -87,10 +83,7 @@ size_t write_request_head(net::Buffer& out, const HeaderMap& headers, const Head
   *at++ = ' ';
   at = put(at, method == "CONNECT" ? authority : headers.get(Token::PseudoPath));
   at = put(at, " HTTP/1.1\r\n");
-  at = put_name(at, "host", style.proper_case);
-  at = put(at, ": ");
-  at = put(at, authority);
-  at = put(at, "\r\n");
+  at = put_line(at, "host", authority, style.proper_case);
   at = put_headers(at, headers, style);
   size_t size = static_cast<size_t>(at - start);
   out.commit(size);
