@@ -188,9 +188,12 @@ Response AdminEndpoints::clusters(const Request& request) {
     std::map<std::string, const config::ClusterEntry*> sorted;
     for (const auto& [name, entry] : snapshot->clusters)
       if (filter == nullptr || re2::RE2::PartialMatch(name, *filter)) sorted[name] = &entry;
+    std::vector<std::string> names;
+    for (const auto& [name, entry] : sorted) names.push_back(name);
+    auto hosts = server_.hosts(names);
     for (const auto& [name, entry] : sorted) {
       const xds::LedgerEntry* known = server_.ledger().find(xds::Type::cluster, name);
-      rows.push_back({entry->config.get(), known == nullptr || !known->is_static, server_.hosts(name)});
+      rows.push_back({entry->config.get(), known == nullptr || !known->is_static, std::move(hosts[name])});
     }
   }
   return request.param("format") == "json" ? Response::json(admin::clusters_json(rows)) : Response::text(admin::clusters_text(rows));

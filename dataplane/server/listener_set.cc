@@ -39,9 +39,8 @@ absl::Status ListenerSet::check_duplicate(const config::ListenerConfig& listener
   const config::ListenerConfig* other = nullptr;
   for (const auto& [name, p] : serving_)
     if (clash(*p.config)) other = p.config.get();
-  for (const auto& [name, list] : prepared_)
-    for (const Prepared& p : list)
-      if (clash(*p.config)) other = p.config.get();
+  for (const auto& [name, p] : prepared_)
+    if (clash(*p.config)) other = p.config.get();
   if (other == nullptr) return absl::OkStatus();
   // Envoy 1.40's words up to "existing listener"
   return absl::InvalidArgumentError(absl::StrCat("error adding listener: '", listener.name, "' has duplicate address '", listener.addresses.front().text(),
@@ -50,8 +49,7 @@ absl::Status ListenerSet::check_duplicate(const config::ListenerConfig& listener
 
 const ListenerSet::Sockets* ListenerSet::kept_sockets(const config::ListenerConfig& listener) const {
   if (auto it = prepared_.find(listener.name); it != prepared_.end())
-    for (const Prepared& p : it->second)
-      if (same_sockets(*p.config, listener)) return &p.listener->sockets;
+    if (same_sockets(*it->second.config, listener)) return &it->second.listener->sockets;
   if (auto it = serving_.find(listener.name); it != serving_.end())
     if (same_sockets(*it->second.config, listener)) return &it->second.listener->sockets;
   return nullptr;
@@ -77,7 +75,11 @@ absl::StatusOr<ListenerSet::Sockets> ListenerSet::sockets_for(const config::List
 }
 
 absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerConfig>& listener) {
-  if (auto it = serving_.find(listener->name); it != serving_.end() && it->second.config->content_hash == listener->content_hash) return absl::OkStatus();
+  if (auto it = prepared_.find(listener->name); it != prepared_.end() && it->second.config->content_hash == listener->content_hash) return absl::OkStatus();
+  if (auto it = serving_.find(listener->name); it != serving_.end() && it->second.config->content_hash == listener->content_hash) {
+    prepared_.erase(listener->name);  // a change was taken back before it went live
+    return absl::OkStatus();
+  }
   const std::string place = absl::StrCat("listener '", listener->name, "'");
   FL_RETURN_IF_ERROR(prefix(place, check_duplicate(*listener)));
   absl::StatusOr<Sockets> sockets = sockets_for(*listener);
@@ -99,7 +101,7 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
   absl::StatusOr<std::shared_ptr<const stream::ConnectionManager>> manager = stream::ConnectionManager::create(listener, how);
   if (!manager.ok()) return prefix(place, manager.status());
   serving->manager = *std::move(manager);
-  prepared_[listener->name].push_back({listener, std::move(serving)});
+  prepared_.insert_or_assign(listener->name, Prepared{listener, std::move(serving)});
   return absl::OkStatus();
 }
 
@@ -117,12 +119,9 @@ absl::Status ListenerSet::apply(const config::Snapshot& snapshot) {
     auto live = serving_.find(name);
     if (live != serving_.end() && live->second.config->content_hash == config->content_hash) continue;
     auto prepared = prepared_.find(name);
-    if (prepared == prepared_.end()) continue;
-    const auto match = std::find_if(prepared->second.begin(), prepared->second.end(), [&](const Prepared& p) { return p.config == config; });
-    if (match == prepared->second.end()) continue;
-    const Prepared chosen = *match;
-    prepared->second.erase(prepared->second.begin(), std::next(match));
-    if (prepared->second.empty()) prepared_.erase(prepared);
+    if (prepared == prepared_.end() || prepared->second.config->content_hash != config->content_hash) continue;
+    const Prepared chosen = std::move(prepared->second);
+    prepared_.erase(prepared);
     absl::Status listening;
     for (const auto& socket : chosen.listener->sockets)
       if (listening.ok() && !socket->listening()) listening = socket->listen(options_.workers);

@@ -52,7 +52,7 @@ class ListenerSet {
   absl::Status check_duplicate(const config::ListenerConfig& listener) const;
 
   Options options_;
-  std::map<std::string, std::vector<Prepared>> prepared_;  // by name, newest last; dropped when served or replaced
+  std::map<std::string, Prepared> prepared_;  // judged good, not live yet: the newest form of each
   std::map<std::string, Prepared> serving_;
 };
 

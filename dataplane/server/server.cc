@@ -17,6 +17,29 @@ namespace fairlead::server {
 
 using std::chrono::steady_clock;
 
+namespace {
+
+// Rows of another worker: equal address and priority add up.
+void add_rows(std::vector<upstream::HostStatus>& out, std::vector<upstream::HostStatus> rows) {
+  for (upstream::HostStatus& row : rows) {
+    const auto same = std::find_if(out.begin(), out.end(), [&](const auto& o) { return o.address == row.address && o.priority == row.priority; });
+    if (same == out.end()) {
+      out.push_back(std::move(row));
+      continue;
+    }
+    same->counters.cx_total += row.counters.cx_total;
+    same->counters.cx_active += row.counters.cx_active;
+    same->counters.cx_connect_fail += row.counters.cx_connect_fail;
+    same->counters.rq_total += row.counters.rq_total;
+    same->counters.rq_success += row.counters.rq_success;
+    same->counters.rq_error += row.counters.rq_error;
+    same->counters.rq_timeout += row.counters.rq_timeout;
+    same->rq_active += row.rq_active;
+  }
+}
+
+}  // namespace
+
 Server::Server(Options options, std::string version, LoadedBootstrap bootstrap)
     : options_(std::move(options)), version_(std::move(version)), bootstrap_(std::move(bootstrap)), started_(steady_clock::now()) {}
 
@@ -41,7 +64,7 @@ absl::Status Server::start() {
   listener_stats_ = listener_manager_scope_->block<stats::ListenerManagerStat>(stats::kListenerManagerStats);
   stats_->cells(0).set(server_stats_, stats::ServerStat::concurrency, workers);
   control_plane_scope_->gauge("connected_state");
-  cluster_gauges_ = std::make_unique<ClusterGauges>(*stats_);
+  discovery_counters_ = std::make_unique<DiscoveryCounters>(*stats_);
   stats_->cells(0).add(server_stats_, stats::ServerStat::static_unknown_fields, bootstrap_.unknown_fields);
 
   accesslog::LogFile::Options log_options;
@@ -191,7 +214,7 @@ xds::Outcome Server::apply(const xds::Update& update) {
     if (update.type == xds::Type::listener) stats_->cells(0).set(lds_scope_->gauge("version"), xx_hash64(update.version));
   }
   if (update.type == xds::Type::endpoint)
-    for (const auto& [name, version] : outcome.applied) cluster_gauges_->endpoints_updated(name, true);
+    for (const auto& [name, version] : outcome.applied) discovery_counters_->endpoints_updated(name, true);
   if (update.type == xds::Type::cluster) cds_answered_ = true;
   if (update.type == xds::Type::listener) lds_answered_ = true;
   settle_soon();
@@ -208,7 +231,8 @@ void Server::settle_soon() { loop_->run_soon(settle_task_); }
 void Server::settle() {
   if (stopping_) return;
   if (auto snapshot = epoch_->commit(steady_clock::now())) publish(std::move(snapshot));
-  subscribe();
+  // endpoint and route updates, by far the most frequent, change no wish
+  if (subscribed_ != epoch_->wanted_generation()) subscribe();
   advance_init();
   if (const auto deadline = epoch_->next_deadline(); deadline.has_value()) {
     epoch_timer_->arm_at(*deadline);
@@ -221,7 +245,7 @@ void Server::settle() {
 void Server::publish(std::shared_ptr<const config::Snapshot> snapshot) {
   FL_LOG(debug, "config", "epoch ", snapshot->epoch, ": ", snapshot->clusters.size(), " clusters, ", snapshot->routes.size(), " route tables, ",
          snapshot->listeners.size(), " listeners");
-  cluster_gauges_->apply(*snapshot);
+  discovery_counters_->apply(*snapshot);
   publisher_->publish(snapshot);
   if (stage_ == Stage::done) apply_listeners(*snapshot);
 }
@@ -234,6 +258,7 @@ void Server::apply_listeners(const config::Snapshot& snapshot) {
 }
 
 void Server::subscribe() {
+  subscribed_ = epoch_->wanted_generation();
   const config::BootstrapConfig& boot = *bootstrap_.config;
   xds::Sources::Wish wish;
   if (boot.cds.has_value()) xds::Sources::add(wish, xds::Type::cluster, *boot.cds, boot.cds_resources_locator);
@@ -253,26 +278,14 @@ void Server::on_worker(uint32_t index, std::function<void(WorkerSlot&)> job) {
   slot.worker.post([&slot, job = std::move(job)]() mutable { job(slot); });
 }
 
-std::vector<upstream::HostStatus> Server::hosts(const std::string& cluster) {
-  std::vector<upstream::HostStatus> out;
+std::map<std::string, std::vector<upstream::HostStatus>> Server::hosts(const std::vector<std::string>& clusters) {
+  std::map<std::string, std::vector<upstream::HostStatus>> out;
   for (auto& slot : workers_) {
-    std::vector<upstream::HostStatus> rows;
-    slot->worker.run_and_wait([&] { slot->context->clusters().describe(cluster, rows); });
-    for (upstream::HostStatus& row : rows) {
-      const auto same = std::find_if(out.begin(), out.end(), [&](const auto& o) { return o.address == row.address && o.priority == row.priority; });
-      if (same == out.end()) {
-        out.push_back(std::move(row));
-        continue;
-      }
-      same->counters.cx_total += row.counters.cx_total;
-      same->counters.cx_active += row.counters.cx_active;
-      same->counters.cx_connect_fail += row.counters.cx_connect_fail;
-      same->counters.rq_total += row.counters.rq_total;
-      same->counters.rq_success += row.counters.rq_success;
-      same->counters.rq_error += row.counters.rq_error;
-      same->counters.rq_timeout += row.counters.rq_timeout;
-      same->rq_active += row.rq_active;
-    }
+    std::map<std::string, std::vector<upstream::HostStatus>> here;
+    slot->worker.run_and_wait([&] {
+      for (const std::string& cluster : clusters) slot->context->clusters().describe(cluster, here[cluster]);
+    });
+    for (auto& [cluster, found] : here) add_rows(out[cluster], std::move(found));
   }
   return out;
 }

@@ -15,7 +15,7 @@
 #include "dataplane/net/dns.h"
 #include "dataplane/net/worker.h"
 #include "dataplane/server/bootstrap_loader.h"
-#include "dataplane/server/cluster_gauges.h"
+#include "dataplane/server/discovery_counters.h"
 #include "dataplane/server/listener_set.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/publisher.h"
@@ -56,8 +56,8 @@ class Server {
   const config::Snapshot* snapshot() const { return publisher_->current().get(); }
   const ListenerSet& listeners() const { return *listeners_; }
   uint32_t workers() const { return static_cast<uint32_t>(workers_.size()); }
-  // Host rows of a cluster, summed over workers by address.
-  std::vector<upstream::HostStatus> hosts(const std::string& cluster);
+  // Host rows of these clusters, summed over workers by address.
+  std::map<std::string, std::vector<upstream::HostStatus>> hosts(const std::vector<std::string>& clusters);
   void refresh_gauges();            // before a scrape; asks every worker
   void set_healthcheck_failed(bool failed);
   void drain_listeners(bool graceful, bool inbound_only, bool skip_exit);
@@ -102,7 +102,7 @@ class Server {
   stats::Block<stats::ServerStat> server_stats_;
   stats::Block<stats::ClusterManagerStat> cluster_stats_;
   stats::Block<stats::ListenerManagerStat> listener_stats_;
-  std::unique_ptr<ClusterGauges> cluster_gauges_;
+  std::unique_ptr<DiscoveryCounters> discovery_counters_;
   std::unique_ptr<accesslog::LogFiles> logs_;
   std::unique_ptr<upstream::SharedClusters> shared_clusters_;
   std::unique_ptr<net::DnsResolver> dns_;
@@ -122,6 +122,7 @@ class Server {
   std::unique_ptr<admin::AdminServer> admin_;
   std::chrono::steady_clock::time_point started_;
   Stage stage_ = Stage::clusters;
+  uint64_t subscribed_ = 0;         // generation of the epoch's wishes that the sources know
   bool cds_answered_ = false, lds_answered_ = false;
   std::chrono::steady_clock::time_point drain_began_{};
   bool healthcheck_failed_ = false, draining_ = false, stopping_ = false;

@@ -31,14 +31,17 @@ Epoch::Epoch(Options options) : options_(std::move(options)) {}
 
 void Epoch::set_cluster(std::shared_ptr<const config::ClusterConfig> cluster, Time now) {
   ClusterState& state = clusters_[cluster->name];
+  if (state.removed) ++wanted_generation_;
   state.removed = false;
   if (state.live != nullptr && state.live->content_hash == cluster->content_hash) {
+    if (state.next.has_value()) ++wanted_generation_;
     state.next.reset();
     return;
   }
   if (state.next.has_value() && state.next->config->content_hash == cluster->content_hash) return;
   const Duration wait = cluster->eds_source.has_value() ? cluster->eds_source->initial_fetch_timeout : options_.fetch_timeout;
   state.next = Candidate{std::move(cluster), after(now, wait)};
+  ++wanted_generation_;
 }
 
 void Epoch::remove_cluster(std::string_view name) {
@@ -46,6 +49,7 @@ void Epoch::remove_cluster(std::string_view name) {
   if (it == clusters_.end()) return;
   it->second.next.reset();
   it->second.removed = true;
+  ++wanted_generation_;
 }
 
 void Epoch::set_eds(std::string_view service_name, std::shared_ptr<const config::EndpointSet> endpoints) {
@@ -65,6 +69,7 @@ void Epoch::give_up_eds(std::string_view service_name) { eds_[std::string(servic
 void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener, Time now) {
   ListenerState& state = listeners_[listener->name];
   if (state.live != nullptr && state.live->content_hash == listener->content_hash) {
+    if (state.next != nullptr) ++wanted_generation_;
     state.next.reset();
     return;
   }
@@ -76,6 +81,7 @@ void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener,
   if (state.next == nullptr || rds_name(*listener) == nullptr || rds_name(*state.next) == nullptr || *rds_name(*listener) != *rds_name(*state.next))
     state.next_deadline = after(now, wait);
   state.next = std::move(listener);
+  ++wanted_generation_;
 }
 
 void Epoch::remove_listener(std::string_view name) {
@@ -83,6 +89,7 @@ void Epoch::remove_listener(std::string_view name) {
   if (it == listeners_.end()) return;
   changed_ = changed_ || it->second.live != nullptr;
   listeners_.erase(it);
+  ++wanted_generation_;
 }
 
 void Epoch::set_route_table(std::shared_ptr<const router::RouteTable> table, Time now) {
@@ -117,6 +124,7 @@ bool Epoch::promote_clusters(Time now) {
     if (!state.next.has_value() || (!warm(*state.next->config) && now < state.next->deadline)) continue;
     state.live = std::move(state.next->config);
     state.next.reset();
+    ++wanted_generation_;
     any = true;
   }
   return any;
@@ -161,6 +169,7 @@ bool Epoch::promote_listeners(Time now) {
   for (auto& [name, state] : listeners_) {
     if (state.next == nullptr || !listener_ready(state, now)) continue;
     state.live = std::move(state.next);
+    ++wanted_generation_;
     any = true;
   }
   return any;

@@ -59,6 +59,7 @@ class Epoch {
   // What has to be subscribed to: by EDS clusters and by RDS listeners, those still warming included.
   struct Wanted { std::map<std::string, config::ConfigSource, std::less<>> eds, rds; };
   Wanted wanted() const;
+  uint64_t wanted_generation() const { return wanted_generation_; }  // another number when wanted() may have changed
 
   // For /init_dump, /config_dump and logs.
   struct Waiting { std::string kind, name, reason; };  // {"cluster","a","endpoints of 'svc'"}
@@ -108,6 +109,7 @@ class Epoch {
   bool changed_ = true;   // endpoints or removals since the last snapshot
   Time last_commit_{};
   uint64_t next_epoch_ = 1;
+  uint64_t wanted_generation_ = 1;
   std::map<std::string, ClusterState, std::less<>> clusters_;
   std::map<std::string, Endpoints, std::less<>> eds_, dns_;
   std::map<std::string, TableState, std::less<>> tables_;

@@ -1,7 +1,10 @@
 // The proxy driven over ADS by a scripted management server.
 #include <signal.h>
 
+#include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/xds/fake_ads.h"
@@ -243,6 +246,111 @@ TEST_CASE("LDS: an address in use refuses that listener and names it; an update 
   ads.next("lds");
   proxy.wait_for_stat("listener_manager.total_listeners_active", "0");
   CHECK_THROWS(RawSocket::connect(port).read_until("x"));
+}
+
+TEST_CASE("a stream per type, in both protocols, without ADS") {
+  FakeUpstream up(FakeUpstream::named("A"));
+  for (const bool delta : {false, true}) {
+    FakeAds ads;
+    const std::string source = absl::StrCat("{resource_api_version: V3, api_config_source: {api_type: ", delta ? "DELTA_GRPC" : "GRPC",
+                                            ", transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: xds}}]}}");
+    std::string boot = ads_bootstrap(ads.port(), delta);
+    const size_t from = boot.find("  ads_config:"), to = boot.find("static_resources:");
+    boot.replace(from, to - from, "  cds_config: " + source + "\n  lds_config: " + source + "\n");
+    ProxyProcess proxy(boot);
+    const std::string eds = absl::StrCat("name: a\ntype: EDS\nconnect_timeout: 1s\neds_cluster_config: {eds_config: ", source, "}\n");
+    const std::string lds = listener("l", absl::StrCat("rds: {route_config_name: r, config_source: ", source, "}"));
+    if (delta) {
+      ads.next_delta("cds");
+      ads.send_delta("cds", "1", {{"1", eds}});
+      CHECK(ads.next_delta("eds").resource_names_subscribe(0) == "a");
+      ads.send_delta("eds", "1", {{"1", endpoints("a", up.port())}});
+      ads.next_delta("lds");
+      ads.send_delta("lds", "1", {{"1", lds}});
+      ads.next_delta("rds");
+      ads.send_delta("rds", "1", {{"1", routes("r", "a")}});
+    } else {
+      ads.next("cds");
+      ads.send("cds", "1", "1", {eds});
+      CHECK(ads.next("eds").resource_names(0) == "a");
+      ads.send("eds", "1", "1", {endpoints("a", up.port())});
+      ads.next("lds");
+      ads.send("lds", "1", "1", {lds});
+      ads.next("rds");
+      ads.send("rds", "1", "1", {routes("r", "a")});
+    }
+    proxy.wait_for_state("LIVE");
+    CHECK(proxy.body("l", "/") == "A");
+    const std::string lead = delta ? "delta-" : "";
+    CHECK(ads.methods() == std::vector<std::string>{lead + "cds", lead + "eds", lead + "lds", lead + "rds"});
+  }
+}
+
+TEST_CASE("ADS over a Unix socket; several endpoints: the next one is tried when one is down") {
+  TemporaryDirectory dir;
+  FakeUpstream up(FakeUpstream::named("A"));
+  FakeAds ads(dir.path("ads.sock"));
+  std::string boot = ads_bootstrap(unused_port(), false);
+  const size_t end = boot.rfind("}]}]}");
+  boot.insert(end + 1, ", {endpoint: {address: {pipe: {path: " + dir.path("ads.sock") + "}}}}");
+  ProxyProcess proxy(boot);
+  ads.next("cds");  // the first endpoint is down
+  ads.send("cds", "1", "c", {static_cluster("a", up.port())});
+  ads.next("lds");
+  ads.send("lds", "1", "l", {rds_listener("l", "r")});
+  ads.next("rds");
+  ads.send("rds", "1", "r", {routes("r", "a")});
+  proxy.wait_for_state("LIVE");
+  CHECK(proxy.body("l", "/") == "A");
+}
+
+TEST_CASE("one epoch under load: clusters come and go thirty times in every order, and no request fails") {
+  FakeUpstream up(FakeUpstream::named("A"));
+  FakeAds ads;
+  ProxyProcess proxy(ads_bootstrap(ads.port(), false));
+  ads.next("cds");
+  serve_sotw(ads, "c0", up.port());
+  proxy.wait_for_state("LIVE");
+  const uint16_t port = proxy.port("l");
+  std::atomic<bool> stop{false};
+  std::atomic<int> good{0}, bad{0};
+  std::jthread client([&] {
+    try {
+      RawSocket socket = RawSocket::connect(port);
+      while (!stop) {
+        socket.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+        socket.read_response().status == 200 ? ++good : ++bad;
+      }
+    } catch (const std::exception&) {
+      ++bad;
+    }
+  });
+  struct Stop {  // also when a wait below throws
+    std::atomic<bool>& flag;
+    ~Stop() { flag = true; }
+  } stop_at_end{stop};
+  std::vector<int> order = {0, 1, 2};
+  for (int round = 1; round <= 30; ++round) {
+    const std::string name = "c" + std::to_string(round), version = std::to_string(round + 1);
+    for (const int step : order) {
+      if (step == 0) ads.send("cds", version, "c" + version, {eds_cluster(name)});  // the one before is gone
+      if (step == 1) ads.send("rds", version, "r" + version, {routes("r", name)});
+      if (step == 2) ads.send("eds", version, "e" + version, {endpoints(name, up.port())});  // maybe before it was asked for
+    }
+    // the server answers the subscription that follows the cluster, as any does
+    FakeAds::Request request;
+    do {
+      request = ads.next("eds");
+    } while (request.resource_names_size() != 1 || request.resource_names(0) != name);
+    ads.send("eds", version, "f" + version, {endpoints(name, up.port())});
+    proxy.wait_for_stat("cluster." + name + ".membership_total", "1");
+    std::next_permutation(order.begin(), order.end());
+  }
+  stop = true;
+  client.join();
+  CHECK(bad == 0);
+  CHECK(good > 30);
+  CHECK(proxy.stat("cluster_manager.active_clusters") == "1");
 }
 
 }  // namespace

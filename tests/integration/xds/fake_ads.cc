@@ -10,6 +10,10 @@
 #include "base/doc.h"
 #include "base/doc_proto.h"
 #include "dataplane/xds/types.h"
+#include "envoy/service/cluster/v3/cds.grpc.pb.h"
+#include "envoy/service/endpoint/v3/eds.grpc.pb.h"
+#include "envoy/service/listener/v3/lds.grpc.pb.h"
+#include "envoy/service/route/v3/rds.grpc.pb.h"
 
 namespace fairlead::testing {
 namespace {
@@ -33,15 +37,53 @@ google::protobuf::Any resource(const std::string& url, const std::string& yaml) 
 
 }  // namespace
 
-FakeAds::FakeAds(int port) : port_(port) { start(); }
+// The services with one type each: all streams look alike.
+struct FakeAds::PerType {
+  struct Clusters final : envoy::service::cluster::v3::ClusterDiscoveryService::Service {
+    explicit Clusters(FakeAds& ads) : ads(ads) {}
+    grpc::Status StreamClusters(grpc::ServerContext* c, Sotw* s) override { return ads.serve(c, s, ads.requests_, ads.sotw_, "cds", "cds"); }
+    grpc::Status DeltaClusters(grpc::ServerContext* c, Delta* s) override { return ads.serve(c, s, ads.delta_requests_, ads.delta_, "cds", "delta-cds"); }
+    FakeAds& ads;
+  };
+  struct Endpoints final : envoy::service::endpoint::v3::EndpointDiscoveryService::Service {
+    explicit Endpoints(FakeAds& ads) : ads(ads) {}
+    grpc::Status StreamEndpoints(grpc::ServerContext* c, Sotw* s) override { return ads.serve(c, s, ads.requests_, ads.sotw_, "eds", "eds"); }
+    grpc::Status DeltaEndpoints(grpc::ServerContext* c, Delta* s) override { return ads.serve(c, s, ads.delta_requests_, ads.delta_, "eds", "delta-eds"); }
+    FakeAds& ads;
+  };
+  struct Listeners final : envoy::service::listener::v3::ListenerDiscoveryService::Service {
+    explicit Listeners(FakeAds& ads) : ads(ads) {}
+    grpc::Status StreamListeners(grpc::ServerContext* c, Sotw* s) override { return ads.serve(c, s, ads.requests_, ads.sotw_, "lds", "lds"); }
+    grpc::Status DeltaListeners(grpc::ServerContext* c, Delta* s) override { return ads.serve(c, s, ads.delta_requests_, ads.delta_, "lds", "delta-lds"); }
+    FakeAds& ads;
+  };
+  struct Routes final : envoy::service::route::v3::RouteDiscoveryService::Service {
+    explicit Routes(FakeAds& ads) : ads(ads) {}
+    grpc::Status StreamRoutes(grpc::ServerContext* c, Sotw* s) override { return ads.serve(c, s, ads.requests_, ads.sotw_, "rds", "rds"); }
+    grpc::Status DeltaRoutes(grpc::ServerContext* c, Delta* s) override { return ads.serve(c, s, ads.delta_requests_, ads.delta_, "rds", "delta-rds"); }
+    FakeAds& ads;
+  };
+  explicit PerType(FakeAds& ads) : clusters(ads), endpoints(ads), listeners(ads), routes(ads) {}
+  Clusters clusters;
+  Endpoints endpoints;
+  Listeners listeners;
+  Routes routes;
+};
+
+FakeAds::FakeAds(int port) : port_(port), per_type_(std::make_unique<PerType>(*this)) { start(); }
+FakeAds::FakeAds(const std::string& path) : path_(path), per_type_(std::make_unique<PerType>(*this)) { start(); }
 FakeAds::~FakeAds() { stop(); }
 
 void FakeAds::start() {
   grpc::ServerBuilder builder;
   int bound = 0;
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddListeningPort(absl::StrCat("127.0.0.1:", port_), grpc::InsecureServerCredentials(), &bound);
+  builder.AddListeningPort(path_.empty() ? absl::StrCat("127.0.0.1:", port_) : absl::StrCat("unix:", path_), grpc::InsecureServerCredentials(), &bound);
   builder.RegisterService(this);
+  builder.RegisterService(&per_type_->clusters);
+  builder.RegisterService(&per_type_->endpoints);
+  builder.RegisterService(&per_type_->listeners);
+  builder.RegisterService(&per_type_->routes);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || bound == 0) throw std::runtime_error(absl::StrCat("cannot listen on port ", port_));
   port_ = bound;
@@ -51,7 +93,7 @@ void FakeAds::stop() {
   if (server_ == nullptr) return;
   {
     std::lock_guard lock(mutex_);
-    if (context_ != nullptr) context_->TryCancel();
+    for (grpc::ServerContext* context : contexts_) context->TryCancel();
   }
   server_->Shutdown(std::chrono::system_clock::now());
   server_->Wait();
@@ -60,47 +102,31 @@ void FakeAds::stop() {
   delta_requests_.clear();
 }
 
-grpc::Status FakeAds::StreamAggregatedResources(grpc::ServerContext* context, Sotw* stream) {
+template <class Request_, class Stream_>
+grpc::Status FakeAds::serve(grpc::ServerContext* context, Stream_* stream, std::deque<Request_>& queue, std::map<std::string, Stream_*>& open, const std::string& type,
+                            const std::string& method) {
   {
     std::lock_guard lock(mutex_);
-    sotw_ = stream;
-    context_ = context;
-    ++streams_;
+    open[type] = stream;
+    contexts_.insert(context);
+    methods_.push_back(method);
     stream->SendInitialMetadata();
     changed_.notify_all();
   }
-  Request request;
+  Request_ request;
   while (stream->Read(&request)) {
     std::lock_guard lock(mutex_);
-    requests_.push_back(request);
+    queue.push_back(request);
     changed_.notify_all();
   }
   std::lock_guard lock(mutex_);
-  sotw_ = nullptr;
-  context_ = nullptr;
+  if (open[type] == stream) open.erase(type);
+  contexts_.erase(context);
   return grpc::Status::OK;
 }
 
-grpc::Status FakeAds::DeltaAggregatedResources(grpc::ServerContext* context, Delta* stream) {
-  {
-    std::lock_guard lock(mutex_);
-    delta_ = stream;
-    context_ = context;
-    ++streams_;
-    stream->SendInitialMetadata();
-    changed_.notify_all();
-  }
-  DeltaRequest request;
-  while (stream->Read(&request)) {
-    std::lock_guard lock(mutex_);
-    delta_requests_.push_back(request);
-    changed_.notify_all();
-  }
-  std::lock_guard lock(mutex_);
-  delta_ = nullptr;
-  context_ = nullptr;
-  return grpc::Status::OK;
-}
+grpc::Status FakeAds::StreamAggregatedResources(grpc::ServerContext* context, Sotw* stream) { return serve(context, stream, requests_, sotw_, "ads", "ads"); }
+grpc::Status FakeAds::DeltaAggregatedResources(grpc::ServerContext* context, Delta* stream) { return serve(context, stream, delta_requests_, delta_, "ads", "delta-ads"); }
 
 void FakeAds::wait(const std::function<bool()>& what, const std::string& text) {
   std::unique_lock lock(mutex_);
@@ -128,19 +154,33 @@ bool FakeAds::none(const std::string& type) {
          std::none_of(delta_requests_.begin(), delta_requests_.end(), [&](const DeltaRequest& r) { return r.type_url() == url; });
 }
 
-void FakeAds::wait_for_stream() {
-  wait([&] { return sotw_ != nullptr || delta_ != nullptr; }, "a stream");
-}
-
 int FakeAds::streams() const {
   std::lock_guard lock(mutex_);
-  return streams_;
+  return static_cast<int>(methods_.size());
+}
+
+std::vector<std::string> FakeAds::methods() const {
+  std::lock_guard lock(mutex_);
+  return methods_;
+}
+
+template <class Stream_>
+Stream_* FakeAds::stream_for(std::map<std::string, Stream_*>& open, const std::string& type) {
+  auto find = [&] {
+    auto it = open.find(type);
+    if (it == open.end()) it = open.find("ads");
+    return it == open.end() ? nullptr : it->second;
+  };
+  wait([&] { return find() != nullptr; }, "a stream");
+  std::lock_guard lock(mutex_);
+  return find();
 }
 
 void FakeAds::send_raw(const Response& response) {
-  wait([&] { return sotw_ != nullptr; }, "a stream");
-  std::lock_guard lock(mutex_);
-  sotw_->Write(response);
+  std::string type;
+  for (const xds::Type t : xds::kTypes)
+    if (xds::type_url(t) == response.type_url()) type = xds::short_name(t);
+  stream_for(sotw_, type)->Write(response);
 }
 
 void FakeAds::send(const std::string& type, const std::string& version, const std::string& nonce, const std::vector<std::string>& resources_yaml) {
@@ -166,9 +206,7 @@ void FakeAds::send_delta(const std::string& type, const std::string& nonce, cons
     r->set_name(name->as_string());
   }
   for (const std::string& name : removed) response.add_removed_resources(name);
-  wait([&] { return delta_ != nullptr; }, "a stream");
-  std::lock_guard lock(mutex_);
-  delta_->Write(response);
+  stream_for(delta_, type)->Write(response);
 }
 
 }  // namespace fairlead::testing

@@ -1,12 +1,14 @@
-// A management server for tests: ADS in state-of-the-world and incremental form, driven request by request from the test's thread.
+// A management server for tests: ADS, or a stream per type, in state-of-the-world and incremental form, driven request by request from the test's thread.
 // gRPC's threads only queue what arrives; every wait is bounded (10 s) and then throws, which fails the test.
 #pragma once
 
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,8 @@ class FakeAds final : private envoy::service::discovery::v3::AggregatedDiscovery
   using DeltaResponse = envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
   explicit FakeAds(int port = 0);
+  // On a Unix socket.
+  explicit FakeAds(const std::string& path);
   ~FakeAds() override;
   int port() const { return port_; }
   void stop();   // ends streams and the listener
@@ -39,14 +43,18 @@ class FakeAds final : private envoy::service::discovery::v3::AggregatedDiscovery
   void send(const std::string& type, const std::string& version, const std::string& nonce, const std::vector<std::string>& resources_yaml);
   void send_delta(const std::string& type, const std::string& nonce, const std::vector<std::pair<std::string, std::string>>& versions_and_yaml, const std::vector<std::string>& removed = {});
   void send_raw(const Response& response);
-  void wait_for_stream();
   int streams() const;  // opened so far
+  std::vector<std::string> methods() const;  // of the streams opened so far: "ads", "cds", "delta-cds"…
 
  private:
   using Sotw = grpc::ServerReaderWriter<Response, Request>;
   using Delta = grpc::ServerReaderWriter<DeltaResponse, DeltaRequest>;
   grpc::Status StreamAggregatedResources(grpc::ServerContext* context, Sotw* stream) override;
   grpc::Status DeltaAggregatedResources(grpc::ServerContext* context, Delta* stream) override;
+  template <class Request_, class Stream_>
+  grpc::Status serve(grpc::ServerContext* context, Stream_* stream, std::deque<Request_>& queue, std::map<std::string, Stream_*>& open, const std::string& type, const std::string& method);
+  template <class Stream_>
+  Stream_* stream_for(std::map<std::string, Stream_*>& open, const std::string& type);
   template <class R>
   R take(std::deque<R>& queue, const std::string& url);
   void wait(const std::function<bool()>& what, const std::string& text);
@@ -57,10 +65,13 @@ class FakeAds final : private envoy::service::discovery::v3::AggregatedDiscovery
   std::condition_variable changed_;
   std::deque<Request> requests_;
   std::deque<DeltaRequest> delta_requests_;
-  Sotw* sotw_ = nullptr;
-  Delta* delta_ = nullptr;
-  grpc::ServerContext* context_ = nullptr;
-  int streams_ = 0;
+  std::map<std::string, Sotw*> sotw_;    // by short type name; "ads" for the aggregated stream
+  std::map<std::string, Delta*> delta_;
+  std::set<grpc::ServerContext*> contexts_;
+  std::vector<std::string> methods_;
+  std::string path_;
+  struct PerType;
+  std::unique_ptr<PerType> per_type_;
 };
 
 }  // namespace fairlead::testing

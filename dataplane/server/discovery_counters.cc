@@ -1,13 +1,11 @@
-// Membership and update counters of clusters.
-#include "dataplane/server/cluster_gauges.h"
-
-#include <algorithm>
+// Counters of cluster updates.
+#include "dataplane/server/discovery_counters.h"
 
 namespace fairlead::server {
 
 using stats::ClusterStat;
 
-void ClusterGauges::apply(const config::Snapshot& snapshot) {
+void DiscoveryCounters::apply(const config::Snapshot& snapshot) {
   for (auto it = clusters_.begin(); it != clusters_.end();) {
     if (snapshot.clusters.contains(it->first)) {
       ++it;
@@ -28,31 +26,13 @@ void ClusterGauges::apply(const config::Snapshot& snapshot) {
       entry.service = service;
       if (!service.empty()) by_service_.emplace(service, &entry);
     }
-    if (entry.endpoints != cluster.endpoints) count(entry, cluster.endpoints);
+    if (entry.endpoints == cluster.endpoints) continue;
+    entry.endpoints = cluster.endpoints;
+    registry_.cells(0).add(entry.stats, ClusterStat::membership_change);
   }
 }
 
-void ClusterGauges::count(Entry& entry, const std::shared_ptr<const config::EndpointSet>& endpoints) {
-  uint64_t total = 0, healthy = 0, degraded = 0, heaviest = 0;
-  if (endpoints != nullptr)
-    for (const auto& priority : endpoints->priorities)
-      for (const config::Locality& locality : priority)
-        for (const config::Endpoint& e : locality.endpoints) {
-          ++total;
-          degraded += e.health == config::HealthStatus::Degraded;
-          healthy += e.usable() && e.health != config::HealthStatus::Degraded;
-          heaviest = std::max<uint64_t>(heaviest, e.weight);
-        }
-  entry.endpoints = endpoints;
-  stats::Cells& cells = registry_.cells(0);
-  cells.set(entry.stats, ClusterStat::membership_total, total);
-  cells.set(entry.stats, ClusterStat::membership_healthy, healthy);
-  cells.set(entry.stats, ClusterStat::membership_degraded, degraded);
-  cells.set(entry.stats, ClusterStat::max_host_weight, heaviest);
-  cells.add(entry.stats, ClusterStat::membership_change);
-}
-
-void ClusterGauges::endpoints_updated(std::string_view service, bool accepted) {
+void DiscoveryCounters::endpoints_updated(std::string_view service, bool accepted) {
   const auto [begin, end] = by_service_.equal_range(service);
   for (auto it = begin; it != end; ++it) {
     stats::Cells& cells = registry_.cells(0);

@@ -1,4 +1,4 @@
-// The cluster statistics that follow from configuration rather than from requests: membership and updates by discovery. Main thread.
+// What the main thread counts per cluster: updates by discovery and changes of membership. (Membership itself is the workers' to tell.)
 #pragma once
 
 #include <map>
@@ -11,11 +11,11 @@
 
 namespace fairlead::server {
 
-class ClusterGauges {
+class DiscoveryCounters {
  public:
-  explicit ClusterGauges(stats::Registry& registry) : registry_(registry) {}
+  explicit DiscoveryCounters(stats::Registry& registry) : registry_(registry) {}
 
-  // A new snapshot: membership of every cluster whose endpoints changed.
+  // A new snapshot: membership_change of every cluster whose endpoints changed.
   void apply(const config::Snapshot& snapshot);
   // An endpoint response for that service was applied or refused.
   void endpoints_updated(std::string_view service, bool accepted);
@@ -27,7 +27,6 @@ class ClusterGauges {
     std::shared_ptr<const config::EndpointSet> endpoints;
     std::string service;  // EDS only
   };
-  void count(Entry& entry, const std::shared_ptr<const config::EndpointSet>& endpoints);
 
   stats::Registry& registry_;
   std::map<std::string, Entry, std::less<>> clusters_;
