@@ -4,6 +4,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
+#include "base/descriptors.h"
 #include "dataplane/config/fields.h"
 #include "dataplane/http/header_map.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
@@ -29,6 +30,12 @@ absl::StatusOr<Format> json_format(const google::protobuf::Struct& object, bool 
   return Format(std::move(*formatter));
 }
 
+// Extensions whose operators are always there.
+bool is_built_in_formatter(std::string_view type_url) {
+  const std::string_view name = type_name(type_url);
+  return name == "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery" || name == "envoy.extensions.formatter.metadata.v3.Metadata";
+}
+
 absl::StatusOr<Format> default_format() { return text_format(format::default_access_log_format, false, ""); }
 
 absl::StatusOr<Format> file_format(const loggers::file::v3::FileAccessLog& proto, const std::string& field) {
@@ -47,7 +54,12 @@ absl::StatusOr<Format> file_format(const loggers::file::v3::FileAccessLog& proto
 
 absl::StatusOr<Format> parse_format(const envoy::config::core::v3::SubstitutionFormatString& proto, const std::string& field) {
   using String = envoy::config::core::v3::SubstitutionFormatString;
-  if (proto.formatters_size() > 0) return absl::InvalidArgumentError(absl::StrCat(field, ".formatters: formatter extensions are not supported"));
+  for (int i = 0; i < proto.formatters_size(); ++i) {
+    const auto& formatter = proto.formatters(i);
+    if (!is_built_in_formatter(formatter.typed_config().type_url())) {
+      return unknown_extension(absl::StrCat(field, ".formatters[", i, "]"), formatter.name(), formatter.typed_config().type_url());
+    }
+  }
   switch (proto.format_case()) {
     case String::kTextFormat: return text_format(proto.text_format(), proto.omit_empty_values(), field + ".text_format");
     case String::kJsonFormat: return json_format(proto.json_format(), proto.omit_empty_values(), field + ".json_format");

@@ -88,6 +88,25 @@ void append_percent_decoded(std::string_view text, std::string& out) {
   }
 }
 
+// What QUERY_PARAMS(DECODED) of Envoy 1.40 decodes: visible characters but '"'; a '%' before two other characters goes.
+void append_visibly_decoded(std::string_view text, std::string& out) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%' || i + 2 >= text.size()) {
+      out.push_back(text[i]);
+      continue;
+    }
+    const int high = hex_digit(text[i + 1]), low = hex_digit(text[i + 2]);
+    if (high < 0 || low < 0) continue;
+    const int code = high * 16 + low;
+    if (code > 0x20 && code < 0x7f && code != '"') {
+      out.push_back(static_cast<char>(code));
+    } else {
+      out.append(text.substr(i, 3));
+    }
+    i += 2;
+  }
+}
+
 std::optional<std::string_view> query_of(const FormatContext& context) {
   if (context.request_headers == nullptr) return std::nullopt;
   const std::string_view path = context.request_headers->get(":path");
@@ -114,7 +133,7 @@ bool emit_query_params(const Op& op, const FormatContext& context, std::string& 
   const auto query = query_of(context);
   if (!query || query->empty()) return false;
   if (op.text == "DECODED") {
-    append_percent_decoded(*query, out);
+    append_visibly_decoded(*query, out);
   } else {
     out.append(*query);
   }

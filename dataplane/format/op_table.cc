@@ -313,8 +313,8 @@ absl::StatusOr<Op> environment(const Call& call) {
   FL_RETURN_IF_ERROR(needs_arguments(call));
   const char* value = std::getenv(std::string(call.arguments).c_str());
   Op op;
-  op.code = value == nullptr || *value == '\0' ? OpCode::Unset : OpCode::Fixed;
-  if (op.code == OpCode::Fixed) op.text = value;
+  op.code = OpCode::Fixed;
+  op.text = value == nullptr ? "-" : value;  // Envoy 1.40: "-" even where unset values are omitted
   op.max_length = call.max_length;
   return op;
 }

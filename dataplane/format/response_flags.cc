@@ -43,24 +43,26 @@ constexpr std::array<Names, static_cast<size_t>(ResponseFlag::Count)> names{{
     {"UDO", "UnconditionalDropOverload"},
 }};
 
-void append_names(uint32_t bits, std::string_view Names::*which, std::string& out) {
-  if (bits == 0) {
+}  // namespace
+
+void ResponseFlags::append(std::string& out, std::string_view (*name)(ResponseFlag)) const {
+  if (bits_ == 0) {
     out.push_back('-');
     return;
   }
+  constexpr unsigned kHighest = 64 / kOrderBits * kOrderBits - kOrderBits;
   bool first = true;
-  for (size_t i = 0; i < names.size(); ++i) {
-    if ((bits >> i & 1) == 0) continue;
+  for (int shift = kHighest; shift >= 0; shift -= kOrderBits) {
+    const uint64_t entry = order_ >> shift & ((1u << kOrderBits) - 1);
+    if (entry == 0) continue;
     if (!first) out.push_back(',');
     first = false;
-    out.append(names[i].*which);
+    out.append(name(static_cast<ResponseFlag>(entry - 1)));
   }
 }
 
-}  // namespace
-
-void ResponseFlags::append_short(std::string& out) const { append_names(bits_, &Names::short_name, out); }
-void ResponseFlags::append_long(std::string& out) const { append_names(bits_, &Names::long_name, out); }
+void ResponseFlags::append_short(std::string& out) const { append(out, short_name); }
+void ResponseFlags::append_long(std::string& out) const { append(out, long_name); }
 
 std::string_view short_name(ResponseFlag flag) { return names[static_cast<size_t>(flag)].short_name; }
 std::string_view long_name(ResponseFlag flag) { return names[static_cast<size_t>(flag)].long_name; }

@@ -1,6 +1,7 @@
 // See header_ops.h.
 #include "dataplane/router/header_ops.h"
 
+#include <absl/container/inlined_vector.h>
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 
@@ -72,30 +73,39 @@ absl::StatusOr<HeaderOps> HeaderOps::compile(const google::protobuf::RepeatedPtr
   return ops;
 }
 
+// As in Envoy, conditions and values look at the headers as they are after the removals, and within a level what overwrites is
+// done before what adds, whatever their order in the configuration.
 void HeaderOps::apply(http::HeaderMap& headers, const format::FormatContext& context) const {
   for (const std::string& name : remove) headers.remove(name);
-  std::string rendered;
+  struct Pending {
+    const HeaderAdd* op;
+    std::string rendered;
+    std::string_view value() const { return op->value.is_literal() ? std::string_view(op->value.text()) : std::string_view(rendered); }
+  };
+  absl::InlinedVector<Pending, 4> overwrites, adds;
   for (const HeaderAdd& op : add) {
-    std::string_view value;
-    if (op.value.is_literal()) {
-      value = op.value.text();
-    } else {
-      rendered.clear();
-      op.value.render(context, rendered);
-      value = rendered;
+    Pending pending{&op, {}};
+    if (!op.value.is_literal()) {
+      op.value.render(context, pending.rendered);
+      // Decoded query parameters may hold what would end the header; Envoy 1.40 lets it through.
+      for (char& c : pending.rendered) {
+        if (c == '\r' || c == '\n' || c == '\0') c = ' ';
+      }
     }
-    if (value.empty() && !op.keep_empty) continue;
+    if (pending.value().empty() && !op.keep_empty) continue;
     switch (op.action) {
-      case AppendAction::AppendIfExistsOrAdd: headers.add(op.name, value); break;
+      case AppendAction::AppendIfExistsOrAdd: adds.push_back(std::move(pending)); break;
       case AppendAction::AddIfAbsent:
-        if (!headers.has(op.name)) headers.add(op.name, value);
+        if (!headers.has(op.name)) adds.push_back(std::move(pending));
         break;
-      case AppendAction::OverwriteIfExistsOrAdd: headers.set(op.name, value); break;
+      case AppendAction::OverwriteIfExistsOrAdd: overwrites.push_back(std::move(pending)); break;
       case AppendAction::OverwriteIfExists:
-        if (headers.has(op.name)) headers.set(op.name, value);
+        if (headers.has(op.name)) overwrites.push_back(std::move(pending));
         break;
     }
   }
+  for (const Pending& pending : overwrites) headers.set(pending.op->name, pending.value());
+  for (const Pending& pending : adds) headers.add(pending.op->name, pending.value());
 }
 
 }  // namespace fairlead::router

@@ -89,6 +89,8 @@ TEST_CASE("each operator prints its value") {
       {"%QUERY_PARAM(y)%", "two words"},
       {"%QUERY_PARAM(z)%", "-"},
       {"%QUERY_PARAMS%", "x=1&y=two%20words"},
+      {"%QUERY_PARAMS(DECODED)%", "x=1&y=two%20words"},
+      {"%ENVIRONMENT(FAIRLEAD_NOT_SET)%", "-"},
       {"%START_TIME%", "2016-12-15T16:07:37.012Z"},
       {"%START_TIME(%Y/%m/%d %H:%M:%S.%6f)%", "2016/12/15 16:07:37.012345"},
       {"%START_TIME(%s.%3f)%", "1481818057.012"},

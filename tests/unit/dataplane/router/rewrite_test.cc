@@ -122,6 +122,30 @@ TEST_CASE("header operations: removal first, four ways to add, formatters, empty
                                                     "x-append: new", "x-fresh: new", "x-format: m=GET 100%", "x-kept: "});
 }
 
+TEST_CASE("within a level conditions and values see the headers as they came, and overwriting comes before adding") {
+  const auto table = table_of(R"({match: {prefix: /}, route: {cluster: c},
+  request_headers_to_add: [
+    {header: {key: x-a, value: one}},
+    {header: {key: x-a, value: two}, append_action: OVERWRITE_IF_EXISTS_OR_ADD},
+    {header: {key: x-b, value: one}, append_action: ADD_IF_ABSENT},
+    {header: {key: x-b, value: two}, append_action: ADD_IF_ABSENT},
+    {header: {key: x-c, value: "[%REQ(x-b)%]"}}]})");
+  Headers headers = request("/");
+  format::FormatContext context;
+  context.request_headers = headers.get();
+  table->apply_request_headers(table->match(*headers, {}), *headers, context);
+  CHECK(lines(*headers) == std::vector<std::string>{"x-a: two", "x-a: one", "x-b: one", "x-b: two", "x-c: []"});
+}
+
+TEST_CASE("a rendered value cannot end its header") {
+  const auto table = table_of("{match: {prefix: /}, route: {cluster: c}, request_headers_to_add: [{header: {key: x-q, value: '%QUERY_PARAM(q)%'}}]}");
+  Headers headers = request("/?q=a%0d%0aevil:%201%00");
+  format::FormatContext context;
+  context.request_headers = headers.get();
+  table->apply_request_headers(table->match(*headers, {}), *headers, context);
+  CHECK(lines(*headers) == std::vector<std::string>{"x-q: a  evil: 1 "});
+}
+
 TEST_CASE("levels apply from the most specific, or the other way round when told") {
   const auto order = [](std::string_view flag) {
     const auto table = RouteTable::compile(test::from_yaml<envoy::config::route::v3::RouteConfiguration>(R"(
