@@ -268,6 +268,13 @@ void Stream::send_local_reply(const LocalReply& reply) {
   info_.response_code_details = reply.details;
   auto* headers = arena_.make<http::HeaderMap>(arena_);
   info();
+  // Header operations of the route that answers count for answers in its place. Direct responses and redirects bring their own.
+  const router::Match* match = route_known_ || filter_count_ != 0 ? &route() : nullptr;
+  const bool has_operations = match != nullptr && match->outcome == router::Match::Outcome::Route && match->route->action == router::Route::Action::Forward;
+  if (has_operations) {
+    info_.response_code = reply.status;
+    table_->apply_response_headers(*match, *headers, info_);
+  }
   const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info_, random_, *headers);
   encode_headers(*headers, body.empty());
   if (body.empty() || !active_) return;
@@ -314,7 +321,10 @@ void Stream::respond_headers(bool end_stream) {
   info_.response_headers = &headers;
   mark(TimePoint::DownstreamTxBegin);
   count_response(status);
-  if (!request_complete_ && !upgrade_) worker_.cells().add(manager().stats, HttpStat::downstream_rq_response_before_rq_complete);
+  if (!request_complete_ && !upgrade_) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_response_before_rq_complete);
+    connection_->close_after_response();  // rather than wait for a rest that nobody reads
+  }
   connection_->response_closes();
   sender_->send_headers(headers, end_stream);
   if (end_stream) response_sent();

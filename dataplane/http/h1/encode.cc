@@ -50,9 +50,9 @@ char* put_headers(char* at, const HeaderMap& headers, const HeadStyle& style) {
   for (const http::Header& h : headers) {
     if (!skipped(h, style)) at = put_line(at, h.name(), h.value(), style.proper_case);
   }
+  if (!style.connection.empty()) at = put_line(at, "connection", style.connection, style.proper_case);
   if (style.framing == Framing::Chunked) at = put_line(at, "transfer-encoding", "chunked", style.proper_case);
   if (style.framing == Framing::ZeroLength) at = put_line(at, "content-length", "0", style.proper_case);
-  if (!style.connection.empty()) at = put_line(at, "connection", style.connection, style.proper_case);
   return put(at, "\r\n");
 }
 

@@ -220,7 +220,7 @@ Verdict check_request(const RequestLine& line, const Fields& f, const Settings& 
   headers.set_ref(Token::PseudoAuthority, authority);
   if (!valid_authority(authority)) return {400, "http.invalid_authority"};
   if (head.connect) return {};
-  if (line.path[0] != '/') return {404, "absolute_path_rejected", false};
+  if (line.path[0] != '/' && line.path != "*") return {404, "absolute_path_rejected", false};
   if (line.path.find('#') != std::string_view::npos) return {400, "path_normalization_failed", false};
   if (line.method == "QUERY" && !headers.has(Token::ContentType)) return {400, "query_missing_content_type", false};
   return {};

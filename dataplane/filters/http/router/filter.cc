@@ -174,14 +174,23 @@ void RouterFilter::read_timeouts(const fairlead::router::RouteAction& action, ht
   }
   if (const auto per_try = take_milliseconds(headers, Token::XEnvoyUpstreamRqPerTryTimeoutMs)) timeouts_.per_try = *per_try;
   if (timeouts_.per_try >= timeouts_.global && timeouts_.global.count() != 0) timeouts_.per_try = milliseconds(0);
-  const milliseconds expected = timeouts_.per_try.count() != 0 ? timeouts_.per_try : timeouts_.global;
-  if (expected.count() > 0 && !config_.suppress_envoy_headers) {
-    // The usual route timeout needs no formatting.
-    if (expected.count() == 15000) {
-      headers.set_ref(Token::XEnvoyExpectedRqTimeoutMs, "15000");
-    } else {
-      headers.set(Token::XEnvoyExpectedRqTimeoutMs, absl::StrCat(expected.count()));
-    }
+  announce_timeout(headers);
+}
+
+// x-envoy-expected-rq-timeout-ms: what this attempt may still take, counted from the end of the request.
+void RouterFilter::announce_timeout(http::HeaderMap& headers) const {
+  if (config_.suppress_envoy_headers) return;
+  milliseconds expected = timeouts_.per_try.count() != 0 ? timeouts_.per_try : timeouts_.global;
+  if (expected.count() <= 0) return;
+  if (request_complete_ && timeouts_.global.count() > 0) {
+    const auto elapsed = std::chrono::duration_cast<milliseconds>(stream().worker().loop().now() - complete_at_);
+    // Envoy 1.40: out of time is 1 ms, as 0 would mean no limit
+    expected = elapsed >= timeouts_.global ? milliseconds(1) : std::min(expected, timeouts_.global - elapsed);
+  }
+  if (expected.count() == 15000) {  // the usual route timeout needs no formatting
+    headers.set_ref(Token::XEnvoyExpectedRqTimeoutMs, "15000");
+  } else {
+    headers.set(Token::XEnvoyExpectedRqTimeoutMs, absl::StrCat(expected.count()));
   }
 }
 
@@ -216,8 +225,8 @@ void RouterFilter::rewrite_request(const Match& match, http::HeaderMap& headers)
 
 void RouterFilter::set_host(http::HeaderMap& headers, std::string_view host) {
   const std::string_view before = headers.get(Token::PseudoAuthority);
-  if (match_->route->forward.host_rewrite.append_x_forwarded_host && !before.empty()) headers.append(Token::XForwardedHost, before);
   if (!config_.suppress_envoy_headers && !headers.has(Token::XEnvoyOriginalHost)) headers.set_ref(Token::XEnvoyOriginalHost, before);
+  if (match_->route->forward.host_rewrite.append_x_forwarded_host && !before.empty()) headers.append(Token::XForwardedHost, before);
   headers.set(Token::PseudoAuthority, host);
 }
 

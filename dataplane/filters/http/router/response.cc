@@ -103,6 +103,7 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   }
   if (match_->virtual_host->include_attempt_count_in_response) headers.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
   info.response_headers = &headers;
+  info.response_code = status;
   stream().route_table()->apply_response_headers(*match_, headers, stream().info());
   if (awaiting_upgrade_) {
     awaiting_upgrade_ = false;
@@ -194,6 +195,7 @@ bool RouterFilter::retry_lost_connection(ResetReason reason) {
 void RouterFilter::replay() {
   waiting_to_retry_ = false;
   if (match_->virtual_host->include_request_attempt_count) stream().request_headers().set("x-envoy-attempt-count", absl::StrCat(attempts_ + 1));
+  announce_timeout(stream().request_headers());
   begin_attempt();
   if (!stream().active() || !attempt_.active()) return;
   if (!headers_only_ && (!kept_body_.empty() || request_complete_)) {
@@ -228,7 +230,6 @@ void RouterFilter::fail(uint32_t status, std::string_view body, std::string_view
   stream().send_local_reply({.status = status, .body = body, .details = details, .modify_headers = [&](http::HeaderMap& reply) {
                                if (overloaded && !config_.suppress_envoy_headers) reply.add_ref(Token::XEnvoyOverloaded, "true");
                                if (match_->virtual_host->include_attempt_count_in_response) reply.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
-                               stream().route_table()->apply_response_headers(*match_, reply, stream().info());
                              }});
 }
 
