@@ -104,7 +104,10 @@ void HeaderOps::apply(http::HeaderMap& headers, const format::FormatContext& con
         break;
     }
   }
-  for (const Pending& pending : overwrites) headers.set(pending.op->name, pending.value());
+  for (const Pending& pending : overwrites) {
+    headers.remove(pending.op->name);  // Envoy 1.40: what overwrites goes to the end
+    headers.add(pending.op->name, pending.value());
+  }
   for (const Pending& pending : adds) headers.add(pending.op->name, pending.value());
 }
 
