@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <absl/strings/str_cat.h>
+#include <grpc/support/log.h>
 #include <grpcpp/alarm.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
@@ -52,6 +53,15 @@ const std::unordered_map<std::string, Method>& methods() {
     return m;
   }();
   return *table;
+}
+
+// gRPC's own words belong into our log. It calls a client that went away an error, and tells a port in use at length.
+void log_of_grpc(gpr_log_func_args* args) {
+  if (args->severity == GPR_LOG_SEVERITY_ERROR) {
+    FL_LOG(debug, "grpc", args->message);
+  } else {
+    FL_LOG(trace, "grpc", args->message);
+  }
 }
 
 grpc::Status to_grpc(const absl::Status& s) { return {static_cast<grpc::StatusCode>(s.code()), std::string(s.message())}; }
@@ -396,6 +406,7 @@ GrpcServer::GrpcServer(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
 GrpcServer::~GrpcServer() = default;
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::start(Options options, const Clock& clock) {
+  gpr_set_log_function(log_of_grpc);
   auto loop = std::make_unique<Loop>(std::move(options), clock);
   if (absl::Status s = loop->bind(); !s.ok()) return s;
   loop->start_thread();

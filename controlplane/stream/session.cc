@@ -350,17 +350,27 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
         later = true;
       }
     }
-    if (later) continue;
-    auto at = std::lower_bound(s.exceptions.begin(), s.exceptions.end(), name, [](const Exception& e, const std::string& n) { return e.name < n; });
-    if (at != s.exceptions.end() && at->name == name) {
-      at->has = item.before;
-    } else {
-      s.exceptions.insert(at, {name, item.before, false, now});
-    }
+    if (!later) except(s, name, item.before, now);
   }
+  // What a client refuses it does not have, whatever was believed while responses were under way.
+  auto correct = [&](std::string_view name) {
+    const ResourcePtr believed = has(s, name);
+    if (believed && is_refused(s, *believed)) except(s, name, last_good(s, name), now);
+  };
+  for (const ResourcePtr& r : refusal.at_fault) correct(r->name);
+  for (const Item& item : response.items) correct(item.name);
   s.error = *request.error;
   s.error_at = now;
   out.refusals.push_back(std::move(refusal));
+}
+
+void Session::except(State& s, std::string_view name, ResourcePtr has, MonotonicTime now) {
+  auto at = std::lower_bound(s.exceptions.begin(), s.exceptions.end(), name, [](const Exception& e, std::string_view n) { return e.name < n; });
+  if (at != s.exceptions.end() && at->name == name) {
+    at->has = std::move(has);
+  } else {
+    s.exceptions.insert(at, {std::string(name), std::move(has), false, now});
+  }
 }
 
 void Session::force_everything(State& s) {

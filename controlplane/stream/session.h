@@ -214,6 +214,7 @@ class Session {
   void respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   Unacked& issue(State& s, std::string version, MonotonicTime now);
   void refuse(State& s, Unacked response, const Request& request, MonotonicTime now, Output& out);
+  void except(State& s, std::string_view name, ResourcePtr has, MonotonicTime now);
   void force_dependents(const State& from, const std::vector<Item>& items);
   void release(MonotonicTime now, Output& out);
 
