@@ -14,12 +14,12 @@ namespace {
 
 const std::string kSmall = "GET /hello HTTP/1.1\r\nHost: example.com\r\nUser-Agent: wrk\r\nAccept: */*\r\n\r\n";
 const std::string kBrowser =
-    "GET /wp-content/uploads/2010/03/hello-kitty-darth-vader-pink.jpg?a=b&c=d HTTP/1.1\r\nHost: www.kittyhell.com\r\n"
-    "User-Agent: Mozilla/5.0 (Macintosh; U; Intel Mac OS X 10.6; ja-JP-mac; rv:1.9.2.3) Gecko/20100401 Firefox/3.6.3\r\n"
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: ja,en-us;q=0.7,en;q=0.3\r\n"
-    "Accept-Encoding: gzip,deflate\r\nAccept-Charset: Shift_JIS,utf-8;q=0.7,*;q=0.7\r\nKeep-Alive: 115\r\nConnection: keep-alive\r\n"
-    "Cookie: wp_ozh_wsa_visits=2; wp_ozh_wsa_visit_lasttime=xxxxxxxxxx; __utma=xxxxxxxxx.xxxxxxxxxx.xxxxxxxxxx.xxxxxxxxxx.x; "
-    "__utmz=xxxxxxxxx.xxxxxxxxxx.x.x.utmccn=(referral)|utmcsr=reader.livedoor.com|utmcct=/reader/|utmcmd=referral\r\n\r\n";
+    "GET /catalogue/items/4711/images/front-large.webp?size=1200&quality=85 HTTP/1.1\r\nHost: shop.example.com\r\n"
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
+    "Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5\r\nAccept-Language: de,en-GB;q=0.7,en;q=0.3\r\n"
+    "Accept-Encoding: gzip, deflate, br, zstd\r\nReferer: https://shop.example.com/catalogue/items/4711\r\nConnection: keep-alive\r\n"
+    "Cookie: session=0f8c2b7e5d914a6f8e3b1c2d4a5f6e7d; basket=3; consent=functional%2Canalytics; locale=de_DE; "
+    "experiment=checkout-b; last_seen=1722850000\r\nSec-Fetch-Dest: image\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Site: same-origin\r\n\r\n";
 
 double parse(const std::string& raw, int rounds) {
   h1::Settings settings;
