@@ -110,12 +110,17 @@ std::string snake_case(std::string_view camel) {
 bool MessageReader::well_known(const Value& value, pb::Message* message, const FieldPath& path) {
   const pb::Descriptor* type = message->GetDescriptor();
   if (!has_own_form(type)) return false;
+  const std::string_view name = std::string_view(type->full_name()).substr(package.size());
+  // Envoy 1.40 also reads {seconds: 1} and {value: 7}: the message behind the short form.
+  if (value.is_map() && (is_wrapper(type) || name == "Duration" || name == "Timestamp")) {
+    fields(value, message, path, false);
+    return true;
+  }
   if (is_wrapper(type)) {
     // A wrapper is written as what it wraps.
     scalar(value, message, type->FindFieldByNumber(1), path);
     return true;
   }
-  const std::string_view name = std::string_view(type->full_name()).substr(package.size());
   if (name == "Any") any(value, message, path);
   if (name == "Duration") duration(value, message, path);
   if (name == "Timestamp") timestamp(value, message, path);

@@ -35,6 +35,7 @@ struct FieldPlan {
   const pb::FieldDescriptor* value_field =
       nullptr;  // of a map's entry; of a wrapper under scalar rules; else the field
   bool any = false;
+  bool duration = false;
   bool sensitive = false;
   bool disallowed = false;       // Envoy refuses the field unless a runtime flag brings it back
   bool disallowed_enum = false;  // some value of the enum is refused likewise
@@ -137,6 +138,7 @@ class Plans {
       return plan;
     }
     plan.any = type->well_known_type() == pb::Descriptor::WELLKNOWNTYPE_ANY;
+    plan.duration = type->well_known_type() == pb::Descriptor::WELLKNOWNTYPE_DURATION;
     if (is_wrapper(type) && plan.own.rules != nullptr && is_scalar_rule(*plan.own.rules)) {
       plan.value_field = type->FindFieldByNumber(1);
     } else if (type->well_known_type() == pb::Descriptor::WELLKNOWNTYPE_UNSPECIFIED) {
@@ -153,7 +155,7 @@ class Plans {
         bool has_rules = !plan->required_oneofs.empty();
         bool has_any = false;
         for (const FieldPlan& field : plan->fields) {
-          has_rules |= field.rules != nullptr || field.disallowed || field.disallowed_enum ||
+          has_rules |= field.rules != nullptr || field.disallowed || field.disallowed_enum || field.duration ||
                        (field.child && field.child->has_rules);
           has_any |= field.any || (field.child && field.child->has_any);
         }
@@ -165,7 +167,7 @@ class Plans {
     for (Plan* plan : fresh) {
       std::erase_if(plan->fields, [](const FieldPlan& field) {
         const bool below = field.child != nullptr && (field.child->has_rules || field.child->has_any);
-        return field.rules == nullptr && !field.disallowed && !field.disallowed_enum && !field.any && !below;
+        return field.rules == nullptr && !field.disallowed && !field.disallowed_enum && !field.duration && !field.any && !below;
       });
     }
   }
@@ -374,14 +376,11 @@ class Checker {
 
   // A message value: the field itself, an item or a map's value.
   void value(const pb::Message& content, const FieldPlan& plan, const Step& here) {
-    if (plan.own.rules != nullptr) {
-      std::string why;
-      if (plan.value_field->containing_type() ==
-          content.GetDescriptor()) {  // a wrapper under the rules of what it wraps
-        scalar(content, plan.value_field, -1, plan, plan.own, here);
-      } else if (!rules::check(plan.own, content, why)) {
-        add(here, why, rules::to_string(content));
-      }
+    std::string why;
+    if (plan.own.rules != nullptr && plan.value_field->containing_type() == content.GetDescriptor()) {
+      scalar(content, plan.value_field, -1, plan, plan.own, here);  // a wrapper under the rules of what it wraps
+    } else if (!rules::check(plan.own, content, why) || (plan.duration && !rules::check_duration(content, why))) {
+      add(here, why, rules::to_string(content));
     }
     if (plan.child != nullptr) {
       message(content, *plan.child, here);

@@ -2,7 +2,7 @@
 // because of such a rule is refused here, with the path of the field, the limit and the value. Any thread. The rules of
 // a type are compiled once per process, so a type's descriptor must live as long; subtrees without rules are skipped:
 // 10,000 clusters take some 30 ms. Refused as well, as by Envoy: fields and enum values that are deprecated and
-// disallowed by default. Invariant: values of fields marked sensitive (private keys, passwords) never appear in a
+// disallowed by default, and durations that are negative or out of range, wherever they stand. Invariant: values of fields marked sensitive (private keys, passwords) never appear in a
 // message.
 #pragma once
 

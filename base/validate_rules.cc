@@ -519,6 +519,22 @@ bool check(const RuleSet& set, const pb::Message& value, std::string& why) {
   }
 }
 
+bool check_duration(const pb::Message& value, std::string& why) {
+  // Envoy 1.40: MessageUtil::validateDurationFields; protobuf's own range, without its negative half
+  constexpr std::int64_t kMostSeconds = 315'576'000'000;
+  constexpr std::int32_t kMostNanos = 999'999'999;
+  const Instant duration = instant_of(value, false);
+  if (duration.seconds < 0 || duration.nanos < 0) {
+    why = "must not be negative";
+    return false;
+  }
+  if (duration.seconds > kMostSeconds || duration.nanos > kMostNanos) {
+    why = "is out of a duration's range";
+    return false;
+  }
+  return true;
+}
+
 std::string to_string(const pb::Message& value) {
   switch (value.GetDescriptor()->well_known_type()) {
     case pb::Descriptor::WELLKNOWNTYPE_DURATION:

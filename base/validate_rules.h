@@ -46,6 +46,8 @@ std::string to_string(const Scalar& value);
 bool check(const RuleSet& set, const Scalar& value, std::string& why);
 // Duration, Timestamp or Any, present; true for any other message.
 bool check(const RuleSet& set, const google::protobuf::Message& value, std::string& why);
+// What holds for every Duration in a configuration, with rules or without.
+bool check_duration(const google::protobuf::Message& value, std::string& why);
 // "" for messages that have no short form.
 std::string to_string(const google::protobuf::Message& value);
 // The message must be present.

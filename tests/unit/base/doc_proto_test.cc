@@ -188,6 +188,8 @@ TEST_CASE("each kind of wrong value is refused") {
   CHECK(error<pb::BytesValue>("'a b'").find("expected base64 text") != std::string::npos);
   CHECK(error<pb::Duration>("'1'").find("expected a duration") != std::string::npos);
   CHECK(error<pb::Duration>("1").find("expected a duration") != std::string::npos);
+  CHECK(error<pb::Duration>("{second: 1}").find("unknown field of google.protobuf.Duration; did you mean 'seconds'?") != std::string::npos);
+  CHECK(error<pb::UInt32Value>("{value: x}").find("expected an integer") != std::string::npos);
   CHECK(error<pb::Timestamp>("'2020-01-01'").find("expected a time") != std::string::npos);
   CHECK(error<pb::Struct>("[a]").find("expected a map") != std::string::npos);
   CHECK(error<envoy::config::core::v3::Address>("socket_address: {address: a, port_value: 1}\npipe: {path: x}") ==
@@ -215,6 +217,9 @@ TEST_CASE("accepted forms of scalars") {
   CHECK(message<pb::DoubleValue>("'-Infinity'").value() < -1e308);
   CHECK(message<pb::DoubleValue>("'1.5'").value() == 1.5);
   CHECK(message<pb::BytesValue>("aGk").value() == "hi");
+  CHECK(message<pb::UInt32Value>("{value: 7}").value() == 7);
+  CHECK(message<pb::Duration>("{seconds: 1, nanos: 5}").nanos() == 5);
+  CHECK(message<Cluster>("connect_timeout: {seconds: 1}").connect_timeout().seconds() == 1);
   CHECK(message<pb::FieldMask>("'fooBar,baz.quxQuux'").paths(0) == "foo_bar");
   CHECK(message<pb::Timestamp>("'2020-01-01T00:00:00.5Z'").nanos() == 500'000'000);
   CHECK(message<Cluster>("null").ByteSizeLong() == 0);
