@@ -94,6 +94,7 @@ bool Stream::prepare_request() {
   head_ = method == "HEAD";
   grpc_ = has_grpc_content_type(headers);
   upgrade_ = headers.has(Token::Upgrade) && asks_for_upgrade(headers);
+  tunnel_ = upgrade_ || method == "CONNECT";
   const auto refuse = [&](uint32_t status, std::string_view details) {
     send_local_reply({.status = status, .details = details});
     return false;
@@ -153,7 +154,7 @@ bool Stream::upgrade_allowed(std::string_view type) {
   if (wanted == "h2c") {
     request_headers_->remove(Token::Upgrade);
     request_headers_->remove(Token::Connection);
-    upgrade_ = false;
+    upgrade_ = tunnel_ = false;
     return true;
   }
   const router::Match& match = route();
@@ -175,9 +176,22 @@ const router::Match& Stream::route() {
     if (table_ != nullptr && request_headers_ != nullptr) {
       const auto& runtime = epoch_->snapshot().runtime;
       match_ = table_->match(*request_headers_, {.scheme = request_headers_->get(Token::PseudoScheme), .internal = internal_, .random = random_, .runtime = runtime.get()});
+      describe_route();
     }
   }
   return match_;
+}
+
+void Stream::describe_route() {
+  cluster_.reset();
+  info_.route_name = info_.upstream_cluster = info_.upstream_cluster_raw = {};
+  if (match_.route == nullptr) return;
+  info_.route_name = match_.route->name;
+  if (match_.cluster.empty()) return;
+  cluster_ = upstream::Ref<upstream::Cluster>(worker_.clusters().find(match_.cluster));
+  if (!cluster_) return;
+  info_.upstream_cluster = cluster_->config().stat_name();
+  info_.upstream_cluster_raw = cluster_->config().name;
 }
 
 const router::PerFilter* Stream::per_filter(std::string_view name) { return table_ == nullptr ? nullptr : table_->per_filter(name, route()); }
@@ -247,7 +261,10 @@ void Stream::on_protocol_error(const http::ProtocolError& error) {
   decoding_stopped_ = true;
   if (error.downstream_protocol_error) info_.flags.set(ResponseFlag::DownstreamProtocolError);
   if (request_headers_ == nullptr) request_headers_ = const_cast<http::HeaderMap*>(error.headers);  // ours: it is in our arena
-  head_ = request_headers_ != nullptr && request_headers_->get(Token::PseudoMethod) == "HEAD";
+  if (request_headers_ != nullptr) {
+    head_ = request_headers_->get(Token::PseudoMethod) == "HEAD";
+    if (request_headers_->get(Token::PseudoAuthority).empty()) request_headers_->remove(Token::PseudoAuthority);
+  }
   if (response_begun_) return reset(error.details);
   send_local_reply({.status = error.status, .body = error.downstream_protocol_error ? http::reason_phrase(error.status) : std::string_view(), .details = error.details});
 }
@@ -325,6 +342,7 @@ void Stream::respond_headers(bool end_stream) {
     worker_.cells().add(manager().stats, HttpStat::downstream_rq_response_before_rq_complete);
     connection_->close_after_response();  // rather than wait for a rest that nobody reads
   }
+  if (tunnel_ && status != 101) connection_->close_after_response();
   connection_->response_closes();
   sender_->send_headers(headers, end_stream);
   if (end_stream) response_sent();
@@ -452,10 +470,11 @@ void Stream::recycle() {
   epoch_.reset();
   table_ = nullptr;
   match_ = {};
+  cluster_.reset();
   info_ = {};
   client_ip_ = {};
   connection_ = nullptr;
-  route_known_ = internal_ = grpc_ = head_ = upgrade_ = request_complete_ = decoding_stopped_ = false;
+  route_known_ = internal_ = grpc_ = head_ = upgrade_ = tunnel_ = request_complete_ = decoding_stopped_ = false;
   response_begun_ = response_headers_known_ = response_complete_ = info_complete_ = false;
   arena_.reset();
   worker_.give_back(std::unique_ptr<Stream>(this));

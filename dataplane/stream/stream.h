@@ -46,6 +46,11 @@ class Stream final : public http::MessageReceiver {
   // The route that matches the headers as they are at the first call; later calls repeat the answer until clear_route_cache().
   const router::Match& route();
   const router::RouteTable* route_table() const { return table_; }
+  // The cluster of route(); null when the route does not forward or the cluster is unknown.
+  upstream::Cluster* cluster() {
+    route();
+    return cluster_.get();
+  }
   void clear_route_cache() { route_known_ = false; }
   // The route's configuration for the calling filter, from the most specific level; null when there is none.
   const router::PerFilterConfig* per_route_config(const Filter& filter);
@@ -125,6 +130,7 @@ class Stream final : public http::MessageReceiver {
   void create_filters();
   bool upgrade_allowed(std::string_view type);
   const router::PerFilter* per_filter(std::string_view name);
+  void describe_route();
 
   // Filter chain, in filter_chain.cc: `kRequest` decodes, otherwise encodes. Positions count in the direction's own order.
   template <bool kRequest> Direction& direction() { return kRequest ? decode_ : encode_; }
@@ -162,6 +168,7 @@ class Stream final : public http::MessageReceiver {
   upstream::Ref<Epoch> epoch_;
   const router::RouteTable* table_ = nullptr;
   router::Match match_;
+  upstream::Ref<upstream::Cluster> cluster_;
   Filter** filters_ = nullptr;      // in decode order, in the arena
   uint8_t* filter_entries_ = nullptr;  // which of the manager's filters each is
   uint8_t filter_count_ = 0;
@@ -172,6 +179,7 @@ class Stream final : public http::MessageReceiver {
   bool grpc_ = false;
   bool head_ = false;
   bool upgrade_ = false;
+  bool tunnel_ = false;            // an upgrade or CONNECT was asked for: unless granted, nothing more can be read after it
   bool active_ = false;            // between begin() and end()
   bool request_complete_ = false;
   bool decoding_stopped_ = false;  // a local reply or the end of the response: the rest of the request is dropped

@@ -165,7 +165,7 @@ TEST_CASE("timeouts") {
     const RawResponse r = proxy.get("/");
     CHECK(r.status == 504);
     CHECK(up.count() == 2);
-    CHECK(proxy.access_log(1) == std::vector<std::string>{"504 UT,URX upstream_per_try_timeout"});
+    CHECK(proxy.access_log(1) == std::vector<std::string>{"504 URX,UT upstream_per_try_timeout"});
     CHECK(proxy.stat("cluster.up.upstream_rq_per_try_timeout") == 2);
   }
   SECTION("of an idle stream") {

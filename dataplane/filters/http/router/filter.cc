@@ -77,7 +77,6 @@ HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_st
   headers_only_ = end_stream;
   if (answer_without_upstream(*match_, headers) || !find_cluster(*match_) || !headers_valid(headers)) return HeadersStatus::kStop;
   const fairlead::router::RouteAction& action = match_->route->forward;
-  if (!match_->route->name.empty()) stream().mutable_info().route_name = match_->route->name;
   read_timeouts(action, headers);
   set_stream_limits(action, headers);
   const fairlead::router::RetryPolicy* policy = action.retry_policy ? &*action.retry_policy : nullptr;
@@ -125,7 +124,7 @@ bool RouterFilter::answer_without_upstream(const Match& match, http::HeaderMap& 
 }
 
 bool RouterFilter::find_cluster(const Match& match) {
-  upstream::Cluster* cluster = match.cluster.empty() ? nullptr : stream().worker().clusters().find(match.cluster);
+  upstream::Cluster* cluster = stream().cluster();
   if (cluster == nullptr) {
     cells().add(stream().manager().stats, HttpStat::no_cluster);
     stream().set_flag(ResponseFlag::NoClusterFound);
@@ -133,9 +132,6 @@ bool RouterFilter::find_cluster(const Match& match) {
     return false;
   }
   cluster_ = upstream::Ref<upstream::Cluster>(cluster);
-  format::FormatContext& info = stream().mutable_info();
-  info.upstream_cluster = cluster->config().stat_name();
-  info.upstream_cluster_raw = cluster->config().name;
   return true;
 }
 

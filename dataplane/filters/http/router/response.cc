@@ -75,8 +75,8 @@ void RouterFilter::disarm_try_timers() {
 }
 
 void RouterFilter::on_upstream_informational(http::HeaderMap& headers) {
-  // 100 is ours to say unless asked to pass it on; 102 and 103 travel.
-  if (headers.get(Token::PseudoStatus) == "100" && !stream().manager().config().proxy_100_continue) return;
+  // Envoy 1.40 swallows every 1xx, not only 100, unless proxy_100_continue is set.
+  if (!stream().manager().config().proxy_100_continue) return;
   stream().encode_informational(headers);
 }
 
@@ -107,7 +107,11 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   stream().route_table()->apply_response_headers(*match_, headers, stream().info());
   if (awaiting_upgrade_) {
     awaiting_upgrade_ = false;
-    if (status == 101) attempt_.flush_pending();
+    if (status == 101) {
+      attempt_.flush_pending();
+    } else {
+      info.response_code_details = "websocket_handshake_unsuccessful";
+    }
   }
   if (timeouts_.per_try_idle.count() != 0 && !end_stream) per_try_idle_timer_->arm(timeouts_.per_try_idle);
   if (end_stream) response_complete();
@@ -217,7 +221,7 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
   if (reason == ResetReason::kRemoteReset || reason == ResetReason::kRemoteRefusedStream) cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_rx_reset);
   if (reason == ResetReason::kProtocolError) cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_protocol_error);
   if (retry_lost_connection(reason) || retry_reset(reason, attempt_.request_left())) return;
-  if (reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout) stream().mutable_info().upstream_transport_failure_reason = in_arena(detail);
+  if (reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout) stream().mutable_info().upstream_transport_failure_reason = in_arena(absl::StrReplaceAll(detail, {{" ", "_"}}));
   const std::string body = absl::StrCat("upstream connect error or disconnect/reset before headers. ", attempts_ > 1 ? "retried and the latest " : "", "reset reason: ", upstream::reset_reason_text(reason));
   fail(reason == ResetReason::kProtocolError ? 502 : 503, body, in_arena(reset_details("upstream_reset_before_response_started", reason, detail)), flag_of(reason), reason == ResetReason::kOverflow);
 }
