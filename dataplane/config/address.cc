@@ -2,6 +2,7 @@
 #include "dataplane/config/address.h"
 
 #include <arpa/inet.h>
+#include <sys/un.h>
 
 #include <cstring>
 
@@ -61,6 +62,9 @@ absl::StatusOr<Address> parse_address(const core::Address& proto, const std::str
     case core::Address::kPipe:
       address.kind = Address::Kind::Pipe;
       address.path = proto.pipe().path();
+      if (address.path.size() >= sizeof(sockaddr_un::sun_path)) {
+        return absl::InvalidArgumentError(absl::StrCat(field, ".pipe.path: Path \"", address.path, "\" exceeds maximum UNIX domain socket path size of ", sizeof(sockaddr_un::sun_path)));
+      }
       address.mode = proto.pipe().mode();
       return address;
     case core::Address::kEnvoyInternalAddress:

@@ -45,6 +45,7 @@ void add_runtime(const std::string& prefix_text, const google::protobuf::Value& 
 void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorList& errors) {
   auto runtime = std::make_shared<matching::Runtime>();
   std::set<std::string> names;
+  int admin_layers = 0;
   for (int i = 0; i < proto.layers_size(); ++i) {
     const auto& layer = proto.layers(i);
     const std::string field = absl::StrCat("layered_runtime.layers[", i, "]");
@@ -55,11 +56,22 @@ void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorLi
         out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Static});
         break;
       }
-      case v3::RuntimeLayer::kAdminLayer: out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Admin}); break;
+      case v3::RuntimeLayer::kAdminLayer:
+        if (++admin_layers == 2) errors.add(field, "Too many admin layers specified in LayeredRuntime, at most one may be specified");
+        out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Admin});
+        break;
       default: errors.add(field + ".layer_specifier", "only static_layer and admin_layer are supported");
     }
   }
   out.runtime = std::move(runtime);
+}
+
+// Tags are not taken from names of statistics, but a wrong expression is wrong all the same.
+void check_stats_tags(const envoy::config::metrics::v3::StatsConfig& proto, ErrorList& errors) {
+  for (int i = 0; i < proto.stats_tags_size(); ++i) {
+    if (proto.stats_tags(i).regex().empty()) continue;
+    errors.add(prefix(absl::StrCat("stats_config.stats_tags[", i, "].regex"), matching::Regex::compile(proto.stats_tags(i).regex()).status()));
+  }
 }
 
 void read_admin(const v3::Admin& proto, BootstrapConfig& out, ErrorList& errors) {
@@ -144,6 +156,9 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
       (control ? out.control_plane_clusters : out.clusters).push_back(std::move(*parsed));
     }
   }
+  if (const std::string& local = proto.cluster_manager().local_cluster_name(); !local.empty() && !names.contains(local)) {
+    errors.add("cluster_manager.local_cluster_name", absl::StrCat("local cluster '", local, "' must be defined"));
+  }
   for (const std::string& name : control_plane) {
     if (!names.contains(name)) errors.add("dynamic_resources", absl::StrCat("Unknown gRPC client cluster '", name, "'"));
   }
@@ -185,6 +200,7 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3:
   out->content_hash = hash_of(proto);
   read_admin(proto.admin(), *out, errors);
   read_runtime(proto.layered_runtime(), *out, errors);
+  check_stats_tags(proto.stats_config(), errors);
   read_dynamic(proto.dynamic_resources(), *out, errors);
   read_static(proto, options, *out, errors);
   out->local_cluster_name = proto.cluster_manager().local_cluster_name();

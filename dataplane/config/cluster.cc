@@ -142,7 +142,8 @@ void parse_dns(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) 
     const milliseconds base = ms(proto.dns_failure_refresh_rate().base_interval());
     const milliseconds most =
         proto.dns_failure_refresh_rate().has_max_interval() ? ms(proto.dns_failure_refresh_rate().max_interval()) : base * 10;
-    if (most < base) {
+    const bool by_dns = proto.type() == v3::Cluster::STRICT_DNS || proto.type() == v3::Cluster::LOGICAL_DNS;
+    if (by_dns && most < base) {
       errors.add("dns_failure_refresh_rate", "dns_failure_refresh_rate must have max_interval greater than or equal to the base_interval");
     }
     out.dns_failure_refresh.emplace(base, most);

@@ -82,6 +82,9 @@ void read_filters(const Hcm& proto, const std::string& field, const HcmOptions& 
                              : absl::StrCat("Error: terminal filter named ", filter.name(), " of type ", type->canonical,
                                             " must be the last filter in a http filter chain."));
     }
+    if (last && filter.disabled()) {
+      errors.add(place, absl::StrCat("Error: the last (terminal) filter (", filter.name(), ") in the chain cannot be disabled by default."));
+    }
     auto config = type->parse(filter.typed_config());
     if (!config.ok()) {
       errors.add(prefix(place + ".typed_config", config.status()));

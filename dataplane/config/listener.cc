@@ -83,6 +83,8 @@ void read_addresses(const v3::Listener& proto, ListenerConfig& out, ErrorList& e
       errors.add(field + ".socket_address.protocol", "UDP listeners are not supported");
     } else if (address->kind == Address::Kind::Socket && !address->is_ip()) {
       errors.add(field + ".socket_address.address", absl::StrCat("malformed IP address: ", address->host));
+    } else if (address->ipv4_compat && address->host != "::" && !address->host.starts_with("::ffff:")) {
+      errors.add(field + ".socket_address.ipv4_compat", absl::StrCat("Only IPv6 address '::' or valid IPv4-mapped IPv6 address can set ipv4_compat: ", address->text()));
     } else {
       out.addresses.push_back(std::move(*address));
     }

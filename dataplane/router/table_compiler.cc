@@ -48,13 +48,9 @@ absl::StatusOr<std::shared_ptr<const RouteTable>> TableCompiler::run() {
   for (const std::string& name : proto_.internal_only_headers()) table.internal_only_headers_.push_back(absl::AsciiStrToLower(name));
 
   table.virtual_hosts_.reserve(static_cast<size_t>(proto_.virtual_hosts_size()));
-  absl::flat_hash_set<std::string> names;
   for (int i = 0; i < proto_.virtual_hosts_size(); ++i) {
     const auto& host = proto_.virtual_hosts(i);
-    const Path path = absl::StrCat("virtual_hosts[", i, "]");
-    if (!names.insert(host.name()).second) {
-      errors_.add(path, absl::StrCat("Only unique names for virtual hosts are permitted. Duplicate virtual host ", host.name()));
-    }
+    const Path path = absl::StrCat("virtual_hosts[", i, "]");  // names may repeat, as in Envoy 1.40
     virtual_host(host, path);
   }
   table.hosts_->finish();
@@ -71,6 +67,11 @@ void TableCompiler::virtual_host(const envoy::config::route::v3::VirtualHost& pr
   for (int i = 0; i < proto.domains_size(); ++i) {
     host.domains.push_back(proto.domains(i));
     errors_.add(prefix(absl::StrCat(path, ".domains[", i, "]"), table_->hosts_->add(proto.domains(i), index, proto_.name())));
+  }
+  for (int i = 0; i < proto.virtual_clusters_size(); ++i) {
+    if (proto.virtual_clusters(i).headers().empty()) {
+      errors_.add(absl::StrCat(path, ".virtual_clusters[", i, "].headers"), "virtual clusters must define 'headers'");
+    }
   }
   switch (proto.require_tls()) {
     case envoy::config::route::v3::VirtualHost::EXTERNAL_ONLY: host.require_tls = TlsRequirement::ExternalOnly; break;

@@ -2,7 +2,10 @@
 #include "dataplane/server/bootstrap_loader.h"
 
 #include <google/protobuf/any.pb.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <set>
 
 #include "absl/strings/numbers.h"
@@ -30,6 +33,7 @@ struct Source {
 
 absl::StatusOr<Source> read(const std::string& text, const std::string& name, const Options& options, LoadedBootstrap& out) {
   FL_ASSIGN_OR_RETURN(doc::Value value, doc::parse_one(text, name));
+  if (value.is_null()) return absl::InvalidArgumentError(absl::StrCat(name, ": holds no bootstrap: it is empty"));  // as Envoy
   Source source;
   std::vector<absl::Status> unknown;
   doc::ToMessageOptions how;
@@ -120,6 +124,32 @@ absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> without(std::shar
   return out;
 }
 
+// A log that cannot be written is told before traffic comes. Opens and creates nothing.
+absl::Status check_log_files(const std::vector<config::AccessLogConfig>& logs, std::string_view owner) {
+  for (const config::AccessLogConfig& log : logs) {
+    if (log.sink != config::AccessLogConfig::Sink::File || access(log.path.c_str(), W_OK) == 0) continue;
+    int reason = errno;
+    if (reason == ENOENT) {
+      const size_t slash = log.path.rfind('/');
+      const std::string folder = slash == std::string::npos ? "." : log.path.substr(0, slash + 1);
+      if (access(folder.c_str(), W_OK | X_OK) == 0) continue;
+      reason = errno;
+    }
+    return absl::InvalidArgumentError(absl::StrCat(owner, ": access log: unable to open file '", log.path, "': ", std::strerror(reason)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_log_files(const config::BootstrapConfig& model) {
+  FL_RETURN_IF_ERROR(check_log_files(model.admin.access_logs, "admin"));
+  for (const auto& listener : model.listeners) {
+    const std::string owner = absl::StrCat("listener '", listener->name, "'");
+    FL_RETURN_IF_ERROR(check_log_files(listener->access_logs, owner));
+    if (listener->chain.hcm != nullptr) FL_RETURN_IF_ERROR(check_log_files(listener->chain.hcm->access_logs, owner));
+  }
+  return absl::OkStatus();
+}
+
 // ADS refuses a node without id or cluster; so does Envoy.
 absl::Status check_node(const Bootstrap& bootstrap) {
   const bool dynamic = bootstrap.dynamic_resources().has_ads_config() || bootstrap.dynamic_resources().has_cds_config() || bootstrap.dynamic_resources().has_lds_config();
@@ -174,6 +204,7 @@ absl::StatusOr<LoadedBootstrap> load_bootstrap(const Options& options, const std
   absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> model = config::parse_bootstrap(data_plane);
   if (model.ok()) model = without(*std::move(model), streams);
   if (!model.ok()) return with_marks(model.status(), marks);
+  FL_RETURN_IF_ERROR(check_log_files(**model));
   out.config = *std::move(model);
   for (const std::string& w : out.config->warnings) out.warnings.push_back(w);
   out.proto = std::make_shared<const Bootstrap>(std::move(merged));

@@ -103,6 +103,10 @@ TEST_CASE("wrong bootstraps are refused by path") {
   CHECK_THAT(error_of("{dynamic_resources: {ads_config: {api_type: REST, cluster_names: [x]}}}"), Contains("dynamic_resources.ads_config.api_type: REST is not supported"));
   CHECK_THAT(error_of("{stats_sinks: [{name: x}], hds_config: {api_type: GRPC}}"), Contains("stats_sinks: not supported") && Contains("hds_config: not supported"));
   CHECK_THAT(error_of("{layered_runtime: {layers: [{name: a, admin_layer: {}}, {name: a, admin_layer: {}}]}}"), Contains("Duplicate layer name: a"));
+  CHECK_THAT(error_of("{layered_runtime: {layers: [{name: a, admin_layer: {}}, {name: b, admin_layer: {}}]}}"),
+             Contains("layered_runtime.layers[1]: Too many admin layers specified in LayeredRuntime"));
+  CHECK_THAT(error_of("{stats_config: {stats_tags: [{tag_name: a, regex: '('}]}}"), Contains("stats_config.stats_tags[0].regex: ") && Contains("missing ): ("));
+  CHECK_THAT(error_of("{cluster_manager: {local_cluster_name: b}}"), Contains("cluster_manager.local_cluster_name: local cluster 'b' must be defined"));
   std::string unknown(full);
   unknown.replace(unknown.find("cluster: local}"), 14, "cluster: gone");
   CHECK_THAT(error_of(unknown), Contains("static_resources.listeners[0]: listener 'l'") && Contains("route: unknown cluster 'gone'"));

@@ -119,6 +119,11 @@ TEST_CASE("wrong clusters are refused with Envoy's words") {
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Struct}}, ")),
              Contains("Didn't find a registered network or http filter or protocol options implementation for name: 'x'"));
   CHECK_FALSE(error_of("{name: ''}").empty());
+  const std::string back_off = "dns_failure_refresh_rate: {base_interval: 1s, max_interval: 0.5s}, ";
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "type: STRICT_DNS, " + back_off)), Contains("must have max_interval greater than or equal to the base_interval"));
+  CHECK(error_of(with_endpoint("127.0.0.1", back_off)).empty());
+  CHECK_THAT(error_of("{name: a, load_assignment: {cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: " + std::string(108, 'x') + "}}}}]}]}}"),
+             Contains("endpoint.address.pipe.path: Path \"xxx") && Contains("exceeds maximum UNIX domain socket path size of 108"));
 }
 
 TEST_CASE("HTTP/2 and TLS are for clusters that lead to the control plane") {

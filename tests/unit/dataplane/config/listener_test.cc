@@ -131,6 +131,17 @@ TEST_CASE("filters: unknown, optional, terminal where they should not be") {
              Contains("Error: terminal filter named envoy.filters.http.router of type envoy.filters.http.router must be the last filter in a http filter chain."));
 }
 
+TEST_CASE("what Envoy refuses of listeners, filters and virtual hosts") {
+  std::string off(router_filter);
+  off.insert(1, "disabled: true, ");
+  CHECK_THAT(error_of(listener(hcm(routes, off))), Contains("http_filters[0]: Error: the last (terminal) filter (envoy.filters.http.router) in the chain cannot be disabled by default."));
+  CHECK_THAT(error_of("{name: l, address: {socket_address: {address: 127.0.0.1, port_value: 1, ipv4_compat: true}}}"),
+             Contains("address.socket_address.ipv4_compat: Only IPv6 address '::' or valid IPv4-mapped IPv6 address can set ipv4_compat: 127.0.0.1:1"));
+  CHECK_THAT(error_of(listener(hcm("route_config: {name: r, virtual_hosts: [{name: v, domains: [a], virtual_clusters: [{name: c}]}]}"))),
+             Contains("virtual_hosts[0].virtual_clusters[0].headers: virtual clusters must define 'headers'"));
+  CHECK(error_of(listener(hcm("route_config: {name: r, virtual_hosts: [{name: v, domains: [a]}, {name: v, domains: [b]}]}"))).empty());
+}
+
 TEST_CASE("wrong listeners are refused, every problem at once") {
   CHECK_THAT(error_of("{name: l, address: {socket_address: {address: name, port_value: 1}}}"),
              Contains("malformed IP address: name") && Contains("no filter chains specified"));
