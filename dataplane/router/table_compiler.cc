@@ -1,5 +1,4 @@
 // RouteConfiguration and VirtualHost → RouteTable; see compiler.h.
-#include <absl/container/flat_hash_set.h>
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/io/coded_stream.h>

@@ -260,7 +260,6 @@ TEST_CASE("wrong tables are refused with the field's path and Envoy's text") {
              Contains("virtual_hosts[1].domains[0]: Only unique values for domains are permitted. Duplicate entry of domain X in route t"));
   CHECK_THAT(error_of("{name: t, virtual_hosts: [{name: a, domains: ['*']}, {name: b, domains: ['*']}]}"),
              Contains("Only a single wildcard domain is permitted in route t"));
-  CHECK_THAT(error_of("{name: t, virtual_hosts: [{name: a, domains: [x]}, {name: a, domains: [y]}]}"), Contains("Duplicate virtual host a"));
   CHECK_THAT(route_error("{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: a, weight: 0}]}}}"),
              Contains("routes[0].route.weighted_clusters: Sum of weights in the weighted_cluster must be greater than 0."));
   CHECK_THAT(route_error("{match: {safe_regex: {regex: '('}}, route: {cluster: c}}"), Contains("routes[0].match.safe_regex.regex: missing )"));
