@@ -17,7 +17,8 @@ struct FreeLists {
   Block* large;
   uint32_t small_count;
   uint32_t large_count;
-  bool closed;  // the thread is ending: nothing is cached any more
+  bool guarded;  // the guard of this thread exists
+  bool closed;   // the thread is ending: nothing is cached any more
 };
 constinit thread_local FreeLists lists{};
 
@@ -38,17 +39,23 @@ Block* allocate(Block::Kind kind, size_t capacity) {
   return new (memory) Block{nullptr, 1, static_cast<uint32_t>(capacity), kind};
 }
 
-[[gnu::noinline]] Block* allocate_pooled(Block::Kind kind, size_t capacity) {
+[[gnu::noinline]] void make_guard() {
   static thread_local FreeListsGuard guard;
   (void)guard;
-  return allocate(kind, capacity);
+  lists.guarded = true;
+}
+
+// May this thread cache a block? A thread that only ever drops blocks needs its guard too.
+bool may_cache() {
+  if (!lists.guarded && !lists.closed) make_guard();
+  return !lists.closed;
 }
 
 }  // namespace
 
 Block* BlockPool::take_small() {
   Block* block = lists.small;
-  if (block == nullptr) return allocate_pooled(Block::Kind::Small, kSmallSize);
+  if (block == nullptr) return allocate(Block::Kind::Small, kSmallSize);
   lists.small = block->next;
   --lists.small_count;
   block->refs = 1;
@@ -57,7 +64,7 @@ Block* BlockPool::take_small() {
 
 Block* BlockPool::take_large() {
   Block* block = lists.large;
-  if (block == nullptr) return allocate_pooled(Block::Kind::Large, kLargeSize);
+  if (block == nullptr) return allocate(Block::Kind::Large, kLargeSize);
   lists.large = block->next;
   --lists.large_count;
   block->refs = 1;
@@ -79,7 +86,7 @@ Block* BlockPool::make_external(std::shared_ptr<const std::string> owner) {
 void BlockPool::release(Block* block) {
   switch (block->kind) {
     case Block::Kind::Small:
-      if (lists.small_count < kMaxCachedSmall && !lists.closed) {
+      if (lists.small_count < kMaxCachedSmall && may_cache()) {
         block->next = lists.small;
         lists.small = block;
         ++lists.small_count;
@@ -87,7 +94,7 @@ void BlockPool::release(Block* block) {
       }
       break;
     case Block::Kind::Large:
-      if (lists.large_count < kMaxCachedLarge && !lists.closed) {
+      if (lists.large_count < kMaxCachedLarge && may_cache()) {
         block->next = lists.large;
         lists.large = block;
         ++lists.large_count;

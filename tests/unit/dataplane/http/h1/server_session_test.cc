@@ -56,7 +56,7 @@ TEST_CASE("who closes the connection", "[h1][server]") {
   exchange(kGet, {{":status", "200"}}, "", {}, &closed);
   CHECK_FALSE(closed);
   CHECK(exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", {{":status", "200"}}, "", {}, &closed) ==
-        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
   CHECK(closed);
   CHECK(exchange(kGet, {{":status", "200"}, {"connection", "close"}}, "", {}, &closed) ==
         "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
@@ -98,7 +98,7 @@ TEST_CASE("an error after a good pipelined request is answered and ends the conn
   CHECK(rig.error_calls == 1);
   CHECK(rig.requests.size() == 2);
   CHECK(rig.peer.received == "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-                             "HTTP/1.1 400 Bad Request\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n7\r\nrefused\r\n0\r\n\r\n");
+                             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n7\r\nrefused\r\n0\r\n\r\n");
 }
 
 TEST_CASE("an error inside a body whose response has begun", "[h1][server]") {
@@ -219,7 +219,7 @@ TEST_CASE("drain: an idle connection closes, a busy one after its answer", "[h1]
   CHECK_FALSE(busy.closed);
   send(*busy.requests[0]->sender, {{":status", "200"}});
   REQUIRE(busy.run([&] { return busy.closed; }));
-  CHECK(busy.peer.received == "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+  CHECK(busy.peer.received == "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
 }
 
 TEST_CASE("a client that leaves resets its request", "[h1][server]") {
