@@ -232,16 +232,16 @@ void apply_levels(const HeaderOps* (&levels)[4], bool most_specific_wins, http::
 }  // namespace
 
 void RouteTable::apply_request_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const {
+  if (match.route == nullptr) return;  // Envoy 1.40: neither a 404 nor the redirect to TLS gets any level's headers
   const HeaderOps* levels[4] = {match.weighted != nullptr ? &match.weighted->request_headers : nullptr,
-                                match.route != nullptr ? &match.route->request_headers : nullptr,
-                                match.virtual_host != nullptr ? &match.virtual_host->request_headers : nullptr, &request_headers_};
+                                &match.route->request_headers, &match.virtual_host->request_headers, &request_headers_};
   apply_levels(levels, most_specific_wins_, headers, context);
 }
 
 void RouteTable::apply_response_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const {
+  if (match.route == nullptr) return;  // Envoy 1.40: neither a 404 nor the redirect to TLS gets any level's headers
   const HeaderOps* levels[4] = {match.weighted != nullptr ? &match.weighted->response_headers : nullptr,
-                                match.route != nullptr ? &match.route->response_headers : nullptr,
-                                match.virtual_host != nullptr ? &match.virtual_host->response_headers : nullptr, &response_headers_};
+                                &match.route->response_headers, &match.virtual_host->response_headers, &response_headers_};
   apply_levels(levels, most_specific_wins_, headers, context);
 }
 

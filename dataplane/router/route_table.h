@@ -94,7 +94,7 @@ class RouteTable {
   const std::vector<std::string>& internal_only_headers() const { return internal_only_headers_; }
   bool ignores_port_in_host() const { return ignore_port_; }
 
-  // Header operations of all levels that apply to `match`, in Envoy's order.
+  // Header operations of all levels that apply to `match`, in Envoy's order; none when no route was chosen.
   void apply_request_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const;
   void apply_response_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const;
 

@@ -33,7 +33,7 @@ std::string answer(const RouteTable& table, const std::string& line) {
     request->add(absl::AsciiStrToLower(header.first), header.second);
   }
   const Match match = table.match(*request, {});
-  if (match.outcome == Match::Outcome::RedirectToTls) return "301 " + redirect_location(match, *request, "http") + " | x-z: table";
+  if (match.outcome == Match::Outcome::RedirectToTls) return "301 " + redirect_location(match, *request, "http");
   if (match.route == nullptr) return "404";
   const bool redirects = match.route->action == Route::Action::Redirect;
   std::string out = redirects ? absl::StrCat(match.route->redirect.code, " ", redirect_location(match, *request, "http"))
