@@ -200,6 +200,7 @@ void Server::refresh_gauges() {
       connections += slot->listeners->connections();
     });
   stats::Cells& cells = stats_->cells(0);
+  shared_clusters_->refresh_gauges(cells);
   using S = stats::ServerStat;
   const MemoryUse memory = memory_use();
   cells.set(server_stats_, S::memory_allocated, memory.allocated);

@@ -66,6 +66,7 @@ absl::Status Server::start() {
   control_plane_scope_->gauge("connected_state");
   discovery_counters_ = std::make_unique<DiscoveryCounters>(*stats_);
   stats_->cells(0).add(server_stats_, stats::ServerStat::static_unknown_fields, bootstrap_.unknown_fields);
+  stats_->cells(0).add(server_scope_->counter("ignored_fields"), bootstrap_.ignored_fields);
 
   accesslog::LogFile::Options log_options;
   log_options.interval = options_.file_flush_interval;
@@ -192,6 +193,10 @@ void Server::start_dynamic(uint64_t seed) {
   from.seed = seed;
   from.apply = [this](const xds::Update& update) { return apply(update); };
   from.failed = [this](xds::Type type, const absl::Status& status) { source_failed(type, status); };
+  from.ignored = [this](std::string_view row) {
+    FL_LOG(warning, "config", row, " is ignored");
+    stats_->cells(0).add(server_scope_->counter("ignored_fields"));
+  };
   from.attempted = [this](xds::Type type) { count_update(type, "update_attempt"); };
   from.connected = [this](bool connected) { stats_->cells(0).set(control_plane_scope_->gauge("connected_state"), connected ? 1 : 0); };
   sources_ = std::make_unique<xds::Sources>(std::move(from));

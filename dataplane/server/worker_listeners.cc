@@ -40,6 +40,8 @@ WorkerListeners::~WorkerListeners() {
 void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::chrono::milliseconds drain_time) {
   std::unique_ptr<Active>& slot = active_[listener->name];
   const bool same_sockets = slot != nullptr && slot->config->sockets == listener->sockets;
+  // before the old configuration, and with it the old sockets, may go
+  if (slot != nullptr && !same_sockets) slot->accepting.clear();
   if (slot == nullptr) {
     slot = std::make_unique<Active>(*this, listener);
   } else {
@@ -48,7 +50,6 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
   }
   slot->connections = std::make_unique<stream::HttpConnections>(worker_, listener->manager);
   if (same_sockets) return;
-  slot->accepting.clear();
   for (const auto& socket : listener->sockets)
     slot->accepting.push_back(std::make_unique<Accepting>(*slot, worker_.loop(), socket->fd(socket_index_)));
 }

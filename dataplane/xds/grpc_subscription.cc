@@ -136,6 +136,13 @@ void GrpcSubscription::on_message(std::string message) {
   flush();
 }
 
+// Resources do not expire here; a heartbeat, a resource without a body that only renews its time, has nothing to apply.
+void GrpcSubscription::take_resource(const envoy::service::discovery::v3::Resource& resource, Update& update) {
+  if (resource.has_ttl() && options_.ignored) options_.ignored("envoy.service.discovery.v3.Resource.ttl");
+  if (resource.has_ttl() && !resource.has_resource()) return;
+  update.resources.push_back({resource.name(), resource.version(), resource.resource().type_url(), resource.resource().value()});
+}
+
 void GrpcSubscription::take_sotw(const std::string& bytes) {
   envoy::service::discovery::v3::DiscoveryResponse in;
   if (!in.ParseFromString(bytes)) return break_stream(absl::InvalidArgumentError(absl::StrCat("malformed DiscoveryResponse of ", bytes.size(), " bytes")));
@@ -150,7 +157,7 @@ void GrpcSubscription::take_sotw(const std::string& bytes) {
     if (any.type_url() == "type.googleapis.com/envoy.service.discovery.v3.Resource") {
       envoy::service::discovery::v3::Resource wrapper;
       if (wrapper.ParseFromString(any.value())) {
-        update.resources.push_back({wrapper.name(), wrapper.version(), wrapper.resource().type_url(), wrapper.resource().value()});
+        take_resource(wrapper, update);
         continue;
       }
     }
@@ -175,7 +182,7 @@ void GrpcSubscription::take_delta(const std::string& bytes) {
     return;
   }
   Update update{*type, true, in.system_version_info(), {}, {in.removed_resources().begin(), in.removed_resources().end()}};
-  for (const auto& r : in.resources()) update.resources.push_back({r.name(), r.version(), r.resource().type_url(), r.resource().value()});
+  for (const auto& r : in.resources()) take_resource(r, update);
   state->second.response(in.nonce());
   const Outcome outcome = options_.apply(update);
   if (outcome.status.ok()) {

@@ -11,6 +11,10 @@
 #include "dataplane/xds/delta_state.h"
 #include "dataplane/xds/sources.h"
 
+namespace envoy::service::discovery::v3 {
+class Resource;
+}
+
 namespace fairlead::xds {
 
 class GrpcSubscription final : private StreamEvents {
@@ -34,6 +38,7 @@ class GrpcSubscription final : private StreamEvents {
   void send_sotw(Type type, const SotwRequest& request);
   void send_delta(Type type, const DeltaRequest& request);
   bool with_node();
+  void take_resource(const envoy::service::discovery::v3::Resource& resource, Update& update);
   void set_connected(bool connected);
 
   const Sources::Options& options_;

@@ -70,6 +70,7 @@ class Sources {
     // A file or a response could not be read at all; counted, and the wait for a first answer is over.
     std::function<void(Type, const absl::Status&)> failed;
     std::function<void(Type)> attempted;         // an update was begun (a request sent for the type)
+    std::function<void(std::string_view row)> ignored;  // a field of a response that is read and not acted on
     std::function<void(bool connected)> connected;  // of ADS, or of any stream when there is no ADS
     uint64_t seed = 1;
   };

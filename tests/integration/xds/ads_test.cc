@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <thread>
 
 #include "tests/integration/support/fake_upstream.h"
@@ -302,6 +303,33 @@ TEST_CASE("ADS over a Unix socket; several endpoints: the next one is tried when
   ads.send("rds", "1", "r", {routes("r", "a")});
   proxy.wait_for_state("LIVE");
   CHECK(proxy.body("l", "/") == "A");
+}
+
+TEST_CASE("ADS with TLS both ways, from files; a server that another CA signed is not talked to") {
+  TemporaryDirectory dir;
+  const std::string script = "cd " + dir.path() + R"( && for ca in ca other; do
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $ca.key -out $ca.pem -subj /CN=$ca -days 30; done && for n in cp.test client; do
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $n.key -out $n.csr -subj /CN=$n -addext subjectAltName=DNS:$n &&
+openssl x509 -req -in $n.csr -CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -out $n.pem -days 30; done)";
+  REQUIRE(std::system(("(" + script + ") >/dev/null 2>&1").c_str()) == 0);
+  FakeUpstream up(FakeUpstream::named("A"));
+  FakeAds ads(*read_file(dir.path("cp.test.pem")), *read_file(dir.path("cp.test.key")), *read_file(dir.path("ca.pem")));
+  for (const std::string ca : {"other", "ca"}) {
+    std::string boot = ads_bootstrap(ads.port(), false, "0.3s");
+    boot.insert(boot.find("    load_assignment"), "    transport_socket:\n      name: tls\n      typed_config:\n        '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n"
+                "        sni: cp.test\n        common_tls_context:\n          validation_context: {trusted_ca: {filename: " + dir.path(ca + ".pem") + "}}\n          tls_certificates: [{certificate_chain: {filename: " +
+                dir.path("client.pem") + "}, private_key: {filename: " + dir.path("client.key") + "}}]\n");
+    ProxyProcess proxy(boot);
+    if (ca == "other") {
+      proxy.wait_for_state("LIVE");  // after its bounded wait
+      CHECK(ads.streams() == 0);
+      continue;
+    }
+    ads.next("cds");
+    ads.send("cds", "1", "c", {static_cluster("a", up.port())});
+    CHECK(ads.next("cds").version_info() == "1");
+    proxy.wait_for_stat("cluster_manager.active_clusters", "1");
+  }
 }
 
 TEST_CASE("one epoch under load: clusters come and go thirty times in every order, and no request fails") {

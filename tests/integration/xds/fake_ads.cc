@@ -72,13 +72,24 @@ struct FakeAds::PerType {
 
 FakeAds::FakeAds(int port) : port_(port), per_type_(std::make_unique<PerType>(*this)) { start(); }
 FakeAds::FakeAds(const std::string& path) : path_(path), per_type_(std::make_unique<PerType>(*this)) { start(); }
+FakeAds::FakeAds(const std::string& certificate, const std::string& key, const std::string& client_ca)
+    : certificate_(certificate), key_(key), client_ca_(client_ca), per_type_(std::make_unique<PerType>(*this)) {
+  start();
+}
 FakeAds::~FakeAds() { stop(); }
 
 void FakeAds::start() {
   grpc::ServerBuilder builder;
   int bound = 0;
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddListeningPort(path_.empty() ? absl::StrCat("127.0.0.1:", port_) : absl::StrCat("unix:", path_), grpc::InsecureServerCredentials(), &bound);
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+  if (!certificate_.empty()) {
+    grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+    tls.pem_root_certs = client_ca_;
+    tls.pem_key_cert_pairs.push_back({key_, certificate_});
+    credentials = grpc::SslServerCredentials(tls);
+  }
+  builder.AddListeningPort(path_.empty() ? absl::StrCat("127.0.0.1:", port_) : absl::StrCat("unix:", path_), credentials, &bound);
   builder.RegisterService(this);
   builder.RegisterService(&per_type_->clusters);
   builder.RegisterService(&per_type_->endpoints);

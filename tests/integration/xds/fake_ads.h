@@ -30,6 +30,8 @@ class FakeAds final : private envoy::service::discovery::v3::AggregatedDiscovery
   explicit FakeAds(int port = 0);
   // On a Unix socket.
   explicit FakeAds(const std::string& path);
+  // With TLS, asking for a client certificate of that CA (all PEM).
+  FakeAds(const std::string& certificate, const std::string& key, const std::string& client_ca);
   ~FakeAds() override;
   int port() const { return port_; }
   void stop();   // ends streams and the listener
@@ -69,7 +71,7 @@ class FakeAds final : private envoy::service::discovery::v3::AggregatedDiscovery
   std::map<std::string, Delta*> delta_;
   std::set<grpc::ServerContext*> contexts_;
   std::vector<std::string> methods_;
-  std::string path_;
+  std::string path_, certificate_, key_, client_ca_;
   struct PerType;
   std::unique_ptr<PerType> per_type_;
 };

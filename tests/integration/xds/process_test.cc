@@ -82,6 +82,7 @@ TEST_CASE("SIGTERM: readiness fails, the request in flight ends, its response cl
   proxy.wait_for_state("DRAINING");
   CHECK(proxy.admin("/ready").status == 503);
   CHECK(proxy.running());
+  proxy.admin("/stats");  // a round trip through every worker: all of them know of the drain
   peer.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
   const RawResponse response = client.read_response();
   CHECK(response.body == "done");
@@ -151,6 +152,7 @@ TEST_CASE("admin: shapes and methods as Envoy's") {
   CHECK_THAT(proxy.admin("/logging?level=debug", "POST").body, Contains("active loggers:") && Contains("  main: debug\n"));
   CHECK(proxy.admin("/healthcheck/fail", "POST").body == "OK\n");
   CHECK(proxy.admin("/ready").body == "DRAINING\n");
+  proxy.admin("/stats");
   CHECK(proxy.get("l", "/").header("connection") == "close");
   proxy.admin("/healthcheck/ok", "POST");
   CHECK(proxy.admin("/ready").status == 200);
