@@ -1,0 +1,135 @@
+// The control plane's own HTTP address, asked over a socket.
+#include <catch2/catch.hpp>
+
+#include <memory>
+#include <string>
+
+#include <httplib.h>
+
+#include "base/log.h"
+#include "controlplane/serve/debug_http.h"
+#include "tests/unit/controlplane/make.h"
+
+using namespace fairlead;
+using namespace fairlead::test;
+using serve::Core;
+using serve::DebugHttp;
+using serve::GrpcServer;
+
+namespace {
+
+struct Running {
+  Running() {
+    log::set_level(log::Level::off);
+    GrpcServer::Options xds;
+    xds.address = "127.0.0.1:0";
+    auto started = GrpcServer::start(xds, RealClock::instance());
+    REQUIRE(started.ok());
+    server = *std::move(started);
+    auto listening = DebugHttp::start(options(), *server, RealClock::instance());
+    REQUIRE(listening.ok());
+    http = *std::move(listening);
+  }
+  static DebugHttp::Options options() {
+    DebugHttp::Options o;
+    o.address = "127.0.0.1:0";
+    o.version = "1.2.3";
+    o.sources = [] { return doc::map({{"sources", doc::list({}), {}}}); };
+    return o;
+  }
+  void apply() {
+    server->ask<bool>([](Core& core) {
+      snapshot::Update u;
+      u.gateways.push_back({{"default", "edge"}, {cluster("a", 1, {}, {origin("HTTPRoute", "app", 7)}), listener("l", "r")}});
+      u.findings.push_back({"plan", {{intent::Severity::kWarning, origin("HTTPRoute", "app"), "", "Odd", "it is odd"}}});
+      u.ready = true;
+      core.apply(std::move(u));
+      return true;
+    });
+  }
+  std::pair<int, std::string> get(const std::string& path) {
+    httplib::Client client("http://" + http->address());
+    auto r = client.Get(path.c_str());
+    return r ? std::pair(r->status, r->body) : std::pair(0, std::string("no answer"));
+  }
+  doc::Value json(const std::string& path) {
+    const auto [status, body] = get(path);
+    INFO(path << ": " << body);
+    CHECK(status == 200);
+    auto parsed = doc::parse_json(body, path);
+    REQUIRE(parsed.ok());
+    return *parsed;
+  }
+  std::unique_ptr<GrpcServer> server;
+  std::unique_ptr<DebugHttp> http;
+};
+
+}  // namespace
+
+TEST_CASE("health and readiness tell the truth") {
+  Running run;
+  CHECK(run.get("/healthz") == std::pair(200, std::string("ok\n")));
+  CHECK(run.get("/readyz") == std::pair(503, std::string("the sources have not been read completely yet\n")));
+  run.apply();
+  CHECK(run.get("/readyz") == std::pair(200, std::string("ok\n")));
+  run.server->shutdown();
+  CHECK(run.get("/readyz").first == 503);
+  CHECK(run.get("/healthz").first == 503);
+}
+
+TEST_CASE("metrics are in Prometheus' form") {
+  Running run;
+  run.apply();
+  const auto [status, body] = run.get("/metrics");
+  CHECK(status == 200);
+  CHECK(body.find("# TYPE fairlead_control_streams gauge\nfairlead_control_streams 0\n") != std::string::npos);
+  CHECK(body.find("fairlead_control_responses_total{type=\"cds\"} 0\n") != std::string::npos);
+  CHECK(body.find("fairlead_control_push_delay_seconds_bucket{le=\"+Inf\"} 0\n") != std::string::npos);
+  CHECK(body.find("fairlead_control_updates_total 1\n") != std::string::npos);
+}
+
+TEST_CASE("every debug endpoint answers with JSON") {
+  Running run;
+  run.apply();
+  CHECK(run.json("/version").find("version")->as_string() == "1.2.3");
+  CHECK(run.json("/debug/status").find("proxies")->size() == 0);
+  const doc::Value config = run.json("/debug/config");
+  REQUIRE(config.find("scopes")->size() == 1);
+  const doc::Value& scope = config.find("scopes")->items()[0];
+  CHECK(scope.find("scope")->as_string() == "gateway:default/edge");
+  REQUIRE(scope.find("resources")->size() == 2);
+  CHECK(scope.find("resources")->items()[0].find("origins")->items()[0].find("place")->as_string() == "test.yaml:7");
+  CHECK(run.json("/debug/config?type=listeners").find("scopes")->items()[0].find("resources")->size() == 1);
+  CHECK(run.json("/debug/snapshots?type=cds&name=none").find("scopes")->items()[0].find("resources")->size() == 0);
+  CHECK(run.json("/debug/nacks").find("nacks")->size() == 0);
+  CHECK(run.json("/debug/findings").find("findings")->items()[0].find("message")->as_string() == "it is odd");
+  CHECK(run.json("/debug/conditions").find("conditions")->size() >= 1);
+  CHECK(run.json("/debug/sources").find("sources")->size() == 0);
+  CHECK(run.json("/debug/objects").is_map());
+}
+
+TEST_CASE("wrong questions get an answer that says what is wrong") {
+  Running run;
+  run.apply();
+  CHECK(run.get("/nothing").first == 404);
+  CHECK(run.get("/nothing").second.find("nothing at /nothing") != std::string::npos);
+  CHECK(run.get("/debug/config?type=clustres").first == 400);
+  CHECK(run.get("/debug/config?type=clustres").second.find("unknown type \\\"clustres\\\"; known are cds, eds") != std::string::npos);
+  CHECK(run.get("/debug/config?proxy=x").first == 404);
+  CHECK(run.get("/debug/config?proxy=x").second.find("no proxy \\\"x\\\" is connected; there are: none") != std::string::npos);
+  CHECK(run.get("/debug/diff").first == 400);
+  CHECK(run.get("/debug/diff?proxy=x").first == 404);
+}
+
+TEST_CASE("an admin address that is in use, or is none, is an error that names it") {
+  Running run;
+  auto o = Running::options();
+  o.address = run.http->address();
+  auto second = DebugHttp::start(o, *run.server, RealClock::instance());
+  REQUIRE_FALSE(second.ok());
+  CHECK(second.status().message() == "cannot listen for admin requests on " + o.address + ": the address is in use or not one of this machine");
+  for (const char* wrong : {"18001", "host:", "host:x", "host:70000"}) {
+    o.address = wrong;
+    CHECK(DebugHttp::start(o, *run.server, RealClock::instance()).status().message() == "admin address \"" + std::string(wrong) + "\" is not HOST:PORT");
+  }
+}

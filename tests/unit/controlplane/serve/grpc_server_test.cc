@@ -1,0 +1,407 @@
+// The xDS services as clients see them: over real gRPC, through the generated stubs, on ports the kernel picks.
+#include <catch2/catch.hpp>
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+
+#include "base/log.h"
+#include "controlplane/serve/grpc_server.h"
+#include "controlplane/serve/slice_cache.h"
+#include "envoy/service/cluster/v3/cds.grpc.pb.h"
+#include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "envoy/service/endpoint/v3/eds.grpc.pb.h"
+#include "envoy/service/listener/v3/lds.grpc.pb.h"
+#include "envoy/service/route/v3/rds.grpc.pb.h"
+#include "envoy/service/secret/v3/sds.grpc.pb.h"
+#include "tests/unit/controlplane/make.h"
+
+using namespace fairlead;
+using namespace fairlead::test;
+using envoy::service::discovery::v3::AggregatedDiscoveryService;
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DeltaDiscoveryResponse;
+using envoy::service::discovery::v3::DiscoveryRequest;
+using envoy::service::discovery::v3::DiscoveryResponse;
+using serve::Core;
+using serve::GrpcServer;
+
+namespace {
+
+constexpr std::chrono::seconds kPatience{20};
+
+snapshot::Update edge(int variant = 1, std::vector<ResourcePtr> more = {}) {
+  more.push_back(cluster("a", variant));
+  more.push_back(assignment("a"));
+  more.push_back(listener("l", "r"));
+  more.push_back(routes("r", {"a"}));
+  snapshot::Update u;
+  u.gateways.push_back({{"default", "edge"}, std::move(more)});
+  u.ready = true;
+  return u;
+}
+
+struct Running {
+  explicit Running(GrpcServer::Options options = {}) {
+    log::set_level(log::Level::off);
+    options.address = "127.0.0.1:0";
+    auto started = GrpcServer::start(options, RealClock::instance());
+    REQUIRE(started.ok());
+    server = *std::move(started);
+  }
+  void apply(snapshot::Update update) {
+    auto shared = std::make_shared<snapshot::Update>(std::move(update));
+    server->ask<bool>([shared](Core& core) { core.apply(std::move(*shared)); return true; });
+  }
+  // A channel with a connection of its own.
+  std::shared_ptr<grpc::Channel> channel() const {
+    grpc::ChannelArguments args;
+    args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel(server->address(), grpc::InsecureChannelCredentials(), args);
+  }
+  size_t streams() { return server->ask<size_t>([](Core& core) { return core.streams(); }, 999); }
+  void await_streams(size_t n) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (streams() != n && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    CHECK(streams() == n);
+  }
+  std::unique_ptr<GrpcServer> server;
+};
+
+std::unique_ptr<grpc::ClientContext> context() {
+  auto c = std::make_unique<grpc::ClientContext>();
+  c->set_deadline(std::chrono::system_clock::now() + kPatience);
+  c->set_wait_for_ready(true);
+  return c;
+}
+
+template <typename R>
+R request(Type type, const std::string& node = "n1") {
+  R r;
+  r.mutable_node()->set_id(node);
+  r.mutable_node()->set_cluster("edge");
+  r.set_type_url(std::string(resources::type_url(type)));
+  return r;
+}
+
+template <typename R>
+R ack(const std::string& nonce, Type type) {
+  R r;
+  r.set_type_url(std::string(resources::type_url(type)));
+  r.set_response_nonce(nonce);
+  return r;
+}
+
+}  // namespace
+
+TEST_CASE("delta ADS: the whole exchange, and one change as one resource") {
+  Running run;
+  run.apply(edge());
+  auto stub = AggregatedDiscoveryService::NewStub(run.channel());
+  auto c = context();
+  auto stream = stub->DeltaAggregatedResources(c.get());
+  REQUIRE(stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster)));
+  DeltaDiscoveryResponse r;
+  REQUIRE(stream->Read(&r));
+  REQUIRE(r.resources_size() == 1);
+  CHECK(r.resources(0).name() == "a");
+  envoy::config::cluster::v3::Cluster got;
+  REQUIRE(r.resources(0).resource().UnpackTo(&got));
+  CHECK(got.connect_timeout().seconds() == 1);
+  REQUIRE(stream->Write(ack<DeltaDiscoveryRequest>(r.nonce(), Type::kCluster)));
+  auto eds = ack<DeltaDiscoveryRequest>("", Type::kEndpoint);
+  eds.add_resource_names_subscribe("a");
+  REQUIRE(stream->Write(eds));
+  REQUIRE(stream->Read(&r));
+  CHECK(r.type_url() == resources::type_url(Type::kEndpoint));
+  REQUIRE(stream->Write(ack<DeltaDiscoveryRequest>(r.nonce(), Type::kEndpoint)));
+  snapshot::Update u;
+  u.assignments.push_back(assignment("a", 2));
+  run.apply(std::move(u));
+  REQUIRE(stream->Read(&r));
+  CHECK(r.type_url() == resources::type_url(Type::kEndpoint));
+  CHECK(r.resources_size() == 1);
+  CHECK(r.removed_resources_size() == 0);
+  stream->WritesDone();
+  CHECK(stream->Finish().ok());
+  run.await_streams(0);
+}
+
+TEST_CASE("state of the world ADS: versions, nonces and the identifier") {
+  GrpcServer::Options o;
+  o.core.identifier = "me";
+  Running run(o);
+  run.apply(edge());
+  auto stub = AggregatedDiscoveryService::NewStub(run.channel());
+  auto c = context();
+  auto stream = stub->StreamAggregatedResources(c.get());
+  REQUIRE(stream->Write(request<DiscoveryRequest>(Type::kListener)));
+  DiscoveryResponse r;
+  REQUIRE(stream->Read(&r));
+  CHECK(r.resources_size() == 1);
+  CHECK(r.control_plane().identifier() == "me");
+  CHECK_FALSE(r.version_info().empty());
+  auto ok = ack<DiscoveryRequest>(r.nonce(), Type::kListener);
+  ok.set_version_info(r.version_info());
+  REQUIRE(stream->Write(ok));
+  REQUIRE(stream->Write(ack<DiscoveryRequest>("", Type::kCluster)));
+  DiscoveryResponse clusters;
+  REQUIRE(stream->Read(&clusters));
+  CHECK(clusters.nonce() != r.nonce());
+  run.apply(edge(2));
+  DiscoveryResponse later;
+  auto ok2 = ack<DiscoveryRequest>(clusters.nonce(), Type::kCluster);
+  ok2.set_version_info(clusters.version_info());
+  REQUIRE(stream->Write(ok2));
+  REQUIRE(stream->Read(&later));
+  CHECK(later.type_url() == resources::type_url(Type::kCluster));
+  CHECK(later.version_info() != clusters.version_info());
+}
+
+TEST_CASE("each type has its own service, of both kinds") {
+  Running run;
+  run.apply(edge());
+  auto channel = run.channel();
+  auto sotw = [&](auto stub, auto open, const char* name) {
+    auto c = context();
+    auto stream = open(*stub, c.get());
+    DiscoveryRequest first = request<DiscoveryRequest>(Type::kCluster);
+    first.clear_type_url();  // the service says it
+    first.add_resource_names(name);
+    REQUIRE(stream->Write(first));
+    DiscoveryResponse r;
+    REQUIRE(stream->Read(&r));
+    CHECK(r.resources_size() == 1);
+    return r.type_url();
+  };
+  using namespace envoy::service;
+  CHECK(sotw(cluster::v3::ClusterDiscoveryService::NewStub(channel), [](auto& s, auto* c) { return s.StreamClusters(c); }, "a") == resources::type_url(Type::kCluster));
+  CHECK(sotw(endpoint::v3::EndpointDiscoveryService::NewStub(channel), [](auto& s, auto* c) { return s.StreamEndpoints(c); }, "a") == resources::type_url(Type::kEndpoint));
+  CHECK(sotw(listener::v3::ListenerDiscoveryService::NewStub(channel), [](auto& s, auto* c) { return s.StreamListeners(c); }, "l") == resources::type_url(Type::kListener));
+  CHECK(sotw(route::v3::RouteDiscoveryService::NewStub(channel), [](auto& s, auto* c) { return s.StreamRoutes(c); }, "r") == resources::type_url(Type::kRoute));
+  auto c = context();
+  auto stub = cluster::v3::ClusterDiscoveryService::NewStub(channel);
+  auto stream = stub->DeltaClusters(c.get());
+  auto first = request<DeltaDiscoveryRequest>(Type::kListener);  // not this service's
+  REQUIRE(stream->Write(first));
+  DeltaDiscoveryResponse r;
+  CHECK_FALSE(stream->Read(&r));
+  const grpc::Status status = stream->Finish();
+  CHECK(status.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  CHECK(status.error_message().find("this service serves type.googleapis.com/envoy.config.cluster.v3.Cluster") == 0);
+}
+
+TEST_CASE("methods that are not served are unimplemented, by name") {
+  Running run;
+  run.apply(edge());
+  auto stub = envoy::service::secret::v3::SecretDiscoveryService::NewStub(run.channel());
+  auto c = context();
+  DiscoveryResponse r;
+  const grpc::Status status = stub->FetchSecrets(c.get(), request<DiscoveryRequest>(Type::kSecret), &r);
+  CHECK(status.error_code() == grpc::StatusCode::UNIMPLEMENTED);
+  CHECK(status.error_message() == "no method /envoy.service.secret.v3.SecretDiscoveryService/FetchSecrets here");
+}
+
+TEST_CASE("a server whose sources are not read yet refuses with Unavailable and serves the same client later") {
+  Running run;
+  auto stub = AggregatedDiscoveryService::NewStub(run.channel());
+  {
+    auto c = context();
+    auto stream = stub->DeltaAggregatedResources(c.get());
+    stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster));
+    DeltaDiscoveryResponse r;
+    CHECK_FALSE(stream->Read(&r));
+    const grpc::Status status = stream->Finish();
+    CHECK(status.error_code() == grpc::StatusCode::UNAVAILABLE);
+    CHECK(status.error_message() == "the sources have not been read completely yet");
+  }
+  run.apply(edge());
+  auto c = context();
+  auto stream = stub->DeltaAggregatedResources(c.get());
+  REQUIRE(stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster)));
+  DeltaDiscoveryResponse r;
+  CHECK(stream->Read(&r));
+}
+
+TEST_CASE("an address in use is an error that names it") {
+  Running first;
+  GrpcServer::Options o;
+  o.address = first.server->address();
+  const auto second = GrpcServer::start(o, RealClock::instance());
+  REQUIRE_FALSE(second.ok());
+  CHECK(second.status().message() == absl::StrCat("cannot listen for xDS on ", o.address, ": the address is in use or not one of this machine"));
+  first.apply(edge());  // and the first goes on
+  CHECK(first.server->ask<bool>([](Core& core) { return core.ready(); }));
+}
+
+TEST_CASE("two hundred streams get a change, each the same bytes") {
+  Running run;
+  run.apply(edge());
+  constexpr int kStreams = 200;
+  auto channel = run.channel();
+  auto stub = AggregatedDiscoveryService::NewStub(channel);
+  struct Client {
+    std::unique_ptr<grpc::ClientContext> context = ::context();
+    std::unique_ptr<grpc::ClientReaderWriter<DeltaDiscoveryRequest, DeltaDiscoveryResponse>> stream;
+  };
+  std::vector<Client> clients(kStreams);
+  DeltaDiscoveryResponse r;
+  for (int i = 0; i < kStreams; ++i) {
+    clients[i].stream = stub->DeltaAggregatedResources(clients[i].context.get());
+    REQUIRE(clients[i].stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster, absl::StrCat("n", i))));
+    REQUIRE(clients[i].stream->Read(&r));
+    REQUIRE(clients[i].stream->Write(ack<DeltaDiscoveryRequest>(r.nonce(), Type::kCluster)));
+  }
+  CHECK(run.streams() == kStreams);
+  run.apply(edge(2));
+  std::string bytes;
+  for (Client& client : clients) {
+    REQUIRE(client.stream->Read(&r));
+    REQUIRE(r.resources_size() == 1);
+    if (bytes.empty()) bytes = r.resources(0).SerializeAsString();
+    CHECK(r.resources(0).SerializeAsString() == bytes);
+  }
+  for (Client& client : clients) client.context->TryCancel();
+  run.await_streams(0);
+}
+
+TEST_CASE("a client that goes away amid a large write leaves nothing behind") {
+  Running run;
+  std::vector<ResourcePtr> many;
+  for (int i = 0; i < 20'000; ++i) many.push_back(cluster(absl::StrCat("cluster-with-a-long-name-", i, std::string(200, 'x'))));
+  run.apply(edge(1, many));
+  for (int round = 0; round < 5; ++round) {
+    auto c = context();
+    auto stub = AggregatedDiscoveryService::NewStub(run.channel());
+    auto stream = stub->DeltaAggregatedResources(c.get());
+    REQUIRE(stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster)));
+    if (round % 2) {  // after the first part has come
+      DeltaDiscoveryResponse r;
+      REQUIRE(stream->Read(&r));
+    } else {
+      run.await_streams(1);
+    }
+    c->TryCancel();
+    stream.reset();
+    run.await_streams(0);
+  }
+}
+
+TEST_CASE("a hundred requests of garbage cost only their own streams") {
+  Running run;
+  run.apply(edge());
+  auto good_stub = AggregatedDiscoveryService::NewStub(run.channel());
+  auto good_context = context();
+  auto good = good_stub->DeltaAggregatedResources(good_context.get());
+  REQUIRE(good->Write(request<DeltaDiscoveryRequest>(Type::kCluster)));
+  DeltaDiscoveryResponse r;
+  REQUIRE(good->Read(&r));
+  REQUIRE(good->Write(ack<DeltaDiscoveryRequest>(r.nonce(), Type::kCluster)));
+
+  grpc::GenericStub stub(run.channel());
+  grpc::CompletionQueue queue;
+  auto await = [&] {
+    void* tag;
+    bool ok = false;
+    REQUIRE(queue.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + kPatience) == grpc::CompletionQueue::GOT_EVENT);
+    return ok;
+  };
+  for (int i = 0; i < 100; ++i) {
+    grpc::ClientContext c;
+    const char* method = i % 2 ? "StreamAggregatedResources" : "DeltaAggregatedResources";
+    auto call = stub.PrepareCall(&c, absl::StrCat("/envoy.service.discovery.v3.AggregatedDiscoveryService/", method), &queue);
+    call->StartCall(nullptr);
+    REQUIRE(await());
+    std::string garbage(1 + i * 37, '\0');
+    for (size_t b = 0; b < garbage.size(); ++b) garbage[b] = static_cast<char>((b * 131 + i * 17) | 7);
+    grpc::Slice slice(garbage);
+    call->Write(grpc::ByteBuffer(&slice, 1), nullptr);
+    await();
+    grpc::Status status;
+    call->Finish(&status, nullptr);
+    REQUIRE(await());
+    CHECK(status.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  queue.Shutdown();
+  run.apply(edge(2));
+  REQUIRE(good->Read(&r));
+  CHECK(r.resources_size() == 1);
+  CHECK(run.streams() == 1);
+  CHECK(run.server->ask<uint64_t>([](Core& core) { return core.metrics().bad_requests; }) == 100);
+  good_context->TryCancel();
+}
+
+TEST_CASE("shutting down with open streams ends them; questions asked after it are answered at once") {
+  Running run;
+  run.apply(edge());
+  auto stub = AggregatedDiscoveryService::NewStub(run.channel());
+  auto c = context();
+  auto stream = stub->DeltaAggregatedResources(c.get());
+  REQUIRE(stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster)));
+  DeltaDiscoveryResponse r;
+  REQUIRE(stream->Read(&r));
+  std::atomic<bool> stop{false};
+  std::thread asking([&] {  // while others go on asking
+    while (!stop) run.server->ask<size_t>([](Core& core) { return core.streams(); }, 7);
+  });
+  run.server->shutdown();
+  run.server->shutdown();
+  stop = true;
+  asking.join();
+  CHECK_FALSE(stream->Read(&r));
+  CHECK_FALSE(stream->Finish().ok());
+  CHECK(run.server->ask<size_t>([](Core& core) { return core.streams(); }, 7) == 7);
+}
+
+TEST_CASE("started and stopped over and over with a client that reconnects") {
+  for (int i = 0; i < 10; ++i) {
+    Running run;
+    run.apply(edge());
+    auto stub = AggregatedDiscoveryService::NewStub(run.channel());
+    auto c = context();
+    auto stream = stub->StreamAggregatedResources(c.get());
+    REQUIRE(stream->Write(request<DiscoveryRequest>(Type::kCluster)));
+    DiscoveryResponse r;
+    REQUIRE(stream->Read(&r));
+    run.apply(edge(2 + i));
+  }
+}
+
+TEST_CASE("shared slices are made once, and let go of when nobody else holds the resource") {
+  serve::SliceCache cache;
+  const ResourcePtr r = cluster("a");
+  const grpc::Slice one = cache.get(r, true), two = cache.get(r, true), other = cache.get(r, false);
+  CHECK(one.begin() == two.begin());
+  CHECK(std::string(reinterpret_cast<const char*>(one.begin()), one.size()) == r->delta_frame);
+  CHECK(std::string(reinterpret_cast<const char*>(other.begin()), other.size()) == r->sotw_frame);
+  const std::string big(1 << 20, 'x');
+  for (int i = 0; i < 100; ++i) cache.get(cluster(absl::StrCat(i, big)), i % 2);  // 200 MB, held by nobody else
+  CHECK(cache.size() < 20);
+  CHECK(cache.get(r, true).begin() == one.begin());
+}
+
+TEST_CASE("bundles are shared by equal responses, and few are kept") {
+  serve::BundleCache cache;
+  std::vector<ResourcePtr> list;
+  for (int i = 0; i < 10; ++i) list.push_back(cluster(absl::StrCat("c", i)));
+  const grpc::Slice one = cache.get(list, true);
+  std::string expected;
+  for (const ResourcePtr& r : list) expected += r->delta_frame;
+  CHECK(std::string(reinterpret_cast<const char*>(one.begin()), one.size()) == expected);
+  CHECK(cache.get(list, true).begin() == one.begin());
+  CHECK(cache.get(list, false).begin() != one.begin());
+  for (int i = 0; i < 50; ++i) cache.get({list[i % 10], cluster(absl::StrCat("d", i))}, true);
+  CHECK(cache.size() == serve::BundleCache::kEntries);
+  const std::string big(20 << 20, 'x');
+  for (int i = 0; i < 5; ++i) cache.get({cluster(absl::StrCat(i, big))}, true);
+  CHECK(cache.size() < 5);
+}
