@@ -26,7 +26,8 @@ def shape(received):
     present = sorted(h[0].lower() for h in headers if h[0].lower() in VOLATILE)
     if body.startswith(b"{"):
         seen = json.loads(body[: body.rindex(b"}") + 1])
-        seen["headers"] = [(n, "*" if n == "x-request-id" and v != "mine" else "less" if n == "x-envoy-expected-rq-timeout-ms" and 14000 < int(v) < 15000 else v)
+        again = any(n == "x-envoy-attempt-count" and v != "1" for n, v in seen["headers"])  # the time that is left: all of it after a short back-off
+        seen["headers"] = [(n, "*" if n == "x-request-id" and v != "mine" else "less" if again and n == "x-envoy-expected-rq-timeout-ms" and 14000 < int(v) <= 15000 else v)
                            for n, v in seen["headers"]]
         kept = [(n, "*" if n == "content-length" else v) for n, v in kept]
         body = seen

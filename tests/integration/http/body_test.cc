@@ -108,6 +108,7 @@ TEST_CASE("an answer before the end of the request closes the connection after i
   const RawResponse r = client.read_response();
   CHECK(r.status == 413);
   CHECK(r.body == "big");
+  CHECK(r.header("connection") == "close");
   CHECK(client.closed_by_peer());
   CHECK(proxy.stat("http.test.downstream_rq_response_before_rq_complete") == 1);
 }
@@ -179,7 +180,9 @@ TEST_CASE("upgrades that are not enabled are refused, and an upstream may refuse
   FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.status = 400, .body = "no"}; });
   const std::string upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
   TestProxy without(listener_yaml(kToUp), {cluster_yaml("up", {up.port()})});
-  CHECK(without.get("/", upgrade).status == 403);
+  const RawResponse forbidden = without.get("/", upgrade);
+  CHECK(forbidden.status == 403);
+  CHECK(forbidden.header("connection") == "close");
   CHECK(without.access_log(1) == std::vector<std::string>{"403 - upgrade_failed"});
   TestProxy with(listener_yaml(kToUp, "upgrade_configs: [{upgrade_type: websocket}]\n"), {cluster_yaml("up", {up.port()})});
   const RawResponse refused = with.get("/", upgrade);
@@ -192,7 +195,10 @@ TEST_CASE("CONNECT without a route for it is 404") {
   TestProxy proxy(listener_yaml(kToUp), {cluster_yaml("up", {up.port()})});
   RawSocket client = proxy.connect();
   client.send("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n");
-  CHECK(client.read_response().status == 404);
+  const RawResponse r = client.read_response();
+  CHECK(r.status == 404);
+  CHECK(r.header("connection") == "close");
+  CHECK(client.closed_by_peer());
 }
 
 TEST_CASE("gRPC requests get gRPC answers from the proxy") {

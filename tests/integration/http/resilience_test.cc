@@ -37,6 +37,18 @@ TEST_CASE("a 503 is retried until the upstream answers") {
   CHECK(proxy.stat("cluster.up.retry.upstream_rq_503") == 2);
 }
 
+TEST_CASE("a retry announces the time that is left") {
+  auto first = std::make_shared<std::atomic<bool>>(true);
+  FakeUpstream up([first](const UpstreamRequest&) { return first->exchange(false) ? UpstreamReply{.status = 503, .delay = 50ms} : UpstreamReply{}; });
+  TestProxy proxy(listener_yaml(with_retry("retry_on: 5xx")), {cluster_yaml("up", {up.port()})});
+  CHECK(proxy.get("/").status == 200);
+  REQUIRE(up.count() == 2);
+  CHECK(up.requests()[0].header("x-envoy-expected-rq-timeout-ms") == "15000");
+  const int left = std::stoi(up.requests()[1].header("x-envoy-expected-rq-timeout-ms"));
+  CHECK(left <= 14950);
+  CHECK(left > 5000);
+}
+
 TEST_CASE("bodies are sent again with each retry") {
   FakeUpstream up(flaky(1));
   TestProxy proxy(listener_yaml(with_retry("retry_on: 5xx")), {cluster_yaml("up", {up.port()})});

@@ -95,6 +95,64 @@ TEST_CASE("routes that need no upstream") {
   CHECK(proxy.stat("cluster.empty.upstream_cx_none_healthy") == 1);
 }
 
+TEST_CASE("header operations of a route count for every answer in its place") {
+  RawServer silent;
+  TestProxy proxy(listener_yaml(R"(
+- match: {prefix: /unknown-cluster}
+  route: {cluster: nobody}
+- match: {prefix: /redirect}
+  redirect: {host_redirect: elsewhere}
+- match: {prefix: /idle}
+  route: {cluster: silent, timeout: 0s, idle_timeout: 0.05s}
+- match: {prefix: /}
+  route: {cluster: silent}
+)", "", "response_headers_to_add: [{header: {key: x-op, value: 'is %RESPONSE_CODE%'}}]\n"), {cluster_yaml("silent", {silent.port()})});
+  CHECK(proxy.get("/unknown-cluster").header("x-op") == "is 503");
+  CHECK(proxy.get("/redirect").header("x-op") == "is 301");
+  CHECK(proxy.get("/idle").header("x-op") == "is 504");
+  CHECK(proxy.get("/", "Connection: Upgrade\r\nUpgrade: websocket\r\n").header("x-op") == "is 403");
+  RawSocket client = proxy.connect();
+  client.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0x4\r\n");
+  CHECK(client.read_response().header("x-op") == "is 400");
+}
+
+TEST_CASE("%RESPONSE_CODE% in a response header is the upstream's") {
+  FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.status = 201}; });
+  TestProxy proxy(listener_yaml(kToUp, "", "response_headers_to_add: [{header: {key: x-op, value: '%RESPONSE_CODE%'}}]\n"), {cluster_yaml("up", {up.port()})});
+  CHECK(proxy.get("/").header("x-op") == "201");
+}
+
+TEST_CASE("an answer before the end of the request says that the connection closes") {
+  TestProxy proxy(listener_yaml("- match: {prefix: /}\n  direct_response: {status: 200}\n"), {});
+  RawSocket client = proxy.connect();
+  client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\n");
+  const RawResponse r = client.read_response();
+  CHECK(r.head.find("\r\nconnection: close\r\ncontent-length: 0\r\n") != std::string::npos);
+  CHECK(client.closed_by_peer());
+}
+
+TEST_CASE("OPTIONS * is not found and its connection stays") {
+  FakeUpstream up;
+  TestProxy proxy(listener_yaml(kToUp), {cluster_yaml("up", {up.port()})});
+  RawSocket client = proxy.connect();
+  client.send("OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n");
+  CHECK(client.read_response().status == 404);
+  client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+  CHECK(client.read_response().status == 200);
+  CHECK(proxy.access_log(2)[0] == "404 - absolute_path_rejected");
+}
+
+TEST_CASE("a rewritten host is told twice, the original first") {
+  FakeUpstream up;
+  TestProxy proxy(listener_yaml("- match: {prefix: /}\n  route: {cluster: up, host_rewrite_literal: inner, append_x_forwarded_host: true}\n"), {cluster_yaml("up", {up.port()})});
+  proxy.get("/");
+  std::string order;
+  for (const auto& [name, value] : up.last().headers) {
+    if (name == "x-envoy-original-host" || name == "x-forwarded-host") order += name + "=" + value + ",";
+  }
+  CHECK(order == "x-envoy-original-host=test,x-forwarded-host=test,");
+}
+
 TEST_CASE("paths and hosts are rewritten and headers changed in order") {
   FakeUpstream up;
   TestProxy proxy(listener_yaml(R"(
