@@ -340,7 +340,8 @@ void Stream::respond_headers(bool end_stream) {
   count_response(status);
   if (!request_complete_ && !upgrade_) {
     worker_.cells().add(manager().stats, HttpStat::downstream_rq_response_before_rq_complete);
-    connection_->close_after_response();  // rather than wait for a rest that nobody reads
+    // Rather than wait for a rest that nobody reads; other streams of an HTTP/2 connection go on.
+    if (sender_->protocol() < http::Protocol::Http2) connection_->close_after_response();
   }
   if (tunnel_ && status != 101) connection_->close_after_response();
   connection_->response_closes();
