@@ -340,6 +340,11 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
   for (Item& item : response.items) {
     if (!item.now) continue;  // a removal is not refused again and again: it counts as done
     const std::string name(item.name);
+    // Of listeners and clusters Envoy applies the good ones, others do not: they count as had, and are sent once more.
+    if (refusal.named && resources::is_root(s.type) && !is_refused(s, *item.now)) {
+      s.forced.push_back(name);
+      continue;
+    }
     // The client still has what it had, unless a later response has changed that since.
     bool later = false;
     for (Unacked& u : s.unacked) {
