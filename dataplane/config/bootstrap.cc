@@ -208,6 +208,10 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3:
     auto bind = parse_bind(proto.cluster_manager().upstream_bind_config(), "cluster_manager.upstream_bind_config");
     if (errors.check(bind)) out->upstream_bind = std::move(*bind);
   }
+  if (proto.has_typed_dns_resolver_config()) {
+    const auto& resolver = proto.typed_dns_resolver_config();
+    errors.add(check_resolver("typed_dns_resolver_config", resolver.name(), resolver.typed_config().type_url()));
+  }
   if (!proto.header_prefix().empty()) out->header_prefix = proto.header_prefix();
   if (proto.has_stats_flush_interval()) out->stats_flush_interval = ms(proto.stats_flush_interval());
   out->stats_flush_on_admin = proto.stats_flush_on_admin();

@@ -148,6 +148,10 @@ void parse_dns(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) 
     }
     out.dns_failure_refresh.emplace(base, most);
   }
+  if (proto.has_typed_dns_resolver_config()) {
+    const auto& resolver = proto.typed_dns_resolver_config();
+    errors.add(check_resolver("typed_dns_resolver_config", resolver.name(), resolver.typed_config().type_url()));
+  }
   switch (proto.dns_lookup_family()) {
     case v3::Cluster::V4_ONLY: out.dns_family = ClusterConfig::DnsFamily::V4Only; break;
     case v3::Cluster::V6_ONLY: out.dns_family = ClusterConfig::DnsFamily::V6Only; break;

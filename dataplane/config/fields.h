@@ -5,6 +5,7 @@
 #include <string>
 
 #include <absl/status/statusor.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/duration.pb.h>
@@ -34,6 +35,12 @@ absl::StatusOr<T> unpack_as(const google::protobuf::Any& any, const std::string&
 inline absl::Status unknown_extension(const std::string& field, const std::string& name, const std::string& type_url) {
   return absl::InvalidArgumentError(
       absl::StrCat(field, ": Didn't find a registered implementation for '", name, "' with type URL: '", type_url, "'"));
+}
+
+// Names are resolved by c-ares; any other resolver in typed_dns_resolver_config is refused by name.
+inline absl::Status check_resolver(const std::string& field, const std::string& name, const std::string& type_url) {
+  if (absl::EndsWith(type_url, "/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig")) return absl::OkStatus();
+  return unknown_extension(field, name, type_url);
 }
 
 }  // namespace fairlead::config

@@ -118,6 +118,8 @@ TEST_CASE("wrong clusters are refused with Envoy's words") {
              Contains("health_checks: not supported"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Struct}}, ")),
              Contains("Didn't find a registered network or http filter or protocol options implementation for name: 'x'"));
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_dns_resolver_config: {name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig}}, ")),
+             Contains("typed_dns_resolver_config: Didn't find a registered implementation for 'x'"));
   CHECK_FALSE(error_of("{name: ''}").empty());
   const std::string back_off = "dns_failure_refresh_rate: {base_interval: 1s, max_interval: 0.5s}, ";
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "type: STRICT_DNS, " + back_off)), Contains("must have max_interval greater than or equal to the base_interval"));
