@@ -41,7 +41,11 @@ constexpr std::string_view kRareControlHeaders[] = {"x-envoy-upstream-rq-timeout
 void remove_control_headers(HeaderMap& headers, bool edge, const std::vector<std::string>* internal_only_headers) {
   bool rare = false;
   for (const http::Header& h : headers) rare = rare || (h.token() == Token::Other && h.name().size() > 8 && h.name().starts_with("x-envoy-"));
-  if (edge) headers.remove(Token::XEnvoyDecoratorOperation);
+  if (edge) {
+    for (Token token : {Token::XEnvoyDecoratorOperation, Token::XEnvoyOriginalPath, Token::XEnvoyOriginalHost}) {
+      if (headers.has(token)) headers.remove(token);
+    }
+  }
   for (Token token : kControlHeaders) {
     if (headers.has(token)) headers.remove(token);
   }

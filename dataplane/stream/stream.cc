@@ -293,10 +293,12 @@ void Stream::send_local_reply(const LocalReply& reply) {
     table_->apply_response_headers(*match, *headers, info_);
   }
   const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info_, random_, *headers);
-  encode_headers(*headers, body.empty());
+  answered_here_ = true;
+  encode_ = {};
+  begin_response(*headers, body.empty());
   if (body.empty() || !active_) return;
   net::Buffer data(body);
-  encode_data(data, true);
+  arrived_data<false>(data, true);
 }
 
 void Stream::encode_informational(http::HeaderMap& headers) {
@@ -305,6 +307,10 @@ void Stream::encode_informational(http::HeaderMap& headers) {
 }
 
 void Stream::encode_headers(http::HeaderMap& headers, bool end_stream) {
+  if (!answered_here_) begin_response(headers, end_stream);
+}
+
+void Stream::begin_response(http::HeaderMap& headers, bool end_stream) {
   touch();
   response_headers_ = &headers;
   response_headers_known_ = true;
@@ -313,11 +319,13 @@ void Stream::encode_headers(http::HeaderMap& headers, bool end_stream) {
 }
 
 void Stream::encode_data(net::Buffer& data, bool end_stream) {
+  if (answered_here_) return data.clear();
   touch();
   arrived_data<false>(data, end_stream);
 }
 
 void Stream::encode_trailers(http::HeaderMap& trailers) {
+  if (answered_here_) return;
   touch();
   info_.response_trailers = &trailers;
   arrived_trailers<false>(trailers);
@@ -476,7 +484,7 @@ void Stream::recycle() {
   client_ip_ = {};
   connection_ = nullptr;
   route_known_ = internal_ = grpc_ = head_ = upgrade_ = tunnel_ = request_complete_ = decoding_stopped_ = false;
-  response_begun_ = response_headers_known_ = response_complete_ = info_complete_ = false;
+  response_begun_ = response_headers_known_ = answered_here_ = response_complete_ = info_complete_ = false;
   arena_.reset();
   worker_.give_back(std::unique_ptr<Stream>(this));
 }

@@ -146,6 +146,7 @@ class Stream final : public http::MessageReceiver {
   template <bool kRequest> void arrived_trailers(http::HeaderMap& trailers);
   template <bool kRequest> void hold(net::Buffer& data);
 
+  void begin_response(http::HeaderMap& headers, bool end_stream);
   void respond_headers(bool end_stream);  // to the codec
   void response_sent();
   void end(bool complete);
@@ -184,7 +185,8 @@ class Stream final : public http::MessageReceiver {
   bool request_complete_ = false;
   bool decoding_stopped_ = false;  // a local reply or the end of the response: the rest of the request is dropped
   bool response_begun_ = false;    // headers are with the codec
-  bool response_headers_known_ = false;  // encode_headers() was called
+  bool response_headers_known_ = false;  // the response has entered the filters
+  bool answered_here_ = false;     // by a local reply: what the terminal filter still sends is dropped
   bool response_complete_ = false;  // end_stream is with the codec
   uint32_t buffer_limit_ = 0;
   uint64_t random_ = 0;

@@ -42,6 +42,12 @@ SharedCluster& Http1Pool::cluster() const { return host_.cluster(); }
 stats::Cells& Http1Pool::cells() const { return host_.env().cells; }
 
 void Http1Pool::acquire(PoolRequest& request) {
+  while (idle_.head != nullptr && !idle_.head->session_->can_open_stream()) {  // closing, and its end is not reported yet
+    PooledSession& session = *idle_.head;
+    idle_.remove(session);
+    others_.push(session);
+    session.state_ = PooledSession::State::kClosing;
+  }
   if (idle_.head != nullptr) {
     if (!breakers_.requests.can_take()) {
       cells().add(cluster().stats, ClusterStat::upstream_rq_active_overflow);

@@ -177,6 +177,17 @@ TEST_CASE("a filter may change the whole response body") {
   CHECK(r.body == std::string(50'000, 'A') + "END");
 }
 
+TEST_CASE("a response too large to be held whole is 500") {
+  FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.body = std::string(200'000, 'a')}; });
+  std::string listener = with_filters({"shout"});
+  listener.insert(listener.find("filter_chains:"), "per_connection_buffer_limit_bytes: 1000\n");
+  TestProxy proxy(listener, {cluster_yaml("up", {up.port()})});
+  const RawResponse r = proxy.get("/");
+  CHECK(r.status == 500);
+  CHECK(proxy.access_log(1) == std::vector<std::string>{"500 - response_payload_too_large"});
+  CHECK(proxy.stat("http.test.rs_too_large") == 1);
+}
+
 TEST_CASE("a filter may answer itself, at once or later") {
   FakeUpstream up;
   for (const std::string mode : {"deny", "deny-later"}) {
@@ -187,6 +198,16 @@ TEST_CASE("a filter may answer itself, at once or later") {
     CHECK(proxy.access_log(1) == std::vector<std::string>{"403 - test_denied"});
   }
   CHECK(up.count() == 0);
+}
+
+TEST_CASE("a timeout's answer that a filter holds is not mixed with the upstream's") {
+  FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.body = "late", .delay = std::chrono::milliseconds(22)}; });
+  TestProxy proxy(with_filters({"wait"}, kToUp, "stream_idle_timeout: 0.02s\n"), {cluster_yaml("up", {up.port()})});
+  for (int i = 0; i < 10; ++i) {
+    const RawResponse r = proxy.get("/");
+    CHECK((r.status == 200 ? r.body == "late" : r.status == 504 && r.body == "stream timeout"));
+  }
+  CHECK(proxy.wait_for_stat("http.test.downstream_rq_active", 0));
 }
 
 TEST_CASE("a client that leaves while a filter waits") {

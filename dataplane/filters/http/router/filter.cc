@@ -347,6 +347,7 @@ void RouterFilter::on_attempt_ready() {
   info.upstream_protocol = http::protocol_name(attempt_.sender()->protocol());
   info.upstream_connection_id = attempt_.sender()->connection().id();
   stream().mark(TimePoint::UpstreamTxBegin);
+  response_paused_ = response_paused_ || stream().response_blocked();  // an earlier response may still fill the client's connection
   if (response_paused_) attempt_.sender()->pause_reading();
   if (const auto& limit = cluster_->config().http.max_stream_duration) {
     if (!duration_timer_) duration_timer_.emplace(stream().worker().loop().timers(), [this] { on_max_duration(); });

@@ -56,6 +56,21 @@ TEST_CASE_METHOD(Fixture, "with use_remote_address the peer is the client and is
   CHECK_FALSE(origin.internal);
 }
 
+TEST_CASE_METHOD(Fixture, "at the edge what only this proxy may say is dropped") {
+  config.use_remote_address = true;
+  headers.add(Token::XEnvoyOriginalPath, "/z");
+  headers.add(Token::XEnvoyDecoratorOperation, "q");
+  headers.add("x-envoy-downstream-service-cluster", "c");
+  headers.add(Token::XEnvoyExternalAddress, "1.1.1.1");
+  headers.add(Token::XForwardedClientCert, "x");
+  apply();
+  CHECK_FALSE(headers.has(Token::XEnvoyOriginalPath));
+  CHECK_FALSE(headers.has(Token::XEnvoyDecoratorOperation));
+  CHECK_FALSE(headers.has("x-envoy-downstream-service-cluster"));
+  CHECK_FALSE(headers.has(Token::XForwardedClientCert));
+  CHECK(headers.get(Token::XEnvoyExternalAddress) == "203.0.113.7");
+}
+
 TEST_CASE_METHOD(Fixture, "trusted hops move the client to the left") {
   config.use_remote_address = true;
   config.xff_num_trusted_hops = 1;
