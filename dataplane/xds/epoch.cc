@@ -130,13 +130,17 @@ bool Epoch::promote_clusters(Time now) {
   return any;
 }
 
+// What fairlead-control calls a share of traffic without a backend (plan::kInvalidBackend): no such cluster ever exists, and its route
+// says which status it answers with.
+constexpr std::string_view kNeverComes = "fairlead/invalid-backend";
+
 bool Epoch::gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Time deadline, Time now) const {
   for (const std::string& name : clusters) {
     const auto it = clusters_.find(name);
     if (it != clusters_.end() && it->second.live != nullptr) continue;
     if (it != clusters_.end() && it->second.next.has_value()) return false;  // warming, and bounded by its own deadline
     const bool lacking_already = already != nullptr && std::binary_search(already->begin(), already->end(), name);
-    if (options_.clusters_may_come && !lacking_already && now < deadline) return false;
+    if (options_.clusters_may_come && !lacking_already && name != kNeverComes && now < deadline) return false;
   }
   return true;
 }

@@ -255,6 +255,17 @@ TEST_CASE("a cluster that the live table already lacks does not hold up its succ
   CHECK(serves(*w.epoch.current(), "l", "b"));
 }
 
+TEST_CASE("the name of a share without backend holds nothing up: no such cluster ever comes") {
+  World w;
+  w.cluster("a");
+  w.listener("l", "r");
+  w.routes("r", {"a", "fairlead/invalid-backend"});
+  const auto s = w.commit();
+  REQUIRE(s != nullptr);
+  CHECK(serves(*s, "l", "a"));
+  CHECK(w.epoch.waiting().empty());
+}
+
 TEST_CASE("tables that keep changing do not postpone their deadline") {
   World w;
   w.cluster("a");
