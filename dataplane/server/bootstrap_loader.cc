@@ -33,7 +33,8 @@ struct Source {
 
 absl::StatusOr<Source> read(const std::string& text, const std::string& name, const Options& options, LoadedBootstrap& out) {
   FL_ASSIGN_OR_RETURN(doc::Value value, doc::parse_one(text, name));
-  if (value.is_null()) return absl::InvalidArgumentError(absl::StrCat(name, ": holds no bootstrap: it is empty"));  // as Envoy
+  // A text without any document reads as an empty map elsewhere; Envoy refuses it here.
+  if (value.size() == 0 && doc::parse_any(text, name)->empty()) return absl::InvalidArgumentError(absl::StrCat(name, ": holds no bootstrap: it is empty"));
   Source source;
   std::vector<absl::Status> unknown;
   doc::ToMessageOptions how;
