@@ -1,0 +1,183 @@
+// Objects in, updates out: what is made again and what is not, and where everything came from.
+#include <catch2/catch.hpp>
+
+#include "adapters/file/file_loader.h"
+#include "apps/pipeline/translator.h"
+#include "base/file.h"
+#include "tests/unit/apps/pipeline/yaml.h"
+
+using namespace fairlead;
+using namespace fairlead::test;
+using pipeline::Translator;
+using resources::ResourcePtr;
+using resources::Type;
+
+namespace {
+
+// A folder read again and again, as the running control plane reads it.
+class Folder {
+ public:
+  Folder() : loader_(directory.path()) {
+    pipeline::register_vocabularies(store);
+    store.register_source(loader_.name());
+  }
+  adapters::ChangeSet read() {
+    adapters::ChangeSet changes = store.apply(loader_.load());
+    translator.note(changes);
+    return changes;
+  }
+  snapshot::Update full() {
+    read();
+    return translator.full(*store.snapshot());
+  }
+  TemporaryDirectory directory;
+  adapters::Store store;
+  Translator translator;
+
+ private:
+  adapters::FileLoader loader_;
+};
+
+std::string places(const ResourcePtr& r) {
+  std::string out;
+  for (const intent::Origin& o : r->origins) out += (out.empty() ? "" : ", ") + o.object() + " " + o.file.substr(o.file.rfind('/') + 1) + ":" + std::to_string(o.line);
+  return out;
+}
+
+const snapshot::Update::Gateway* only_gateway(const snapshot::Update& u) { return u.gateways.size() == 1 ? &u.gateways[0] : nullptr; }
+
+ResourcePtr find(const snapshot::Update::Gateway& g, Type type) {
+  for (const ResourcePtr& r : g.resources) {
+    if (r->type == type) return r;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("a Gateway's resources come with the places they were written at, endpoints included") {
+  Folder f;
+  f.directory.write("gateway.yaml", gateway_yaml());
+  f.directory.write("routes.yaml", route_yaml("app"));
+  f.directory.write("services.yaml", service_yaml("app") + slice_yaml("app"));
+  const snapshot::Update u = f.full();
+  REQUIRE(only_gateway(u));
+  CHECK(u.gateways[0].resources.size() == 4);
+  CHECK(places(find(u.gateways[0], Type::kEndpoint)) == "Service default/app services.yaml:2, EndpointSlice default/app-1 services.yaml:9");
+  CHECK(places(find(u.gateways[0], Type::kCluster)).find("HTTPRoute default/app routes.yaml:") == 0);
+  CHECK(u.incomplete == false);
+}
+
+TEST_CASE("an endpoint change is one assignment, without any planning") {
+  Folder f;
+  f.directory.write("gateway.yaml", gateway_yaml());
+  f.directory.write("routes.yaml", route_yaml("app") + route_yaml("other", "/other"));
+  f.directory.write("services.yaml", service_yaml("app") + service_yaml("other"));
+  f.directory.write("app.yaml", slice_yaml("app"));
+  f.directory.write("other.yaml", slice_yaml("other"));
+  f.full();
+  const auto plan_before = f.translator.plans();
+  f.directory.write("app.yaml", slice_yaml("app", "127.0.0.2"));
+  const adapters::ChangeSet changes = f.read();
+  CHECK(Translator::endpoints_only(changes));
+  const snapshot::Update u = f.translator.endpoints();
+  REQUIRE(u.assignments.size() == 1);
+  CHECK(u.assignments[0]->name.find("app") != std::string::npos);
+  CHECK(u.gateways.empty());
+  CHECK_FALSE(u.raw);
+  CHECK(u.findings.empty());
+  CHECK(f.translator.plans() == plan_before);
+  CHECK(f.translator.endpoints().empty());
+}
+
+TEST_CASE("lines that move change where an assignment is from, and not its bytes") {
+  Folder f;
+  f.directory.write("gateway.yaml", gateway_yaml());
+  f.directory.write("routes.yaml", route_yaml("app"));
+  f.directory.write("services.yaml", service_yaml("app") + slice_yaml("app"));
+  const ResourcePtr before = find(f.full().gateways.at(0), Type::kEndpoint);
+  f.directory.write("services.yaml", "# a comment\n" + service_yaml("app") + slice_yaml("app"));
+  const snapshot::Update u = f.full();
+  CHECK(u.gateways.empty());
+  REQUIRE(u.assignments.size() == 1);
+  CHECK(places(u.assignments[0]) == "Service default/app services.yaml:3, EndpointSlice default/app-1 services.yaml:10");
+  CHECK(u.assignments[0]->hash == before->hash);
+  CHECK(u.assignments[0]->version == before->version);
+  CHECK(u.assignments[0]->delta_frame == before->delta_frame);
+}
+
+TEST_CASE("a slice that changes its service takes its endpoints and its place with it") {
+  Folder f;
+  f.directory.write("gateway.yaml", gateway_yaml());
+  f.directory.write("routes.yaml", route_yaml("app") + route_yaml("other", "/other"));
+  f.directory.write("services.yaml", service_yaml("app") + service_yaml("other"));
+  f.directory.write("slice.yaml", slice_yaml("app"));
+  f.full();
+  std::string moved = slice_yaml("app");
+  moved.replace(moved.find("service-name: app"), 17, "service-name: other");
+  f.directory.write("slice.yaml", moved);
+  f.read();
+  const snapshot::Update u = f.translator.endpoints();
+  REQUIRE(u.assignments.size() == 2);
+  for (const ResourcePtr& r : u.assignments) {
+    const bool other = r->name.find("other") != std::string::npos;
+    CHECK((places(r).find("EndpointSlice") != std::string::npos) == other);
+  }
+}
+
+TEST_CASE("what did not change is not made again") {
+  Folder f;
+  f.directory.write("a.yaml", gateway_yaml("one") + route_yaml("app", "/", "one") + service_yaml("app"));
+  f.directory.write("b.yaml", "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: two}\nspec:\n  gatewayClassName: fairlead\n  listeners:\n  - {name: http, protocol: HTTP, port: 8081}\n" + route_yaml("web", "/", "two"));
+  f.directory.write("raw.yaml", raw_yaml("mine", cluster_yaml("m")));
+  CHECK(f.full().gateways.size() == 2);
+  f.directory.write("c.yaml", route_yaml("more", "/more", "two"));
+  const snapshot::Update u = f.full();
+  REQUIRE(only_gateway(u));
+  CHECK(u.gateways[0].key.name == "two");
+  CHECK_FALSE(u.raw);
+  CHECK(u.gone.empty());
+  CHECK(f.full().gateways.empty());
+}
+
+TEST_CASE("a Gateway that is removed is told as gone, with its findings") {
+  Folder f;
+  f.directory.write("a.yaml", gateway_yaml() + route_yaml("app"));
+  f.full();
+  f.directory.write("a.yaml", route_yaml("app"));
+  const snapshot::Update u = f.full();
+  REQUIRE(u.gone.size() == 1);
+  CHECK(u.gone[0].str() == "default/edge");
+  bool cleared = false;
+  for (const auto& [stage, findings] : u.findings) cleared |= stage == "plan:default/edge" && findings.empty();
+  CHECK(cleared);
+}
+
+TEST_CASE("an object that cannot be read makes the sources incomplete only while no good version of it is in use") {
+  Folder f;
+  f.directory.write("good.yaml", gateway_yaml() + route_yaml("app") + service_yaml("app"));
+  CHECK(f.full().incomplete == false);
+  SECTION("a new bad object") {
+    f.directory.write("bad.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: new}\nspec: {ports: 7}\n");
+    CHECK(f.full().incomplete == true);
+    CHECK_FALSE(f.full().incomplete);  // told once
+    f.directory.write("bad.yaml", service_yaml("new"));
+    CHECK(f.full().incomplete == false);
+  }
+  SECTION("a good object that goes bad keeps its last good version") {
+    std::string bad = service_yaml("app");
+    bad.replace(bad.find("port: 80"), 8, "port: xx");
+    f.directory.write("good.yaml", gateway_yaml() + route_yaml("app") + bad);
+    const snapshot::Update u = f.full();
+    CHECK_FALSE(u.incomplete);
+    CHECK(u.gateways.empty());
+  }
+  SECTION("a text that is no YAML") {
+    f.directory.write("bad.yaml", "kind: [\n");
+    CHECK(f.full().incomplete == true);
+  }
+  SECTION("a raw resource that breaks Envoy's rules") {
+    f.directory.write("raw.yaml", raw_yaml("mine", cluster_yaml("m", "0s")));
+    CHECK(f.full().incomplete == true);
+  }
+}
