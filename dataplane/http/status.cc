@@ -69,6 +69,7 @@ std::string_view reason_phrase(unsigned status) {
     case 508: return "Loop Detected";
     case 510: return "Not Extended";
     case 511: return "Network Authentication Required";
+    case 599: return "Last Unassigned Server Error Code";  // Envoy 1.40
     default: return "Unknown";
   }
 }

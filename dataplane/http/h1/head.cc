@@ -33,7 +33,7 @@ struct Fields {
   bool chunked = false;
   bool close = false;
   bool keep_alive = false;
-  bool wants_upgrade = false;
+  std::string_view upgrade_word;  // of Connection, as written; empty: no upgrade is asked for
   bool nominates = false;
   Named* connection = nullptr;
   std::string_view upgrade;
@@ -47,7 +47,7 @@ void read_connection(std::string_view value, HeaderMap& headers, Fields& f) {
     } else if (is_word(element, "keep-alive")) {
       f.keep_alive = true;
     } else if (is_word(element, "upgrade")) {
-      f.wants_upgrade = true;
+      f.upgrade_word = element;
     } else {
       f.nominates = true;
     }
@@ -86,8 +86,10 @@ bool take_special(Token token, std::string_view value, bool request, HeaderMap& 
     case Token::Te:
       if (!request) return false;
       for_each_element(value, [&f](std::string_view element) {
-        if (is_word(element.substr(0, element.find(';')), "trailers")) f.te_trailers = true;
-        return true;
+        if (f.te_trailers || !is_word(element.substr(0, element.find(';')), "trailers")) return true;
+        f.te_trailers = true;
+        headers.add_ref(Token::Te, "trailers");
+        return false;
       });
       return true;
     default:
@@ -309,7 +311,6 @@ Verdict parse_request_head(char* text, size_t size, const Settings& settings, He
   if (!v.ok()) return v;
   // Envoy joins several Host headers with a comma; routes and policies of whatever stands in front may see another host than we do.
   if (f.hosts > 1) return kCodecError;
-  if (f.te_trailers) headers.add_ref(Token::Te, "trailers");
   if (f.nominates) {
     v = apply_nominations(headers, f);
     if (!v.ok()) return v;
@@ -320,12 +321,12 @@ Verdict parse_request_head(char* text, size_t size, const Settings& settings, He
   if (!v.ok()) return v;
 
   head.keep_alive = head.protocol == http::Protocol::Http10 ? f.keep_alive && !f.close : !f.close;
-  if (f.wants_upgrade && !f.upgrade.empty()) {
+  if (!f.upgrade_word.empty() && !f.upgrade.empty()) {
     std::string_view wanted = wanted_upgrade(f.upgrade, headers.arena());
     if (wanted.size() != f.upgrade.size()) headers.remove(Token::Http2Settings);
     if (!wanted.empty() && head.protocol == http::Protocol::Http11) {
       head.upgrade = true;
-      headers.add_ref(Token::Connection, "Upgrade");
+      headers.add_ref(Token::Connection, f.upgrade_word);
       headers.add_ref(Token::Upgrade, wanted);
     }
   }
@@ -358,7 +359,7 @@ Verdict parse_response_head(char* text, size_t size, const Settings& settings, b
   if (head.status == 101) {
     head.upgrade = true;
     head.body = Body::Tunnel;
-    headers.add_ref(Token::Connection, "Upgrade");
+    headers.add_ref(Token::Connection, f.upgrade_word.empty() ? std::string_view("Upgrade") : f.upgrade_word);
     if (!f.upgrade.empty()) headers.add_ref(Token::Upgrade, f.upgrade);
     return {};
   }

@@ -221,8 +221,11 @@ void RouterFilter::rewrite_request(const Match& match, http::HeaderMap& headers)
 
 void RouterFilter::set_host(http::HeaderMap& headers, std::string_view host) {
   const std::string_view before = headers.get(Token::PseudoAuthority);
-  if (!config_.suppress_envoy_headers && !headers.has(Token::XEnvoyOriginalHost)) headers.set_ref(Token::XEnvoyOriginalHost, before);
-  if (match_->route->forward.host_rewrite.append_x_forwarded_host && !before.empty()) headers.append(Token::XForwardedHost, before);
+  if (!host_rewritten_) {  // a retry may go to a host of another name: what the client asked for stays
+    host_rewritten_ = true;
+    if (!config_.suppress_envoy_headers) headers.set_ref(Token::XEnvoyOriginalHost, before);
+    if (match_->route->forward.host_rewrite.append_x_forwarded_host && !before.empty()) headers.append(Token::XForwardedHost, before);
+  }
   headers.set(Token::PseudoAuthority, host);
 }
 

@@ -106,6 +106,7 @@ class RouterFilter final : public stream::Filter {
   bool headers_only_ = false;
   bool request_complete_ = false;
   bool awaiting_upgrade_ = false;
+  bool host_rewritten_ = false;
   bool response_begun_ = false;
   bool response_paused_ = false;
   bool holds_retry_ = false;        // a retry is counted in the cluster's breaker

@@ -162,6 +162,8 @@ std::vector<Row> rows() {
       {"101 headers", request("GET / HTTP/1.1", kHost + many_headers(100)), "431 http1.too_many_headers"},
       // connection
       {"hop-by-hop", get("Connection: close, X\r\nX: a\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers, deflate\r\n"), "", head("te: trailers\n")},
+      {"te keeps its place", get("TE: trailers\r\nX: 1\r\nTE: trailers\r\n"), "", head("te: trailers\nx: 1\n")},
+      {"upgrade in lower case", get("Connection: keep-alive, upgrade\r\nUpgrade: websocket\r\n"), "", head("connection: upgrade\nupgrade: websocket\n")},
       {"te without trailers", get("TE: gzip\r\n"), "", head()},
       {"connection names te", get("Connection: te\r\nTE: trailers\r\n"), "", head("te: trailers\n")},
       {"connection names a header", get("Connection: cache-control\r\nCache-Control: no\r\nX: 1\r\n"), "", head("x: 1\n")},
