@@ -85,7 +85,7 @@ bool take_special(Token token, std::string_view value, bool request, HeaderMap& 
       return true;
     case Token::Te:
       if (!request) return false;
-      for_each_element(value, [&f](std::string_view element) {
+      for_each_element(value, [&](std::string_view element) {
         if (f.te_trailers || !is_word(element.substr(0, element.find(';')), "trailers")) return true;
         f.te_trailers = true;
         headers.add_ref(Token::Te, "trailers");
