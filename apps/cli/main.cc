@@ -8,6 +8,7 @@
 
 #include "apps/cli/bootstrap.h"
 #include "apps/cli/commands.h"
+#include "base/strings.h"
 
 namespace {
 
@@ -18,7 +19,8 @@ const std::map<std::string, Format> kFormats{{"table", Format::kTable}, {"json",
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Fairlead: what every proxy was sent, has accepted, and why."};
+  CLI::App app{"Fairlead: what every proxy was sent, has accepted, and why.", "fairlead"};
+  app.failure_message([](const CLI::App*, const CLI::Error& error) { return std::string("fairlead: ") + error.what() + "\nfairlead --help lists commands and flags.\n"; });
   app.set_version_flag("--version", "fairlead " FAIRLEAD_VERSION);
   app.require_subcommand(1);
   app.footer("Exit codes: 0 fine, 1 wrong configuration or refused, 2 the command could not be carried out.");
@@ -69,6 +71,14 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    const std::vector<std::string> words = app.remaining();
+    if (!app.get_subcommands().empty() || words.empty()) return app.exit(error) == 0 ? 0 : 2;
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) names.push_back(command->get_name());
+    const auto meant = fairlead::closest(words.front(), {names.begin(), names.end()});
+    std::cerr << "fairlead: unknown command \"" << words.front() << "\"" << (meant ? "; did you mean \"" + *meant + "\"?" : "") << "\nfairlead --help lists commands and flags.\n";
+    return 2;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

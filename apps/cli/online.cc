@@ -28,8 +28,20 @@ std::string place_of(const doc::Value& value) {
   return absl::StrCat(text_at(origins.front(), "place"), origins.size() > 1 ? absl::StrCat(" +", origins.size() - 1) : "");
 }
 
-// What is wrong in the sources, as lines: lost ones, and each diagnostic ("error: routes.yaml:12: HTTPRoute default/app: …").
-std::vector<std::string> source_lines(const doc::Value& sources) {
+constexpr size_t kMostFindings = 40;  // under a table; all of them are in `conditions`, and with -o json
+
+// "error: routes.yaml:12: HTTPRoute default/app: spec.rules[0]: message"
+std::string finding_line(const doc::Value& f) {
+  std::string line = absl::StrCat(text_at(f, "severity"), ": ", text_at(f, "place"));
+  for (const char* part : {"object", "field", "reason", "message"}) {
+    const std::string text = text_at(f, part);
+    if (!text.empty() && text != "Invalid" && text != text_at(f, "place")) absl::StrAppend(&line, ": ", text);
+  }
+  return line;
+}
+
+// What is wrong, as lines: lost sources, and each finding; before anything is served, what was found in reading.
+std::vector<std::string> wrong_lines(const doc::Value& sources, const doc::Value& findings) {
   std::vector<std::string> lines;
   for (const doc::Value& s : items(sources, "sources")) {
     const std::string lost = text_at(s, "lost"), age = text_at(s, "age_s");
@@ -41,7 +53,16 @@ std::vector<std::string> source_lines(const doc::Value& sources) {
       lines.push_back(absl::StrCat("error: ", text_at(s, "name"), ": not read yet; nothing is served before"));
     }
   }
-  for (const doc::Value& d : items(sources, "diagnostics")) lines.push_back(d.as_string());
+  std::vector<std::string> found;
+  for (const doc::Value& f : items(findings, "findings")) {
+    if (text_at(f, "severity") != "note") found.push_back(finding_line(f));
+  }
+  if (found.empty()) {
+    for (const doc::Value& d : items(sources, "diagnostics")) found.push_back(d.as_string());
+  }
+  const size_t more = found.size() > kMostFindings ? found.size() - kMostFindings : 0;
+  lines.insert(lines.end(), found.begin(), found.end() - static_cast<ptrdiff_t>(more));
+  if (more > 0) lines.push_back(absl::StrCat("and ", more, " more: see fairlead conditions"));
   return lines;
 }
 
@@ -54,8 +75,12 @@ int show_status(const Client& client, Format format) {
   if (!status.ok()) return fail(status.status());
   const absl::StatusOr<doc::Value> sources = client.get("/debug/sources");
   if (!sources.ok()) return fail(sources.status());
+  const absl::StatusOr<doc::Value> findings = client.get("/debug/findings");
+  if (!findings.ok()) return fail(findings.status());
   if (format != Format::kTable) {
-    for (const doc::Entry& e : sources->entries()) *status = doc::with(*status, e.key, e.value);
+    for (const doc::Value* more : {&*sources, &*findings}) {
+      for (const doc::Entry& e : more->entries()) *status = doc::with(*status, e.key, e.value);
+    }
     std::cout << render(*status, format);
     return 0;
   }
@@ -82,9 +107,9 @@ int show_status(const Client& client, Format format) {
     std::cout << table.text(colours());
   }
   for (const std::string& note : notes) std::cout << "  " << plain(note) << "\n";
-  for (const std::string& line : source_lines(*sources)) {
-    const bool error = line.starts_with("error");
-    const size_t word = line.find(':');
+  for (const std::string& line : wrong_lines(*sources, *findings)) {
+    const bool error = line.starts_with("error: ");
+    const size_t word = error || line.starts_with("warning: ") ? line.find(':') : 0;
     std::cout << (colours() ? (error ? "\033[31m" : "\033[33m") : "") << line.substr(0, word) << (colours() ? "\033[0m" : "") << plain(line.substr(word)) << "\n";
   }
   return 0;

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -45,6 +46,7 @@ class Live::Loop {
   void take(SourceUpdate update);
   void publish();
   void report(const ChangeSet& changes);
+  void report_translation(const snapshot::Update& update);
   void save();
   std::optional<MonotonicTime> due() const;
 
@@ -70,6 +72,7 @@ class Live::Loop {
   push::Debouncer debounce_;
   push::FastPath fast_path_;
   std::vector<adapters::Diagnostic> reported_;
+  std::map<std::string, std::set<std::string>> reported_findings_;  // by stage
   bool started_ = false;  // the first update is out
 };
 
@@ -191,6 +194,26 @@ void Live::Loop::report(const ChangeSet& changes) {
   reported_ = now;
 }
 
+// The same for what translating and planning found.
+void Live::Loop::report_translation(const snapshot::Update& update) {
+  std::set<std::string> of_objects;
+  for (const intent::Finding& f : to_findings(store_.snapshot()->diagnostics())) of_objects.insert(f.str());
+  for (const auto& [stage, findings] : update.findings) {
+    std::set<std::string> now;
+    for (const intent::Finding& f : findings) {
+      const std::string text = f.str();
+      if (f.severity == intent::Severity::kNote || of_objects.contains(text) || !now.insert(text).second) continue;
+      if (reported_findings_[stage].contains(text)) continue;
+      if (f.severity == intent::Severity::kError) {
+        FL_LOG(error, "plan", text);
+      } else {
+        FL_LOG(warning, "plan", text);
+      }
+    }
+    reported_findings_[stage] = std::move(now);
+  }
+}
+
 void Live::Loop::publish() {
   const adapters::ObjectSnapshotPtr objects = store_.snapshot();
   if (!objects->synced()) return;
@@ -200,6 +223,7 @@ void Live::Loop::publish() {
     snapshot::Update update = translator_.full(*objects);
     update.ready = true;
     started_ = true;
+    report_translation(update);
     sink_(std::move(update));
   }
   if (fast_path_.take(now)) {

@@ -47,7 +47,7 @@ absl::StatusOr<std::unique_ptr<Offline>> run_offline(const std::vector<std::stri
   for (const std::string& path : paths) {
     adapters::FileLoader loader(path);
     adapters::SourceUpdate update = loader.load();
-    if (!update.lost.empty()) return absl::NotFoundError(absl::StrCat(path, ": ", update.lost));
+    if (!update.lost.empty()) return absl::NotFoundError(update.lost);
     store.register_source(loader.name());
     out->translator.note(store.apply(update));
   }

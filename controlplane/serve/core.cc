@@ -51,7 +51,7 @@ void Core::apply(Update update) {
   if (update.raw) note(catalog_.set_raw(std::move(*update.raw)));
   for (const resources::ResourcePtr& a : update.assignments) note(catalog_.set_assignment(a));
   for (auto& [stage, findings] : update.findings) ledger_.set_findings(stage, std::move(findings));
-  if (catalog_changes) ledger_.set_findings("catalog", catalog_.findings());
+  if (catalog_changes) report_conflicts();
   if (catalog_.membership() != membership_) {
     membership_ = catalog_.membership();
     rejoin_all();
@@ -61,7 +61,20 @@ void Core::apply(Update update) {
     scope_changed(scope);
   }
   if (update.incomplete) set_incomplete(*update.incomplete);
-  ready_ = ready_ || update.ready;
+  if (update.ready && !ready_) {
+    ready_ = true;
+    FL_LOG(info, "xds", "all sources are read: serving ", catalog_.scopes().size(), " scopes");
+  }
+}
+
+// Names and versions that are given twice; each logged when it is new.
+void Core::report_conflicts() {
+  std::vector<intent::Finding> now = catalog_.findings();
+  for (const intent::Finding& f : now) {
+    if (std::find(conflicts_.begin(), conflicts_.end(), f) == conflicts_.end()) FL_LOG(error, "xds", f.str());
+  }
+  conflicts_ = now;
+  ledger_.set_findings("catalog", std::move(now));
 }
 
 void Core::settle_refusals(const std::string& scope) {

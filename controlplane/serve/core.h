@@ -98,6 +98,7 @@ class Core {
   void join(StreamId id, Stream& stream);
   void leave(StreamId id, Stream& stream);
   void rejoin_all();
+  void report_conflicts();
   void settle_refusals(const std::string& scope);
   void set_incomplete(bool incomplete);
   void scope_changed(const std::string& scope);
@@ -119,6 +120,7 @@ class Core {
   std::set<std::pair<MonotonicTime, StreamId>> deadlines_;
   StreamId next_stream_ = 1;
   uint64_t state_epoch_ = 0;
+  std::vector<intent::Finding> conflicts_;  // of the catalog, as of the last change
   uint64_t membership_ = 0;  // of the catalog, when every stream's node was last looked at
   bool incomplete_ = false;
   bool ready_ = false;

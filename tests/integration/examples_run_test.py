@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Starts every example by examples/run, on ports the kernel picks, asks it what its try.txt shows, and stops it by a signal.
+The example with Envoy as data plane runs on fairlead-proxy here: with Envoy it is part of `make interop`."""
+import collections
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/interop"))
+import lab  # noqa: E402
+
+UPSTREAMS = "shop-v1:9001 shop-v2:9002 api:9003"  # of examples/run, when an example names none
+
+
+class Example:
+    """One example, up; `folder` is the copy it runs from."""
+
+    def __init__(self, l, name):
+        self.lab, self.name = l, name
+        ports = {old: lab.free_port() for old in (8080, 9001, 9002, 9003)}
+        self.folder = l.example(name, ports)
+        self.port = ports[8080]
+        env = self.folder / "example.env"
+        given = re.search(r'^UPSTREAMS="(.*)"', env.read_text() if env.exists() else "", re.M)
+        upstreams = given[1] if given else UPSTREAMS
+        for old, new in ports.items():
+            upstreams = upstreams.replace(f":{old}", f":{new}")
+        env.write_text(f'UPSTREAMS="{upstreams}"\nPROXY_PORT={self.port}\n')
+        self.admin = f"127.0.0.1:{lab.free_port()}"
+        self.proxy_admin = f"127.0.0.1:{lab.free_port()}"
+        self.process = l.start(f"run-{name}", [ROOT / "examples/run", name], {
+            "DIR": str(self.folder), "BIN": str(lab.BIN), "XDS_ADDRESS": f"127.0.0.1:{lab.free_port()}", "CONTROL_ADMIN": self.admin, "PROXY_ADMIN": self.proxy_admin})
+        self.process.await_line("Ctrl-C stops it", 60)
+
+    def get(self, path="/", headers=None):
+        return lab.get(f"127.0.0.1:{self.port}", path, headers=headers)
+
+    def service(self, path="/", headers=None):
+        r = self.get(path, headers)
+        lab.require(r.status == 200, f"{self.name} {path}: {r}")
+        return json.loads(r.body)["service"]
+
+    def shares(self, n=200):
+        return collections.Counter(self.service() for _ in range(n))
+
+    def edit(self, old, new):
+        path = self.folder / "routes.yaml"
+        text = path.read_text()
+        lab.require(old in text, f"{path} has no {old!r}")
+        self.lab.write(path, text.replace(old, new))
+
+    def stop(self):
+        self.process.process.send_signal(signal.SIGTERM)
+        code = self.process.process.wait(30)
+        lab.require(code == 0, f"examples/run {self.name} ended with {code}:\n{self.process.text()}")
+        lab.require(self.process.text().endswith("stopped\n"), self.process.text())
+
+
+class Examples(unittest.TestCase):
+    def run_example(self, name, check):
+        with lab.Lab() as l:
+            example = Example(l, name)
+            for line in (ROOT / "examples" / name / "try.txt").read_text().splitlines():
+                self.assertIn(line, example.process.text())
+            check(example)
+            status = subprocess.run([lab.BIN / "fairlead", "--server", example.admin, "status"], capture_output=True, text=True)
+            self.assertIn("SYNCED", status.stdout)
+            self.assertNotIn("error", status.stdout)
+            example.stop()
+
+    def shop(self, e):
+        shares = e.shares()
+        self.assertGreater(shares["shop-v1"], 150, shares)
+        self.assertGreater(shares["shop-v2"], 2, shares)
+        api = e.get("/api/items")
+        self.assertEqual((api.status, api.header("x-served-by"), json.loads(api.body)["path"]), (200, "fairlead", "/items"))
+        old = e.get("/old")
+        self.assertEqual((old.status, old.header("location").endswith("/api/new")), (301, True), old)
+        e.edit("weight: 90", "weight: 0")
+        e.edit("weight: 10", "weight: 100")
+        lab.await_true("all answers come from shop-v2", lambda: set(e.shares(20)) == {"shop-v2"})
+
+    def test_quickstart(self):
+        self.run_example("quickstart", self.shop)
+
+    def test_envoy_data_plane(self):
+        self.run_example("envoy-data-plane", self.shop)
+
+    def test_canary(self):
+        def check(e):
+            self.assertGreater(e.shares()["stable"], 160)
+            e.edit("weight: 95", "weight: 0")
+            lab.await_true("all answers come from the canary", lambda: set(e.shares(20)) == {"canary"})
+
+        self.run_example("canary", check)
+
+    def test_blue_green(self):
+        def check(e):
+            self.assertEqual(set(e.shares(20)), {"blue"})
+            self.assertEqual(e.service(headers={"x-preview": "green"}), "green")
+            e.edit("port: 80, weight: 1}", "port: 80, weight: 2}")
+            e.edit("port: 80, weight: 0}", "port: 80, weight: 1}")
+            e.edit("port: 80, weight: 2}", "port: 80, weight: 0}")
+            lab.await_true("all answers come from green", lambda: set(e.shares(20)) == {"green"})
+
+        self.run_example("blue-green", check)
+
+    def test_ab_headers(self):
+        def check(e):
+            self.assertEqual(e.service(), "a")
+            self.assertEqual(e.service(headers={"x-group": "b"}), "b")
+            self.assertEqual(e.service("/?group=b"), "b")
+            self.assertEqual(e.get(headers={"x-group": "b"}).header("x-variant"), "b")
+            self.assertIsNone(e.get().header("x-variant"))
+
+        self.run_example("ab-headers", check)
+
+    def test_raw_envoy(self):
+        def check(e):
+            self.assertEqual(e.service(), "app")
+            self.assertEqual(e.get("/health").status, 200)
+
+        self.run_example("raw-envoy", check)
+
+    def test_a_name_that_is_none_and_a_missing_binary_are_told(self):
+        r = subprocess.run([ROOT / "examples/run", "nothing"], capture_output=True, text=True)
+        self.assertEqual(r.returncode, 2)
+        self.assertIn("no example 'nothing'; there are: ab-headers", r.stderr)
+        r = subprocess.run([ROOT / "examples/run"], capture_output=True, text=True, env={**os.environ, "BIN": "/nonexistent"})
+        self.assertEqual((r.returncode, r.stderr), (2, "examples/run: /nonexistent/fairlead-control is missing: run 'make build'\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()
