@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The command line as its users meet it: exit codes, output in three forms, errors, completion. Binaries in FAIRLEAD_BIN."""
+import http.server
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import pty
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -122,6 +124,26 @@ class Words(unittest.TestCase):
             self.assertEqual((r.returncode, r.stdout), (2, ""))
             self.assertIn(f"no answer from fairlead-control at 127.0.0.1:{port}", r.stderr)
         self.assertIn("is not HOST:PORT", run("--server", "x y", "status").stderr)
+
+    def test_a_server_that_is_something_else_is_told(self):
+        class Other(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(500 if self.path == "/debug/nacks" else 200)
+                self.end_headers()
+                self.wfile.write(b"<html>hello</html>")
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            address = f"127.0.0.1:{server.server_address[1]}"
+            r = run("--server", address, "conditions")
+            self.assertEqual((r.returncode, r.stdout), (2, ""))
+            self.assertIn(f"what answers at {address} is not fairlead-control: ", r.stderr)
+            r = run("--server", address, "nacks")
+            self.assertEqual((r.returncode, r.stderr), (1, f"fairlead: the server at {address} answered /debug/nacks with status 500\n"))
+            server.shutdown()
 
     def test_completion_scripts_parse(self):
         script = run("completion", "bash").stdout
