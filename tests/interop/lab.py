@@ -237,15 +237,24 @@ def raw(port, data, timeout=3, half_close=False):
                 received += part
                 if complete(received):
                     return received, "open"
+                if bodiless(data, received):
+                    s.settimeout(0.3)  # nothing should follow
         except TimeoutError:
             return received, "open"
         except ConnectionResetError:
             return received, "reset"
 
 
+def bodiless(request, data):
+    """Whether data holds the head of a response that has no body whatever it says."""
+    return b"\r\n\r\n" in data and (request.startswith(b"HEAD ") or re.match(rb"HTTP/1.1 (204|304)", data) is not None)
+
+
 def complete(data):
     """Whether data holds one whole HTTP/1.1 response that does not end the connection."""
     head, mark, body = data.partition(b"\r\n\r\n")
+    while re.match(rb"HTTP/1.1 1(?!01)", head):
+        head, mark, body = body.partition(b"\r\n\r\n")
     if not mark:
         return False
     lower = head.lower()

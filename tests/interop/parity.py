@@ -1,5 +1,6 @@
 """A raw reply as something that two proxies can be compared by: what changes from one moment to the next is replaced."""
 import json
+import re
 
 VOLATILE = {"date", "x-envoy-upstream-service-time", "x-request-id"}
 
@@ -18,6 +19,10 @@ def dechunked(body):
 def shape(received):
     data, end = received
     head, _, body = data.partition(b"\r\n\r\n")
+    interim = []
+    while re.match(rb"HTTP/1.1 1(?!01)", head) and body:
+        interim.append(head.decode("latin1"))
+        head, _, body = body.partition(b"\r\n\r\n")
     lines = head.decode("latin1").split("\r\n")
     headers = [tuple(line.split(": ", 1)) for line in lines[1:]]
     kept = [(h[0], h[1] if len(h) > 1 else "") for h in headers if h[0].lower() not in VOLATILE]
@@ -34,4 +39,4 @@ def shape(received):
     else:
         body = body.decode("latin1")
         body = body if len(body) < 500 else f"{len(body)} bytes"
-    return {"status": lines[0], "headers": kept, "volatile": present, "body": body, "end": end}
+    return {"interim": interim, "status": lines[0], "headers": kept, "volatile": present, "body": body, "end": end}
