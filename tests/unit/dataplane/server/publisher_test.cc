@@ -22,8 +22,8 @@ struct World {
     for (auto& job : jobs) job();
   }
   std::map<uint64_t, std::weak_ptr<config::Snapshot>> alive;
+  std::vector<std::function<void()>> posted;  // outlives the inboxes: a snapshot let go of posts
   std::vector<Publisher::SnapshotPtr> inbox[2];
-  std::vector<std::function<void()>> posted;
   Publisher publisher;
 };
 
