@@ -215,8 +215,8 @@ void strip_host(HeaderMap& headers, const config::HcmConfig& config, uint16_t lo
     name = host.substr(0, colon);
     port = host.substr(colon);
     uint32_t number;
-    const bool matches = absl::SimpleAtoi(port.substr(1), &number) && number == local_port;
-    if (config.strip_any_host_port || (config.strip_matching_host_port && matches)) port = {};
+    const bool is_number = absl::SimpleAtoi(port.substr(1), &number);  // Envoy 1.40 keeps anything else
+    if (is_number && (config.strip_any_host_port || (config.strip_matching_host_port && number == local_port))) port = {};
   }
   if (config.strip_trailing_host_dot && absl::EndsWith(name, ".")) name.remove_suffix(1);
   if (name.size() + port.size() != host.size()) headers.set(Token::PseudoAuthority, absl::StrCat(name, port));

@@ -108,7 +108,8 @@ bool Stream::prepare_request() {
   if (config.headers_with_underscores != config::HcmConfig::HeadersWithUnderscores::Allow && !check_underscores(headers, config.headers_with_underscores == config::HcmConfig::HeadersWithUnderscores::DropHeader)) {
     info_.flags.set(ResponseFlag::DownstreamProtocolError);
     connection_->close_after_response();
-    return refuse(400, "http1.unexpected_underscore");
+    send_local_reply({.status = 400, .body = http::reason_phrase(400), .details = "http1.unexpected_underscore"});
+    return false;
   }
   const std::string_view path = headers.get(Token::PseudoPath);
   if ((path.empty() || path[0] != '/') && method != "CONNECT") {

@@ -65,6 +65,8 @@ TEST_CASE("routes that need no upstream") {
 - match: {path: /direct}
   direct_response: {status: 418, body: {inline_string: "short and stout"}}
   response_headers_to_add: [{header: {key: x-added, value: "yes"}}]
+- match: {path: /made}
+  direct_response: {status: 201}
 - match: {path: /redirect}
   redirect: {host_redirect: elsewhere, path_redirect: /there, response_code: FOUND}
 - match: {path: /unknown-cluster}
@@ -77,6 +79,8 @@ TEST_CASE("routes that need no upstream") {
   CHECK(r.body == "short and stout");
   CHECK(r.header("x-added") == "yes");
   CHECK(r.header("content-type") == "text/plain");
+  CHECK_FALSE(r.has("location"));
+  CHECK(proxy.get("/made").header("location") == "http://test/made");
   r = proxy.get("/redirect");
   CHECK(r.status == 302);
   CHECK(r.header("location") == "http://elsewhere/there");
@@ -89,7 +93,7 @@ TEST_CASE("routes that need no upstream") {
   r = proxy.get("/nowhere");
   CHECK(r.status == 404);
   CHECK(r.body.empty());
-  CHECK(proxy.access_log(5) == std::vector<std::string>{"418 - direct_response", "302 - direct_response", "503 NC cluster_not_found", "503 UH no_healthy_upstream", "404 NR route_not_found"});
+  CHECK(proxy.access_log(6) == std::vector<std::string>{"418 - direct_response", "201 - direct_response", "302 - direct_response", "503 NC cluster_not_found", "503 UH no_healthy_upstream", "404 NR route_not_found"});
   CHECK(proxy.stat("http.test.no_route") == 1);
   CHECK(proxy.stat("http.test.no_cluster") == 1);
   CHECK(proxy.stat("cluster.empty.upstream_cx_none_healthy") == 1);

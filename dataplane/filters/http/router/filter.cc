@@ -110,8 +110,12 @@ bool RouterFilter::answer_without_upstream(const Match& match, http::HeaderMap& 
   }
   if (match.outcome == Match::Outcome::Route && match.route->action == Route::Action::Direct) {
     cells().add(stream().manager().stats, stat);
+    const uint32_t status = match.route->direct.status;
+    std::string location;  // Envoy 1.40: of 201 and 3xx, the request's own
+    if (status == 201 || status / 100 == 3) location = fairlead::router::redirect_location(match, headers, headers.get(Token::PseudoScheme));
     stream().route_table()->apply_request_headers(match, headers, stream().info());
-    stream().send_local_reply({.status = match.route->direct.status, .body = match.route->direct.body, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
+    stream().send_local_reply({.status = status, .body = match.route->direct.body, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
+                                 if (!location.empty()) reply.add(Token::Location, location);
                                  stream().route_table()->apply_response_headers(match, reply, stream().info());
                                }});
     return true;

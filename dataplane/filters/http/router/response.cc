@@ -101,10 +101,10 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
       headers.set(Token::XEnvoyUpstreamServiceTime, absl::StrCat(took));
     }
   }
-  if (match_->virtual_host->include_attempt_count_in_response) headers.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
   info.response_headers = &headers;
   info.response_code = status;
   stream().route_table()->apply_response_headers(*match_, headers, stream().info());
+  if (match_->virtual_host->include_attempt_count_in_response) headers.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
   if (awaiting_upgrade_) {
     awaiting_upgrade_ = false;
     if (status == 101) {
