@@ -204,12 +204,8 @@ void append_uuid(std::string& out) {
 }
 
 bool emit_view(const Op& op, const FormatContext& context, std::string& out) {
-  if (op.view == &FormatContext::local_reply_body) {  // Envoy 1.40: a text, also when there is none
-    out.append((context.*op.view).substr(0, op.max_length.value_or(std::string_view::npos)));
-    return true;
-  }
   const std::string_view value = context.*op.view;
-  if (value.empty()) return false;
+  if (value.empty()) return op.view == &FormatContext::local_reply_body;  // Envoy 1.40: that is a text even when it is empty
   if (op.text.empty()) {
     out.append(value);
   } else {

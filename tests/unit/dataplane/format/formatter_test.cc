@@ -137,6 +137,14 @@ TEST_CASE("each operator prints its value") {
   }
 }
 
+TEST_CASE("an empty local body prints as nothing, not as a missing value") {
+  Sample sample;
+  sample.context.local_reply_body = {};
+  CHECK(sample.text("[%LOCAL_REPLY_BODY%]") == "[]");
+  sample.context.local_reply_body = "body";
+  CHECK(sample.text("[%LOCAL_REPLY_BODY%]") == "[body]");
+}
+
 TEST_CASE("flags print in the order they were set, short and long") {
   Sample sample;
   sample.context.flags.set(ResponseFlag::UpstreamRetryLimitExceeded);

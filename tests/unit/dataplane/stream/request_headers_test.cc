@@ -163,9 +163,12 @@ TEST_CASE_METHOD(Fixture, "host ports and dots are stripped as configured") {
   config.strip_matching_host_port = true;
   CHECK(strip("a.b:8080") == "a.b");
   CHECK(strip("a.b:81") == "a.b:81");
+  CHECK(strip("a.b:") == "a.b:");
   CHECK(strip("[::1]:8080") == "[::1]");
   config.strip_matching_host_port = false;
   config.strip_any_host_port = true;
+  CHECK(strip("a.b:") == "a.b:");
+  CHECK(strip("a.b:x") == "a.b:x");
   CHECK(strip("a.b:81") == "a.b");
   CHECK(strip("[::1]") == "[::1]");
   config.strip_trailing_host_dot = true;
