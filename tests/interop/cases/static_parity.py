@@ -1,23 +1,8 @@
 """One static configuration in Envoy and in fairlead-proxy: over 100 requests, the same replies, the same requests upstream, the same access log.
 Differences that are meant stand in docs/differences.md and in MEANT below."""
-import json
-import re
-
-import lab as interop
-from echo import Echo
-from lab import Failed, free_port
-from parity import shape
+from parity import compare, get
 
 SMOKE = True
-
-
-def get(path, host="any.test", method="GET", body=None, **headers):
-    lines = [f"{method} {path} HTTP/1.1", f"host: {host}"] + [f"{n.replace('_', '-')}: {v}" for n, v in headers.items()]
-    data = ""
-    if body is not None:
-        lines.append(f"content-length: {len(body)}")
-        data = body
-    return ("\r\n".join(lines) + "\r\n\r\n" + data).encode("latin1")
 
 
 def requests():
@@ -78,37 +63,5 @@ def requests():
 MEANT = [("POST /ops .*x-test-close", "%RESPONSE_CODE% in a header that a local reply gets: the code it has; Envoy: 0")]
 
 
-def run_one(lab, kind, echo, refused):
-    port, admin = free_port(), free_port()
-    log = lab.dir / f"{kind}-access.log"
-    text = (interop.ROOT / "tests/interop/static_config.yaml").read_text()
-    for name, value in {"ADMIN": admin, "PORT": port, "ECHO": echo.port, "REFUSED": refused, "LOG": log}.items():
-        text = text.replace(f"@{name}@", str(value))
-    proxy = lab.proxy(kind, lab.write(f"{kind}.yaml", text), f"127.0.0.1:{admin}")
-    out = []
-    for request in requests():
-        out.append(json.loads(json.dumps(shape(interop.raw(port, request.replace(b"{}", kind[:5].encode())))).replace(str(port), "PORT").replace(f"once-{kind[:5]}", "once")))
-    code = lab.stop(proxy)
-    if kind != "envoy" and code != 0:
-        raise Failed(f"{kind}: exit code {code}:\n{proxy.text()[-2000:]}")
-    return out, log.read_text().splitlines()
-
-
 def run(lab):
-    echo, refused = Echo(), free_port()
-    theirs, their_log = run_one(lab, "envoy", echo, refused)
-    ours, our_log = run_one(lab, "fairlead-proxy", echo, refused)
-    differences = []
-    for request, a, b in zip(requests(), ours, theirs):
-        if a != b and not any(re.search(pattern, request.decode("latin1"), re.S) for pattern, _ in MEANT):
-            fields = "\n".join(f"    {k}:\n      fairlead {a[k]}\n      envoy    {b[k]}" for k in a if a[k] != b[k])
-            differences.append(f"  {request!r}\n{fields}")
-    for i, (a, b) in enumerate(zip(sorted(our_log), sorted(their_log))):
-        if a != b:
-            differences.append(f"  access log line {i}:\n      fairlead {a}\n      envoy    {b}")
-    if len(our_log) != len(their_log):
-        differences.append(f"  access log: {len(our_log)} lines, Envoy wrote {len(their_log)}")
-    echo.close()
-    if differences:
-        raise Failed(f"{len(differences)} differences in {len(theirs)} requests:\n" + "\n".join(differences))
-    print(f"        {len(theirs)} requests, {len(their_log)} access log lines alike")
+    compare(lab, "static_config.yaml", requests(), MEANT)
