@@ -106,7 +106,6 @@ absl::StatusOr<ApiSource> parse_api_source(const core::ApiConfigSource& proto, c
                                                      core::ApiConfigSource::ApiType_Name(proto.api_type()), ")"));
   }
   source.set_node_on_first_message_only = proto.set_node_on_first_message_only();
-  if (proto.has_request_timeout()) source.request_timeout = ms(proto.request_timeout());
   if (proto.grpc_services().empty()) {
     return absl::InvalidArgumentError(absl::StrCat(field, ".grpc_services: API configs must have either a gRPC service or a cluster name defined"));
   }
@@ -121,7 +120,6 @@ absl::StatusOr<ApiSource> parse_api_source(const core::ApiConfigSource& proto, c
     if (target.cluster.empty()) return absl::InvalidArgumentError(absl::StrCat(place, ".envoy_grpc.cluster_name: must not be empty"));
     target.authority = service.envoy_grpc().authority();
     for (const auto& header : service.initial_metadata()) target.initial_metadata.emplace_back(header.key(), header.value());
-    if (service.has_timeout()) target.timeout = ms(service.timeout());
     if (service.envoy_grpc().has_max_receive_message_length()) {
       target.max_receive_message_length = service.envoy_grpc().max_receive_message_length().value();
     }

@@ -42,13 +42,13 @@ struct SocketOption {
   int name = 0;
   std::string bytes;  // the value as given to setsockopt (an int64 becomes an int)
   enum class State : uint8_t { Prebind, Bound, Listening } state = State::Prebind;
+  bool operator==(const SocketOption&) const = default;
 };
 
 struct GrpcTarget {
   std::string cluster;    // envoy_grpc.cluster_name
   std::string authority;
   std::vector<std::pair<std::string, std::string>> initial_metadata;
-  std::optional<milliseconds> timeout;
   std::optional<uint32_t> max_receive_message_length;
 };
 

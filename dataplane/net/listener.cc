@@ -40,6 +40,16 @@ bool unix_path_answers(const Address& address) {
   return !refused;
 }
 
+using When = ListenSocket::Options::SocketOption::When;
+
+absl::Status set_options(int fd, const Address& address, const ListenSocket::Options& options, When when) {
+  for (const auto& option : options.socket_options) {
+    if (option.when != when || setsockopt(fd, option.level, option.name, option.bytes.data(), static_cast<socklen_t>(option.bytes.size())) == 0) continue;
+    return socket_error(errno, address, absl::StrCat("set socket option ", option.name, " of level ", option.level, " for"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int> open_bound(const Address& address, const ListenSocket::Options& options, bool reuse_port) {
   int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return socket_error(errno, address, "open a socket for");
@@ -51,14 +61,20 @@ absl::StatusOr<int> open_bound(const Address& address, const ListenSocket::Optio
     if (options.transparent) set_flag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, *options.transparent);
     if (options.freebind) set_flag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, *options.freebind);
   }
-  sockaddr_storage storage;
-  socklen_t size = address.to_sockaddr(storage);
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0) {
-    int error = errno;
-    close(fd);
-    return socket_error(error, address, "bind");
+  absl::Status set = set_options(fd, address, options, When::BeforeBind);
+  if (set.ok()) {
+    sockaddr_storage storage;
+    socklen_t size = address.to_sockaddr(storage);
+    set = ::bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 ? socket_error(errno, address, "bind") : set_options(fd, address, options, When::Bound);
   }
-  return fd;
+  if (set.ok()) return fd;
+  close(fd);
+  return set;
+}
+
+absl::Status start_listening(int fd, const Address& address, const ListenSocket::Options& options) {
+  if (::listen(fd, options.backlog < 0 ? SOMAXCONN : options.backlog) != 0) return socket_error(errno, address, "listen on");
+  return set_options(fd, address, options, When::Listening);
 }
 
 }  // namespace
@@ -90,8 +106,7 @@ absl::StatusOr<ListenSocket> ListenSocket::bind(const Address& address, const Op
 }
 
 absl::Status ListenSocket::listen(unsigned count) {
-  int backlog = options_.backlog < 0 ? SOMAXCONN : options_.backlog;
-  if (::listen(fds_[0], backlog) != 0) return socket_error(errno, local_, "listen on");
+  if (absl::Status first = start_listening(fds_[0], local_, options_); !first.ok()) return first;
   listening_ = true;
   if (!options_.reuse_port || count <= 1) return absl::OkStatus();
   set_flag(fds_[0], SOL_SOCKET, SO_REUSEPORT, true);
@@ -99,7 +114,7 @@ absl::Status ListenSocket::listen(unsigned count) {
     auto fd = open_bound(local_, options_, true);
     if (!fd.ok()) return fd.status();
     fds_.push_back(*fd);
-    if (::listen(*fd, backlog) != 0) return socket_error(errno, local_, "listen on");
+    if (absl::Status more = start_listening(*fd, local_, options_); !more.ok()) return more;
   }
   return absl::OkStatus();
 }

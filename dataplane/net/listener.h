@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -25,6 +26,13 @@ class ListenSocket {
     std::optional<bool> freebind;
     bool v6_only = true;              // Envoy: ipv4_compat false
     unsigned unix_mode = 0;           // permission bits of a Unix path; 0: as umask leaves them
+    // setsockopt() calls, each at its moment: before bind(), after it, or once the socket listens. One that fails is an error.
+    struct SocketOption {
+      enum class When : uint8_t { BeforeBind, Bound, Listening } when = When::BeforeBind;
+      int level = 0, name = 0;
+      std::string bytes;
+    };
+    std::vector<SocketOption> socket_options;
   };
   // Errors name the address: AlreadyExists when in use, otherwise the kernel's reason.
   static absl::StatusOr<ListenSocket> bind(const Address& address, const Options& options);

@@ -1,6 +1,9 @@
 // Binding, keeping and serving listeners.
 #include "dataplane/server/listener_set.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -20,7 +23,23 @@ bool same_place(const config::Address& a, const config::Address& b) { return a =
 
 bool same_sockets(const config::ListenerConfig& a, const config::ListenerConfig& b) {
   return a.addresses == b.addresses && a.reuse_port == b.reuse_port && a.bind_to_port == b.bind_to_port && a.transparent == b.transparent &&
-         a.freebind == b.freebind && a.tcp_backlog == b.tcp_backlog && a.socket_options.size() == b.socket_options.size();
+         a.freebind == b.freebind && a.tcp_backlog == b.tcp_backlog && a.tcp_fast_open_queue_length == b.tcp_fast_open_queue_length && a.socket_options == b.socket_options;
+}
+
+std::vector<net::ListenSocket::Options::SocketOption> socket_options(const config::ListenerConfig& listener) {
+  using When = net::ListenSocket::Options::SocketOption::When;
+  std::vector<net::ListenSocket::Options::SocketOption> out;
+  for (const config::SocketOption& option : listener.socket_options) {
+    const When when = option.state == config::SocketOption::State::Prebind ? When::BeforeBind
+                      : option.state == config::SocketOption::State::Bound ? When::Bound
+                                                                           : When::Listening;
+    out.push_back({when, option.level, option.name, option.bytes});
+  }
+  if (listener.tcp_fast_open_queue_length) {
+    const int length = static_cast<int>(*listener.tcp_fast_open_queue_length);
+    out.push_back({When::Listening, IPPROTO_TCP, TCP_FASTOPEN, std::string(reinterpret_cast<const char*>(&length), sizeof length)});
+  }
+  return out;
 }
 
 }  // namespace
@@ -68,6 +87,7 @@ absl::StatusOr<ListenerSet::Sockets> ListenerSet::sockets_for(const config::List
     how.freebind = listener.freebind;
     how.v6_only = !address.ipv4_compat;
     how.unix_mode = address.mode;
+    how.socket_options = socket_options(listener);
     FL_ASSIGN_OR_RETURN(net::ListenSocket socket, net::ListenSocket::bind(where, how));
     out.push_back(std::make_shared<net::ListenSocket>(std::move(socket)));
   }
@@ -98,6 +118,8 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
   how.stats = options_.stats;
   how.logs = options_.logs;
   how.listener_address = address;
+  how.service_cluster = options_.service_cluster;
+  how.service_node = options_.service_node;
   absl::StatusOr<std::shared_ptr<const stream::ConnectionManager>> manager = stream::ConnectionManager::create(listener, how);
   if (!manager.ok()) return prefix(place, manager.status());
   serving->manager = *std::move(manager);

@@ -22,6 +22,7 @@ class ListenerSet {
     stats::Registry* stats = nullptr;
     accesslog::LogFiles* logs = nullptr;
     uint32_t workers = 1;
+    std::string service_cluster, service_node;  // of the bootstrap's node
     // Brings a listener to, or takes it from, every worker.
     std::function<void(std::shared_ptr<const ServingListener>)> serve;
     std::function<void(const std::string& name)> withdraw;

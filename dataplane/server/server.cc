@@ -90,6 +90,8 @@ absl::Status Server::start() {
   listen.stats = stats_.get();
   listen.logs = logs_.get();
   listen.workers = workers;
+  listen.service_cluster = bootstrap_.config->node->cluster();
+  listen.service_node = bootstrap_.config->node->id();
   listen.serve = [this](std::shared_ptr<const ServingListener> listener) {
     for (uint32_t i = 0; i < workers_.size(); ++i)
       on_worker(i, [listener, drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->set(listener, drain); });

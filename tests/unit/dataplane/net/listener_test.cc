@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -115,6 +117,36 @@ TEST_CASE("a port can be bound again right after use", "[listener]") {
   auto again = ListenSocket::bind(address, {});
   REQUIRE(again.ok());
   CHECK(again->listen(2).ok());
+}
+
+TEST_CASE("socket options are set at their moment, on every descriptor; one that fails is an error", "[listener]") {
+  using Option = ListenSocket::Options::SocketOption;
+  const auto number = [](int value) { return std::string(reinterpret_cast<const char*>(&value), sizeof value); };
+  ListenSocket::Options options;
+  options.socket_options = {{Option::When::BeforeBind, SOL_SOCKET, SO_KEEPALIVE, number(1)},
+                            {Option::When::Bound, IPPROTO_TCP, TCP_DEFER_ACCEPT, number(1)},
+                            {Option::When::Listening, IPPROTO_TCP, TCP_NODELAY, number(1)}};
+  auto socket = ListenSocket::bind(Address::v4_loopback(0), options);
+  REQUIRE(socket.ok());
+  const auto value = [&](unsigned i, int level, int name) {
+    int out = -1;
+    socklen_t size = sizeof out;
+    REQUIRE(getsockopt(socket->fd(i), level, name, &out, &size) == 0);
+    return out;
+  };
+  CHECK(value(0, SOL_SOCKET, SO_KEEPALIVE) == 1);
+  CHECK(value(0, IPPROTO_TCP, TCP_DEFER_ACCEPT) != 0);
+  CHECK(value(0, IPPROTO_TCP, TCP_NODELAY) == 0);
+  REQUIRE(socket->listen(2).ok());
+  for (unsigned i = 0; i < 2; ++i) {
+    CHECK(value(i, SOL_SOCKET, SO_KEEPALIVE) == 1);
+    CHECK(value(i, IPPROTO_TCP, TCP_DEFER_ACCEPT) != 0);
+    CHECK(value(i, IPPROTO_TCP, TCP_NODELAY) == 1);
+  }
+  options.socket_options = {{Option::When::Bound, SOL_SOCKET, 9999, number(1)}};
+  const auto refused = ListenSocket::bind(Address::v4_loopback(0), options);
+  REQUIRE_FALSE(refused.ok());
+  CHECK_THAT(std::string(refused.status().message()), Catch::Contains("cannot set socket option 9999 of level 1 for '127.0.0.1:0'"));
 }
 
 TEST_CASE("an address that cannot be bound is an error that names it", "[listener]") {
