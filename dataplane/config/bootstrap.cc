@@ -88,11 +88,6 @@ void read_admin(const v3::Admin& proto, BootstrapConfig& out, ErrorList& errors)
     auto log = parse_access_log(proto.access_log(i), absl::StrCat("admin.access_log[", i, "]"));
     if (errors.check(log)) out.admin.access_logs.push_back(std::move(*log));
   }
-  if (!proto.profile_path().empty()) out.admin.profile_path = proto.profile_path();
-  for (int i = 0; i < proto.socket_options_size(); ++i) {
-    auto option = parse_socket_option(proto.socket_options(i), absl::StrCat("admin.socket_options[", i, "]"));
-    if (errors.check(option)) out.admin.socket_options.push_back(std::move(*option));
-  }
 }
 
 void read_dynamic(const v3::Bootstrap::DynamicResources& proto, BootstrapConfig& out, ErrorList& errors) {
@@ -156,9 +151,6 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
       (control ? out.control_plane_clusters : out.clusters).push_back(std::move(*parsed));
     }
   }
-  if (const std::string& local = proto.cluster_manager().local_cluster_name(); !local.empty() && !names.contains(local)) {
-    errors.add("cluster_manager.local_cluster_name", absl::StrCat("local cluster '", local, "' must be defined"));
-  }
   for (const std::string& name : control_plane) {
     if (!names.contains(name)) errors.add("dynamic_resources", absl::StrCat("Unknown gRPC client cluster '", name, "'"));
   }
@@ -203,18 +195,10 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3:
   check_stats_tags(proto.stats_config(), errors);
   read_dynamic(proto.dynamic_resources(), *out, errors);
   read_static(proto, options, *out, errors);
-  out->local_cluster_name = proto.cluster_manager().local_cluster_name();
-  if (proto.cluster_manager().has_upstream_bind_config()) {
-    auto bind = parse_bind(proto.cluster_manager().upstream_bind_config(), "cluster_manager.upstream_bind_config");
-    if (errors.check(bind)) out->upstream_bind = std::move(*bind);
-  }
   if (proto.has_typed_dns_resolver_config()) {
     const auto& resolver = proto.typed_dns_resolver_config();
     errors.add(check_resolver("typed_dns_resolver_config", resolver.name(), resolver.typed_config().type_url()));
   }
-  if (!proto.header_prefix().empty()) out->header_prefix = proto.header_prefix();
-  if (proto.has_stats_flush_interval()) out->stats_flush_interval = ms(proto.stats_flush_interval());
-  out->stats_flush_on_admin = proto.stats_flush_on_admin();
   if (!errors.empty()) return prefix("bootstrap", errors.status());
   return std::shared_ptr<const BootstrapConfig>(std::move(out));
 }

@@ -25,8 +25,6 @@ namespace fairlead::config {
 struct AdminConfig {
   std::optional<Address> address;
   std::vector<AccessLogConfig> access_logs;
-  std::string profile_path = "/var/log/envoy/envoy.prof";  // Envoy 1.40
-  std::vector<SocketOption> socket_options;
 };
 
 struct RuntimeLayer {
@@ -43,14 +41,8 @@ struct BootstrapConfig {
   std::optional<ApiSource> ads;
   std::optional<ConfigSource> lds, cds;
   std::string lds_resources_locator, cds_resources_locator;      // empty: wildcard
-  std::string local_cluster_name;
-  std::optional<BindConfig> upstream_bind;
   std::vector<RuntimeLayer> runtime_layers;
   std::shared_ptr<const matching::Runtime> runtime;              // never null
-  std::string header_prefix = "x-envoy";                         // Envoy 1.40
-  milliseconds stats_flush_interval{5000};                       // Envoy 1.40: 5 s
-  bool stats_flush_on_admin = false;
-  std::optional<uint32_t> concurrency_hint;
   std::vector<std::string> warnings;
   uint64_t content_hash = 0;
 };

@@ -79,7 +79,10 @@ void parse_policy_list(const v3::LoadBalancingPolicy& proto, ClusterConfig& out,
       return;
     }
     if (extension.typed_config().Is<lb::random::v3::Random>()) {
+      auto policy = unpack_as<lb::random::v3::Random>(extension.typed_config(), place);
+      if (!errors.check(policy)) return;
       out.lb_policy = ClusterConfig::LbPolicy::Random;
+      out.locality_weighted = policy->locality_lb_config().has_locality_weighted_lb_config();
       return;
     }
   }
@@ -92,7 +95,6 @@ void parse_policy_list(const v3::LoadBalancingPolicy& proto, ClusterConfig& out,
 void parse_lb(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   const auto& common = proto.common_lb_config();
   if (common.has_healthy_panic_threshold()) out.healthy_panic_threshold = common.healthy_panic_threshold().value();
-  if (common.has_update_merge_window()) out.update_merge_window = ms(common.update_merge_window());
   out.close_connections_on_host_set_change = common.close_connections_on_host_set_change();
   out.locality_weighted = common.has_locality_weighted_lb_config();
   out.fail_traffic_on_panic = common.zone_aware_lb_config().fail_traffic_on_panic();
@@ -122,7 +124,6 @@ void parse_breakers(const v3::CircuitBreakers& proto, ClusterConfig& out) {
     if (threshold.has_max_requests()) breaker.max_requests = threshold.max_requests().value();
     if (threshold.has_max_retries()) breaker.max_retries = threshold.max_retries().value();
     if (threshold.has_max_connection_pools()) breaker.max_connection_pools = threshold.max_connection_pools().value();
-    breaker.track_remaining = threshold.track_remaining();
     if (threshold.has_retry_budget()) {
       CircuitBreaker::RetryBudget budget;
       if (threshold.retry_budget().has_budget_percent()) budget.budget_percent = threshold.retry_budget().budget_percent().value();
@@ -173,11 +174,6 @@ absl::StatusOr<BindConfig> parse_bind(const envoy::config::core::v3::BindConfig&
       return absl::InvalidArgumentError(absl::StrCat(field, ".source_address.address: malformed IP address: ", bind.source_address->host));
     }
   }
-  if (proto.has_freebind()) bind.freebind = proto.freebind().value();
-  for (int i = 0; i < proto.socket_options_size(); ++i) {
-    FL_ASSIGN_OR_RETURN(SocketOption option, parse_socket_option(proto.socket_options(i), absl::StrCat(field, ".socket_options[", i, "]")));
-    bind.socket_options.push_back(std::move(option));
-  }
   return bind;
 }
 
@@ -206,8 +202,6 @@ absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Clu
     auto bind = parse_bind(proto.upstream_bind_config(), "upstream_bind_config");
     if (errors.check(bind)) out->bind = std::move(*bind);
   }
-  out->ignore_health_on_host_removal = proto.ignore_health_on_host_removal();
-  out->wait_for_warm_on_init = !proto.has_wait_for_warm_on_init() || proto.wait_for_warm_on_init().value();
   if (proto.has_metadata()) out->metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
   if (!errors.empty()) return prefix(place, errors.status());
   return std::shared_ptr<const ClusterConfig>(std::move(out));

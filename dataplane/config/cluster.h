@@ -27,7 +27,6 @@ struct CircuitBreaker {
   uint32_t max_requests = 1024;
   uint32_t max_retries = 3;
   uint32_t max_connection_pools = UINT32_MAX;
-  bool track_remaining = false;
   struct RetryBudget {
     double budget_percent = 20.0;      // Envoy 1.40: 20 %
     uint32_t min_retry_concurrency = 3;  // Envoy 1.40: 3
@@ -43,8 +42,6 @@ struct TcpKeepalive {
 
 struct BindConfig {
   std::optional<Address> source_address;  // port 0: any
-  std::optional<bool> freebind;
-  std::vector<SocketOption> socket_options;
 };
 
 struct Http1UpstreamOptions {
@@ -100,7 +97,6 @@ struct ClusterConfig {
   double healthy_panic_threshold = 50.0;                  // Envoy 1.40: 50 %
   bool fail_traffic_on_panic = false;
   bool locality_weighted = false;
-  milliseconds update_merge_window{1000};                 // Envoy 1.40: 1 s
   bool close_connections_on_host_set_change = false;
 
   std::array<CircuitBreaker, 2> breakers;                 // [0] DEFAULT, [1] HIGH
@@ -112,8 +108,6 @@ struct ClusterConfig {
   DnsFamily dns_family = DnsFamily::Auto;                 // Envoy 1.40: AUTO (v6, then v4)
   std::optional<TcpKeepalive> keepalive;
   std::optional<BindConfig> bind;
-  bool ignore_health_on_host_removal = false;
-  bool wait_for_warm_on_init = true;                      // Envoy 1.40: true
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   std::optional<ControlPlaneOptions> control_plane;
   uint64_t content_hash = 0;

@@ -35,11 +35,6 @@ absl::StatusOr<Endpoint> build_endpoint(const envoy::config::endpoint::v3::LbEnd
   if (!proto.has_endpoint()) return absl::InvalidArgumentError(absl::StrCat(field, ".host_identifier: endpoint must be set"));
   Endpoint endpoint;
   FL_ASSIGN_OR_RETURN(endpoint.address, endpoint_address(proto.endpoint().address(), dns_names_allowed, field + ".endpoint.address"));
-  for (int i = 0; i < proto.endpoint().additional_addresses_size(); ++i) {
-    FL_ASSIGN_OR_RETURN(Address more, endpoint_address(proto.endpoint().additional_addresses(i).address(), dns_names_allowed,
-                                                       absl::StrCat(field, ".endpoint.additional_addresses[", i, "].address")));
-    endpoint.additional_addresses.push_back(std::move(more));
-  }
   endpoint.hostname = proto.endpoint().hostname();
   if (proto.has_load_balancing_weight()) endpoint.weight = proto.load_balancing_weight().value();
   endpoint.health = health_of(proto.health_status());

@@ -25,7 +25,6 @@ enum class HealthStatus : uint8_t { Unknown, Healthy, Unhealthy, Draining, Timeo
 
 struct Endpoint {
   Address address;
-  std::vector<Address> additional_addresses;
   std::string hostname;
   uint32_t weight = 1;  // Envoy 1.40: 1 when unset
   HealthStatus health = HealthStatus::Unknown;

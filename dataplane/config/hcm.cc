@@ -28,10 +28,6 @@ void read_codec(const Hcm& proto, const std::string& field, HcmConfig& out, Erro
   out.default_host_for_http_10 = http1.default_host_for_http_10();
   out.enable_trailers = http1.enable_trailers();
   out.allow_chunked_length = http1.allow_chunked_length();
-  out.stream_error_on_invalid_http_message = proto.stream_error_on_invalid_http_message().value();
-  out.http1_stream_error_on_invalid_http_message = http1.has_override_stream_error_on_invalid_http_message()
-                                                       ? http1.override_stream_error_on_invalid_http_message().value()
-                                                       : out.stream_error_on_invalid_http_message;
 }
 
 void read_routes(const Hcm& proto, const std::string& field, const HcmOptions& options, HcmConfig& out, ErrorList& errors) {
@@ -99,12 +95,10 @@ void read_timeouts(const Hcm& proto, HcmConfig& out) {
   const auto& common = proto.common_http_protocol_options();
   if (common.has_idle_timeout()) out.idle_timeout = ms(common.idle_timeout());
   if (proto.has_stream_idle_timeout()) out.stream_idle_timeout = ms(proto.stream_idle_timeout());
-  out.stream_flush_timeout = proto.has_stream_flush_timeout() ? ms(proto.stream_flush_timeout()) : out.stream_idle_timeout;
   if (proto.has_request_timeout()) out.request_timeout = ms(proto.request_timeout());
   if (proto.has_request_headers_timeout()) out.request_headers_timeout = ms(proto.request_headers_timeout());
   if (common.has_max_connection_duration()) out.max_connection_duration = ms(common.max_connection_duration());
   if (common.has_max_stream_duration()) out.max_stream_duration = ms(common.max_stream_duration());
-  if (proto.has_drain_timeout()) out.drain_timeout = ms(proto.drain_timeout());
   if (proto.has_delayed_close_timeout()) out.delayed_close_timeout = ms(proto.delayed_close_timeout());
   if (proto.has_max_request_headers_kb()) out.max_request_headers_kb = proto.max_request_headers_kb().value();
   if (common.has_max_headers_count()) out.max_headers_count = common.max_headers_count().value();
@@ -143,7 +137,6 @@ void read_identity(const Hcm& proto, const std::string& field, HcmConfig& out, E
     }
   }
   out.append_x_forwarded_port = proto.append_x_forwarded_port();
-  out.append_local_overload = proto.append_local_overload();
   out.generate_request_id = !proto.has_generate_request_id() || proto.generate_request_id().value();
   out.preserve_external_request_id = proto.preserve_external_request_id();
   out.always_set_request_id_in_response = proto.always_set_request_id_in_response();

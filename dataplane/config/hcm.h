@@ -66,12 +66,10 @@ struct HcmConfig {
   // 0 or unset = off
   milliseconds idle_timeout{3'600'000};             // Envoy 1.40: 1 h, common_http_protocol_options.idle_timeout
   milliseconds stream_idle_timeout{300'000};        // Envoy 1.40: 5 min
-  milliseconds stream_flush_timeout{300'000};       // Envoy 1.40: stream_idle_timeout
   milliseconds request_timeout{0};
   milliseconds request_headers_timeout{0};
   milliseconds max_connection_duration{0};
   milliseconds max_stream_duration{0};
-  milliseconds drain_timeout{5000};                 // Envoy 1.40: 5 s
   milliseconds delayed_close_timeout{1000};         // Envoy 1.40: 1 s
 
   uint32_t max_request_headers_kb = 60;             // Envoy 1.40: 60 KiB
@@ -91,7 +89,6 @@ struct HcmConfig {
   bool internal_unix_sockets = false;
   // forward_client_cert_details is SANITIZE (Envoy 1.40's default): x-forwarded-client-cert of requests is always removed.
   bool append_x_forwarded_port = false;
-  bool append_local_overload = false;
   bool generate_request_id = true;                  // Envoy 1.40: true
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;
@@ -106,7 +103,6 @@ struct HcmConfig {
   bool strip_trailing_host_dot = false;
 
   bool proxy_100_continue = false;
-  bool stream_error_on_invalid_http_message = false;
   std::vector<router::UpgradeOption> upgrades;
 
   bool allow_absolute_url = true;                   // Envoy 1.40: true
@@ -114,7 +110,6 @@ struct HcmConfig {
   std::string default_host_for_http_10;
   bool enable_trailers = false;
   bool allow_chunked_length = false;
-  bool http1_stream_error_on_invalid_http_message = false;
 
   std::optional<LocalReplyConfig> local_reply;
 };

@@ -111,9 +111,6 @@ void read_socket(const v3::Listener& proto, ListenerConfig& out, ErrorList& erro
   if (proto.has_transparent()) out.transparent = proto.transparent().value();
   if (proto.has_freebind()) out.freebind = proto.freebind().value();
   if (proto.has_tcp_fast_open_queue_length()) out.tcp_fast_open_queue_length = proto.tcp_fast_open_queue_length().value();
-  if (proto.has_max_connections_to_accept_per_socket_event()) {
-    out.max_connections_per_event = proto.max_connections_to_accept_per_socket_event().value();
-  }
 }
 
 }  // namespace
@@ -137,12 +134,7 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::L
     default: out->direction = ListenerConfig::Direction::Unspecified;
   }
   out->stat_prefix = proto.stat_prefix();
-  for (int i = 0; i < proto.access_log_size(); ++i) {
-    auto log = parse_access_log(proto.access_log(i), absl::StrCat("access_log[", i, "]"));
-    if (errors.check(log)) out->access_logs.push_back(std::move(*log));
-  }
   out->drain_modify_only = proto.drain_type() == v3::Listener::MODIFY_ONLY;
-  out->ignore_global_conn_limit = proto.ignore_global_conn_limit();
   if (proto.has_metadata()) out->metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
   if (!errors.empty()) return prefix(place, errors.status());
   return std::shared_ptr<const ListenerConfig>(std::move(out));

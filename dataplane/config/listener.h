@@ -37,12 +37,9 @@ struct ListenerConfig {
   std::optional<uint32_t> tcp_backlog;                 // unset: somaxconn
   std::optional<bool> transparent, freebind;           // unset: socket untouched
   std::optional<uint32_t> tcp_fast_open_queue_length;
-  uint32_t max_connections_per_event = 0;              // 0: accept until EAGAIN
   Direction direction = Direction::Unspecified;
   std::string stat_prefix;                             // empty: the address
-  std::vector<AccessLogConfig> access_logs;
   bool drain_modify_only = false;
-  bool ignore_global_conn_limit = false;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   uint64_t content_hash = 0;
 };

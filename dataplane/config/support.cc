@@ -157,6 +157,7 @@ class Walk {
     const auto* reflection = message.GetReflection();
     if (field->is_repeated()) return "";
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_BOOL) return reflection->GetBool(message, field) ? "true" : "false";
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) return reflection->GetString(message, field);
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) return reflection->GetEnum(message, field)->name();
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       if (const auto* wrapped = dynamic_cast<const google::protobuf::BoolValue*>(&reflection->GetMessage(message, field))) {

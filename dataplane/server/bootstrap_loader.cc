@@ -145,7 +145,6 @@ absl::Status check_log_files(const config::BootstrapConfig& model) {
   FL_RETURN_IF_ERROR(check_log_files(model.admin.access_logs, "admin"));
   for (const auto& listener : model.listeners) {
     const std::string owner = absl::StrCat("listener '", listener->name, "'");
-    FL_RETURN_IF_ERROR(check_log_files(listener->access_logs, owner));
     if (listener->chain.hcm != nullptr) FL_RETURN_IF_ERROR(check_log_files(listener->chain.hcm->access_logs, owner));
   }
   return absl::OkStatus();

@@ -61,7 +61,7 @@ eds_cluster_config: {service_name: svc, eds_config: {ads: {}, initial_fetch_time
 connect_timeout: 0.25s
 lb_policy: LEAST_REQUEST
 least_request_lb_config: {choice_count: 3}
-circuit_breakers: {thresholds: [{max_connections: 7, retry_budget: {budget_percent: {value: 25}}}, {priority: HIGH, max_requests: 9, track_remaining: true}]}
+circuit_breakers: {thresholds: [{max_connections: 7, retry_budget: {budget_percent: {value: 25}}}, {priority: HIGH, max_requests: 9}]}
 common_lb_config: {healthy_panic_threshold: {value: 0}}
 upstream_connection_options: {tcp_keepalive: {keepalive_time: 30}}
 typed_extension_protocol_options:
@@ -82,7 +82,6 @@ typed_extension_protocol_options:
   CHECK(cluster->breakers[0].retry_budget->budget_percent == 25.0);
   CHECK(cluster->breakers[0].retry_budget->min_retry_concurrency == 3);
   CHECK(cluster->breakers[1].max_requests == 9);
-  CHECK(cluster->breakers[1].track_remaining);
   CHECK(cluster->healthy_panic_threshold == 0.0);
   CHECK(cluster->keepalive->time.count() == 30);
   CHECK_FALSE(cluster->http.idle_timeout);
@@ -102,6 +101,26 @@ TEST_CASE("the first supported policy of a load balancing list is taken") {
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", R"(load_balancing_policy: {policies: [
     {typed_extension_config: {name: maglev, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev}}}]}, )")),
              Contains("Didn't find a registered load balancer factory implementation for cluster: 'a' with names from [maglev]"));
+}
+
+TEST_CASE("every policy of a load balancing list may weigh localities") {
+  for (const std::string policy : {"round_robin.v3.RoundRobin", "least_request.v3.LeastRequest", "random.v3.Random"}) {
+    const auto with = [&](const std::string& options) {
+      return good(with_endpoint("127.0.0.1", "load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies." + policy + options + "}}}]}, "));
+    };
+    CHECK(with(", locality_lb_config: {locality_weighted_lb_config: {}}")->locality_weighted);
+    CHECK_FALSE(with("")->locality_weighted);
+  }
+}
+
+TEST_CASE("what no connection or request would heed is refused, not forgotten") {
+  for (const std::string options : {"{freebind: true}", "{socket_options: [{level: 1, name: 9, int_value: 1}]}"}) {
+    CHECK_THAT(error_of(with_endpoint("127.0.0.1", "upstream_bind_config: " + options + ", ")), Contains("not supported"));
+  }
+  CHECK(good(with_endpoint("127.0.0.1", "upstream_bind_config: {source_address: {address: 127.0.0.2, port_value: 0}, freebind: false}, "))->bind->source_address->text() == "127.0.0.2:0");
+  CHECK_THAT(error_of("{name: a, load_assignment: {cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 80}}, "
+                      "additional_addresses: [{address: {socket_address: {address: '::1', port_value: 80}}}]}}]}]}}"),
+             Contains("additional_addresses: not supported"));
 }
 
 TEST_CASE("wrong clusters are refused with Envoy's words") {

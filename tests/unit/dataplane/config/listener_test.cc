@@ -53,7 +53,6 @@ TEST_CASE("a listener starts from Envoy's defaults") {
   CHECK(manager.idle_timeout.count() == 3'600'000);
   CHECK(manager.stream_idle_timeout.count() == 300'000);
   CHECK(manager.request_timeout.count() == 0);
-  CHECK(manager.drain_timeout.count() == 5000);
   CHECK(manager.delayed_close_timeout.count() == 1000);
   CHECK(manager.max_request_headers_kb == 60);
   CHECK(manager.max_headers_count == 100);
@@ -89,7 +88,6 @@ TEST_CASE("a connection manager keeps what was configured") {
   CHECK(manager.codec == HcmConfig::Codec::Http1);
   CHECK(manager.idle_timeout.count() == 7000);
   CHECK(manager.stream_idle_timeout.count() == 0);
-  CHECK(manager.stream_flush_timeout.count() == 0);
   CHECK(manager.headers_with_underscores == HcmConfig::HeadersWithUnderscores::RejectRequest);
   CHECK(manager.accept_http_10);
   CHECK(manager.server_header == HcmConfig::ServerHeader::PassThrough);
