@@ -109,6 +109,7 @@ class RouterFilter final : public stream::Filter {
   bool host_rewritten_ = false;
   bool response_begun_ = false;
   bool response_paused_ = false;
+  bool timeout_retry_ = false;      // the retry to come follows a timeout of the attempt
   bool holds_retry_ = false;        // a retry is counted in the cluster's breaker
   bool lost_connection_retry_ = false;
   bool waiting_to_retry_ = false;

@@ -199,6 +199,8 @@ bool RouterFilter::retry_lost_connection(ResetReason reason) {
 void RouterFilter::replay() {
   waiting_to_retry_ = false;
   if (match_->virtual_host->include_request_attempt_count) stream().request_headers().set("x-envoy-attempt-count", absl::StrCat(attempts_ + 1));
+  if (match_->virtual_host->include_is_timeout_retry_header) stream().request_headers().set("x-envoy-is-timeout-retry", timeout_retry_ ? "true" : "false");
+  timeout_retry_ = false;
   announce_timeout(stream().request_headers());
   begin_attempt();
   if (!stream().active() || !attempt_.active()) return;
@@ -250,6 +252,7 @@ void RouterFilter::on_global_timeout() {
 void RouterFilter::on_per_try_timeout() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_per_try_timeout);
   if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
+  timeout_retry_ = true;
   if (retry_reset(ResetReason::kLocalReset, true)) return;
   fail(504, "upstream request timeout", "upstream_per_try_timeout", ResponseFlag::UpstreamRequestTimeout);
 }
@@ -260,6 +263,7 @@ void RouterFilter::on_per_try_idle() {
     stream().set_flag(ResponseFlag::UpstreamRequestTimeout);
     return stream().reset("upstream_per_try_idle_timeout");
   }
+  timeout_retry_ = true;
   if (retry_reset(ResetReason::kLocalReset, true)) return;
   fail(504, "upstream request timeout", "upstream_per_try_idle_timeout", ResponseFlag::UpstreamRequestTimeout);
 }
