@@ -80,7 +80,7 @@ struct FormatContext {
   const http::HeaderMap* response_trailers = nullptr;
 
   std::chrono::system_clock::time_point start{};
-  std::chrono::system_clock::time_point now{};  // EMIT_TIME
+  std::chrono::system_clock::time_point now{};  // EMIT_TIME; left out: the time of rendering
   TimeLine times;
   ByteCounts bytes;
 

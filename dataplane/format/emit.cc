@@ -240,7 +240,7 @@ bool emit_any(const Op& op, const FormatContext& context, bool as_json, std::str
     case OpCode::QueryParam: return emit_query_param(op, context, out);
     case OpCode::QueryParams: return emit_query_params(op, context, out);
     case OpCode::StartTime: op.time->append(context.start, out); return true;
-    case OpCode::EmitTime: op.time->append(context.now, out); return true;
+    case OpCode::EmitTime: op.time->append(context.now == std::chrono::system_clock::time_point{} ? std::chrono::system_clock::now() : context.now, out); return true;
     case OpCode::Duration: return emit_duration(op, context, out);
     case OpCode::View: return emit_view(op, context, out);
     case OpCode::Number:

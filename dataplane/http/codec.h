@@ -40,6 +40,7 @@ struct ProtocolError {
   std::string_view details;  // static string: "http1.codec_error", "low_version", "missing_host_header", …
   bool downstream_protocol_error = true;  // response flag DPE; false for refusals that Envoy makes above its codec
   const HeaderMap* headers = nullptr;     // the head, when it could be read (for the access log); lives in the receiver's arena
+  std::string_view body = {};             // static string; empty: the status' reason phrase if a protocol error, else none
 };
 
 class MessageReceiver {
@@ -105,6 +106,8 @@ class ServerSession : public net::Deferred {
   // No further request after the running one: "connection: close" on h1 (an idle connection closes at once), GOAWAY on h2.
   virtual void drain() = 0;
   virtual void close(net::CloseType type) = 0;
+  // The head that on_request_begins() announced takes too long: on_stream() and on_protocol_error(408) follow in this call.
+  virtual void refuse_slow_head() = 0;
   virtual uint32_t active_streams() const = 0;
   virtual Protocol protocol() const = 0;
   virtual net::Connection& connection() = 0;

@@ -150,7 +150,7 @@ void Server::shut_down() {
 void Server::set_healthcheck_failed(bool failed) {
   healthcheck_failed_ = failed;
   for (uint32_t i = 0; i < workers_.size(); ++i)
-    on_worker(i, [close = failed || draining_](WorkerSlot& slot) { slot.context->drain_close = close; });
+    on_worker(i, [failed](WorkerSlot& slot) { slot.context->health_failed = failed; });
 }
 
 void Server::drain_listeners(bool graceful, bool inbound_only, bool skip_exit) {

@@ -53,12 +53,10 @@ void HttpConnection::on_request_begins() {
   headers_timer_->arm(timeout);
 }
 
-// A head that never ends has no stream to answer on: the answer is written past the codec, and the connection goes.
+// The head gets a stream all the same, so that the answer is logged and counted like any other.
 void HttpConnection::on_headers_timeout() {
   worker_.cells().add(manager_->stats, HttpStat::downstream_rq_header_timeout);
-  constexpr std::string_view kAnswer = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 22\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nrequest header timeout";
-  connection().write(kAnswer);
-  session_->close(net::CloseType::FlushAndWait);
+  session_->refuse_slow_head();
 }
 
 http::MessageReceiver* HttpConnection::on_stream(http::MessageSender& sender) {
@@ -71,7 +69,7 @@ http::MessageReceiver* HttpConnection::on_stream(http::MessageSender& sender) {
 }
 
 void HttpConnection::on_protocol_error(http::MessageSender&, http::MessageReceiver& receiver, const http::ProtocolError& error) {
-  worker_.cells().add(manager_->stats, HttpStat::downstream_cx_protocol_error);
+  if (error.status != 408) worker_.cells().add(manager_->stats, HttpStat::downstream_cx_protocol_error);  // slow is not wrong
   last_response_ = true;
   static_cast<Stream&>(receiver).on_protocol_error(error);
 }
@@ -82,7 +80,7 @@ bool HttpConnection::response_closes() {
   if (max != 0 && requests_ >= max) {
     worker_.cells().add(manager_->stats, HttpStat::downstream_cx_max_requests_reached);
     last_response_ = true;
-  } else if (draining_ || worker_.drain_close) {
+  } else if (draining_ || worker_.drain_close || (worker_.health_failed && !manager_->listener().drain_modify_only)) {
     worker_.cells().add(manager_->stats, HttpStat::downstream_cx_drain_close);
     last_response_ = true;
   }

@@ -54,7 +54,7 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
   buffer_limit_ = manager().listener().per_connection_buffer_limit;
   epoch_ = worker_.epoch();
   info_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
-  if (!manager().access_log().empty()) info_.start = worker_.loop().wall_now();
+  info_.start = worker_.loop().wall_now();
   stats::Cells& cells = worker_.cells();
   const auto& stats = manager().stats;
   cells.add(stats, HttpStat::downstream_rq_total);
@@ -186,13 +186,17 @@ const router::Match& Stream::route() {
 void Stream::describe_route() {
   cluster_.reset();
   info_.route_name = info_.upstream_cluster = info_.upstream_cluster_raw = {};
+  info_.route_metadata = info_.virtual_host_metadata = info_.cluster_metadata = nullptr;
   if (match_.route == nullptr) return;
   info_.route_name = match_.route->name;
+  info_.route_metadata = match_.route->metadata.get();
+  if (match_.virtual_host != nullptr) info_.virtual_host_metadata = match_.virtual_host->metadata.get();
   if (match_.cluster.empty()) return;
   cluster_ = upstream::Ref<upstream::Cluster>(worker_.clusters().find(match_.cluster));
   if (!cluster_) return;
   info_.upstream_cluster = cluster_->config().stat_name();
   info_.upstream_cluster_raw = cluster_->config().name;
+  info_.cluster_metadata = cluster_->config().metadata.get();
 }
 
 const router::PerFilter* Stream::per_filter(std::string_view name) { return table_ == nullptr ? nullptr : table_->per_filter(name, route()); }
@@ -267,7 +271,7 @@ void Stream::on_protocol_error(const http::ProtocolError& error) {
     if (request_headers_->get(Token::PseudoAuthority).empty()) request_headers_->remove(Token::PseudoAuthority);
   }
   if (response_begun_) return reset(error.details);
-  send_local_reply({.status = error.status, .body = error.downstream_protocol_error ? http::reason_phrase(error.status) : std::string_view(), .details = error.details});
+  send_local_reply({.status = error.status, .body = !error.body.empty() ? error.body : error.downstream_protocol_error ? http::reason_phrase(error.status) : std::string_view(), .details = error.details});
 }
 
 void Stream::on_write_blocked() {
@@ -438,6 +442,7 @@ const format::FormatContext& Stream::info() {
   info_.downstream_direct_local_address = info_.downstream_local_address;
   info_.connection_id = connection_->connection().id();
   info_.listener_name = manager().listener().name;
+  info_.listener_metadata = manager().listener().metadata.get();
   info_.filter_chain_name = manager().listener().chain.name;
   if (sender_ != nullptr) info_.protocol = http::protocol_name(sender_->protocol());
   return info_;

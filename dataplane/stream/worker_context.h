@@ -41,8 +41,10 @@ class WorkerContext {
   upstream::WorkerClusters& clusters() { return clusters_; }
   upstream::Random& random() { return random_; }
 
-  // While set, every HTTP/1 response carries "connection: close": failed health check or drain of the whole server.
+  // While set, every HTTP/1 response carries "connection: close": the drain of the whole server.
   bool drain_close = false;
+  // The same after /healthcheck/fail, but for listeners whose drain_type is MODIFY_ONLY.
+  bool health_failed = false;
 
   std::unique_ptr<Stream> take_stream();
   void give_back(std::unique_ptr<Stream> stream);

@@ -30,6 +30,7 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
 
   void drain() override;
   void close(CloseType type) override { connection_->close(type); }
+  void refuse_slow_head() override;
   uint32_t active_streams() const override { return receiver_ != nullptr ? 1 : 0; }
   http::Protocol protocol() const override { return head_.protocol; }
   net::Connection& connection() override { return *connection_; }
@@ -262,6 +263,14 @@ void Http1Server::refuse(const Verdict& verdict, const HeaderMap* headers) {
   close_after_ = true;
   hold();
   events_.on_protocol_error(*this, *receiver_, {verdict.status, verdict.details, verdict.protocol_error, headers});
+}
+
+void Http1Server::refuse_slow_head() {
+  if (receiver_ != nullptr || phase_ != Phase::Head || !begin_stream()) return;
+  phase_ = Phase::Closing;
+  close_after_ = true;
+  hold();
+  events_.on_protocol_error(*this, *receiver_, {408, "request_header_timeout", false, nullptr, "request header timeout"});
 }
 
 void Http1Server::on_write_high() {

@@ -37,6 +37,23 @@ TEST_CASE("a 503 is retried until the upstream answers") {
   CHECK(proxy.stat("cluster.up.retry.upstream_rq_503") == 2);
 }
 
+TEST_CASE("a retry says whether a timeout is its reason") {
+  const std::string more = "include_is_timeout_retry_header: true\n";
+  SECTION("it is not") {
+    FakeUpstream up(flaky(1));
+    TestProxy proxy(listener_yaml(with_retry("retry_on: 5xx"), "", more), {cluster_yaml("up", {up.port()})});
+    CHECK(proxy.get("/").status == 200);
+    CHECK_FALSE(up.requests().front().has("x-envoy-is-timeout-retry"));
+    CHECK(up.last().header("x-envoy-is-timeout-retry") == "false");
+  }
+  SECTION("it is") {
+    FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.never = true}; });
+    TestProxy proxy(listener_yaml(with_retry("retry_on: 5xx, per_try_timeout: 0.03s"), "", more), {cluster_yaml("up", {up.port()})});
+    CHECK(proxy.get("/").status == 504);
+    CHECK(up.last().header("x-envoy-is-timeout-retry") == "true");
+  }
+}
+
 TEST_CASE("a retry announces the time that is left") {
   auto first = std::make_shared<std::atomic<bool>>(true);
   FakeUpstream up([first](const UpstreamRequest&) { return first->exchange(false) ? UpstreamReply{.status = 503, .delay = 50ms} : UpstreamReply{}; });
@@ -200,8 +217,15 @@ TEST_CASE("timeouts") {
     TestProxy proxy(listener_yaml(kToUp, "request_headers_timeout: 0.05s\n"), {cluster_yaml("up", {up.port()})});
     RawSocket client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nHost: te");
-    CHECK(client.read_response().status == 408);
+    const RawResponse r = client.read_response();
+    CHECK(r.status == 408);
+    CHECK(r.body == "request header timeout");
+    CHECK(r.header("connection") == "close");
     CHECK(client.closed_by_peer());
+    CHECK(proxy.access_log(1) == std::vector<std::string>{"408 - request_header_timeout"});
+    CHECK(proxy.stat("http.test.downstream_rq_header_timeout") == 1);
+    CHECK(proxy.stat("http.test.downstream_rq_4xx") == 1);
+    CHECK(proxy.stat("http.test.downstream_cx_protocol_error") == 0);
   }
   SECTION("of an idle connection") {
     FakeUpstream answers;

@@ -69,6 +69,27 @@ TEST_CASE("--config-yaml is merged over the file") {
   CHECK_THAT(info, Contains("\"id\": \"from-flag\"") && Contains("\"cluster\": \"sc\"") && Contains("\"state\": \"LIVE\""));
 }
 
+TEST_CASE("add_user_agent names this node to the upstream; drain_type MODIFY_ONLY keeps connections when the health check fails") {
+  FakeUpstream up;
+  const std::string with = absl::StrCat("add_user_agent: true\n      ", kToA);
+  ProxyProcess proxy(static_bootstrap({static_cluster("a", up.port())}, {listener("l", with), listener("kept", kToA) + "drain_type: MODIFY_ONLY\n"}),
+                     {"--service-cluster", "edge", "--service-node", "edge-1"});
+  proxy.wait_for_state("LIVE");
+  CHECK(proxy.get("l", "/").status == 200);
+  CHECK(up.last().header("x-envoy-downstream-service-cluster") == "edge");
+  CHECK(up.last().header("x-envoy-downstream-service-node") == "edge-1");
+  const auto closes = [&](const std::string& listener) {
+    RawSocket client = RawSocket::connect(proxy.port(listener));
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+    return client.read_response().header("connection") == "close";
+  };
+  proxy.admin("/healthcheck/fail", "POST");
+  CHECK(closes("l"));
+  CHECK_FALSE(closes("kept"));
+  proxy.admin("/healthcheck/ok", "POST");
+  CHECK_FALSE(closes("l"));
+}
+
 TEST_CASE("SIGTERM: readiness fails, the request in flight ends, its response closes the connection, exit code 0") {
   RawServer upstream;
   ProxyProcess proxy(simple(upstream.port()));
