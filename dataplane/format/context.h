@@ -113,7 +113,7 @@ struct FormatContext {
   std::string_view downstream_transport_failure_reason;
   std::string_view requested_server_name;
   std::optional<uint64_t> connection_id;
-  std::optional<uint64_t> stream_id;
+  std::string_view stream_id;  // x-request-id as the upstream sees it
   std::string_view filter_chain_name;
   std::string_view listener_name;
   std::string_view trace_id;

@@ -415,7 +415,7 @@ const absl::flat_hash_map<std::string_view, Maker>& makers() {
       {"DOWNSTREAM_DIRECT_LOCAL_PORT", address_port<&C::downstream_direct_local_address>},
       {"DOWNSTREAM_TRANSPORT_FAILURE_REASON", view<&C::downstream_transport_failure_reason>},
       {"REQUESTED_SERVER_NAME", view<&C::requested_server_name>},
-      {"CONNECTION_ID", optional_number<&C::connection_id>}, {"STREAM_ID", optional_number<&C::stream_id>},
+      {"CONNECTION_ID", optional_number<&C::connection_id>}, {"STREAM_ID", view<&C::stream_id>},
       {"FILTER_CHAIN_NAME", view<&C::filter_chain_name>},
       {"TRACE_ID", view<&C::trace_id>}, {"SPAN_ID", view<&C::span_id>}, {"LOCAL_REPLY_BODY", view<&C::local_reply_body, true>},
       {"ACCESS_LOG_TYPE", plain<OpCode::LogTypeName, ValueKind::String, false>},

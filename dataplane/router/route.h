@@ -104,7 +104,6 @@ struct WeightedCluster {
   HeaderOps request_headers, response_headers;
   std::string host_rewrite_literal;
   std::vector<PerFilter> per_filter;
-  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata_match;
 };
 
 struct UpgradeOption {
@@ -134,7 +133,6 @@ struct RouteAction {
   std::vector<MirrorPolicy> mirrors;              // first non-empty level of route, virtual host, table
   std::vector<UpgradeOption> upgrades;
   bool high_priority = false;
-  std::shared_ptr<const envoy::config::core::v3::Metadata> metadata_match;
 };
 
 struct RedirectAction {
@@ -185,7 +183,6 @@ struct Route {
   std::vector<PerFilter> per_filter;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   std::optional<uint64_t> retry_buffer_limit;  // per_request_buffer_limit_bytes / request_body_buffer_limit
-  std::string stat_prefix;
 
   // Applies to this route: its own entry, else its virtual host's, else null. Weighted clusters come first: see Match::per_filter.
   std::string describe() const;  // `prefix "/api" with header x-a exact "1"`

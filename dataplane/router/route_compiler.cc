@@ -52,7 +52,6 @@ void TableCompiler::route(const v3::Route& proto, const Path& path, VirtualHost&
   } else if (proto.has_per_request_buffer_limit_bytes()) {
     route.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
   }
-  route.stat_prefix = proto.stat_prefix();
   host.routes.push_back(std::move(route));
 }
 
@@ -157,7 +156,6 @@ void TableCompiler::forward(const v3::RouteAction& proto, const Path& path, Rout
     action.upgrades.push_back(std::move(option));
   }
   action.high_priority = proto.priority() == envoy::config::core::v3::HIGH;
-  if (proto.has_metadata_match()) action.metadata_match = shared(proto.metadata_match());
 }
 
 std::optional<matching::Regex> TableCompiler::regex_rewrite(const envoy::type::matcher::v3::RegexMatchAndSubstitute& proto, const Path& path,
@@ -233,7 +231,6 @@ void TableCompiler::weighted(const v3::WeightedCluster& proto, const Path& path,
     weighted.response_headers = header_ops(entry.response_headers_to_add(), entry.response_headers_to_remove(), place + ".response_headers");
     weighted.host_rewrite_literal = entry.host_rewrite_literal();
     weighted.per_filter = per_filter(entry.typed_per_filter_config(), place + ".typed_per_filter_config");
-    if (entry.has_metadata_match()) weighted.metadata_match = shared(entry.metadata_match());
     action.weighted.push_back(std::move(weighted));
   }
   if (action.total_weight == 0) errors_.add(path, "Sum of weights in the weighted_cluster must be greater than 0.");

@@ -28,11 +28,12 @@ std::string type_of(const Format& format, const std::string& configured) {
 }
 
 // The first mapper that matches may change status and body; then a format, the mapper's or the general one, wraps the body.
-uint32_t apply_config(const config::LocalReplyConfig& config, uint32_t status, format::FormatContext& context, uint64_t random, http::HeaderMap& headers, Body& body) {
+uint32_t apply_config(const config::LocalReplyConfig& config, uint32_t status, format::FormatContext& context, uint64_t random, const matching::Runtime* runtime,
+                      http::HeaderMap& headers, Body& body) {
   const Format* format = config.body_format ? &*config.body_format : nullptr;
   std::string content_type = config.content_type;
   for (const config::LocalReplyMapper& mapper : config.mappers) {
-    if (!mapper.filter.match({.context = &context, .random = random})) continue;
+    if (!mapper.filter.match({.context = &context, .random = random, .runtime = runtime})) continue;
     if (mapper.status_code) context.response_code = status = *mapper.status_code;
     if (mapper.body) body.text = *mapper.body;
     if (mapper.body_format) {
@@ -82,7 +83,8 @@ void append_grpc_message(std::string_view text, std::string& out) {
   }
 }
 
-std::string_view make_local_reply(const LocalReply& reply, const config::HcmConfig& config, bool grpc, bool head, format::FormatContext& context, uint64_t random, http::HeaderMap& headers) {
+std::string_view make_local_reply(const LocalReply& reply, const config::HcmConfig& config, bool grpc, bool head, format::FormatContext& context, uint64_t random,
+                                  const matching::Runtime* runtime, http::HeaderMap& headers) {
   http::Arena& arena = headers.arena();
   Body body{std::string(reply.body)};
   uint32_t status = reply.status;
@@ -91,7 +93,7 @@ std::string_view make_local_reply(const LocalReply& reply, const config::HcmConf
   if (reply.modify_headers) reply.modify_headers(headers);
   if (config.local_reply) {
     context.response_headers = &headers;
-    status = apply_config(*config.local_reply, status, context, random, headers, body);
+    status = apply_config(*config.local_reply, status, context, random, runtime, headers, body);
   }
   if (grpc) {
     headers.set_ref(Token::PseudoStatus, "200");

@@ -13,7 +13,8 @@ struct LocalReply;
 
 // Fills `headers` (empty before) and returns the body, which lives in the arena; empty for HEAD and gRPC.
 // `input.context` describes the stream; its response code is set to the reply's here.
-std::string_view make_local_reply(const LocalReply& reply, const config::HcmConfig& config, bool grpc, bool head, format::FormatContext& context, uint64_t random, http::HeaderMap& headers);
+std::string_view make_local_reply(const LocalReply& reply, const config::HcmConfig& config, bool grpc, bool head, format::FormatContext& context, uint64_t random,
+                                  const matching::Runtime* runtime, http::HeaderMap& headers);
 
 // Envoy's mapping of HTTP statuses to gRPC's.
 uint32_t grpc_status_of_http(uint32_t status);

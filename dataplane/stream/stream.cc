@@ -137,6 +137,7 @@ bool Stream::prepare_request() {
   const Origin origin = set_origin_headers(headers, config, peer, table_ != nullptr ? &table_->internal_only_headers() : nullptr, random_, worker_.random().next());
   internal_ = origin.internal;
   client_ip_ = origin.client_ip;
+  info_.stream_id = headers.get(Token::XRequestId);
   if (upgrade_ && !upgrade_allowed(headers.get(Token::Upgrade))) {
     worker_.cells().add(manager().stats, HttpStat::downstream_rq_ws_on_non_ws_route);
     upgrade_ = false;
@@ -297,7 +298,7 @@ void Stream::send_local_reply(const LocalReply& reply) {
     info_.response_code = reply.status;
     table_->apply_response_headers(*match, *headers, info_);
   }
-  const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info_, random_, *headers);
+  const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info_, random_, epoch_ ? epoch_->snapshot().runtime.get() : nullptr, *headers);
   answered_here_ = true;
   encode_ = {};
   begin_response(*headers, body.empty());

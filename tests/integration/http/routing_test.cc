@@ -301,13 +301,13 @@ TEST_CASE("paths are normalised before routes see them") {
   CHECK(proxy.get("/x#y").status == 400);
 }
 
-TEST_CASE("formatters read the metadata of listener, virtual host, route and cluster, and the time") {
+TEST_CASE("formatters read the metadata of listener, virtual host, route and cluster, the time and the stream's id") {
   FakeUpstream up;
   const auto metadata = [](const std::string& value) { return "metadata: {filter_metadata: {a: {b: " + value + "}}}\n"; };
   const auto header = [](const std::string& name, const std::string& value) { return "{header: {key: " + name + ", value: '" + value + "'}}"; };
   const std::string route = "- match: {prefix: /}\n  route: {cluster: up}\n  " + metadata("of-route") + "  response_headers_to_add: [" + header("x-route", "%METADATA(ROUTE:a:b)%") + ", " +
                             header("x-host", "%METADATA(VIRTUAL_HOST:a:b)%") + ", " + header("x-cluster", "%METADATA(CLUSTER:a:b)%") + ", " + header("x-listener", "%METADATA(LISTENER:a:b)%") + ", " +
-                            header("x-start", "%START_TIME(%Y)%") + ", " + header("x-emit", "%EMIT_TIME(%Y)%") + "]\n";
+                            header("x-start", "%START_TIME(%Y)%") + ", " + header("x-emit", "%EMIT_TIME(%Y)%") + ", " + header("x-stream", "%STREAM_ID%") + "]\n";
   TestProxy proxy(listener_yaml(route, "", metadata("of-host")) + metadata("of-listener"), {cluster_yaml("up", {up.port()}, metadata("of-cluster"))});
   const RawResponse r = proxy.get("/");
   CHECK(r.header("x-route") == "of-route");
@@ -316,4 +316,6 @@ TEST_CASE("formatters read the metadata of listener, virtual host, route and clu
   CHECK(r.header("x-listener") == "of-listener");
   CHECK(r.header("x-start").starts_with("20"));
   CHECK(r.header("x-emit") == r.header("x-start"));
+  CHECK(r.header("x-stream") == up.last().header("x-request-id"));
+  CHECK(r.header("x-stream").size() == 36);
 }

@@ -4,6 +4,8 @@
 #include "dataplane/stream/local_reply.h"
 #include "dataplane/stream/request_headers.h"
 #include "dataplane/stream/stream.h"
+#include "envoy/config/accesslog/v3/accesslog.pb.h"
+#include "tests/unit/dataplane/from_yaml.h"
 
 using namespace fairlead;
 using namespace fairlead::stream;
@@ -205,21 +207,35 @@ TEST_CASE_METHOD(Fixture, "local replies as text, for HEAD, without a body and f
   format::FormatContext context;
   const LocalReply reply{.status = 503, .body = "no 100% upstream"};
   SECTION("text") {
-    CHECK(make_local_reply(reply, config, false, false, context, 0, headers) == "no 100% upstream");
+    CHECK(make_local_reply(reply, config, false, false, context, 0, nullptr, headers) == "no 100% upstream");
     CHECK(headers.get(Token::PseudoStatus) == "503");
     CHECK(headers.get(Token::ContentLength) == "16");
     CHECK(headers.get(Token::ContentType) == "text/plain");
   }
   SECTION("HEAD") {
-    CHECK(make_local_reply(reply, config, false, true, context, 0, headers).empty());
+    CHECK(make_local_reply(reply, config, false, true, context, 0, nullptr, headers).empty());
     CHECK(headers.get(Token::ContentLength) == "16");
   }
   SECTION("no body") {
-    CHECK(make_local_reply({.status = 404}, config, false, false, context, 0, headers).empty());
+    CHECK(make_local_reply({.status = 404}, config, false, false, context, 0, nullptr, headers).empty());
     CHECK_FALSE(headers.has(Token::ContentType));
   }
+  SECTION("mapped by a filter whose limit the runtime moves") {
+    const auto filter = test::from_yaml<envoy::config::accesslog::v3::AccessLogFilter>("status_code_filter: {comparison: {op: GE, value: {default_value: 600, runtime_key: mapped.from}}}");
+    config.local_reply.emplace().mappers.push_back({config::AccessLogFilter::compile(filter, "filter").value(), 418, {}, {}, {}, {}});
+    matching::Runtime runtime;
+    runtime.set("mapped.from", {"500", 500.0, {}});
+    make_local_reply(reply, config, false, false, context, 0, &runtime, headers);
+    CHECK(headers.get(Token::PseudoStatus) == "418");
+  }
+  SECTION("not mapped by that filter without the runtime's word") {
+    const auto filter = test::from_yaml<envoy::config::accesslog::v3::AccessLogFilter>("status_code_filter: {comparison: {op: GE, value: {default_value: 600, runtime_key: mapped.from}}}");
+    config.local_reply.emplace().mappers.push_back({config::AccessLogFilter::compile(filter, "filter").value(), 418, {}, {}, {}, {}});
+    make_local_reply(reply, config, false, false, context, 0, nullptr, headers);
+    CHECK(headers.get(Token::PseudoStatus) == "503");
+  }
   SECTION("gRPC") {
-    CHECK(make_local_reply(reply, config, true, false, context, 0, headers).empty());
+    CHECK(make_local_reply(reply, config, true, false, context, 0, nullptr, headers).empty());
     CHECK(headers.get(Token::PseudoStatus) == "200");
     CHECK(headers.get(Token::GrpcStatus) == "14");
     CHECK(headers.get(Token::GrpcMessage) == "no 100%25 upstream");
