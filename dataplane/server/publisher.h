@@ -1,8 +1,8 @@
 // Publication of snapshots: the main thread hands every worker the same immutable snapshot and keeps it until no worker uses it.
 // A worker gets a shared_ptr of its own (its own control block, so no counter is shared between threads); when the worker's last
 // stream on that snapshot is gone, the pointer's deleter posts back and the publisher lets go. The request path reads a plain pointer.
-// Main thread. Invariant: snapshots, and the route tables and listeners that only they hold, are freed on the main thread. Clusters and
-// endpoint sets are not: a worker's clusters hold them as long as their connections last, and the last holder frees them.
+// Main thread. Invariant: snapshots, and what only they hold (route tables of RDS, the runtime), are freed on the main thread. Listeners,
+// clusters and endpoint sets are not: connections and hosts of workers hold them too, and the last holder frees them, on any thread.
 #pragma once
 
 #include <cstdint>
