@@ -1,6 +1,6 @@
 // The support table: the state of every field of every message this proxy accepts. One reflection walk over each incoming
 // resource, before any model is built, refuses what is refused, and reports what is ignored, with its path. Main thread; pure.
-// Source of truth: support.txt, embedded at build time; docs/support.md is generated from it and the descriptors.
+// Source of truth: dataplane/config/support_table.inc, compiled in; docs/support.md is generated from it and the descriptors.
 #pragma once
 
 #include <string>
