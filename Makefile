@@ -7,6 +7,9 @@ BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 EXAMPLE ?= quickstart
+SINCE ?= HEAD
+# what the examples, the interop cases and the benchmarks start
+export FAIRLEAD_BIN := $(CURDIR)/$(BUILD)/bin
 # What has threads and does not link gRPC: Debian's gRPC and abseil are not instrumented, so the rest would report false races.
 TSAN_TESTS := test_dataplane_net test_dataplane_stats test_dataplane_accesslog test_adapters_file test_integration_http test_integration_echo
 CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
@@ -27,9 +30,11 @@ define need
 missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=("$$p"); done; \
 if [ "$${#missing[@]}" -gt 0 ]; then \
   sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-  echo "Installing Debian packages: $${missing[*]}"; \
+  command -v apt-get >/dev/null && command -v $${sudo:-apt-get} >/dev/null || \
+    { echo "These Debian packages are missing, and only root can install them with apt-get: $${missing[*]}" >&2; exit 1; }; \
+  echo "Installing Debian packages$${sudo:+ through sudo}: $${missing[*]}"; \
   $$sudo apt-get update -qq; \
-  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
 fi
 endef
 
@@ -37,7 +42,7 @@ endef
 
 help: ## this list
 	@echo "Fairlead: make TARGET [PRESET=release|debug|asan-ubsan|tsan|fuzz] [JOBS=N]"; echo
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s'|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install what the build needs (Debian 12 packages; sudo when not root)
 	@$(call need,$(BUILD_PACKAGES))
@@ -46,11 +51,12 @@ deps: ## install what the build needs (Debian 12 packages; sudo when not root)
 configure: deps
 	@[ -f $(BUILD)/build.ninja ] || cmake --preset $(PRESET)
 
-build: configure ## the three binaries, in build/release/bin
+build: configure ## the three binaries, into build/PRESET/bin
 	@cmake --build $(BUILD) -j $(JOBS) --target binaries
 
 run: build ## build, then the quickstart: three upstreams, control plane, proxy (EXAMPLE=name for another example)
-	@exec examples/run $(EXAMPLE)
+	@! grep -qs '^DATA_PLANE=envoy' examples/$(EXAMPLE)/example.env || { $(call need,$(INTEROP_PACKAGES)); }
+	@BIN=$(FAIRLEAD_BIN) exec examples/run $(EXAMPLE)
 
 test: configure ## build and run every test that needs no peer outside Debian's packages
 	@$(call need,$(TEST_PACKAGES))
@@ -90,9 +96,10 @@ check-full: test interop ## everything: tests, both sanitizer builds, fuzzing, a
 	@$(MAKE) --no-print-directory fuzz
 	@$(CTEST) -L soak
 
-format: ## clang-format over our own sources
+format: ## clang-format over the lines that you changed (since SINCE=HEAD), and over new files
 	@$(call need,$(FORMAT_PACKAGES))
-	@git ls-files '*.cc' '*.h' | xargs clang-format-14 -i
+	@git clang-format-14 --binary clang-format-14 --quiet --force --extensions cc,h $(SINCE) || [ $$? = 1 ]
+	@git ls-files -z --others --exclude-standard '*.cc' '*.h' | xargs -0r clang-format-14 -i
 
 install: build ## install the binaries under PREFIX (/usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
