@@ -195,6 +195,11 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3:
   check_stats_tags(proto.stats_config(), errors);
   read_dynamic(proto.dynamic_resources(), *out, errors);
   read_static(proto, options, *out, errors);
+  out->local_cluster_name = proto.cluster_manager().local_cluster_name();
+  const auto is_local = [&](const auto& cluster) { return cluster.name() == out->local_cluster_name; };
+  if (!out->local_cluster_name.empty() && std::none_of(proto.static_resources().clusters().begin(), proto.static_resources().clusters().end(), is_local)) {
+    errors.add("cluster_manager.local_cluster_name", absl::StrCat("local cluster '", out->local_cluster_name, "' must be defined"));
+  }
   if (proto.has_typed_dns_resolver_config()) {
     const auto& resolver = proto.typed_dns_resolver_config();
     errors.add(check_resolver("typed_dns_resolver_config", resolver.name(), resolver.typed_config().type_url()));

@@ -34,6 +34,7 @@ struct RuntimeLayer {
 
 struct BootstrapConfig {
   std::shared_ptr<const envoy::config::core::v3::Node> node;
+  std::string local_cluster_name;  // the cluster this proxy belongs to, for zone-aware routing; empty: none. One of `clusters`
   AdminConfig admin;
   std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // static
   std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // static, for traffic

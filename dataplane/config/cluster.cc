@@ -1,19 +1,17 @@
-// Cluster → ClusterConfig; see cluster.h. Protocol options and the control plane's transport are in cluster_http.cc.
+// Cluster → ClusterConfig; see cluster.h. Protocol options and the control plane's transport are in cluster_http.cc,
+// load balancing in cluster_lb.cc.
 #include "dataplane/config/cluster.h"
 
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
 #include "dataplane/config/cluster_http.h"
+#include "dataplane/config/cluster_lb.h"
 #include "dataplane/config/fields.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
-#include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
-#include "envoy/extensions/load_balancing_policies/random/v3/random.pb.h"
-#include "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb.h"
 
 namespace fairlead::config {
 namespace v3 = envoy::config::cluster::v3;
-namespace lb = envoy::extensions::load_balancing_policies;
 namespace {
 
 void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
@@ -47,69 +45,6 @@ void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& er
   out.endpoints = std::move(*endpoints);
   if (out.discovery == ClusterConfig::Discovery::LogicalDns && (proto.load_assignment().endpoints_size() != 1 || out.endpoints->size() != 1)) {
     errors.add("load_assignment", "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint");
-  }
-}
-
-template <typename T>
-void read_least_request(const T& proto, ClusterConfig& out) {
-  if (proto.has_choice_count()) out.least_request_choices = proto.choice_count().value();
-  if (proto.has_active_request_bias()) out.active_request_bias = proto.active_request_bias().default_value();
-}
-
-// The first policy of the list that this proxy has; the others are not even looked at.
-void parse_policy_list(const v3::LoadBalancingPolicy& proto, ClusterConfig& out, ErrorList& errors) {
-  std::vector<std::string> names;
-  for (int i = 0; i < proto.policies_size(); ++i) {
-    const auto& extension = proto.policies(i).typed_extension_config();
-    const std::string place = absl::StrCat("load_balancing_policy.policies[", i, "].typed_extension_config.typed_config");
-    names.push_back(extension.name());
-    if (extension.typed_config().Is<lb::round_robin::v3::RoundRobin>()) {
-      auto policy = unpack_as<lb::round_robin::v3::RoundRobin>(extension.typed_config(), place);
-      if (!errors.check(policy)) return;
-      out.lb_policy = ClusterConfig::LbPolicy::RoundRobin;
-      out.locality_weighted = policy->locality_lb_config().has_locality_weighted_lb_config();
-      return;
-    }
-    if (extension.typed_config().Is<lb::least_request::v3::LeastRequest>()) {
-      auto policy = unpack_as<lb::least_request::v3::LeastRequest>(extension.typed_config(), place);
-      if (!errors.check(policy)) return;
-      out.lb_policy = ClusterConfig::LbPolicy::LeastRequest;
-      out.locality_weighted = policy->locality_lb_config().has_locality_weighted_lb_config();
-      read_least_request(*policy, out);
-      return;
-    }
-    if (extension.typed_config().Is<lb::random::v3::Random>()) {
-      auto policy = unpack_as<lb::random::v3::Random>(extension.typed_config(), place);
-      if (!errors.check(policy)) return;
-      out.lb_policy = ClusterConfig::LbPolicy::Random;
-      out.locality_weighted = policy->locality_lb_config().has_locality_weighted_lb_config();
-      return;
-    }
-  }
-  std::string list;
-  for (const std::string& name : names) absl::StrAppend(&list, list.empty() ? "" : ", ", name);
-  errors.add("load_balancing_policy", absl::StrCat("Didn't find a registered load balancer factory implementation for cluster: '", out.name,
-                                                   "' with names from [", list, "]"));
-}
-
-void parse_lb(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
-  const auto& common = proto.common_lb_config();
-  if (common.has_healthy_panic_threshold()) out.healthy_panic_threshold = common.healthy_panic_threshold().value();
-  out.close_connections_on_host_set_change = common.close_connections_on_host_set_change();
-  out.locality_weighted = common.has_locality_weighted_lb_config();
-  out.fail_traffic_on_panic = common.zone_aware_lb_config().fail_traffic_on_panic();
-  if (proto.has_load_balancing_policy()) {
-    parse_policy_list(proto.load_balancing_policy(), out, errors);
-    return;
-  }
-  switch (proto.lb_policy()) {
-    case v3::Cluster::ROUND_ROBIN: out.lb_policy = ClusterConfig::LbPolicy::RoundRobin; break;
-    case v3::Cluster::LEAST_REQUEST:
-      out.lb_policy = ClusterConfig::LbPolicy::LeastRequest;
-      read_least_request(proto.least_request_lb_config(), out);
-      break;
-    case v3::Cluster::RANDOM: out.lb_policy = ClusterConfig::LbPolicy::Random; break;
-    default: errors.add("lb_policy", absl::StrCat("not supported: ", v3::Cluster::LbPolicy_Name(proto.lb_policy())));
   }
 }
 

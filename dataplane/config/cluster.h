@@ -12,6 +12,8 @@
 #include <absl/status/statusor.h>
 
 #include "dataplane/config/endpoints.h"
+#include "dataplane/config/http2.h"
+#include "dataplane/config/load_balancing.h"
 #include "dataplane/config/support.h"
 
 namespace envoy::config::cluster::v3 {
@@ -79,7 +81,6 @@ struct ControlPlaneOptions {
 
 struct ClusterConfig {
   enum class Discovery : uint8_t { Static, StrictDns, LogicalDns, Eds };
-  enum class LbPolicy : uint8_t { RoundRobin, LeastRequest, Random };
   enum class DnsFamily : uint8_t { Auto, V4Only, V6Only, V4Preferred, All };
 
   std::string name;
@@ -91,12 +92,7 @@ struct ClusterConfig {
 
   milliseconds connect_timeout{5000};                     // Envoy 1.40: 5 s
   uint32_t per_connection_buffer_limit = 1024 * 1024;     // Envoy 1.40: 1 MiB
-  LbPolicy lb_policy = LbPolicy::RoundRobin;
-  uint32_t least_request_choices = 2;                     // Envoy 1.40: 2
-  double active_request_bias = 1.0;                       // Envoy 1.40: 1.0
-  double healthy_panic_threshold = 50.0;                  // Envoy 1.40: 50 %
-  bool fail_traffic_on_panic = false;
-  bool locality_weighted = false;
+  LoadBalancing lb;
   bool close_connections_on_host_set_change = false;
 
   std::array<CircuitBreaker, 2> breakers;                 // [0] DEFAULT, [1] HIGH

@@ -36,10 +36,29 @@ absl::StatusOr<Endpoint> build_endpoint(const envoy::config::endpoint::v3::LbEnd
   Endpoint endpoint;
   FL_ASSIGN_OR_RETURN(endpoint.address, endpoint_address(proto.endpoint().address(), dns_names_allowed, field + ".endpoint.address"));
   endpoint.hostname = proto.endpoint().hostname();
+  if (const auto& check = proto.endpoint().health_check_config(); check.has_address()) {  // ignored, but a wrong address is wrong all the same
+    FL_RETURN_IF_ERROR(endpoint_address(check.address(), dns_names_allowed, field + ".endpoint.health_check_config.address").status());
+  }
   if (proto.has_load_balancing_weight()) endpoint.weight = proto.load_balancing_weight().value();
   endpoint.health = health_of(proto.health_status());
   if (proto.has_metadata()) endpoint.metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
   return endpoint;
+}
+
+absl::StatusOr<std::optional<DropOverload>> build_drop_overload(const envoy::config::endpoint::v3::ClusterLoadAssignment::Policy& proto, const std::string& field) {
+  if (proto.drop_overloads_size() == 0) return std::nullopt;
+  if (proto.drop_overloads_size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ": Cluster drop_overloads config has ", proto.drop_overloads_size(), " categories. Envoy only support one."));
+  }
+  const auto& percentage = proto.drop_overloads(0).drop_percentage();
+  uint64_t denominator = 100;
+  if (percentage.denominator() == envoy::type::v3::FractionalPercent::TEN_THOUSAND) denominator = 10'000;
+  if (percentage.denominator() == envoy::type::v3::FractionalPercent::MILLION) denominator = 1'000'000;
+  if (percentage.numerator() > denominator) {
+    return absl::InvalidArgumentError(absl::StrCat(field, "[0].drop_percentage: above 1 (", percentage.numerator(), " / ", denominator, ")"));
+  }
+  return DropOverload{proto.drop_overloads(0).category(), static_cast<uint32_t>(1'000'000 / denominator * percentage.numerator())};
 }
 
 }  // namespace
@@ -60,6 +79,8 @@ absl::StatusOr<std::shared_ptr<const EndpointSet>> build_endpoints(const envoy::
   set->content_hash = hash_of(proto);
   if (proto.policy().has_overprovisioning_factor()) set->overprovisioning_factor = proto.policy().overprovisioning_factor().value();
   set->weighted_priority_health = proto.policy().weighted_priority_health();
+  auto drop = build_drop_overload(proto.policy(), field + "policy.drop_overloads");
+  if (errors.check(drop)) set->drop_overload = std::move(*drop);
   std::vector<uint64_t> locality_weights;
   for (int i = 0; i < proto.endpoints_size(); ++i) {
     const auto& group = proto.endpoints(i);

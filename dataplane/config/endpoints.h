@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,11 +41,18 @@ struct Locality {
   std::vector<Endpoint> endpoints;
 };
 
+// A share of requests that is answered 503 before any host is picked (Policy.drop_overloads).
+struct DropOverload {
+  std::string category;
+  uint32_t per_million = 0;
+};
+
 struct EndpointSet {
   std::string cluster_name;
   std::vector<std::vector<Locality>> priorities;  // index = priority, contiguous from 0
   uint32_t overprovisioning_factor = 140;         // Envoy 1.40: 140 %
   bool weighted_priority_health = false;
+  std::optional<DropOverload> drop_overload;      // Envoy 1.40 takes one category
   uint64_t content_hash = 0;
 
   size_t size() const;  // endpoints of all priorities

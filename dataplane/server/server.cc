@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/worker_slot.h"
+#include "dataplane/upstream/balancing.h"
 #include "dataplane/xds/grpc_connector.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
@@ -73,6 +74,13 @@ absl::Status Server::start() {
   log_options.flush_bytes = size_t{options_.file_flush_min_size_kb} * 1024;
   logs_ = std::make_unique<accesslog::LogFiles>(workers + 1, log_options);
   shared_clusters_ = std::make_unique<upstream::SharedClusters>(*stats_);
+  upstream::LocalZone zone;
+  zone.cluster = bootstrap_.config->local_cluster_name;
+  if (bootstrap_.config->node->has_locality()) {
+    const auto& own = bootstrap_.config->node->locality();
+    zone.locality.emplace(own.region(), own.zone(), own.sub_zone());
+  }
+  shared_clusters_->set_local_zone(std::move(zone));
   FL_ASSIGN_OR_RETURN(dns_, net::DnsResolver::create(*loop_, {}));
 
   std::random_device random;
@@ -253,6 +261,7 @@ void Server::publish(std::shared_ptr<const config::Snapshot> snapshot) {
   FL_LOG(debug, "config", "epoch ", snapshot->epoch, ": ", snapshot->clusters.size(), " clusters, ", snapshot->routes.size(), " route tables, ",
          snapshot->listeners.size(), " listeners");
   discovery_counters_->apply(*snapshot);
+  upstream::prepare(*snapshot, *shared_clusters_);
   publisher_->publish(snapshot);
   if (stage_ == Stage::done) apply_listeners(*snapshot);
 }

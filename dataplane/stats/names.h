@@ -18,7 +18,9 @@ namespace fairlead::stats {
   G(circuit_breakers_high_rq_retry_open, "circuit_breakers.high.rq_retry_open") \
   C(http1_dropped_headers_with_underscores, "http1.dropped_headers_with_underscores") \
   C(http1_requests_rejected_with_underscores_in_headers, "http1.requests_rejected_with_underscores_in_headers") \
-  C(http1_response_flood, "http1.response_flood") C(lb_healthy_panic) G(max_host_weight) C(membership_change) G(membership_degraded) \
+  C(http1_response_flood, "http1.response_flood") C(lb_healthy_panic) C(lb_local_cluster_not_ok) \
+  C(lb_recalculate_zone_structures) C(lb_zone_cluster_too_small) C(lb_zone_no_capacity_left) C(lb_zone_routing_all_directly) \
+  C(lb_zone_routing_cross_zone) C(lb_zone_routing_sampled) G(max_host_weight) C(membership_change) G(membership_degraded) \
   G(membership_excluded) G(membership_healthy) G(membership_total) C(retry_or_shadow_abandoned) C(update_attempt) C(update_empty) C(update_failure) \
   C(update_no_rebuild) C(update_success) G(upstream_cx_active) C(upstream_cx_close_notify) C(upstream_cx_connect_attempts_exceeded) \
   C(upstream_cx_connect_fail) C(upstream_cx_connect_timeout) C(upstream_cx_destroy) C(upstream_cx_destroy_local) \

@@ -1,97 +1,173 @@
 // Applies snapshots to a worker's clusters; see worker_clusters.h.
 #include "dataplane/upstream/worker_clusters.h"
 
+#include <algorithm>
 #include <unordered_map>
 
-#include "base/log.h"
+#include "envoy/config/core/v3/base.pb.h"
 
 namespace fairlead::upstream {
-namespace {
 
 using stats::ClusterStat;
 
-PolicyFactory policy_factory(const config::ClusterConfig& config) {
-  switch (config.lb_policy) {
-    case config::ClusterConfig::LbPolicy::LeastRequest:
-      return [options = LeastRequestOptions{config.least_request_choices, config.active_request_bias}](std::vector<LbHost*> hosts, Random& random) {
-        return make_least_request(std::move(hosts), options, random);
-      };
-    case config::ClusterConfig::LbPolicy::Random: return make_random;
-    case config::ClusterConfig::LbPolicy::RoundRobin: break;
-  }
-  return make_round_robin;
+namespace {
+
+// Metadata envoy.lb canary: true
+bool is_canary(const config::Endpoint& endpoint) {
+  if (!endpoint.metadata) return false;
+  const auto lb = endpoint.metadata->filter_metadata().find("envoy.lb");
+  if (lb == endpoint.metadata->filter_metadata().end()) return false;
+  const auto canary = lb->second.fields().find("canary");
+  return canary != lb->second.fields().end() && canary->second.bool_value();
 }
 
-absl::StatusOr<net::Address> socket_address(const config::Address& address) {
-  if (address.kind == config::Address::Kind::Pipe) return net::Address::from_unix(address.path);
-  return net::Address::from_ip(address.host, address.port);
-}
+bool needs_total(const config::LoadBalancing& lb) { return lb.hashes() && lb.hash_balance_factor != 0; }
 
 }  // namespace
 
-Cluster::Cluster(WorkerEnv& env, std::shared_ptr<SharedCluster> shared)
-    : env_(env), shared_(std::move(shared)), selector_(policy_factory(*shared_->config), env.random) {}
+Cluster::Cluster(WorkerEnv& env, std::shared_ptr<SharedCluster> shared, const LocalZone& local_zone, std::shared_ptr<const matching::Runtime> runtime)
+    : env_(env),
+      shared_(std::move(shared)),
+      local_zone_(local_zone),
+      runtime_(std::move(runtime)),
+      total_active_(needs_total(config().lb) ? std::make_shared<uint32_t>(0) : nullptr),
+      selector_(policy_options(config().lb, runtime_.get()), env.random) {}
 
 Cluster::~Cluster() { remove(); }
 
 Host* Cluster::pick(const PickContext& context) {
-  const HostSelector::Picked picked = selector_.pick(context);
-  if (picked.panic) env_.cells.add(shared_->stats, ClusterStat::lb_healthy_panic);
+  HostSelector::Picked picked;
+  if (config().lb.slow_start.window.count() != 0) {
+    PickContext timed = context;
+    timed.now = env_.loop.now();
+    picked = selector_.pick(timed);
+  } else {
+    picked = selector_.pick(context);
+  }
+  if (picked.panic || picked.zone || picked.local_cluster_not_ok) count(picked);
   return static_cast<Host*>(picked.host);
 }
 
-bool Cluster::set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints) {
+void Cluster::count(const HostSelector::Picked& picked) const {
+  const auto add = [&](ClusterStat stat) { env_.cells.add(shared_->stats, stat); };
+  if (picked.panic) add(ClusterStat::lb_healthy_panic);
+  if (picked.local_cluster_not_ok) add(ClusterStat::lb_local_cluster_not_ok);
+  if (!picked.zone) return;
+  switch (*picked.zone) {
+    case ZoneRouting::Outcome::AllDirectly: return add(ClusterStat::lb_zone_routing_all_directly);
+    case ZoneRouting::Outcome::Sampled: return add(ClusterStat::lb_zone_routing_sampled);
+    case ZoneRouting::Outcome::CrossZone: return add(ClusterStat::lb_zone_routing_cross_zone);
+    case ZoneRouting::Outcome::NoCapacityLeft:
+      add(ClusterStat::lb_zone_routing_cross_zone);
+      return add(ClusterStat::lb_zone_no_capacity_left);
+  }
+}
+
+bool Cluster::drop_overload() {
+  return endpoints_ && endpoints_->drop_overload && env_.random.below(1'000'000) < endpoints_->drop_overload->per_million;
+}
+
+// What load balancing knows of a host, from its endpoint.
+void Cluster::adopt(const FlatEndpoint& flat, Host& host) {
+  host.update(*flat.endpoint);
+  host.priority = flat.priority;
+  host.locality = flat.locality;
+  host.name = host.address_text();
+  host.status = static_cast<HostStatusCode>(flat.endpoint->health);
+  host.canary = is_canary(*flat.endpoint);
+  // Slow start begins when a host is first seen healthy; without active checks it does not begin again.
+  if (config().lb.slow_start.window.count() != 0 && host.health == Health::kHealthy && host.healthy_since == MonotonicTime{}) host.healthy_since = env_.loop.now();
+  if (total_active_) host.active_requests.count_into(total_active_);
+}
+
+bool Cluster::set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints, const Cluster* local) {
+  FlatEndpoints flat = flatten(config(), endpoints.get(), local_zone_);
   endpoints_ = std::move(endpoints);
-  // Hosts are the same host while address and priority stay; a duplicate address within a priority counts once, as in Envoy.
+  localities_ = std::move(flat.localities);
+  locality_weights_ = std::move(flat.locality_weights);
+  own_zone_first_ = flat.own_first;
+  // Hosts are the same host while address and priority stay.
   std::unordered_map<std::string, Ref<Host>> before;
-  const auto key = [](const Host& host) { return host.address_text() + '#' + std::to_string(host.priority); };
-  for (Ref<Host>& host : hosts_) before.emplace(key(*host), std::move(host));
+  const auto key = [](const std::string& name, uint32_t priority) { return name + '#' + std::to_string(priority); };
+  for (Ref<Host>& host : hosts_) before.emplace(key(host->address_text(), host->priority), std::move(host));
   hosts_.clear();
-  std::unordered_map<std::string, bool> seen;
-  std::vector<uint32_t> locality_weights;
+  hosts_.reserve(flat.hosts.size());
   bool changed = false;
-  if (endpoints_) {
-    for (uint32_t priority = 0; priority < endpoints_->priorities.size(); ++priority) {
-      for (const config::Locality& locality : endpoints_->priorities[priority]) {
-        locality_weights.push_back(locality.weight);
-        for (const config::Endpoint& endpoint : locality.endpoints) {
-          auto address = socket_address(endpoint.address);
-          if (!address.ok()) {
-            FL_LOG(warning, "upstream", "cluster '", config().name, "': endpoint ", endpoint.address.text(), ": ", address.status().message());
-            continue;
-          }
-          std::string name = address->to_string() + '#' + std::to_string(priority);
-          if (!seen.emplace(name, true).second) continue;
-          const auto known = before.find(name);
-          Ref<Host> host = known != before.end() ? std::move(known->second) : Ref<Host>(new Host(env_, shared_, endpoint, *std::move(address)));
-          if (known != before.end()) {
-            before.erase(known);
-            host->update(endpoint);
-          } else {
-            changed = true;
-          }
-          host->priority = priority;
-          host->locality = static_cast<uint32_t>(locality_weights.size() - 1);
-          hosts_.push_back(std::move(host));
-        }
-      }
+  for (FlatEndpoint& endpoint : flat.hosts) {
+    const auto known = before.find(key(endpoint.name, endpoint.priority));
+    Ref<Host> host;
+    if (known != before.end()) {
+      host = std::move(known->second);
+      before.erase(known);
+    } else {
+      host = Ref<Host>(new Host(env_, shared_, *endpoint.endpoint, std::move(endpoint.address)));
+      changed = true;
     }
+    adopt(endpoint, *host);
+    hosts_.push_back(std::move(host));
   }
   changed = changed || !before.empty();
   for (auto& [name, host] : before) host->remove();
   if (changed && config().close_connections_on_host_set_change) {
     for (const Ref<Host>& host : hosts_) host->retire_connections();
   }
-  if (!config().locality_weighted) locality_weights.clear();
+  rebuild(local);
+  return changed;
+}
+
+void Cluster::local_cluster_changed(const Cluster* local) {
+  if (config().lb.zone_aware()) rebuild(local);
+}
+
+void Cluster::rebuild(const Cluster* local) {
+  const config::LoadBalancing& lb = config().lb;
   std::vector<LbHost*> list;
   list.reserve(hosts_.size());
   for (const Ref<Host>& host : hosts_) list.push_back(host.get());
-  selector_.rebuild(list, {.overprovisioning_percent = endpoints_ ? endpoints_->overprovisioning_factor : 140,
-                           .panic_percent = static_cast<uint32_t>(config().healthy_panic_threshold),
-                           .fail_in_panic = config().fail_traffic_on_panic,
-                           .weighted_health = endpoints_ && endpoints_->weighted_priority_health,
-                           .locality_weights = std::move(locality_weights)});
-  return changed;
+  HostSelector::Options options = selector_options(lb, endpoints_.get(), runtime_.get());
+  if (lb.locality_weighted && !lb.hashes()) options.locality_weights = locality_weights_;
+  if (local != nullptr && lb.zone_aware()) {
+    options.zone = zone_options(lb, runtime_.get());
+    options.local = local_zones(*local, options.panic_percent);
+    options.own_zone_first = own_zone_first_;
+  }
+  options.tables = hash_tables(*shared_, endpoints_, local_zone_, runtime_.get());
+  options.total_active = total_active_;
+  if (lb.slow_start.window.count() != 0) options.now = env_.loop.now();
+  selector_.rebuild(list, options);
+  if (!options.zone) return;
+  env_.cells.add(shared_->stats, ClusterStat::lb_recalculate_zone_structures);
+  if (selector_.zones().why_off() == ZoneRouting::Why::LocalClusterNotOk) env_.cells.add(shared_->stats, ClusterStat::lb_local_cluster_not_ok);
+  if (selector_.zones().why_off() == ZoneRouting::Why::ClusterTooSmall) env_.cells.add(shared_->stats, ClusterStat::lb_zone_cluster_too_small);
+}
+
+// The local cluster's healthy hosts, by this cluster's localities of priority 0.
+LocalZones Cluster::local_zones(const Cluster& local, uint32_t panic_percent) const {
+  LocalZones out;
+  std::vector<uint64_t> shares(local.localities_.size());
+  uint64_t hosts = 0, available = 0;
+  uint32_t last = 0;
+  for (const Ref<Host>& host : local.hosts_) {
+    if (host->priority != 0) continue;
+    last = std::max(last, host->locality + 1);
+    if (host->excluded) continue;
+    ++hosts;
+    if (host->health != Health::kUnhealthy) ++available;
+    if (host->health != Health::kHealthy) continue;
+    const uint64_t counted = config().lb.zone.by_weight ? host->weight : 1;
+    shares[host->locality] += counted;
+    out.total += counted;
+  }
+  out.localities = last;
+  out.own_has_hosts = local.own_zone_first_;
+  out.panic = panic_percent != 0 && 100 * available < panic_percent * std::max<uint64_t>(hosts, 1);
+  for (const config::Locality* mine : localities_) {
+    const auto same = std::find_if(local.localities_.begin(), local.localities_.begin() + last, [&](const config::Locality* l) {
+      return l->region == mine->region && l->zone == mine->zone && l->sub_zone == mine->sub_zone;
+    });
+    out.shares.push_back(same == local.localities_.begin() + last ? 0 : shares[same - local.localities_.begin()]);
+  }
+  return out;
 }
 
 void Cluster::set_membership_gauges() const {
@@ -108,6 +184,22 @@ void Cluster::set_membership_gauges() const {
   env_.cells.set(stats, ClusterStat::max_host_weight, heaviest);
 }
 
+// The statistics of the hash tables, as Envoy's: the last priority's stand.
+void Cluster::set_table_gauges() const {
+  const HashTables* tables = selector_.tables();
+  if (tables == nullptr || tables->priorities() == 0) return;
+  const HashTable::Size& size = tables->table(static_cast<uint32_t>(tables->priorities() - 1)).size();
+  const auto set = [&](std::string_view leaf, uint64_t value) { env_.cells.set(shared_->scope->gauge(leaf), value); };
+  if (config().lb.policy == config::LoadBalancing::Policy::Maglev) {
+    set("maglev_lb.min_entries_per_host", size.fewest_per_host);
+    set("maglev_lb.max_entries_per_host", size.most_per_host);
+  } else {
+    set("ring_hash_lb.size", size.entries);
+    set("ring_hash_lb.min_hashes_per_host", size.fewest_per_host);
+    set("ring_hash_lb.max_hashes_per_host", size.most_per_host);
+  }
+}
+
 void Cluster::remove() {
   for (const Ref<Host>& host : hosts_) host->remove();
 }
@@ -118,6 +210,8 @@ WorkerClusters::WorkerClusters(net::EventLoop& loop, stats::Cells& cells, Shared
 WorkerClusters::~WorkerClusters() = default;
 
 void WorkerClusters::apply(const config::Snapshot& snapshot) {
+  const std::string& local_name = shared_.local_zone().cluster;
+  const bool had_local = !local_name.empty() && find(local_name) != nullptr;
   for (auto it = clusters_.begin(); it != clusters_.end();) {
     if (snapshot.clusters.contains(it->first)) {
       ++it;
@@ -126,19 +220,39 @@ void WorkerClusters::apply(const config::Snapshot& snapshot) {
       clusters_.erase(it++);
     }
   }
-  for (const auto& [name, published] : snapshot.clusters) {
-    Entry& entry = clusters_[name];
-    if (entry.config != published.config) {
-      if (entry.cluster) entry.cluster->remove();
-      entry.config = published.config;
-      entry.cluster = Ref<Cluster>(new Cluster(env_, shared_.get(published.config)));
+  // The local cluster first: the others' zone-aware routing looks at its hosts.
+  const Cluster* local = nullptr;
+  bool local_changed = false;
+  if (!local_name.empty()) {
+    if (const config::ClusterEntry* published = snapshot.cluster(local_name)) {
+      local_changed = apply(local_name, *published, snapshot.runtime, nullptr);
+      local = find(local_name);
+      if (local_changed) clusters_[local_name].cluster->local_cluster_changed(local);
     }
-    if (entry.cluster->endpoints() == published.endpoints) continue;
-    const bool changed = entry.cluster->set_endpoints(published.endpoints);
-    if (!counts_membership_) continue;
+    local_changed = local_changed || (had_local && local == nullptr);
+  }
+  for (const auto& [name, published] : snapshot.clusters) {
+    if (name == local_name) continue;
+    if (!apply(name, published, snapshot.runtime, local) && local_changed) clusters_[name].cluster->local_cluster_changed(local);
+  }
+}
+
+bool WorkerClusters::apply(const std::string& name, const config::ClusterEntry& published, const std::shared_ptr<const matching::Runtime>& runtime, const Cluster* local) {
+  Entry& entry = clusters_[name];
+  const bool fresh = entry.config != published.config;
+  if (fresh) {
+    if (entry.cluster) entry.cluster->remove();
+    entry.config = published.config;
+    entry.cluster = Ref<Cluster>(new Cluster(env_, shared_.get(published.config), shared_.local_zone(), runtime));
+  }
+  if (entry.cluster->endpoints() == published.endpoints) return fresh;
+  const bool changed = entry.cluster->set_endpoints(published.endpoints, local);
+  if (counts_membership_) {
     entry.cluster->set_membership_gauges();
+    entry.cluster->set_table_gauges();
     if (changed) env_.cells.add(entry.cluster->shared().stats, ClusterStat::membership_change);
   }
+  return true;
 }
 
 void WorkerClusters::close_all() {

@@ -11,6 +11,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include "dataplane/config/snapshot.h"
+#include "dataplane/upstream/balancing.h"
 #include "dataplane/upstream/lb/host_selector.h"
 #include "dataplane/upstream/lb/random.h"
 #include "dataplane/upstream/pool/host.h"
@@ -19,7 +20,7 @@ namespace fairlead::upstream {
 
 class Cluster final : public Counted {
  public:
-  Cluster(WorkerEnv& env, std::shared_ptr<SharedCluster> shared);
+  Cluster(WorkerEnv& env, std::shared_ptr<SharedCluster> shared, const LocalZone& local_zone, std::shared_ptr<const matching::Runtime> runtime);
   ~Cluster() override;
 
   const config::ClusterConfig& config() const { return *shared_->config; }
@@ -31,20 +32,37 @@ class Cluster final : public Counted {
 
   // A host for one attempt, or null when there is none. Calling again moves the policy on.
   Host* pick(const PickContext& context);
+  // Whether this request is among those that Policy.drop_overloads answers without a host.
+  bool drop_overload();
   const std::vector<Ref<Host>>& hosts() const { return hosts_; }
+  const HostSelector& selector() const { return selector_; }
 
-  // True when hosts came or went.
-  bool set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints);
+  // True when hosts came or went. `local`: the cluster this proxy belongs to, or null.
+  bool set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints, const Cluster* local);
+  // The local cluster's endpoints have changed: only zone-aware routing follows.
+  void local_cluster_changed(const Cluster* local);
   void set_membership_gauges() const;
+  void set_table_gauges() const;
   const std::shared_ptr<const config::EndpointSet>& endpoints() const { return endpoints_; }
   // The cluster has left: every pool drains.
   void remove();
 
  private:
+  void adopt(const FlatEndpoint& endpoint, Host& host);
+  void rebuild(const Cluster* local);
+  LocalZones local_zones(const Cluster& local, uint32_t panic_percent) const;
+  void count(const HostSelector::Picked& picked) const;
+
   WorkerEnv& env_;
   std::shared_ptr<SharedCluster> shared_;
+  const LocalZone& local_zone_;
+  std::shared_ptr<const matching::Runtime> runtime_;
   std::shared_ptr<const config::EndpointSet> endpoints_;
   std::vector<Ref<Host>> hosts_;
+  std::vector<const config::Locality*> localities_;  // by LbHost::locality; of endpoints_
+  std::vector<uint32_t> locality_weights_;
+  bool own_zone_first_ = false;
+  std::shared_ptr<uint32_t> total_active_;  // bounded load only
   HostSelector selector_;
   stats::CodeCache code_cache_, external_code_cache_, retry_code_cache_;
 };
@@ -81,6 +99,8 @@ class WorkerClusters {
     Ref<Cluster> cluster;
     std::shared_ptr<const config::ClusterConfig> config;
   };
+  // True when the cluster or its endpoints are others than before.
+  bool apply(const std::string& name, const config::ClusterEntry& published, const std::shared_ptr<const matching::Runtime>& runtime, const Cluster* local);
   Random random_;
   WorkerEnv env_;
   SharedClusters& shared_;

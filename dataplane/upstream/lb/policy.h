@@ -1,23 +1,19 @@
-// A load-balancing policy over one list of hosts (the healthy, degraded or all hosts of a priority), and the policies that need nothing but
-// the list: round robin, least request and random. Each is rebuilt when the list changes; a pick allocates nothing.
-// Runs on one worker, owned by the worker's cluster. Hosts outlive the policy.
+// A load-balancing policy over one list of hosts (the healthy, degraded or all hosts of a priority or of one of its localities), and the
+// policies that need nothing but the list: round robin, least request and random. Rebuilt when the list changes; a pick allocates nothing.
+// Runs on one worker, owned by the worker's cluster. Hosts outlive the policy. Ring hash and Maglev are tables: see hash_table.h.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "dataplane/upstream/lb/host.h"
+#include "dataplane/upstream/lb/pick_context.h"
+#include "dataplane/upstream/lb/slow_start.h"
 
 namespace fairlead::upstream {
 
 class Random;
-
-// What a request brings to a pick.
-struct PickContext {
-  std::optional<uint64_t> hash;  // from the route's hash_policy
-};
 
 class Policy {
  public:
@@ -29,13 +25,28 @@ class Policy {
 struct LeastRequestOptions {
   uint32_t choice_count = 2;         // Envoy 1.40: LeastRequestLbConfig.choice_count
   double active_request_bias = 1.0;  // Envoy 1.40: LeastRequestLbConfig.active_request_bias
+  bool full_scan = false;            // Envoy 1.40: N_CHOICES, LeastRequest.selection_method; a full scan is O(n)
 };
 
-// Equal weights: a cursor with a random start. Unequal: earliest deadline first.
-std::unique_ptr<Policy> make_round_robin(std::vector<LbHost*> hosts, Random& random);
-// Equal weights: the least busy of `choice_count` random hosts. Unequal: earliest deadline first over weight / (active + 1)^bias.
-std::unique_ptr<Policy> make_least_request(std::vector<LbHost*> hosts, const LeastRequestOptions& options, Random& random);
-// Weights are ignored, as in Envoy.
+// Which policy, with what it needs.
+struct PolicyOptions {
+  enum class Kind : uint8_t { RoundRobin, LeastRequest, Random };
+  Kind kind = Kind::RoundRobin;
+  LeastRequestOptions least_request;
+  SlowStart slow_start;  // round robin and least request
+};
+
+// `now` decides which hosts are still in slow start; without slow start it does not matter.
+//  round robin    equal weights: a cursor with a random start; unequal: earliest deadline first
+//  least request  equal weights: the least busy of `choice_count` random hosts, or of all; unequal: earliest deadline first over
+//                 weight / (active + 1)^bias
+//  random         any; weights are ignored, as in Envoy
+std::unique_ptr<Policy> make_policy(const PolicyOptions& options, std::vector<LbHost*> hosts, Random& random, MonotonicTime now = {});
+
+// Private to the room: the makers behind make_policy.
+std::unique_ptr<Policy> make_round_robin(std::vector<LbHost*> hosts, Random& random, const SlowStart& slow_start, MonotonicTime now);
+std::unique_ptr<Policy> make_least_request(std::vector<LbHost*> hosts, const LeastRequestOptions& options, Random& random, const SlowStart& slow_start,
+                                           MonotonicTime now);
 std::unique_ptr<Policy> make_random(std::vector<LbHost*> hosts, Random& random);
 
 }  // namespace fairlead::upstream

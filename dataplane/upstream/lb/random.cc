@@ -1,4 +1,4 @@
-// Random: any host, weights ignored.
+// Random: any host, weights ignored; and the choice among the policies of a list.
 #include "dataplane/upstream/lb/random.h"
 
 #include "dataplane/upstream/lb/policy.h"
@@ -19,5 +19,14 @@ class Anyone final : public Policy {
 }  // namespace
 
 std::unique_ptr<Policy> make_random(std::vector<LbHost*> hosts, Random& random) { return std::make_unique<Anyone>(std::move(hosts), random); }
+
+std::unique_ptr<Policy> make_policy(const PolicyOptions& options, std::vector<LbHost*> hosts, Random& random, MonotonicTime now) {
+  switch (options.kind) {
+    case PolicyOptions::Kind::LeastRequest: return make_least_request(std::move(hosts), options.least_request, random, options.slow_start, now);
+    case PolicyOptions::Kind::Random: return make_random(std::move(hosts), random);
+    case PolicyOptions::Kind::RoundRobin: break;
+  }
+  return make_round_robin(std::move(hosts), random, options.slow_start, now);
+}
 
 }  // namespace fairlead::upstream

@@ -22,6 +22,16 @@ SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config
       retry_codes(scope->codes("retry.upstream_rq_")),
       breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])} {}
 
+std::shared_ptr<const HashTables> SharedCluster::hash_tables(const std::shared_ptr<const config::EndpointSet>& set,
+                                                             const std::function<std::shared_ptr<const HashTables>()>& build) {
+  std::lock_guard lock(tables_mutex_);
+  for (const auto& [known, tables] : tables_) {
+    if (known.lock() == set) return tables;
+  }
+  std::erase_if(tables_, [](const auto& entry) { return entry.first.expired(); });
+  return tables_.emplace_back(set, build()).second;
+}
+
 std::shared_ptr<SharedCluster> SharedClusters::get(const std::shared_ptr<const config::ClusterConfig>& config) {
   std::lock_guard lock(mutex_);
   std::weak_ptr<SharedCluster>& known = clusters_[config.get()];

@@ -6,13 +6,18 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "dataplane/config/cluster.h"
 #include "dataplane/stats/names.h"
 #include "dataplane/stats/registry.h"
+#include "dataplane/upstream/lb/hash_table.h"
+#include "dataplane/upstream/pool/local_zone.h"
 
 namespace fairlead::upstream {
 
@@ -58,17 +63,31 @@ struct SharedCluster {
   stats::CodeCounters& external_codes;  // external.upstream_rq_<code>
   stats::CodeCounters& retry_codes;     // retry.upstream_rq_<code>
   std::array<Breakers, 2> breakers;     // DEFAULT, HIGH
+
+  // The tables of ring hash or Maglev for an endpoint set, made by `build` unless they exist; kept while the set lives. Any thread.
+  std::shared_ptr<const HashTables> hash_tables(const std::shared_ptr<const config::EndpointSet>& set, const std::function<std::shared_ptr<const HashTables>()>& build);
+
+ private:
+  std::mutex tables_mutex_;
+  std::vector<std::pair<std::weak_ptr<const config::EndpointSet>, std::shared_ptr<const HashTables>>> tables_;
 };
 
 class SharedClusters {
  public:
   explicit SharedClusters(stats::Registry& registry) : registry_(registry) {}
   std::shared_ptr<SharedCluster> get(const std::shared_ptr<const config::ClusterConfig>& config);
+  // Holds these until the next call: what was prepared for workers that have not asked yet. Main thread.
+  void keep(std::vector<std::shared_ptr<SharedCluster>> clusters) { kept_ = std::move(clusters); }
+  // Before any worker exists; constant then.
+  void set_local_zone(LocalZone zone) { local_zone_ = std::move(zone); }
+  const LocalZone& local_zone() const { return local_zone_; }
   // Sets the gauges circuit_breakers.<priority>.*_open of every live cluster; `cells` is the only owner of these. Before a scrape.
   void refresh_gauges(stats::Cells& cells);
 
  private:
   stats::Registry& registry_;
+  LocalZone local_zone_;
+  std::vector<std::shared_ptr<SharedCluster>> kept_;
   std::mutex mutex_;
   std::unordered_map<const config::ClusterConfig*, std::weak_ptr<SharedCluster>> clusters_;
 };

@@ -74,15 +74,15 @@ TEST_CASE("SotW: a refused update names resource, field, rule and value; the las
   ads.next("cds");
   serve_sotw(ads, "a", up.port());
   proxy.wait_for_state("LIVE");
-  ads.send("cds", "2", "c2", {eds_cluster("a") + "lb_policy: MAGLEV\n"});
+  ads.send("cds", "2", "c2", {eds_cluster("a") + "lb_policy: CLUSTER_PROVIDED\n"});
   const auto nack = ads.next("cds");
   CHECK(nack.version_info() == "1");
   CHECK(nack.response_nonce() == "c2");
-  CHECK_THAT(nack.error_detail().message(), Contains("cluster 'a'") && Contains("lb_policy") && Contains("MAGLEV"));
+  CHECK_THAT(nack.error_detail().message(), Contains("cluster 'a'") && Contains("lb_policy") && Contains("CLUSTER_PROVIDED"));
   CHECK(proxy.body("l", "/") == "A");
   CHECK(proxy.stat("cluster_manager.cds.update_rejected") == "1");
   const std::string dump = proxy.admin("/config_dump?resource=dynamic_active_clusters").body;
-  CHECK_THAT(dump, Contains("\"error_state\"") && Contains("\"failed_configuration\"") && Contains("MAGLEV"));
+  CHECK_THAT(dump, Contains("\"error_state\"") && Contains("\"failed_configuration\"") && Contains("CLUSTER_PROVIDED"));
   ads.send("cds", "3", "c3", {eds_cluster("a")});
   CHECK(ads.next("cds").version_info() == "3");
   CHECK_THAT(proxy.admin("/config_dump?resource=dynamic_active_clusters").body, !Contains("error_state"));
@@ -172,10 +172,10 @@ TEST_CASE("delta: subscriptions as differences, NACK of one resource, initial_re
   proxy.wait_for_state("LIVE");
   CHECK(proxy.body("l", "/") == "A");
 
-  ads.send_delta("cds", "n5", {{"9", eds_cluster("b") + "lb_policy: MAGLEV\n"}});
+  ads.send_delta("cds", "n5", {{"9", eds_cluster("b") + "lb_policy: CLUSTER_PROVIDED\n"}});
   const auto nack = ads.next_delta("cds");
   CHECK(nack.response_nonce() == "n5");
-  CHECK_THAT(nack.error_detail().message(), Contains("cluster 'b'") && Contains("MAGLEV"));
+  CHECK_THAT(nack.error_detail().message(), Contains("cluster 'b'") && Contains("CLUSTER_PROVIDED"));
 
   ads.send_delta("rds", "n6", {{"2", routes("r", "b")}});
   ads.next_delta("rds");

@@ -305,6 +305,31 @@ case("cluster/eds-with-load-assignment", one_cluster(type="EDS", eds_cluster_con
 case("cluster/original-dst", one_cluster(type="ORIGINAL_DST", lb_policy="CLUSTER_PROVIDED", load_assignment=MISSING))
 case("cluster/original-dst-wrong-lb", one_cluster(type="ORIGINAL_DST", load_assignment=MISSING))
 case("cluster/ring-hash-min-over-max", one_cluster(lb_policy="RING_HASH", ring_hash_lb_config={"minimum_ring_size": 100, "maximum_ring_size": 10}))
+LB = "type.googleapis.com/envoy.extensions.load_balancing_policies."
+UNKNOWN_POLICY = {"typed_extension_config": {"name": "unknown", "typed_config": {"@type": "type.googleapis.com/google.protobuf.Struct", "value": {}}}}
+
+
+def policies(*messages):
+    return {"policies": [{"typed_extension_config": {"name": m["@type"].split(".")[0], "typed_config": {**m, "@type": LB + m["@type"]}}} if m else UNKNOWN_POLICY for m in messages]}
+
+
+for name, fields in {
+        "maglev-prime": {"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": 211}},
+        "maglev-not-prime": {"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": 4}},
+        "hostname-of-static": {"lb_policy": "MAGLEV", "common_lb_config": {"consistent_hashing_lb_config": {"use_hostname_for_hashing": True}}},
+        "hostname-of-static-unused": {"common_lb_config": {"consistent_hashing_lb_config": {"use_hostname_for_hashing": True}}},
+        "policy-config-missing": {"lb_policy": "LOAD_BALANCING_POLICY_CONFIG"},
+        "policy-list": {"load_balancing_policy": policies({"@type": "maglev.v3.Maglev", "table_size": 13, "consistent_hashing_lb_config": {"use_hostname_for_hashing": True}})},
+        "policy-list-not-prime": {"load_balancing_policy": policies({"@type": "maglev.v3.Maglev", "table_size": 12})},
+        "policy-list-ring": {"load_balancing_policy": policies({"@type": "ring_hash.v3.RingHash", "minimum_ring_size": 9, "maximum_ring_size": 8})},
+        "policy-list-second": {"load_balancing_policy": policies(None, {"@type": "random.v3.Random"})},
+        "policy-list-none": {"load_balancing_policy": policies(None)},
+        "policy-list-empty": {"load_balancing_policy": {}},
+        "policy-list-and-zones": {"load_balancing_policy": policies({"@type": "random.v3.Random"}), "common_lb_config": {"zone_aware_lb_config": {}}},
+        "policy-list-and-panic": {"load_balancing_policy": policies({"@type": "random.v3.Random"}), "common_lb_config": {"healthy_panic_threshold": {"value": 10}}},
+        "slow-start": {"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"slow_start_config": {"slow_start_window": "10s", "aggression": {"default_value": 2, "runtime_key": "k"}}}},
+        "slow-start-no-window": {"round_robin_lb_config": {"slow_start_config": {}}}}.items():
+    case(f"cluster/lb-{name}", one_cluster(**fields))
 case("cluster/subset-with-maglev", one_cluster(lb_policy="MAGLEV", lb_subset_config={"fallback_policy": "ANY_ENDPOINT", "subset_selectors": [{"keys": ["k"]}]}))
 
 

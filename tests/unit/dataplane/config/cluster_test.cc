@@ -38,8 +38,8 @@ TEST_CASE("a cluster starts from Envoy's defaults") {
   CHECK(cluster->discovery == ClusterConfig::Discovery::Static);
   CHECK(cluster->connect_timeout.count() == 5000);
   CHECK(cluster->per_connection_buffer_limit == 1048576);
-  CHECK(cluster->lb_policy == ClusterConfig::LbPolicy::RoundRobin);
-  CHECK(cluster->healthy_panic_threshold == 50.0);
+  CHECK(cluster->lb.policy == LoadBalancing::Policy::RoundRobin);
+  CHECK(cluster->lb.healthy_panic_threshold == 50.0);
   CHECK(cluster->breakers[0].max_connections == 1024);
   CHECK(cluster->breakers[1].max_retries == 3);
   CHECK(cluster->http.idle_timeout->count() == 3'600'000);
@@ -76,13 +76,13 @@ typed_extension_protocol_options:
   CHECK(cluster->eds_source->initial_fetch_timeout.count() == 3000);
   CHECK(cluster->endpoints == nullptr);
   CHECK(cluster->connect_timeout.count() == 250);
-  CHECK(cluster->lb_policy == ClusterConfig::LbPolicy::LeastRequest);
-  CHECK(cluster->least_request_choices == 3);
+  CHECK(cluster->lb.policy == LoadBalancing::Policy::LeastRequest);
+  CHECK(cluster->lb.choice_count == 3);
   CHECK(cluster->breakers[0].max_connections == 7);
   CHECK(cluster->breakers[0].retry_budget->budget_percent == 25.0);
   CHECK(cluster->breakers[0].retry_budget->min_retry_concurrency == 3);
   CHECK(cluster->breakers[1].max_requests == 9);
-  CHECK(cluster->healthy_panic_threshold == 0.0);
+  CHECK(cluster->lb.healthy_panic_threshold == 0.0);
   CHECK(cluster->keepalive->time.count() == 30);
   CHECK_FALSE(cluster->http.idle_timeout);
   CHECK(cluster->http.max_requests_per_connection == 5);
@@ -91,16 +91,71 @@ typed_extension_protocol_options:
 }
 
 TEST_CASE("the first supported policy of a load balancing list is taken") {
-  const std::string list = R"(load_balancing_policy: {policies: [
-    {typed_extension_config: {name: maglev, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev}}},
+  const std::string pick_first = R"({typed_extension_config: {name: pick_first, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst}}})";
+  const std::string list = "load_balancing_policy: {policies: [" + pick_first + R"(,
     {typed_extension_config: {name: lr, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest, choice_count: 4}}},
     {typed_extension_config: {name: rr, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin}}}]}, )";
   const auto cluster = good(with_endpoint("127.0.0.1", list));
-  CHECK(cluster->lb_policy == ClusterConfig::LbPolicy::LeastRequest);
-  CHECK(cluster->least_request_choices == 4);
-  CHECK_THAT(error_of(with_endpoint("127.0.0.1", R"(load_balancing_policy: {policies: [
-    {typed_extension_config: {name: maglev, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev}}}]}, )")),
-             Contains("Didn't find a registered load balancer factory implementation for cluster: 'a' with names from [maglev]"));
+  CHECK(cluster->lb.policy == LoadBalancing::Policy::LeastRequest);
+  CHECK(cluster->lb.choice_count == 4);
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "load_balancing_policy: {policies: [" + pick_first + "]}, ")),
+             Contains("cluster: didn't find a registered load balancer factory implementation for cluster: 'a' with names from [pick_first]"));
+}
+
+TEST_CASE("load balancing policies read the same in their old and their new form") {
+  const auto typed = [](const std::string& fields) {
+    return good(with_endpoint("127.0.0.1", "load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {\"@type\": "
+                                           "type.googleapis.com/envoy.extensions.load_balancing_policies." + fields + "}}}]}, "))->lb;
+  };
+  const auto legacy = [](const std::string& fields) { return good(with_endpoint("127.0.0.1", fields + ", "))->lb; };
+  for (const LoadBalancing& lb : {legacy("lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 5, maximum_ring_size: 9, hash_function: MURMUR_HASH_2}, "
+                                         "common_lb_config: {consistent_hashing_lb_config: {hash_balance_factor: 120}}"),
+                                  typed("ring_hash.v3.RingHash, minimum_ring_size: 5, maximum_ring_size: 9, hash_function: MURMUR_HASH_2, hash_balance_factor: 120"),
+                                  typed("ring_hash.v3.RingHash, minimum_ring_size: 5, maximum_ring_size: 9, hash_function: MURMUR_HASH_2, "
+                                        "consistent_hashing_lb_config: {hash_balance_factor: 120}")}) {
+    CHECK(lb.policy == LoadBalancing::Policy::RingHash);
+    CHECK(lb.minimum_ring_size == 5);
+    CHECK(lb.maximum_ring_size == 9);
+    CHECK(lb.hash_function == LoadBalancing::HashFunction::Murmur2);
+    CHECK(lb.hash_balance_factor == 120);
+  }
+  for (const LoadBalancing& lb : {legacy("lb_policy: MAGLEV, maglev_lb_config: {table_size: 13}"), typed("maglev.v3.Maglev, table_size: 13")}) {
+    CHECK(lb.policy == LoadBalancing::Policy::Maglev);
+    CHECK(lb.table_size == 13);
+    CHECK_FALSE(lb.zone_aware());
+  }
+  const std::string slow = "slow_start_config: {slow_start_window: 30s, aggression: {default_value: 2, runtime_key: k}, min_weight_percent: {value: 20}}";
+  for (const LoadBalancing& lb : {legacy("round_robin_lb_config: {" + slow + "}"), legacy("lb_policy: LEAST_REQUEST, least_request_lb_config: {" + slow + "}"),
+                                  typed("round_robin.v3.RoundRobin, " + slow), typed("least_request.v3.LeastRequest, " + slow)}) {
+    CHECK(lb.slow_start.window.count() == 30'000);
+    CHECK(lb.slow_start.aggression == 2.0);
+    CHECK(lb.slow_start.min_weight_percent == 20.0);
+  }
+  const std::string zone = "zone_aware_lb_config: {routing_enabled: {value: 50}, min_cluster_size: 3, fail_traffic_on_panic: true";
+  for (const LoadBalancing& lb : {legacy("common_lb_config: {" + zone + "}}"), typed("random.v3.Random, locality_lb_config: {" + zone + "}}")}) {
+    CHECK(lb.zone.routing_enabled == 50.0);
+    CHECK(lb.zone.min_cluster_size == 3);
+    CHECK(lb.fail_traffic_on_panic);
+    CHECK(lb.zone_aware());
+  }
+  CHECK(typed("random.v3.Random, locality_lb_config: {" + zone + ", force_locality_direct_routing: true}}").zone.force_local_min == 1u);
+  CHECK(typed("random.v3.Random, locality_lb_config: {" + zone + ", force_local_zone: {min_size: 4}, locality_basis: HEALTHY_HOSTS_WEIGHT}}").zone.force_local_min == 4u);
+  CHECK(typed("least_request.v3.LeastRequest, selection_method: FULL_SCAN").full_scan);
+  CHECK(legacy("common_lb_config: {override_host_status: {statuses: [HEALTHY, DRAINING]}}").override_statuses == 0b1010);
+  CHECK(legacy("lb_policy: RANDOM").override_statuses == 0b100011);
+}
+
+TEST_CASE("load balancing that cannot be done is refused with Envoy's words") {
+  const auto error = [](const std::string& fields) { return error_of(with_endpoint("127.0.0.1", fields + ", ")); };
+  CHECK_THAT(error("lb_policy: MAGLEV, maglev_lb_config: {table_size: 4}"), Contains("maglev_lb_config.table_size: The table size of maglev must be prime number (4)"));
+  CHECK_THAT(error("lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 100, maximum_ring_size: 10}"),
+             Contains("ring_hash_lb_config: ring hash: minimum_ring_size (100) > maximum_ring_size (10)"));
+  CHECK_THAT(error("lb_policy: MAGLEV, common_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}"),
+             Contains("Cannot use hostname for consistent hashing loadbalancing for cluster of type: 'envoy.cluster.static'"));
+  CHECK_THAT(error("lb_policy: LOAD_BALANCING_POLICY_CONFIG"), Contains("cluster: field load_balancing_policy need to be set"));
+  const std::string list = R"(load_balancing_policy: {policies: [{typed_extension_config: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.random.v3.Random}}}]})";
+  CHECK_THAT(error(list + ", common_lb_config: {locality_weighted_lb_config: {}}"), Contains("load_balancing_policy cannot be combined with partial fields"));
+  CHECK(error(list + ", common_lb_config: {healthy_panic_threshold: {value: 1}}").empty());
 }
 
 TEST_CASE("every policy of a load balancing list may weigh localities") {
@@ -108,8 +163,8 @@ TEST_CASE("every policy of a load balancing list may weigh localities") {
     const auto with = [&](const std::string& options) {
       return good(with_endpoint("127.0.0.1", "load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies." + policy + options + "}}}]}, "));
     };
-    CHECK(with(", locality_lb_config: {locality_weighted_lb_config: {}}")->locality_weighted);
-    CHECK_FALSE(with("")->locality_weighted);
+    CHECK(with(", locality_lb_config: {locality_weighted_lb_config: {}}")->lb.locality_weighted);
+    CHECK_FALSE(with("")->lb.locality_weighted);
   }
 }
 
@@ -132,7 +187,7 @@ TEST_CASE("wrong clusters are refused with Envoy's words") {
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "eds_cluster_config: {eds_config: {ads: {}}}, ")), Contains("eds_cluster_config set in a non-EDS cluster"));
   CHECK_THAT(error_of("{name: a, type: LOGICAL_DNS, load_assignment: {cluster_name: a, endpoints: []}}"),
              Contains("LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"));
-  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "lb_policy: RING_HASH, ")), Contains("lb_policy: RING_HASH is not supported"));
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "lb_policy: CLUSTER_PROVIDED, ")), Contains("lb_policy: CLUSTER_PROVIDED is not supported"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}], ")),
              Contains("health_checks: not supported"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Struct}}, ")),
@@ -211,6 +266,19 @@ TEST_CASE("wrong endpoints are refused with their path") {
   CHECK_THAT(error("{cluster_name: a, endpoints: [{lb_endpoints: [{endpoint_name: x}]}]}"), Contains("endpoints[0].lb_endpoints[0].endpoint_name: not supported"));
   CHECK_THAT(error("{cluster_name: a, policy: {drop_overloads: [{category: x, drop_percentage: {numerator: 5}}]}}"), Contains("policy.drop_overloads: not supported"));
   CHECK_THAT(error("{endpoints: []}"), Contains("cluster_name"));
+}
+
+TEST_CASE("one category of drop overload is read as a share of a million") {
+  const auto build = [](std::string_view policy) {
+    return build_endpoints(test::from_yaml<envoy::config::endpoint::v3::ClusterLoadAssignment>("{cluster_name: a, policy: {drop_overloads: [" + std::string(policy) + "]}}"), false, "");
+  };
+  const auto five = build("{category: x, drop_percentage: {numerator: 5}}");
+  REQUIRE(five.ok());
+  CHECK((*five)->drop_overload->category == "x");
+  CHECK((*five)->drop_overload->per_million == 50'000);
+  CHECK((*build("{category: x, drop_percentage: {numerator: 7, denominator: TEN_THOUSAND}}"))->drop_overload->per_million == 700);
+  CHECK_THAT(std::string(build("{category: x}, {category: y}").status().message()), Contains("policy.drop_overloads: Cluster drop_overloads config has 2 categories"));
+  CHECK_THAT(std::string(build("{category: x, drop_percentage: {numerator: 101}}").status().message()), Contains("above 1 (101 / 100)"));
 }
 
 TEST_CASE("an unchanged cluster has the same content hash") {
