@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import unittest
@@ -21,9 +22,11 @@ UPSTREAMS = "shop-v1:9001 shop-v2:9002 api:9003"  # of examples/run, when an exa
 class Example:
     """One example, up; `folder` is the copy it runs from."""
 
-    def __init__(self, l, name):
+    def __init__(self, l, name, taken=None):
         self.lab, self.name = l, name
         ports = {old: lab.free_port() for old in (8080, 9001, 9002, 9003)}
+        self.taken = {old: socket.create_server(("127.0.0.1", ports[old])) for old in taken or ()}
+        self.upstream_ports = [ports[old] for old in (9001, 9002, 9003)]
         self.folder = l.example(name, ports)
         self.port = ports[8080]
         env = self.folder / "example.env"
@@ -36,7 +39,8 @@ class Example:
         self.proxy_admin = f"127.0.0.1:{lab.free_port()}"
         self.process = l.start(f"run-{name}", [ROOT / "examples/run", name], {
             "DIR": str(self.folder), "BIN": str(lab.BIN), "XDS_ADDRESS": f"127.0.0.1:{lab.free_port()}", "CONTROL_ADMIN": self.admin, "PROXY_ADMIN": self.proxy_admin})
-        self.process.await_line("Ctrl-C stops it", 60)
+        if not taken:
+            self.process.await_line("Ctrl-C stops it", 60)
 
     def get(self, path="/", headers=None):
         return lab.get(f"127.0.0.1:{self.port}", path, headers=headers)
@@ -55,8 +59,18 @@ class Example:
         lab.require(old in text, f"{path} has no {old!r}")
         self.lab.write(path, text.replace(old, new))
 
-    def stop(self):
-        self.process.process.send_signal(signal.SIGTERM)
+    def children(self):
+        """Program -> process id of what the example has started."""
+        pids = pathlib.Path(f"/proc/{self.process.process.pid}/task/{self.process.process.pid}/children").read_text().split()
+        names = {"python3": "upstreams"}
+        found = {}
+        for pid in map(int, pids):
+            program = pathlib.Path(pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()).name
+            found[names.get(program, program)] = pid
+        return found
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.process.send_signal(number)
         code = self.process.process.wait(30)
         lab.require(code == 0, f"examples/run {self.name} ended with {code}:\n{self.process.text()}")
         lab.require(self.process.text().endswith("stopped\n"), self.process.text())
@@ -127,6 +141,49 @@ class Examples(unittest.TestCase):
             self.assertEqual(e.get("/health").status, 200)
 
         self.run_example("raw-envoy", check)
+
+    def test_a_terminal_that_closes_stops_everything(self):
+        with lab.Lab() as l:
+            example = Example(l, "quickstart")
+            children = example.children()
+            self.assertEqual(set(children), {"upstreams", "fairlead-control", "fairlead-proxy"})
+            example.stop(signal.SIGHUP)
+            for pid in children.values():
+                self.assertRaises(ProcessLookupError, os.kill, pid, 0)
+
+    def test_a_second_signal_does_not_wait_for_running_requests(self):
+        with lab.Lab() as l:
+            example = Example(l, "quickstart")
+            children = example.children()
+            os.kill(children["upstreams"], signal.SIGSTOP)  # the request below stays unanswered
+            with socket.create_connection(("127.0.0.1", example.port)) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                lab.await_true("the request is running", lambda: re.search(r"rq_active: 1", lab.get(example.proxy_admin, "/stats?filter=downstream_rq_active").body.decode()))
+                example.process.process.send_signal(signal.SIGINT)
+                lab.await_true("it stops accepting", lambda: lab.get(example.proxy_admin, "/ready").status == 503)
+                example.stop(signal.SIGINT)
+            for pid in children.values():
+                self.assertRaises(ProcessLookupError, os.kill, pid, 0)
+
+    def test_a_control_plane_that_dies_is_told_and_the_rest_goes_on(self):
+        with lab.Lab() as l:
+            example = Example(l, "quickstart")
+            os.kill(example.children()["fairlead-control"], signal.SIGKILL)
+            example.process.await_line("examples/run: fairlead-control ended with status 137, the rest goes on:", 20)
+            example.service()
+            os.kill(example.children()["fairlead-proxy"], signal.SIGKILL)
+            self.assertEqual(example.process.process.wait(30), 1)
+            self.assertIn("examples/run: fairlead-proxy ended with status 137:", example.process.text())
+            self.assertTrue(example.process.text().endswith("stopped\n"), example.process.text())
+
+    def test_ports_in_use_are_told_before_anything_starts(self):
+        with lab.Lab() as l:
+            example = Example(l, "quickstart", taken=(8080, 9002))
+            self.assertEqual(example.process.process.wait(30), 2)
+            self.assertEqual(example.process.text(), "".join(f"examples/run: 127.0.0.1:{port} ({use}) is in use by another program; is an example still running?\n"
+                                                             for port, use in ((example.port, "quickstart itself"), (example.upstream_ports[1], "upstream shop-v2"))))
+            for server in example.taken.values():
+                server.close()
 
     def test_a_name_that_is_none_and_a_missing_binary_are_told(self):
         r = subprocess.run([ROOT / "examples/run", "nothing"], capture_output=True, text=True)
