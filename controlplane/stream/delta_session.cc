@@ -3,6 +3,7 @@
 #include <iterator>
 #include <unordered_map>
 
+#include "base/hash.h"
 #include "controlplane/stream/session.h"
 
 namespace fairlead::cpstream {
@@ -43,8 +44,17 @@ Output DeltaSession::on_request(const Request& request, MonotonicTime now) {
       auto at = known.find(name);
       if (at == known.end()) return false;
       const ResourcePtr r = snapshot_->find(s.type, name);
-      if (!r && options_.incomplete) s.kept.push_back(name);
-      return r ? r->version == at->second : options_.incomplete;
+      if (r) {
+        // Only a content hash says that it has these very bytes; a raw set's own version may have had others before a restart.
+        const bool current = r->version == at->second && r->version == hex64(r->hash.low);
+        if (!current && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.push_back(name);
+        return current;
+      }
+      // What routes name is not known of a client that comes back with a cluster of old: it goes once they have been changed.
+      const bool keep = options_.incomplete || s.type == Type::kCluster;
+      if (keep) s.kept.push_back(name);
+      if (keep && !options_.incomplete) s.kept_until = now + options_.warming_grace;
+      return keep;
     });
     if (s.forced.empty() && !s.reply) {
       s.sent = s.accepted = snapshot_->set(s.type);

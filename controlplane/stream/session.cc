@@ -145,6 +145,31 @@ bool Session::must_wait(const State& s, const resources::Resource& r, MonotonicT
   return false;
 }
 
+// Make before break, the other way round: what is in use is not replaced by what names a cluster that the client has not got
+// with its endpoints, or requests would fail until they come. Not waited for: clusters it does not subscribe to (gRPC asks for
+// them once it has the table), what it has refused, and assignments that do not come from here. `in_use` is null when its
+// bytes are not known: the client has it from before it connected.
+bool Session::must_hold(const State& s, const resources::Resource& r, const resources::Resource* in_use, MonotonicTime since,
+                        MonotonicTime now) const {
+  if (s.type < Type::kListener || s.type > Type::kVirtualHost || now >= since + options_.warming_grace) return false;
+  const State* clusters = find(Type::kCluster);
+  if (!clusters || !clusters->sent) return false;
+  const State* endpoints = find(Type::kEndpoint);
+  for (const resources::Reference& ref : r.references) {
+    if (ref.type != Type::kCluster || !clusters->subscription.contains(ref.name)) continue;
+    if (in_use && std::binary_search(in_use->references.begin(), in_use->references.end(), ref)) continue;  // named already
+    const ResourcePtr cluster = snapshot_->find(Type::kCluster, ref.name);
+    if (!cluster || is_refused(*clusters, *cluster)) continue;
+    if (!has(*clusters, ref.name)) return true;
+    for (const resources::Reference& need : cluster->references) {
+      const ResourcePtr assignment = snapshot_->find(need.type, need.name);
+      if (need.type != Type::kEndpoint || !assignment || (endpoints && is_refused(*endpoints, *assignment))) continue;
+      if (!endpoints || !has(*endpoints, need.name)) return true;
+    }
+  }
+  return false;
+}
+
 // --- bringing a type up to the snapshot ---------------------------------------------------------------------------
 
 std::vector<std::string_view> Session::candidates(const State& s, const std::vector<std::string>& forced,
@@ -162,8 +187,8 @@ std::vector<std::string_view> Session::candidates(const State& s, const std::vec
 
 void Session::bring(State& s, MonotonicTime now, Output& out) {
   if (options_.incomplete && s.held) return;
-  if (!options_.incomplete && (s.held || !s.kept.empty())) {
-    s.held = false;
+  if (!options_.incomplete && s.held) s.held = false;
+  if (kept_is_due(s, now)) {
     for (std::string& name : s.kept) {
       if (!snapshot_->find(s.type, name)) s.forced.push_back(std::move(name));
     }
@@ -192,9 +217,10 @@ void Session::bring(State& s, MonotonicTime now, Output& out) {
     const ResourcePtr before = previous ? has(s, name) : nullptr;
     const ResourcePtr want = wanted(s, name, in_target);
     const Exception* old = exception(s, name);
+    const auto outdated = std::find(s.outdated.begin(), s.outdated.end(), name);
     ResourcePtr after = want;
-    bool withheld = false;
-    const MonotonicTime since = old && old->withheld ? old->since : now;
+    bool withheld = false, held = false;
+    const MonotonicTime since = old && (old->withheld || old->held) ? old->since : now;
     if (before && !want) {
       withheld = must_wait(s, *before, since, now);
       if (withheld) {
@@ -203,12 +229,16 @@ void Session::bring(State& s, MonotonicTime now, Output& out) {
         items.push_back({name, nullptr, before});
       }  // rule 43: in state of the world, other types are removed with what names them
     } else if (want && (force || !same_bytes(before, want))) {
-      items.push_back({name, want, before});
-    } else if (!want && force && delta_) {
+      held = (before || outdated != s.outdated.end()) && !same_bytes(before, want) && must_hold(s, *want, before.get(), since, now);
+      if (held) after = before;
+      if (!held || (force && before)) items.push_back({name, after, before});
+      if (!held && outdated != s.outdated.end()) s.outdated.erase(outdated);
+    } else if (!want && delta_ && (force || outdated != s.outdated.end())) {
       items.push_back({name, nullptr, nullptr});  // rule 46
+      if (outdated != s.outdated.end()) s.outdated.erase(outdated);
     }
     const bool as_target = in_target ? same_bytes(after, *in_target) : !after;
-    if (!as_target) exceptions.push_back({std::string(name), after, withheld, since});
+    if (!as_target) exceptions.push_back({std::string(name), after, withheld, held, since});
   }
   s.sent = target;
   s.exceptions.swap(exceptions);
@@ -219,7 +249,13 @@ Session::Unacked& Session::issue(State& s, std::string version, MonotonicTime no
   Unacked u;
   u.nonce = s.last_nonce = next_nonce_++;
   u.version = s.sent_version = std::move(version);
-  u.set = s.sent;
+  std::vector<ResourcePtr> instead;  // of what is held back the client goes on with what it has
+  std::vector<std::string> unknown;
+  for (const Exception& e : s.exceptions) {
+    if (e.held && !e.has) unknown.push_back(e.name);
+    if (e.held && e.has) instead.push_back(e.has);
+  }
+  u.set = instead.empty() && unknown.empty() ? s.sent : snapshot::TypeSet::update(s.sent, instead, unknown);
   s.sent_at = now;
   s.unacked.push_back(std::move(u));
   return s.unacked.back();
@@ -374,7 +410,7 @@ void Session::except(State& s, std::string_view name, ResourcePtr has, Monotonic
   if (at != s.exceptions.end() && at->name == name) {
     at->has = std::move(has);
   } else {
-    s.exceptions.insert(at, {std::string(name), std::move(has), false, now});
+    s.exceptions.insert(at, {std::string(name), std::move(has), false, false, now});
   }
 }
 
@@ -389,13 +425,15 @@ void Session::answer(State& s, MonotonicTime now, Output& out) {
   for (State& other : states_) {
     if (&other != &s && !other.forced.empty()) bring(other, now, out);
   }
-  if (s.type == Type::kListener || s.type == Type::kRoute || s.type == Type::kScopedRoute || s.type == Type::kVirtualHost) release(now, out);
+  release(now, out);
 }
 
+// Brings the types of which something waits: for an ACK, for what another type has to bring first, or for its time to be up.
+
 void Session::release(MonotonicTime now, Output& out) {
-  for (Type type : {Type::kCluster, Type::kEndpoint}) {
-    State* s = find(type);
-    if (s && std::any_of(s->exceptions.begin(), s->exceptions.end(), [](const Exception& e) { return e.withheld; })) bring(*s, now, out);
+  for (State& s : states_) {
+    const bool waits = std::any_of(s.exceptions.begin(), s.exceptions.end(), [](const Exception& e) { return e.withheld || e.held; });
+    if (waits || kept_is_due(s, now)) bring(s, now, out);
   }
 }
 
@@ -420,11 +458,13 @@ Output Session::on_time(MonotonicTime now) {
 
 std::optional<MonotonicTime> Session::deadline() const {
   std::optional<MonotonicTime> first;
-  const State* s = find(Type::kCluster);
-  if (!s) return first;
-  for (const Exception& e : s->exceptions) {
-    const MonotonicTime at = e.since + options_.removal_grace;
-    if (e.withheld && at > last_now_ && (!first || at < *first)) first = at;
+  for (const State& s : states_) {
+    if (!options_.incomplete && !s.kept.empty() && s.kept_until > last_now_ && (!first || s.kept_until < *first)) first = s.kept_until;
+    for (const Exception& e : s.exceptions) {
+      if (!e.held && !(e.withheld && s.type == Type::kCluster)) continue;
+      const MonotonicTime at = e.since + (e.held ? options_.warming_grace : options_.removal_grace);
+      if (at > last_now_ && (!first || at < *first)) first = at;
+    }
   }
   return first;
 }
@@ -440,7 +480,8 @@ TypeStatus Session::status(Type type) const {
     status.state = kError;
   } else if (s->last_nonce == 0 && !s->accepted) {
     status.state = kNotSent;
-  } else if (!s->unacked.empty() || s->sent != snapshot_->set(type)) {
+  } else if (!s->unacked.empty() || s->sent != snapshot_->set(type) ||
+             std::any_of(s->exceptions.begin(), s->exceptions.end(), [](const Exception& e) { return e.held; })) {
     status.state = kStale;
   } else {
     status.state = kSynced;

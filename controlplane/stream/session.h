@@ -89,6 +89,8 @@ struct SessionOptions {
   bool legacy_wildcard = true;  // off for clients that never mean everything by an empty list (rule 31)
   // How long a removed cluster waits for the ACK of the routes that drop it. Only on streams that carry both (ADS).
   std::chrono::milliseconds removal_grace{30'000};
+  // How long a changed listener or route table waits for the clusters it newly names to be sent with their endpoints.
+  std::chrono::milliseconds warming_grace{5'000};
   size_t max_unacked = 16;       // per type; further pushes of the type wait for an ACK
   // Something the snapshots are made of cannot be read and has no last good version: what they lack may still be meant, so
   // nothing that a reconnecting client reports to use is taken from it.
@@ -108,7 +110,7 @@ struct TypeStatus {
   bool wildcard = false;
   size_t names = 0;      // subscribed by name
   size_t withheld = 0;   // removals that wait for a route change
-  size_t kept = 0;       // names the client reported, not removed because the snapshots are incomplete
+  size_t kept = 0;       // names the client reported that nobody has: not removed while the snapshots are incomplete, clusters not at once
   bool held = false;     // SotW: not answered for the same reason, so that the client keeps what it has
   std::vector<std::pair<std::string, ContentHash>> refused;  // resources never sent again on this stream
 };
@@ -149,7 +151,8 @@ class Session {
   struct Exception {
     std::string name;
     ResourcePtr has;        // null: nothing
-    bool withheld = false;  // a removal that waits; else the client refused what is in State::sent
+    bool withheld = false;  // a removal that waits
+    bool held = false;      // a change that waits; neither: the client refused what is in State::sent
     MonotonicTime since{};
   };
   struct Item {
@@ -176,7 +179,9 @@ class Session {
     std::vector<Exception> exceptions;                         // sorted by name
     std::vector<std::pair<std::string, ContentHash>> refused;  // few; never sent again
     std::vector<std::string> forced;                           // names to send whatever the client has
-    std::vector<std::string> kept;                             // reported by the client, to be removed once nothing is incomplete
+    std::vector<std::string> kept;       // reported by the client, to be removed once nothing is incomplete, and not before:
+    MonotonicTime kept_until{};
+    std::vector<std::string> outdated;   // reported by the client in bytes that are not those of the snapshot; until they are sent
     std::vector<Unacked> unacked;                              // oldest first
     uint64_t last_nonce = 0;
     std::string sent_version;
@@ -225,6 +230,9 @@ class Session {
   bool is_refused(const State& s, const resources::Resource& r) const;
   bool refusal_stands(const State& s) const;  // something refused is still what the snapshot wants
   bool must_wait(const State& s, const resources::Resource& r, MonotonicTime since, MonotonicTime now) const;
+  bool must_hold(const State& s, const resources::Resource& r, const resources::Resource* in_use, MonotonicTime since,
+                 MonotonicTime now) const;
+  bool kept_is_due(const State& s, MonotonicTime now) const { return !options_.incomplete && !s.kept.empty() && now >= s.kept_until; }
 
   std::vector<State> states_;  // of the types asked for, in push order
   uint64_t next_nonce_ = 1;

@@ -234,9 +234,11 @@ TEST_CASE("a removed cluster goes after the route change that drops it is acknow
   p.ack_all(p.ask(Type::kListener));
   p.ack_all(p.ask(Type::kRoute, {"r"}));
   s.apply(gateway("edge", {cluster("b"), assignment("b"), listener("l", "r"), routes("r", {"b"})}));
-  CHECK(p.received() == Texts{"cds[b]", "rds[r]"});
+  CHECK(p.received() == Texts{"cds[b]"});
   REQUIRE(s.core.deadline());
   CHECK(p.ack(Type::kCluster) == kNothing);
+  CHECK(p.ask(Type::kEndpoint, {"b"}) == Texts{"eds[b]", "rds[r]"});
+  REQUIRE(s.core.deadline());
   const Texts released = p.ack(Type::kRoute);
   REQUIRE(released.size() == 2);
   CHECK(released[0] == "cds[-a]");
@@ -249,10 +251,11 @@ TEST_CASE("a removed cluster goes after 30 s when the route change is never ackn
   s.apply(gateway("edge", {cluster("a"), assignment("a"), listener("l", "r"), routes("r", {"a"})}));
   Peer p(s, StreamKind::kDelta, "n");
   p.ack_all(p.ask(Type::kCluster));
+  p.ack_all(p.ask(Type::kEndpoint, {"a", "b"}));
   p.ack_all(p.ask(Type::kListener));
   p.ack_all(p.ask(Type::kRoute, {"r"}));
   s.apply(gateway("edge", {cluster("b"), assignment("b"), listener("l", "r"), routes("r", {"b"})}));
-  p.received();
+  CHECK(p.received() == Texts{"cds[b]", "eds[b]", "rds[r]"});
   REQUIRE(s.core.deadline());
   CHECK(*s.core.deadline() == s.clock.monotonic() + std::chrono::seconds(30));
   s.clock.advance(std::chrono::seconds(29));
@@ -260,7 +263,7 @@ TEST_CASE("a removed cluster goes after 30 s when the route change is never ackn
   CHECK(p.received() == kNothing);
   s.clock.advance(std::chrono::seconds(1));
   s.core.on_time();
-  CHECK(p.received() == Texts{"cds[-a]"});
+  CHECK(p.received() == Texts{"cds[-a]", "eds[-a]"});
   CHECK_FALSE(s.core.deadline());
 }
 
@@ -291,11 +294,12 @@ TEST_CASE("delta: names a reconnecting client reports are kept while something i
   Peer p(s, StreamKind::kDelta, "n");
   CHECK(p.ask(Type::kCluster, {}, {{"a", edge()[0]->version}, {"lost", "5"}}) == Texts{"cds[]"});
   p.ack(Type::kCluster);
+  p.ack_all(p.ask(Type::kEndpoint, {"a"}));
   CHECK(p.ask(Type::kRoute, {"r", "never-had"}, {{"r", "old"}, {"gone", "1"}}) == Texts{"rds[r -never-had]"});
   p.ack(Type::kRoute);
   CHECK(s.core.records()[0].types[0].status.kept == 1);
   s.apply(gateway("edge", edge(2)));  // what is good goes on
-  CHECK(p.received() == Texts{"cds[a]"});
+  CHECK(p.received() == Texts{"cds[a]", "eds[a]"});
   p.ack(Type::kCluster);
   s.apply(incomplete(false));
   CHECK(p.received() == Texts{"cds[-lost]"});

@@ -148,8 +148,14 @@ TEST_CASE("rule 50: after a reconnect only what differs, is new or has vanished 
   Delta c(w.now());
   Request r = c.request(Type::kCluster);
   r.initial_versions = {{"a", cluster("a")->version}, {"b", "older"}, {"gone", "1"}};
-  CHECK(shape(c.send(r)) == Names{"cds[b -gone]"});
+  CHECK(shape(c.send(r)) == Names{"cds[b]"});
   CHECK(c.has(Type::kCluster) == Names{"a", "b"});
+  Request lds = c.request(Type::kListener);
+  lds.initial_versions = {{"l", listener("l", "r")->version}, {"gone", "1"}};
+  CHECK(shape(c.send(lds)) == Names{"lds[-gone]"});
+  CHECK(c.wait(std::chrono::seconds(4)).responses.empty());
+  CHECK(shape(c.wait(std::chrono::seconds(1))) == Names{"cds[-gone]"});  // routes that named it have been changed by then
+  CHECK_FALSE(c.session.deadline());
 
   Delta named(w.now());
   Request eds = named.request(Type::kEndpoint);
@@ -160,12 +166,47 @@ TEST_CASE("rule 50: after a reconnect only what differs, is new or has vanished 
   CHECK(shape(named.see(w)) == Names{"eds[b]"});
 }
 
+TEST_CASE("rule 50: a table that changed meanwhile goes out once the clusters it names are sent with their endpoints") {
+  World w = edge();
+  Delta c(w.now());
+  Request cds = c.request(Type::kCluster);
+  cds.initial_versions = {{"a", cluster("a")->version}};
+  CHECK(shape(c.send(cds)) == Names{"cds[b]"});
+  Request eds = c.request(Type::kEndpoint);
+  eds.names = {"a"};
+  eds.initial_versions = {{"a", assignment("a")->version}};
+  CHECK(c.send(eds).responses.empty());
+  Request rds = c.request(Type::kRoute);
+  rds.names = {"r"};
+  rds.initial_versions = {{"r", "older"}};
+  CHECK(c.send(rds).responses.empty());
+  CHECK(c.session.status(Type::kRoute).state == cpstream::TypeStatus::State::kNotSent);
+  CHECK(shape(c.ask(Type::kEndpoint, {"b"})) == Names{"eds[b]", "rds[r]"});
+
+  w.drop(Type::kRoute, "r");  // and one that is gone before it was sent is removed
+  Delta late(edge().now());
+  Request first = late.request(Type::kCluster);
+  late.send(first);
+  rds.node = first.node;
+  CHECK(late.send(rds).responses.empty());
+  CHECK(shape(late.see(w)) == Names{"rds[-r]"});
+}
+
 TEST_CASE("rule 50: a reconnect with everything current costs one empty reply") {
   World w = edge();
   Delta c(w.now());
   Request r = c.request(Type::kCluster);
   r.initial_versions = {{"a", cluster("a")->version}, {"b", cluster("b")->version}};
   CHECK(shape(c.send(r)) == Names{"cds[]"});
+}
+
+TEST_CASE("rule 50: an equal version that is no content hash proves nothing: the resource is sent again") {
+  World w("raw:default/edge");
+  w.put({cluster("a", 2, "7")}).verbatim(Type::kCluster, "7");
+  Delta c(w.now());
+  Request r = c.request(Type::kCluster);
+  r.initial_versions = {{"a", "7"}};
+  CHECK(shape(c.send(r)) == Names{"cds[a]"});
 }
 
 TEST_CASE("rule 51: a large delta reply is split, each part with a nonce of its own") {

@@ -108,6 +108,75 @@ TEMPLATE_TEST_CASE("rule 54: a removed cluster that comes back while it waits is
   CHECK(c.has(Type::kCluster) == Names{"a", "b"});
 }
 
+TEMPLATE_TEST_CASE("rule 54: a route table in use changes once the clusters it newly names are sent with their endpoints", "", Sotw, Delta) {
+  World w = edge();
+  TestType c(w.now());
+  warm_up(c);
+  w.put({cluster("c"), assignment("c"), routes("r", {"c"}, 2)});
+  const Output o = c.see(w);
+  REQUIRE(shape(o).size() == 1);
+  CHECK(o.responses[0].type == Type::kCluster);
+  CHECK(c.session.client_has(Type::kRoute, "r")->hash == routes("r", {"a", "b"})->hash);
+  CHECK(c.session.status(Type::kRoute).state == cpstream::TypeStatus::State::kStale);
+  CHECK(c.ack(Type::kCluster).responses.empty());
+  const Output after = c.ask(Type::kEndpoint, std::is_same_v<TestType, Sotw> ? Names{"a", "b", "c"} : Names{"c"});
+  CHECK(shape(after) == Names{"eds[c]", "rds[r]"});
+  CHECK_FALSE(c.session.deadline());
+  c.ack_all(after);
+  CHECK(c.session.status(Type::kRoute).state == cpstream::TypeStatus::State::kSynced);
+}
+
+TEMPLATE_TEST_CASE("rule 54: a route table waits five seconds at most for endpoints that are never asked for", "", Sotw, Delta) {
+  World w = edge();
+  TestType c(w.now());
+  warm_up(c);
+  w.put({cluster("c"), assignment("c"), routes("r", {"c"}, 2)});
+  c.ack_all(c.see(w));
+  REQUIRE(c.session.deadline());
+  CHECK(c.wait(std::chrono::seconds(4)).responses.empty());
+  CHECK(shape(c.wait(std::chrono::seconds(1))) == Names{"rds[r]"});
+  CHECK_FALSE(c.session.deadline());
+}
+
+TEMPLATE_TEST_CASE("rule 54: while a changed route table waits, asking for it anew gives the one in use", "", Sotw, Delta) {
+  World w = edge();
+  TestType c(w.now());
+  warm_up(c);
+  w.put({cluster("c"), assignment("c"), routes("r", {"c"}, 2), listener("l", "r", 2)});
+  const Output o = c.see(w);  // rule 56: the listener is sent again, so its table must follow
+  REQUIRE(o.responses.size() == 3);
+  REQUIRE(o.responses[2].type == Type::kRoute);
+  CHECK(o.responses[2].resources[0]->hash == routes("r", {"a", "b"})->hash);
+  c.ack_all(o);
+  const Output after = c.ask(Type::kEndpoint, std::is_same_v<TestType, Sotw> ? Names{"a", "b", "c"} : Names{"c"});
+  CHECK(shape(after) == Names{"eds[c]", "rds[r]"});
+}
+
+TEMPLATE_TEST_CASE("rule 54: what waits counts as accepted only once it was sent", "", Sotw, Delta) {
+  World w = edge();
+  w.put({routes("q", {"a"})});
+  TestType c(w.now());
+  warm_up(c);
+  c.ack_all(c.ask(Type::kRoute, {"q", "r"}));
+  w.put({cluster("c"), assignment("c"), routes("r", {"c"}, 2), routes("q", {"b"}, 2)});
+  c.see(w);  // clusters, and the table that waits for nothing
+  const Output o = c.ack(Type::kRoute);
+  REQUIRE(o.acceptances.size() == 1);
+  CHECK((*o.acceptances[0].set->find("q"))->hash == routes("q", {"b"}, 2)->hash);
+  CHECK((*o.acceptances[0].set->find("r"))->hash == routes("r", {"a", "b"})->hash);
+}
+
+TEST_CASE("rule 54: a client that asks for clusters by name, after their table, is not kept waiting") {
+  World w = edge();
+  Sotw c(w.now());
+  c.ack_all(c.ask(Type::kListener, {"l"}));
+  c.ack_all(c.ask(Type::kRoute, {"r"}));
+  c.ack_all(c.ask(Type::kCluster, {"a", "b"}));
+  c.ack_all(c.ask(Type::kEndpoint, {"a", "b"}));
+  w.put({cluster("c"), assignment("c"), routes("r", {"c"}, 2)});
+  CHECK(shape(c.see(w)) == Names{"rds[r]"});
+}
+
 TEMPLATE_TEST_CASE("rule 55: after a cluster is sent again its assignment follows, changed or not", "", Sotw, Delta) {
   World w = edge();
   TestType c(w.now());
