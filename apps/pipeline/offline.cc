@@ -15,8 +15,6 @@ namespace fairlead::pipeline {
 namespace {
 
 void check_resources(const snapshot::Snapshot& snapshot, std::vector<intent::Finding>& out) {
-  std::vector<intent::Finding> references = snapshot::check_references(snapshot);
-  out.insert(out.end(), references.begin(), references.end());
   for (resources::Type type : resources::all_types()) {
     snapshot.of(type).for_each([&](const resources::ResourcePtr& r) {
       const absl::Status verdict = bundled_verdict(*r);

@@ -31,6 +31,40 @@ void add_origin(Origins& to, const Origin& origin) {
   if (std::find(to.begin(), to.end(), origin) == to.end()) to.push_back(origin);
 }
 
+doc::Value to_doc(const Origins& origins) {
+  std::vector<doc::Value> items;
+  for (const Origin& o : origins) {
+    items.push_back(doc::map({{"source", doc::string(o.source), {}},
+                              {"file", doc::string(o.file), {}},
+                              {"line", doc::integer(o.line), {}},
+                              {"group", doc::string(o.group), {}},
+                              {"kind", doc::string(o.kind), {}},
+                              {"namespace", doc::string(o.ns), {}},
+                              {"name", doc::string(o.name), {}},
+                              {"generation", doc::integer(o.generation), {}},
+                              {"field", doc::string(o.field), {}}}));
+  }
+  return doc::list(std::move(items));
+}
+
+Origins origins_from_doc(const doc::Value* list) {
+  Origins out;
+  if (!list) return out;
+  for (const doc::Value& o : list->items()) {
+    auto text = [&o](std::string_view key) {
+      const doc::Value* v = o.find(key);
+      return v && v->is_string() ? v->as_string() : std::string();
+    };
+    auto number = [&o](std::string_view key) {
+      const doc::Value* v = o.find(key);
+      return v && v->kind() == doc::Kind::integer ? v->as_integer() : int64_t{0};
+    };
+    out.push_back({text("source"), text("file"), static_cast<int>(number("line")), text("group"), text("kind"), text("namespace"),
+                   text("name"), number("generation"), text("field")});
+  }
+  return out;
+}
+
 std::string_view severity_name(Severity s) {
   switch (s) {
     case Severity::kError: return "error";

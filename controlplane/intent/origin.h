@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/doc.h"
+
 namespace fairlead::intent {
 
 struct Origin {
@@ -39,6 +41,10 @@ using Origins = std::vector<Origin>;
 
 // Appends what is not yet there; order of first mention is kept.
 void add_origin(Origins& to, const Origin& origin);
+
+// For state files: a list of maps, and back. What is missing or of another type is left empty.
+doc::Value to_doc(const Origins& origins);
+Origins origins_from_doc(const doc::Value* list);  // null: none
 
 enum class Severity { kError, kWarning, kNote };
 std::string_view severity_name(Severity s);  // "error", "warning", "note"

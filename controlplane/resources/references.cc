@@ -27,6 +27,11 @@ const Message* part(const Message& m, const char* field) {
   return &m.GetReflection()->GetMessage(m, f);
 }
 
+// Read from a file by the client itself: not ours to have.
+bool from_file(const Message* config_source) {
+  return config_source && (part(*config_source, "path_config_source") || !text(*config_source, "path").empty());
+}
+
 // A message of this type refers to the name in that field.
 struct Rule {
   std::string_view message;
@@ -70,15 +75,15 @@ class Walker {
  private:
   void named(const std::string& name, const Message& m) {
     for (const Rule& rule : kRules) {
-      if (rule.message == name) add(rule.type, text(m, rule.field));
+      if (rule.message == name && !from_file(part(m, "config_source"))) add(rule.type, text(m, rule.field));
     }
     if (name == "envoy.config.cluster.v3.Cluster") {
-      if (const Message* eds = part(m, "eds_cluster_config")) {
+      if (const Message* eds = part(m, "eds_cluster_config"); eds && !from_file(part(*eds, "eds_config"))) {
         const std::string service = text(*eds, "service_name");
         add(Type::kEndpoint, service.empty() ? text(m, "name") : service);
       }
     } else if (name == "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig") {
-      if (part(m, "sds_config")) add(Type::kSecret, text(m, "name"));
+      if (const Message* source = part(m, "sds_config"); source && !from_file(source)) add(Type::kSecret, text(m, "name"));
     }
   }
   void fields(const Message& m) {

@@ -60,20 +60,28 @@ void Core::apply(Update update) {
     settle_refusals(scope);
     scope_changed(scope);
   }
-  if (update.incomplete) set_incomplete(*update.incomplete);
+  if (update.incomplete) sources_incomplete_ = *update.incomplete;
+  set_incomplete(sources_incomplete_ || catalog_.incomplete());
   if (update.ready && !ready_) {
     ready_ = true;
     FL_LOG(info, "xds", "all sources are read: serving ", catalog_.scopes().size(), " scopes");
   }
 }
 
-// Names and versions that are given twice; each logged when it is new.
+// Names and versions that are given twice, references that lead nowhere; each logged when it is new.
 void Core::report_conflicts() {
   std::vector<intent::Finding> now = catalog_.findings();
+  std::set<std::string> texts;
   for (const intent::Finding& f : now) {
-    if (std::find(conflicts_.begin(), conflicts_.end(), f) == conflicts_.end()) FL_LOG(error, "xds", f.str());
+    const auto [text, fresh] = texts.insert(f.str());
+    if (!fresh || conflicts_.contains(*text)) continue;
+    if (f.severity == intent::Severity::kError) {
+      FL_LOG(error, "xds", *text);
+    } else {
+      FL_LOG(warning, "xds", *text);
+    }
   }
-  conflicts_ = now;
+  conflicts_ = std::move(texts);
   ledger_.set_findings("catalog", std::move(now));
 }
 
@@ -312,9 +320,24 @@ void Core::drop(StreamId id) {
 std::vector<inspect::StreamRecord> Core::records() const {
   std::vector<inspect::StreamRecord> out;
   for (const auto& [id, s] : streams_) {
-    if (s->session) out.push_back(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer, s->kind_name(), s->connected, *s->session));
+    if (!s->session) continue;
+    out.push_back(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer, s->kind_name(), s->connected, *s->session));
+    tell_frozen(*s, out.back());
   }
   return out;
+}
+
+// A stream that gets the last good of what its class has refused is up to date with that, not with what is wanted.
+void Core::tell_frozen(const Stream& stream, inspect::StreamRecord& record) const {
+  for (const verdict::Refused* r : quarantine_.list(stream.client_class, stream.scope)) {
+    for (inspect::StreamRecord::PerType& t : record.types) {
+      if (t.type != r->type || !r->frozen || t.status.state == cpstream::TypeStatus::State::kError) continue;
+      t.status.state = cpstream::TypeStatus::State::kError;
+      if (!t.status.error.empty()) continue;
+      t.status.error = r->message;
+      t.status.error_at = clock_.monotonic() - std::chrono::duration_cast<MonotonicTime::duration>(clock_.system() - r->latest);
+    }
+  }
 }
 
 const Core::Stream* Core::find_node(std::string_view node_id) const {

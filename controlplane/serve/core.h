@@ -105,6 +105,7 @@ class Core {
   void reschedule(StreamId id, Stream& stream);
   snapshot::SnapshotPtr view(const Stream& stream);
   const Stream* find_node(std::string_view node_id) const;
+  void tell_frozen(const Stream& stream, inspect::StreamRecord& record) const;
 
   const Options options_;
   const Clock& clock_;
@@ -120,9 +121,10 @@ class Core {
   std::set<std::pair<MonotonicTime, StreamId>> deadlines_;
   StreamId next_stream_ = 1;
   uint64_t state_epoch_ = 0;
-  std::vector<intent::Finding> conflicts_;  // of the catalog, as of the last change
+  std::set<std::string> conflicts_;  // of the catalog, as of the last change
   uint64_t membership_ = 0;  // of the catalog, when every stream's node was last looked at
-  bool incomplete_ = false;
+  bool sources_incomplete_ = false;
+  bool incomplete_ = false;  // these, or a conflict
   bool ready_ = false;
 };
 

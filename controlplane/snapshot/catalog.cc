@@ -35,20 +35,32 @@ void Catalog::add_raw(const std::string& name, Scope& scope, std::vector<Resourc
     made.emplace(std::pair(r->type, r->name), r);
     planned[resources::index(r->type)] = true;
   }
+  std::vector<const resources::RawSet*> members;
   for (const resources::RawSetPtr& set : raw_) {
     if (std::find(scope.raw.begin(), scope.raw.end(), set->name) == scope.raw.end()) continue;
+    members.push_back(set.get());
+    for (const ResourcePtr& r : set->resources) {
+      const resources::RawSet*& of_type = first[resources::index(r->type)];
+      // Of two versions that of the object that was there before, so that one that comes changes nothing.
+      if (!of_type || (!established(*of_type) && established(*set))) of_type = set.get();
+    }
+  }
+  bool known = true;
+  for (const resources::RawSet* set : members) {
     std::array<bool, resources::kTypeCount> told{};
     for (const ResourcePtr& r : set->resources) {
       const size_t i = resources::index(r->type);
-      if (!first[i]) first[i] = set.get();
       if (first[i]->version != set->version) {
         versions_conflict[i] = true;
+        known = known && established(*first[i]);
         if (!std::exchange(told[i], true)) {
           auto version = [](const resources::RawSet& s) { return s.version.empty() ? std::string("none") : absl::StrCat("\"", s.version, "\""); };
           tell_both(scope.findings, name, "VersionConflict", {first[i]->origin}, {set->origin},
                     absl::StrCat(resources::short_name(r->type), " is given versions ", version(*first[i]), " and ", version(*set),
                                  " in one scope; the other object is"),
-                    scope.snapshot && scope.snapshot->sets[i]->size() ? "what was served before is kept" : "the first by name is served");
+                    scope.snapshot && scope.snapshot->sets[i]->size() ? "what was served before is kept"
+                    : established(*first[i])                              ? "the one that was there before is served"
+                                                                          : "the first by name is served");
         }
         continue;
       }
@@ -63,12 +75,19 @@ void Catalog::add_raw(const std::string& name, Scope& scope, std::vector<Resourc
       if (!planned[i]) verbatim[i] = set->version;
     }
   }
+  const bool conflict = std::find(versions_conflict.begin(), versions_conflict.end(), true) != versions_conflict.end();
+  scope.incomplete = conflict && (scope.incomplete || (!scope.snapshot && !known));
   for (size_t i = 0; i < resources::kTypeCount; ++i) {
     if (!versions_conflict[i] || !scope.snapshot || scope.snapshot->sets[i]->size() == 0) continue;
     std::erase_if(all, [i](const ResourcePtr& r) { return resources::index(r->type) == i; });
     scope.snapshot->sets[i]->for_each([&](const ResourcePtr& r) { all.push_back(r); });
     verbatim[i] = scope.snapshot->sets[i]->verbatim() ? scope.snapshot->sets[i]->version() : "";
   }
+}
+
+bool Catalog::established(const resources::RawSet& set) const {
+  auto before = versions_before_.find(set.name);
+  return before != versions_before_.end() && before->second == set.version;
 }
 
 bool Catalog::rebuild(const std::string& name, Scope& scope) {
@@ -82,6 +101,7 @@ bool Catalog::rebuild(const std::string& name, Scope& scope) {
   }
   if (!scope.raw.empty()) add_raw(name, scope, all, verbatim);
   SnapshotPtr next = replace(scope.snapshot, name, all, verbatim);
+  for (Finding& f : check_references(*next)) scope.findings.push_back(std::move(f));
   if (next == scope.snapshot) return false;
   scope.snapshot = std::move(next);
   return true;
@@ -174,6 +194,8 @@ std::vector<std::string> Catalog::set_raw(std::vector<resources::RawSetPtr> sets
       sets.size() == raw_.size() && std::equal(sets.begin(), sets.end(), raw_.begin(), [](const auto& a, const auto& b) {
         return a->name == b->name && a->node_ids == b->node_ids && a->node_clusters == b->node_clusters;
       });
+  versions_before_.clear();
+  for (const resources::RawSetPtr& set : raw_) versions_before_[set->name] = set->version;
   raw_ = std::move(sets);
   std::vector<std::string> changed = rebuild_all();
   if (!same_selectors) {
@@ -228,6 +250,10 @@ std::vector<intent::ScopeKey> Catalog::gateways() const {
   std::vector<intent::ScopeKey> keys;
   for (const auto& [key, resources] : gateways_) keys.push_back(key);
   return keys;
+}
+
+bool Catalog::incomplete() const {
+  return std::any_of(scopes_.begin(), scopes_.end(), [](const auto& entry) { return entry.second.incomplete; });
 }
 
 std::vector<Finding> Catalog::findings() const {

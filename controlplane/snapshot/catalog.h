@@ -44,8 +44,10 @@ class Catalog {
   std::vector<std::string> scopes() const;
   std::vector<intent::ScopeKey> gateways() const;
   const std::vector<resources::RawSetPtr>& raw() const { return raw_; }
-  // Name and version conflicts over all scopes, each on both sides; sorted, without duplicates.
+  // Over all scopes: name and version conflicts, each on both sides, and references that lead nowhere; sorted, without duplicates.
   std::vector<intent::Finding> findings() const;
+  // A conflict of versions stood from the start: what was served before it is not known.
+  bool incomplete() const;
 
  private:
   struct Scope {
@@ -53,8 +55,10 @@ class Catalog {
     std::vector<std::string> raw;           // names of raw sets
     SnapshotPtr snapshot;
     std::vector<intent::Finding> findings;
+    bool incomplete = false;
   };
   bool rebuild(const std::string& name, Scope& scope);
+  bool established(const resources::RawSet& set) const;  // had this version before the last set_raw() already
   void add_raw(const std::string& name, Scope& scope, std::vector<ResourcePtr>& all,
                std::array<std::string, resources::kTypeCount>& verbatim);
   std::vector<std::string> rebuild_all();
@@ -67,6 +71,7 @@ class Catalog {
   using Planned = std::map<std::pair<Type, std::string>, ResourcePtr>;
   std::map<intent::ScopeKey, Planned> gateways_;
   std::vector<resources::RawSetPtr> raw_;
+  std::map<std::string, std::string, std::less<>> versions_before_;  // of raw sets, by name, before the last set_raw()
   std::map<std::string, Scope, std::less<>> scopes_;
   uint64_t membership_ = 0;
 };

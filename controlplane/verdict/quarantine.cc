@@ -18,22 +18,6 @@ bool same_origins(const intent::Origins& a, const intent::Origins& b) { return a
 
 doc::Value text(std::string_view value) { return doc::string(std::string(value)); }
 
-doc::Value origins_doc(const intent::Origins& origins) {
-  std::vector<doc::Value> items;
-  for (const intent::Origin& o : origins) {
-    items.push_back(doc::map({{"source", text(o.source), {}},
-                              {"file", text(o.file), {}},
-                              {"line", doc::integer(o.line), {}},
-                              {"group", text(o.group), {}},
-                              {"kind", text(o.kind), {}},
-                              {"namespace", text(o.ns), {}},
-                              {"name", text(o.name), {}},
-                              {"generation", doc::integer(o.generation), {}},
-                              {"field", text(o.field), {}}}));
-  }
-  return doc::list(std::move(items));
-}
-
 std::string string_at(const doc::Value& v, std::string_view key) {
   const doc::Value* found = v.find(key);
   return found && found->is_string() ? found->as_string() : "";
@@ -47,16 +31,6 @@ int64_t integer_at(const doc::Value& v, std::string_view key) {
 std::span<const doc::Value> list_at(const doc::Value& v, std::string_view key) {
   const doc::Value* found = v.find(key);
   return found ? found->items() : std::span<const doc::Value>();
-}
-
-intent::Origins origins_from(const doc::Value& v) {
-  intent::Origins out;
-  for (const doc::Value& o : list_at(v, "origins")) {
-    out.push_back({string_at(o, "source"), string_at(o, "file"), static_cast<int>(integer_at(o, "line")), string_at(o, "group"),
-                   string_at(o, "kind"), string_at(o, "namespace"), string_at(o, "name"), integer_at(o, "generation"),
-                   string_at(o, "field")});
-  }
-  return out;
 }
 
 std::optional<ContentHash> hash_from(std::string_view hex) {
@@ -189,6 +163,15 @@ std::vector<const Refused*> Quarantine::list() const {
   return out;
 }
 
+std::vector<const Refused*> Quarantine::list(const ClientClass& c, std::string_view scope) const {
+  std::vector<const Refused*> out;
+  for (auto at = refused_.lower_bound(Key{c, std::string(scope), Type::kCluster, ""}); at != refused_.end(); ++at) {
+    if (at->first.client_class != c || at->first.scope != scope) break;
+    out.push_back(&at->second);
+  }
+  return out;
+}
+
 doc::Value Quarantine::to_doc() const {
   std::vector<doc::Value> items;
   for (const auto& [key, r] : refused_) {
@@ -199,7 +182,7 @@ doc::Value Quarantine::to_doc() const {
                                    {"type", text(resources::short_name(r.type)), {}},
                                    {"name", text(r.name), {}},
                                    {"hash", text(r.hash.hex()), {}},
-                                   {"origins", origins_doc(r.origins), {}},
+                                   {"origins", intent::to_doc(r.origins), {}},
                                    {"message", text(r.message), {}},
                                    {"first_us", doc::integer(micros(r.first)), {}},
                                    {"latest_us", doc::integer(micros(r.latest)), {}},
@@ -208,7 +191,7 @@ doc::Value Quarantine::to_doc() const {
                                    {"frozen", doc::boolean(r.frozen), {}}};
     if (r.last_good) {
       const std::string body = absl::Base64Escape(r.last_good->body());
-      fields.push_back({"last_good", doc::map({{"version", text(r.last_good->version), {}}, {"origins", origins_doc(r.last_good->origins), {}}, {"body", text(body), {}}}), {}});
+      fields.push_back({"last_good", doc::map({{"version", text(r.last_good->version), {}}, {"origins", intent::to_doc(r.last_good->origins), {}}, {"body", text(body), {}}}), {}});
     }
     items.push_back(doc::map(std::move(fields)));
   }
@@ -229,7 +212,7 @@ absl::Status Quarantine::restore(const doc::Value& value) {
     r.type = *type;
     r.name = string_at(v, "name");
     r.hash = *hash;
-    r.origins = origins_from(v);
+    r.origins = intent::origins_from_doc(v.find("origins"));
     r.message = string_at(v, "message");
     r.first = from_micros(integer_at(v, "first_us"));
     r.latest = from_micros(integer_at(v, "latest_us"));
@@ -240,7 +223,7 @@ absl::Status Quarantine::restore(const doc::Value& value) {
     if (const doc::Value* good = v.find("last_good")) {
       const auto body = decode_base64(string_at(*good, "body"));
       if (!body) return doc::error_at(good->mark(), "refused.last_good.body", "expected base64");
-      auto resource = resources::make_resource_from_bytes(r.type, r.name, *body, origins_from(*good), string_at(*good, "version"));
+      auto resource = resources::make_resource_from_bytes(r.type, r.name, *body, intent::origins_from_doc(good->find("origins")), string_at(*good, "version"));
       if (!resource.ok()) return doc::error_at(good->mark(), "refused.last_good.body", resource.status().message());
       r.last_good = *std::move(resource);
     }

@@ -66,6 +66,7 @@ class Quarantine {
   snapshot::SnapshotPtr view(const ClientClass& c, const snapshot::SnapshotPtr& wanted);
 
   std::vector<const Refused*> list() const;  // by class, scope, type, name
+  std::vector<const Refused*> list(const ClientClass& c, std::string_view scope) const;
   // The quarantine's memory as a document, last good resources included, for --state-dir; restore() replaces all.
   doc::Value to_doc() const;
   absl::Status restore(const doc::Value& value);

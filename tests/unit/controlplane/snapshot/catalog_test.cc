@@ -35,6 +35,13 @@ ResourcePtr made_by(const std::string& kind, const std::string& object, const st
   return cluster(name, variant, version, {origin(kind, object)});
 }
 
+// Of names and versions; that these clusters have no assignments is another matter.
+std::vector<intent::Finding> conflicts(const Catalog& c) {
+  std::vector<intent::Finding> out = c.findings();
+  std::erase_if(out, [](const intent::Finding& f) { return f.reason == "DanglingReference"; });
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("metadata fairlead.io/gateway decides, and a name that does not exist gives nothing") {
@@ -79,7 +86,7 @@ TEST_CASE("a name that a plan and a raw set make is a conflict, told on both; th
   Catalog c;
   c.set_gateway({"a", "edge"}, {made_by("HTTPRoute", "app", "same", 1)});
   c.set_raw({raw("mine", {}, {"edge"}, {made_by("EnvoyResources", "mine", "same", 2)})});
-  const auto findings = c.findings();
+  const auto findings = conflicts(c);
   REQUIRE(findings.size() == 2);
   CHECK(findings[0].reason == "NameConflict");
   CHECK(findings[0].origin.kind == "EnvoyResources");
@@ -88,13 +95,13 @@ TEST_CASE("a name that a plan and a raw set make is a conflict, told on both; th
   CHECK(findings[1].message.find("EnvoyResources default/mine") != std::string::npos);
   CHECK(c.find("gateway:a/edge+raw:default/mine")->find(Type::kCluster, "same")->hash == cluster("same", 1)->hash);
   c.set_raw({});
-  CHECK(c.findings().empty());
+  CHECK(conflicts(c).empty());
 }
 
 TEST_CASE("two raw sets with one name conflict; the first by name is served") {
   Catalog c;
   c.set_raw({raw("b", {"n"}, {}, {made_by("EnvoyResources", "b", "same", 2)}), raw("a", {"n"}, {}, {made_by("EnvoyResources", "a", "same", 1)})});
-  CHECK(c.findings().size() == 2);
+  CHECK(conflicts(c).size() == 2);
   CHECK(c.find("raw:default/a+raw:default/b")->find(Type::kCluster, "same")->hash == cluster("same", 1)->hash);
 }
 
@@ -105,7 +112,7 @@ TEST_CASE("two raw sets that give one type different versions: an error on both,
   CHECK(c.find("raw:default/a")->of(Type::kCluster).version() == "7");
   c.set_raw({raw("a", {"n"}, {}, {made_by("EnvoyResources", "a", "x", 1, "7")}, "7"),
              raw("b", {"n"}, {}, {made_by("EnvoyResources", "b", "y", 1, "8")}, "8")});
-  const auto findings = c.findings();
+  const auto findings = conflicts(c);
   REQUIRE(findings.size() == 2);
   CHECK(findings[0].reason == "VersionConflict");
   CHECK(findings[0].message.find("\"7\"") != std::string::npos);
@@ -161,4 +168,40 @@ TEST_CASE("under a new verbatim version only what changed has it") {
   const auto third = resources::accept_raw_set(second, raw("a", {}, {}, {cluster("x", 2, "9"), cluster("y", 1, "9")}, "9"), findings);
   CHECK(third->resources[0]->version == "8");
   CHECK(third->resources[1]->version == "7");
+}
+
+TEST_CASE("what a scope refers to and lacks is a finding on the referring object, until it is there") {
+  Catalog c;
+  c.set_raw({raw("a", {"n"}, {}, {made_by("EnvoyResources", "a", "x", 1)})});
+  REQUIRE(c.findings().size() == 1);
+  CHECK(c.findings()[0].reason == "DanglingReference");
+  CHECK(c.findings()[0].origin.name == "a");
+  c.set_raw({raw("a", {"n"}, {}, {made_by("EnvoyResources", "a", "x", 1), assignment("x")})});
+  CHECK(c.findings().empty());
+}
+
+TEST_CASE("two versions for one type from the start: what the second has may still be in use, so nothing counts as removed") {
+  Catalog c;
+  const std::vector<resources::RawSetPtr> both{raw("a", {"n"}, {}, {made_by("EnvoyResources", "a", "x", 1, "7")}, "7"),
+                                               raw("b", {"n"}, {}, {made_by("EnvoyResources", "b", "y", 1, "8")}, "8")};
+  c.set_raw(both);
+  CHECK(c.incomplete());
+  c.set_raw({both[1], both[0]});
+  CHECK(c.incomplete());
+  c.set_raw({both[0], raw("b", {"n"}, {}, {made_by("EnvoyResources", "b", "y", 1, "7")}, "7")});
+  CHECK_FALSE(c.incomplete());
+  c.set_raw(both);  // now there is something that was served before
+  CHECK_FALSE(c.incomplete());
+}
+
+TEST_CASE("a raw set that comes with another version than the one that is served changes nothing, whatever its name") {
+  Catalog c;
+  const auto old = raw("b", {"n"}, {}, {made_by("EnvoyResources", "b", "y", 1, "8")}, "8");
+  c.set_raw({old});
+  c.join(node("n", ""));
+  c.set_raw({raw("a", {"n"}, {}, {made_by("EnvoyResources", "a", "x", 1, "7")}, "7"), old});
+  const auto both = c.find("raw:default/a+raw:default/b");
+  CHECK(both->find(Type::kCluster, "y"));
+  CHECK_FALSE(both->find(Type::kCluster, "x"));
+  CHECK_FALSE(c.incomplete());
 }
