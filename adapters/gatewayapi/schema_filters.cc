@@ -1,6 +1,7 @@
 // Filters of a rule and of a backend. See schema.h.
 #include "adapters/gatewayapi/schema_filters.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -16,10 +17,20 @@ namespace {
 constexpr size_t kMaxFilters = 16;
 constexpr size_t kMaxHeaders = 16;
 
-// Header values go out as they are: what would break a message is refused here.
+// Header values go out as they are: what no receiver takes (RFC 9110: control characters other than HTAB) is refused here.
 bool is_header_value(std::string_view text) {
-  return text.find_first_of(std::string_view("\0\r\n", 3)) == std::string_view::npos;
+  return std::none_of(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
 }
+
+// What takes a path's place in a request line or a Location: from '/' on, visible, without a query or a fragment.
+bool is_new_path(std::string_view text) {
+  return text.empty() ||
+         (text.front() == '/' && std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '?' && c != '#'; }));
+}
+
+// Envoy refuses a whole route table in which one route touches it.
+bool is_host(std::string_view name) { return absl::EqualsIgnoreCase(name, "host"); }
+constexpr std::string_view kNotHost = "the Host header cannot be changed here; URLRewrite with hostname does that";
 
 std::vector<intent::HeaderValue> read_headers(doc::Object& o, std::string_view key, ErrorList& errors) {
   std::vector<intent::HeaderValue> result;
@@ -32,7 +43,8 @@ std::vector<intent::HeaderValue> read_headers(doc::Object& o, std::string_view k
     if (!header.name.empty() && !is_header_name(header.name)) {
       h.error("name", absl::StrCat("\"", header.name, "\" is not a header name"));
     }
-    if (!is_header_value(header.value)) h.error("value", "must not hold NUL, CR or LF");
+    if (is_host(header.name)) h.error("name", std::string(kNotHost));
+    if (!is_header_value(header.value)) h.error("value", "must not hold control characters");
     // Only the first of equivalent names counts (HTTPHeaderFilter.set, .add).
     if (seen.insert(absl::AsciiStrToLower(header.name)).second) result.push_back(std::move(header));
   }
@@ -47,6 +59,7 @@ intent::HeaderModifier read_modifier(doc::Object o, ErrorList& errors) {
   at_most(o, "remove", m.remove.size(), kMaxHeaders);
   for (const std::string& name : m.remove) {
     if (!is_header_name(name)) o.error("remove", absl::StrCat("\"", name, "\" is not a header name"));
+    if (is_host(name)) o.error("remove", std::string(kNotHost));
   }
   return m;
 }
@@ -64,7 +77,10 @@ std::optional<intent::PathRewrite> read_path_rewrite(doc::Object o, bool one_pre
   if (o.has(unused)) o.error(unused, absl::StrCat("must not be given with type ", type));
   o.ignore(unused);
   rewrite.value = o.string_or(used, "");
-  if (!is_header_value(rewrite.value)) o.error(used, "must not hold NUL, CR or LF");
+  if (!is_new_path(rewrite.value)) {
+    o.error(used, absl::StrCat("\"", rewrite.value, "\" is not a path: it begins with '/' and holds no blank, '?', '#' or unencoded character"));
+  }
+  if (!prefix && rewrite.value.empty()) rewrite.value = "/";  // no request has an empty path
   if (prefix && !one_prefix_match) {
     o.error("type", "ReplacePrefixMatch needs a rule with exactly one match, of path type PathPrefix");
   }

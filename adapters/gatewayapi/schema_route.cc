@@ -63,7 +63,11 @@ intent::PathMatch read_path(doc::Object o) {
     o.error("value", "is longer than 1024 bytes");
   } else if (type == "RegularExpression") {
     path.type = intent::PathMatchType::kRegex;
-    if (!is_regex(path.value, why_not)) o.error("value", absl::StrCat("\"", path.value, "\" is not an RE2 expression: ", why_not));
+    if (path.value.empty()) {
+      o.error("value", "must not be empty");
+    } else if (!is_regex(path.value, why_not)) {
+      o.error("value", absl::StrCat("\"", path.value, "\" is not an RE2 expression: ", why_not));
+    }
   } else {
     path.type = type == "Exact" ? intent::PathMatchType::kExact : intent::PathMatchType::kPrefix;
     if (!is_path(path.value, why_not)) o.error("value", absl::StrCat("\"", path.value, "\" ", why_not));

@@ -43,6 +43,7 @@ struct World {
   Translation& result;
   const Translation* previous;  // may be null
   std::map<ObjectKey, core::Service> services;  // read so far
+  int suggestions = 0;                          // "did you mean" looks at every name there is: only so many are made
 
   // May an object of `from` refer to `to`? Within a namespace always, across only with a grant in the target's.
   bool permitted(const GroupKind& from_kind, const std::string& from_ns, const GroupKind& to_kind, const std::string& to_ns,

@@ -24,10 +24,22 @@ void set_duration(google::protobuf::Duration* d, std::chrono::milliseconds ms) {
   d->set_nanos(static_cast<int32_t>(ms.count() % 1000) * 1'000'000);
 }
 
+// Envoy refuses programs beyond 100 instructions, and with one expression the whole table, unless the matcher raises the limit itself.
+constexpr int kEnvoyProgramSize = 100;   // Envoy 1.40: re2.max_program_size.error_level
+constexpr uint32_t kAnyProgramSize = 1'000'000;  // RE2's own budget of memory, 8 MiB, ends below
+
+void set_regex(envoy::type::matcher::v3::RegexMatcher& to, const std::string& regex) {
+  to.set_regex(regex);
+  const RE2 compiled(regex, RE2::Quiet);
+  // Envoy's RE2 may count a few more than ours.
+  if (compiled.ok() && compiled.ProgramSize() <= kEnvoyProgramSize / 2) return;
+  to.mutable_google_re2()->mutable_max_program_size()->set_value(kAnyProgramSize);
+}
+
 void fill_match(const intent::Match& from, route_v3::RouteMatch& to) {
   switch (from.path.type) {
     case intent::PathMatchType::kExact: to.set_path(from.path.value); break;
-    case intent::PathMatchType::kRegex: to.mutable_safe_regex()->set_regex(from.path.value); break;
+    case intent::PathMatchType::kRegex: set_regex(*to.mutable_safe_regex(), from.path.value); break;
     case intent::PathMatchType::kPrefix: {
       // path_separated_prefix refuses a trailing slash, and "/" altogether
       const std::string_view prefix = trim_slash(from.path.value);
@@ -50,7 +62,7 @@ void fill_match(const intent::Match& from, route_v3::RouteMatch& to) {
     if (m.type == intent::ValueMatchType::kExact) {
       h->mutable_string_match()->set_exact(m.value);
     } else {
-      h->mutable_string_match()->mutable_safe_regex()->set_regex(m.value);
+      set_regex(*h->mutable_string_match()->mutable_safe_regex(), m.value);
     }
   }
   for (const intent::ValueMatch& m : from.query) {
@@ -59,7 +71,7 @@ void fill_match(const intent::Match& from, route_v3::RouteMatch& to) {
     if (m.type == intent::ValueMatchType::kExact) {
       q->mutable_string_match()->set_exact(m.value);
     } else {
-      q->mutable_string_match()->mutable_safe_regex()->set_regex(m.value);
+      set_regex(*q->mutable_string_match()->mutable_safe_regex(), m.value);
     }
   }
 }
@@ -104,7 +116,7 @@ void replace_prefix(const intent::PathMatch& match, const std::string& value, Ac
     if (!replacement.empty()) to.set_prefix_rewrite(absl::StrCat(replacement, "/"));
   } else if (replacement.empty()) {
     auto* regex = to.mutable_regex_rewrite();
-    regex->mutable_pattern()->set_regex(absl::StrCat("^", RE2::QuoteMeta(re2::StringPiece(prefix.data(), prefix.size())), "/*"));
+    set_regex(*regex->mutable_pattern(), absl::StrCat("^", RE2::QuoteMeta(re2::StringPiece(prefix.data(), prefix.size())), "/*"));
     regex->set_substitution("/");
   } else {
     to.set_prefix_rewrite(std::string(replacement));
@@ -183,7 +195,7 @@ void fill_backends(const intent::Route& from, const std::vector<const intent::We
       replace_prefix(from.match.path, from.rewrite->path->value, to);
     } else if (from.rewrite->path) {
       auto* regex = to.mutable_regex_rewrite();
-      regex->mutable_pattern()->set_regex("^/.*$");
+      set_regex(*regex->mutable_pattern(), "^/.*$");
       regex->set_substitution(substitution(from.rewrite->path->value));
     }
   }
