@@ -71,7 +71,7 @@ class Live::Loop {
   std::optional<MonotonicTime> save_at_;
   push::Debouncer debounce_;
   push::FastPath fast_path_;
-  std::vector<adapters::Diagnostic> reported_;
+  std::set<std::string> reported_;
   std::map<std::string, std::set<std::string>> reported_findings_;  // by stage
   bool started_ = false;  // the first update is out
 };
@@ -92,6 +92,8 @@ absl::Status Live::Loop::start() {
   if (!options_.state_dir.empty()) {
     FL_ASSIGN_OR_RETURN(state_, StateDir::open(options_.state_dir));
     FL_ASSIGN_OR_RETURN(remembered_, state_->load_objects());
+    FL_ASSIGN_OR_RETURN(const std::vector<resources::RawSetPtr> raw, state_->load_raw());
+    translator_.remember(raw);
     for (const auto& source : sources_) {
       SourceUpdate before;
       before.source = source->name();
@@ -156,7 +158,9 @@ void Live::Loop::run() {
 // Written a while after a change, so that a burst of endpoint changes costs one file.
 void Live::Loop::save() {
   save_at_.reset();
-  if (absl::Status s = state_->save_objects(*store_.snapshot()); !s.ok()) FL_LOG(error, "state", s.message(), "; what is served now would not survive a restart");
+  absl::Status saved = state_->save_objects(*store_.snapshot());
+  if (saved.ok()) saved = state_->save_raw(translator_.raw_sets());
+  if (!saved.ok()) FL_LOG(error, "state", saved.message(), "; what is served now would not survive a restart");
 }
 
 void Live::Loop::take(SourceUpdate update) {
@@ -182,16 +186,18 @@ void Live::Loop::take(SourceUpdate update) {
 // Logs what is newly wrong, once.
 void Live::Loop::report(const ChangeSet& changes) {
   FL_LOG(info, "source", changes.added.size(), " objects added, ", changes.changed.size(), " changed, ", changes.removed.size(), " removed");
-  const std::vector<adapters::Diagnostic>& now = store_.snapshot()->diagnostics();
-  for (const adapters::Diagnostic& d : now) {
-    if (std::find(reported_.begin(), reported_.end(), d) != reported_.end()) continue;
+  std::set<std::string> now;
+  for (const adapters::Diagnostic& d : store_.snapshot()->diagnostics()) {
+    if (d.severity == adapters::Severity::kNote) continue;
+    const auto [text, fresh] = now.insert(absl::StrCat(adapters::severity_name(d.severity), ": ", d.str()));
+    if (!fresh || reported_.contains(*text)) continue;
     if (d.severity == adapters::Severity::kError) {
       FL_LOG(error, "source", d.str());
-    } else if (d.severity == adapters::Severity::kWarning) {
+    } else {
       FL_LOG(warning, "source", d.str());
     }
   }
-  reported_ = now;
+  reported_ = std::move(now);
 }
 
 // The same for what translating and planning found.
@@ -224,6 +230,7 @@ void Live::Loop::publish() {
     update.ready = true;
     started_ = true;
     report_translation(update);
+    if (state_ && update.raw && !save_at_) save_at_ = now + kSaveAfter;
     sink_(std::move(update));
   }
   if (fast_path_.take(now)) {

@@ -1,5 +1,6 @@
-// What survives a restart, as files in one directory: objects.json (the last good version of every object) and quarantine.json
-// (what clients refused, and what they get instead). Files are replaced atomically. One thread at a time.
+// What survives a restart, as files in one directory: objects.json (the last good version of every object), raw.json (the raw
+// resources as they are served: a bad entry's last good one, the bytes that belong to a version) and quarantine.json (what clients
+// refused, and what they get instead). Files are replaced atomically. One thread at a time.
 #pragma once
 
 #include <string>
@@ -11,6 +12,7 @@
 #include "adapters/object/object.h"
 #include "adapters/object/store.h"
 #include "base/doc.h"
+#include "controlplane/resources/raw.h"
 
 namespace fairlead::pipeline {
 
@@ -22,6 +24,8 @@ class StateDir {
   // Empty when there is no file; a broken file is an error that names it.
   absl::StatusOr<std::vector<adapters::ObjectPtr>> load_objects() const;
   absl::Status save_objects(const adapters::ObjectSnapshot& objects) const;
+  absl::StatusOr<std::vector<resources::RawSetPtr>> load_raw() const;
+  absl::Status save_raw(const std::vector<resources::RawSetPtr>& sets) const;
   absl::StatusOr<doc::Value> load_quarantine() const;  // null when there is no file
   absl::Status save_quarantine(const doc::Value& value) const;
 

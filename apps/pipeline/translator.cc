@@ -181,13 +181,8 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
     update.gone.push_back(it->first);
     it = scopes_.erase(it);
   }
-  adapters::xds::Translation raw = adapters::xds::translate(objects, &raw_);
-  std::vector<resources::RawSetPtr> sets;
-  for (const auto& [name, entry] : raw.sets) {
-    if (entry.set) sets.push_back(entry.set);
-  }
-  if (sets != raw_sets_) update.raw = raw_sets_ = std::move(sets);
-  raw_ = std::move(raw);
+  raw_ = adapters::xds::translate(objects, &raw_);
+  if (std::vector<resources::RawSetPtr> sets = raw_sets(); sets != raw_sets_) update.raw = raw_sets_ = std::move(sets);
 
   std::vector<intent::Finding> findings = to_findings(objects.diagnostics());
   for (std::vector<intent::Finding> more : {to_findings(gateway_api_.diagnostics), to_findings(raw_.diagnostics()), raw_.findings()}) {
@@ -196,6 +191,18 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
   update.findings.emplace_back("objects", std::move(findings));
   if (const bool incomplete = is_incomplete(objects, raw_); incomplete != incomplete_) update.incomplete = incomplete_ = incomplete;
   return update;
+}
+
+void Translator::remember(const std::vector<resources::RawSetPtr>& sets) {
+  for (const resources::RawSetPtr& set : sets) raw_.sets[set->name].set = set;
+}
+
+std::vector<resources::RawSetPtr> Translator::raw_sets() const {
+  std::vector<resources::RawSetPtr> out;
+  for (const auto& [name, entry] : raw_.sets) {
+    if (entry.set) out.push_back(entry.set);
+  }
+  return out;
 }
 
 std::vector<plan::PlanPtr> Translator::plans() const {

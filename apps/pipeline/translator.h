@@ -33,6 +33,11 @@ class Translator {
   // Everything that differs from the last full().
   snapshot::Update full(const adapters::ObjectSnapshot& objects);
 
+  // Raw resources as they were served before a restart: what the first full() falls back to, and compares versions with.
+  void remember(const std::vector<resources::RawSetPtr>& sets);
+  // What is to be remembered: of the last full(), or as remembered before the first.
+  std::vector<resources::RawSetPtr> raw_sets() const;
+
   // Of the last full().
   const adapters::gatewayapi::Translation& gateway_api() const { return gateway_api_; }
   const adapters::xds::Translation& raw() const { return raw_; }
