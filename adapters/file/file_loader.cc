@@ -93,6 +93,10 @@ SourceUpdate FileLoader::load(const std::set<std::string>& busy) {
   unstable_ = false;
   watch_.clear();
   absl::StatusOr<FileTree> tree = list_files(path_, limits_, watch_);
+  if (tree.ok() && tree->files.empty() && !lost_.empty() && !delivered_.empty()) {
+    // Made anew or mounted again, and not filled yet: nobody has said that everything shall go.
+    tree = absl::UnavailableError(absl::StrCat(path_, ": came back empty"));
+  }
   if (!tree.ok()) {
     lost_ = tree.status().message();
     tree_diagnostics_ = {Diagnostic{Severity::kError, {}, "", 0, "",

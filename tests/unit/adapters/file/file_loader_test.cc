@@ -190,6 +190,24 @@ TEST_CASE("a path that does not exist never syncs; one that vanishes keeps what 
   CHECK(back.diagnostics.empty());
 }
 
+TEST_CASE("a directory that comes back empty is one that is being filled: what it held stays until there is a file") {
+  TemporaryDirectory dir;
+  dir.write("conf/a.yaml", service("a"));
+  FileLoader loader(dir.path("conf"));
+  loader.load();
+  std::filesystem::remove_all(dir.path("conf"));
+  CHECK_FALSE(loader.load().lost.empty());
+  std::filesystem::create_directory(dir.path("conf"));
+  const SourceUpdate empty = loader.load();
+  CHECK(empty.removed.empty());
+  CHECK(empty.lost == dir.path("conf") + ": came back empty");
+  dir.write("conf/b.yaml", service("b"));
+  const SourceUpdate back = loader.load();
+  CHECK(back.lost.empty());
+  CHECK(removed(back) == "a");
+  CHECK(names(back) == "b");
+}
+
 TEST_CASE("an empty directory and an empty file hold nothing") {
   TemporaryDirectory dir;
   dir.write("a.yaml", service("a"));
