@@ -156,14 +156,11 @@ void Server::set_healthcheck_failed(bool failed) {
 void Server::drain_listeners(bool graceful, bool inbound_only, bool skip_exit) {
   for (const ListenerSet::Row& row : listeners_->rows()) {
     if (inbound_only && !row.inbound) continue;
-    for (uint32_t i = 0; i < workers_.size(); ++i)
-      on_worker(i, [name = row.name, graceful, skip_exit, drain = options_.drain_time](WorkerSlot& slot) {
-        if (graceful || skip_exit) {
-          slot.listeners->drain(name);
-        } else {
-          slot.listeners->remove(name, drain);
-        }
-      });
+    if (!graceful && !skip_exit) {
+      listeners_->stop(row.name);
+      continue;
+    }
+    for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [name = row.name](WorkerSlot& slot) { slot.listeners->drain(name); });
   }
   if (!graceful || skip_exit) return;
   // Envoy 1.40: a graceful drain ends after the drain time with the listeners closed

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -57,7 +58,7 @@ absl::Status ListenerSet::check_duplicate(const config::ListenerConfig& listener
   };
   const config::ListenerConfig* other = nullptr;
   for (const auto& [name, p] : serving_)
-    if (clash(*p.config)) other = p.config.get();
+    if (!leaving_.contains(name) && clash(*p.config)) other = p.config.get();
   for (const auto& [name, p] : prepared_)
     if (clash(*p.config)) other = p.config.get();
   if (other == nullptr) return absl::OkStatus();
@@ -71,7 +72,22 @@ const ListenerSet::Sockets* ListenerSet::kept_sockets(const config::ListenerConf
     if (same_sockets(*it->second.config, listener)) return &it->second.listener->sockets;
   if (auto it = serving_.find(listener.name); it != serving_.end())
     if (same_sockets(*it->second.config, listener)) return &it->second.listener->sockets;
+  // what another listener leaves behind: check_duplicate() has seen to it that nobody else took it
+  auto fits = [&](const Prepared& left) {
+    return same_sockets(*left.config, listener) && !left.listener->sockets.empty() &&
+           std::all_of(listener.addresses.begin(), listener.addresses.end(), [](const config::Address& a) { return same_place(a, a); });
+  };
+  for (const std::string& name : leaving_)
+    if (auto it = serving_.find(name); it != serving_.end() && fits(it->second)) return &it->second.listener->sockets;
+  for (const auto& [id, left] : retired_)
+    if (fits(left)) return &left.listener->sockets;
   return nullptr;
+}
+
+std::function<void()> ListenerSet::retire(Prepared old) {
+  const uint64_t id = next_retired_++;
+  retired_.emplace(id, std::move(old));
+  return [this, id] { retired_.erase(id); };
 }
 
 absl::StatusOr<ListenerSet::Sockets> ListenerSet::sockets_for(const config::ListenerConfig& listener) {
@@ -98,6 +114,7 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
   if (auto it = prepared_.find(listener->name); it != prepared_.end() && it->second.config->content_hash == listener->content_hash) return absl::OkStatus();
   if (auto it = serving_.find(listener->name); it != serving_.end() && it->second.config->content_hash == listener->content_hash) {
     prepared_.erase(listener->name);  // a change was taken back before it went live
+    leaving_.erase(listener->name);   // or removed and added again at once
     return absl::OkStatus();
   }
   const std::string place = absl::StrCat("listener '", listener->name, "'");
@@ -124,6 +141,7 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
   if (!manager.ok()) return prefix(place, manager.status());
   serving->manager = *std::move(manager);
   prepared_.insert_or_assign(listener->name, Prepared{listener, std::move(serving)});
+  leaving_.erase(listener->name);
   return absl::OkStatus();
 }
 
@@ -134,7 +152,8 @@ absl::Status ListenerSet::apply(const config::Snapshot& snapshot) {
       ++it;
       continue;
     }
-    options_.withdraw(it->first);
+    options_.withdraw(it->first, retire(std::move(it->second)));
+    leaving_.erase(it->first);
     it = serving_.erase(it);
   }
   for (const auto& [name, config] : snapshot.listeners) {
@@ -151,13 +170,26 @@ absl::Status ListenerSet::apply(const config::Snapshot& snapshot) {
       errors.add(prefix(absl::StrCat("listener '", name, "'"), listening));
       continue;
     }
-    serving_[name] = chosen;
-    options_.serve(chosen.listener);
+    Prepared& slot = serving_[name];
+    std::function<void()> released = slot.listener != nullptr ? retire(std::move(slot)) : [] {};
+    slot = chosen;
+    options_.serve(chosen.listener, std::move(released));
   }
   return errors.status();
 }
 
-void ListenerSet::forget(const std::string& name) { prepared_.erase(name); }
+void ListenerSet::stop(const std::string& name) {
+  const auto it = serving_.find(name);
+  if (it == serving_.end()) return;
+  auto closed = std::make_shared<ServingListener>(*it->second.listener);
+  closed->sockets.clear();
+  options_.withdraw(name, retire({it->second.config, std::exchange(it->second.listener, std::move(closed))}));
+}
+
+void ListenerSet::forget(const std::string& name) {
+  prepared_.erase(name);
+  if (serving_.contains(name)) leaving_.insert(name);
+}
 
 std::vector<ListenerSet::Row> ListenerSet::rows() const {
   std::vector<Row> out;

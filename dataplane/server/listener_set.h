@@ -1,5 +1,8 @@
 // Main thread's half of listeners: binds addresses when a configuration is judged (so that a port in use refuses it), keeps sockets across updates,
 // builds connection managers, and tells the workers what to serve once the epoch gate lets a listener go live.
+// A listener that leaves gives its sockets to one that comes to the same address, in the same response or before the workers have let go of them:
+// no connection is refused between the two. Sockets that nobody takes are closed here, on the main thread, so that their address is free
+// when it is bound next; connections that drain hold none.
 // Main thread only.
 #pragma once
 
@@ -7,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,9 +27,9 @@ class ListenerSet {
     accesslog::LogFiles* logs = nullptr;
     uint32_t workers = 1;
     std::string service_cluster, service_node;  // of the bootstrap's node
-    // Brings a listener to, or takes it from, every worker.
-    std::function<void(std::shared_ptr<const ServingListener>)> serve;
-    std::function<void(const std::string& name)> withdraw;
+    // Brings a listener to, or takes it from, every worker. `released`: to be called on the main thread once no worker uses what it replaced.
+    std::function<void(std::shared_ptr<const ServingListener>, std::function<void()> released)> serve;
+    std::function<void(const std::string& name, std::function<void()> released)> withdraw;
   };
   explicit ListenerSet(Options options);
   ~ListenerSet();
@@ -35,8 +39,10 @@ class ListenerSet {
   absl::Status prepare(const std::shared_ptr<const config::ListenerConfig>& listener);
   // The listeners of a new snapshot: serves what is new or changed, withdraws what has gone. Errors of listen() are logged and returned.
   absl::Status apply(const config::Snapshot& snapshot);
-  // The listener has left the configuration altogether: forget what prepare() kept for it.
+  // The listener has left the configuration altogether: forget what prepare() kept for it; its address may be taken from now on.
   void forget(const std::string& name);
+  // Closes its sockets for good: a later form of the listener under the same address gets none either (Envoy 1.40: likewise).
+  void stop(const std::string& name);
 
   struct Row { std::string name; std::vector<net::Address> addresses; bool inbound; };
   std::vector<Row> rows() const;  // what is served, by name
@@ -51,10 +57,14 @@ class ListenerSet {
   absl::StatusOr<Sockets> sockets_for(const config::ListenerConfig& listener);
   const Sockets* kept_sockets(const config::ListenerConfig& listener) const;
   absl::Status check_duplicate(const config::ListenerConfig& listener) const;
+  std::function<void()> retire(Prepared old);
 
   Options options_;
   std::map<std::string, Prepared> prepared_;  // judged good, not live yet: the newest form of each
   std::map<std::string, Prepared> serving_;
+  std::set<std::string, std::less<>> leaving_;  // serving, but no longer configured: apply() withdraws them
+  std::map<uint64_t, Prepared> retired_;        // withdrawn or replaced; some worker may still hold its sockets
+  uint64_t next_retired_ = 0;
 };
 
 }  // namespace fairlead::server

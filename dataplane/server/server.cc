@@ -100,13 +100,11 @@ absl::Status Server::start() {
   listen.workers = workers;
   listen.service_cluster = bootstrap_.config->node->cluster();
   listen.service_node = bootstrap_.config->node->id();
-  listen.serve = [this](std::shared_ptr<const ServingListener> listener) {
-    for (uint32_t i = 0; i < workers_.size(); ++i)
-      on_worker(i, [listener, drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->set(listener, drain); });
+  listen.serve = [this](std::shared_ptr<const ServingListener> listener, std::function<void()> released) {
+    on_all_workers([listener = std::move(listener), drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->set(listener, drain); }, std::move(released));
   };
-  listen.withdraw = [this](const std::string& name) {
-    for (uint32_t i = 0; i < workers_.size(); ++i)
-      on_worker(i, [name, drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->remove(name, drain); });
+  listen.withdraw = [this](const std::string& name, std::function<void()> released) {
+    on_all_workers([name, drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->remove(name, drain); }, std::move(released));
   };
   listeners_ = std::make_unique<ListenerSet>(std::move(listen));
   resolver_ = std::make_unique<upstream::ClusterResolver>(*loop_, dns_.get(), seed, [this](const std::string& cluster, std::shared_ptr<const config::EndpointSet> set) {
@@ -126,6 +124,10 @@ void Server::make_pipeline() {
   const config::BootstrapConfig& boot = *bootstrap_.config;
   xds::Epoch::Options gate;
   gate.clusters_may_come = boot.cds.has_value();
+  gate.endpoints_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::endpoint, name); };
+  gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
+  gate.endpoints_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::endpoint, name); };
+  gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
   gate.runtime = boot.runtime;
   epoch_ = std::make_unique<xds::Epoch>(std::move(gate));
 
@@ -304,6 +306,18 @@ std::map<std::string, std::vector<upstream::HostStatus>> Server::hosts(const std
     for (auto& [cluster, found] : here) add_rows(out[cluster], std::move(found));
   }
   return out;
+void Server::on_all_workers(const std::function<void(WorkerSlot&)>& job, std::function<void()> done) {
+  auto missing = std::make_shared<size_t>(workers_.size());
+  auto finished = std::make_shared<std::function<void()>>(std::move(done));
+  for (uint32_t i = 0; i < workers_.size(); ++i)
+    on_worker(i, [this, job, missing, finished](WorkerSlot& slot) {
+      job(slot);
+      loop_->post([missing, finished] {
+        if (--*missing == 0) (*finished)();
+      });
+    });
+}
+
 }
 
 void Server::reopen_logs() {

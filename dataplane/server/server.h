@@ -91,6 +91,7 @@ class Server {
   void drain_tick();
   void on_worker(uint32_t index, std::function<void(WorkerSlot&)> job);
   void set_gauges();
+  void on_all_workers(const std::function<void(WorkerSlot&)>& job, std::function<void()> done);  // `done` here, after the last
 
   enum class Stage : uint8_t { clusters, listeners, done };
   Options options_;

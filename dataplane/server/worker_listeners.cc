@@ -45,7 +45,7 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
   if (slot == nullptr) {
     slot = std::make_unique<Active>(*this, listener);
   } else {
-    start_drain(slot->config, std::move(slot->connections), drain_time);
+    start_drain(std::move(slot->config), std::move(slot->connections), drain_time);
     slot->config = listener;
   }
   slot->connections = std::make_unique<stream::HttpConnections>(worker_, listener->manager);
@@ -65,8 +65,13 @@ void WorkerListeners::remove(const std::string& name, std::chrono::milliseconds 
 void WorkerListeners::start_drain(std::shared_ptr<const ServingListener> listener, std::unique_ptr<stream::HttpConnections> connections,
                                   std::chrono::milliseconds drain_time) {
   if (connections == nullptr) return;
+  connections->keep_epoch();
   connections->drain();
-  draining_.push_back({std::move(listener), std::move(connections), nullptr});
+  // without the sockets: whoever connects while old connections drain is to be refused, or served by the next listener of that address
+  auto closed = std::make_shared<ServingListener>(*listener);
+  closed->sockets.clear();
+  listener.reset();
+  draining_.push_back({std::move(closed), std::move(connections), nullptr});
   auto it = std::prev(draining_.end());
   it->connections->on_empty = [this, it] {
     worker_.loop().post([this, it, alive = std::weak_ptr<char>(alive_)] {

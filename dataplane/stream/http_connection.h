@@ -43,6 +43,7 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
 
  private:
   friend class HttpConnections;
+  upstream::Ref<Epoch> kept_epoch() const;  // HttpConnections::keep_epoch(); null: none
   void on_request_begins() override;
   http::MessageReceiver* on_stream(http::MessageSender& sender) override;
   void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
@@ -85,6 +86,9 @@ class HttpConnections {
   void close_idle();
   void close_all(net::CloseType type);
   // Called when the last connection has gone (never from inside one of the calls above).
+  // Remembers the present epoch: the listener is replaced or removed, and its route table may go with it. What these connections still ask is answered
+  // by the newest table of that name, else by the one kept here.
+  void keep_epoch() { kept_epoch_ = worker_.epoch(); }
   std::function<void()> on_empty;
 
   WorkerContext& worker() const { return worker_; }
@@ -102,3 +106,4 @@ class HttpConnections {
 };
 
 }  // namespace fairlead::stream
+  upstream::Ref<Epoch> kept_epoch_;

@@ -179,7 +179,16 @@ bool Epoch::promote_listeners(Time now) {
   return any;
 }
 
-bool Epoch::drop_unused_tables() {
+// What was named once goes with the last name. What never was (a server that sends more than it was asked for, or sends it early) is kept for
+// a while, and not for ever: a server's names may change without end.
+template <class State>
+bool Epoch::keep_unnamed(State& state, Time now) const {
+  if (state.used) return false;
+  if (!state.unasked_until.has_value()) state.unasked_until = after(now, options_.fetch_timeout);
+  return now < *state.unasked_until;
+}
+
+bool Epoch::drop_unused_tables(Time now) {
   std::set<std::string_view> named;
   for (const auto& [name, state] : listeners_)
     for (const auto* listener : {state.live.get(), state.next.get()})
@@ -188,10 +197,14 @@ bool Epoch::drop_unused_tables() {
   for (auto it = tables_.begin(); it != tables_.end();) {
     const bool wanted = named.contains(it->first);
     it->second.used |= wanted;
-    if (wanted || !it->second.used) {
+    const bool first = !wanted && it->second.used && it->second.live != nullptr && !it->second.leaving;
+    it->second.leaving = first;
+    if (wanted || first || keep_unnamed(it->second, now)) {
+      tables_leave_ |= first;
       ++it;
     } else {
       any = any || it->second.live != nullptr;
+      if (options_.table_dropped) options_.table_dropped(it->first);
       it = tables_.erase(it);
     }
   }
@@ -217,7 +230,7 @@ bool Epoch::drop_removed_clusters() {
   return any;
 }
 
-void Epoch::drop_unused_endpoints() {
+void Epoch::drop_unused_endpoints(Time now) {
   std::set<const Endpoints*> named;
   for (const auto& [name, state] : clusters_)
     for (const config::ClusterConfig* c : {state.live.get(), state.next.has_value() ? state.next->config.get() : nullptr})
@@ -227,17 +240,23 @@ void Epoch::drop_unused_endpoints() {
     for (auto it = from->begin(); it != from->end();) {
       const bool wanted = named.contains(&it->second);
       it->second.used |= wanted;
-      it = wanted || !it->second.used ? std::next(it) : from->erase(it);
+      if (wanted || keep_unnamed(it->second, now)) {
+        ++it;
+        continue;
+      }
+      if (from == &eds_ && options_.endpoints_dropped) options_.endpoints_dropped(it->first);
+      it = from->erase(it);
     }
 }
 
 std::shared_ptr<const config::Snapshot> Epoch::commit(Time now) {
   last_commit_ = now;
   bool any = changed_;
+  tables_leave_ = false;
   while (promote_clusters(now) | promote_tables(now) | promote_listeners(now)) any = true;
-  if (drop_unused_tables()) any = true;
+  if (drop_unused_tables(now)) any = true;
   if (drop_removed_clusters()) any = true;
-  drop_unused_endpoints();
+  drop_unused_endpoints(now);
   changed_ = false;
   if (!any) return nullptr;
   current_ = build();
@@ -276,6 +295,7 @@ std::optional<Epoch::Time> Epoch::next_deadline() const {
     if (state.next != nullptr) consider(state.next_deadline);
   for (const auto& [name, state] : listeners_)
     if (state.next != nullptr) consider(inline_clusters(*state.next) != nullptr ? state.gate_deadline : state.next_deadline);
+  if (tables_leave_) consider(last_commit_ + Duration(1));
   if (first == Time::max()) return std::nullopt;
   return first;
 }

@@ -8,11 +8,13 @@
 //    of the same name already lacks does not hold it up. The old table serves meanwhile;
 //  * a removed cluster stays until no live route table and no live listener names it;
 //  * a listener goes live when its route table is live or its time is up; the old one serves meanwhile; inline tables count as route tables;
+//  * a table that no listener names any more goes one snapshot later than the listener: connections that drain keep what it said;
 //  * what becomes ready together is one snapshot.
 // Invariant: no snapshot has a live table that names a cold or absent cluster which an earlier snapshot served.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -34,12 +36,15 @@ class Epoch {
     bool clusters_may_come = true;
     Duration fetch_timeout{15'000};  // Envoy 1.40: 15 s, ConfigSource.initial_fetch_timeout
     std::shared_ptr<const matching::Runtime> runtime;
+    // Endpoints or a route table that nobody names any more were let go.
+    std::function<void(const std::string& service_name)> endpoints_dropped;
+    std::function<void(const std::string& name)> table_dropped;
   };
   explicit Epoch(Options options);
 
   void set_cluster(std::shared_ptr<const config::ClusterConfig> cluster, Time now);
   void remove_cluster(std::string_view name);
-  // Of EDS clusters, by service name. Kept until no cluster wants it any more; a name nobody wanted yet is kept for who will.
+  // Of EDS clusters, by service name. Kept until no cluster wants it any more; a name nobody wanted yet is kept for who will, `fetch_timeout` long.
   void set_eds(std::string_view service_name, std::shared_ptr<const config::EndpointSet> endpoints);
   // What the names of a DNS cluster resolved to; belongs to exactly these names, not to a later form of the cluster.
   void set_dns(const config::ClusterConfig& cluster, std::shared_ptr<const config::EndpointSet> endpoints);
@@ -80,12 +85,19 @@ class Epoch {
     std::optional<Candidate> next;
     bool removed = false;
   };
-  struct Endpoints { std::shared_ptr<const config::EndpointSet> set; bool given_up = false; bool used = false; };
+  struct Endpoints {
+    std::shared_ptr<const config::EndpointSet> set;
+    bool given_up = false;
+    bool used = false;      // some cluster has named it
+    std::optional<Time> unasked_until;
+  };
   struct TableState {
     std::shared_ptr<const router::RouteTable> live, next;
     Time next_deadline{};
     bool given_up = false;
     bool used = false;      // some listener has named it
+    bool leaving = false;   // none does now: goes with the next commit
+    std::optional<Time> unasked_until;
   };
   struct ListenerState {
     std::shared_ptr<const config::ListenerConfig> live, next;
@@ -100,13 +112,16 @@ class Epoch {
   bool promote_tables(Time now);
   bool promote_listeners(Time now);
   bool listener_ready(const ListenerState& state, Time now) const;
-  bool drop_unused_tables();
+  template <class State>
+  bool keep_unnamed(State& state, Time now) const;
+  bool drop_unused_tables(Time now);
   bool drop_removed_clusters();
-  void drop_unused_endpoints();
+  void drop_unused_endpoints(Time now);
   std::shared_ptr<const config::Snapshot> build() const;
 
   Options options_;
   bool changed_ = true;   // endpoints or removals since the last snapshot
+  bool tables_leave_ = false;
   Time last_commit_{};
   uint64_t next_epoch_ = 1;
   uint64_t wanted_generation_ = 1;

@@ -116,7 +116,9 @@ absl::Status Ingest::parse_all(const Update& update, std::vector<Parsed>& out) {
     Parsed parsed{in.name, version, make(update.type)};
     if (!parsed.message->ParseFromString(in.bytes)) {
       errors.add(at, absl::StrCat("the bytes are not a valid ", type_name(update.type), " (", in.bytes.size(), " bytes)"));
-      if (!in.name.empty()) options_.ledger->refuse(update.type, in.name, nullptr, version, "malformed bytes", options_.wall_now());
+      if (in.name.empty()) continue;
+      options_.ledger->refuse(update.type, in.name, nullptr, version, "malformed bytes", options_.wall_now());
+      give_up(update.type, in.name);
       continue;
     }
     const std::string own = name_of(update.type, *parsed.message);
@@ -150,14 +152,42 @@ absl::Status Ingest::parse_all(const Update& update, std::vector<Parsed>& out) {
 
 Outcome Ingest::apply(const Update& update) {
   Outcome out;
+  if (update.delta) check_delta_names(update, out, errors);
   std::vector<Parsed> parsed;
   if (out.status = parse_all(update, parsed); !out.status.ok()) return out;
+
+// Envoy 1.40: a name twice, or set and removed at once, refuses an incremental response before anything of it is applied.
+void Ingest::check_delta_names(const Update& update, const std::vector<Parsed>& parsed, ErrorList& errors) {
+  std::set<std::string_view> set, gone;
+  for (const Parsed& resource : parsed)
+    if (!set.insert(resource.name).second) errors.add(place(update.type, resource.name), "duplicate: the name occurs twice in one response");
+  for (const std::string& name : update.removed) {
+    if (set.contains(name)) errors.add(place(update.type, name), "the response both sets and removes it");
+    if (!gone.insert(name).second) errors.add(place(update.type, name), "duplicate: removed twice in one response");
+  }
+}
+
+// What the response takes away: named in delta, omitted in state-of-the-world.
+std::vector<std::string> Ingest::removals(const Update& update, const std::vector<Parsed>& parsed) {
+  if (update.delta || !whole_set(update.type)) return update.removed;
+  std::set<std::string_view> named;
+  for (const Parsed& resource : parsed) named.insert(resource.name);
+  std::vector<std::string> gone;
+  for (const auto& [name, is_static] : known_[update.type])
+    if (!is_static && !named.contains(name)) gone.push_back(name);
+  for (const auto& [name, entry] : options_.ledger->entries(update.type))  // refused ones that never were accepted
+    if (entry.accepted == nullptr && !named.contains(name)) gone.push_back(name);
+  return gone;
+}
 
   std::string failures;
   auto fail = [&](std::string_view text) { absl::StrAppend(&failures, failures.empty() ? "" : "\n", text); };
   std::set<std::string> named;
   for (const Parsed& resource : parsed) {
     if (!named.insert(resource.name).second) {
+  // Envoy 1.40 likewise: first, so that a new listener may take the address of one that goes
+  out.removed = removals(update, parsed);
+  for (const std::string& name : out.removed) remove(update.type, name);
       fail(absl::StrCat(place(update.type, resource.name), ": duplicate: the name occurs twice in one response; the first is kept"));
       continue;
     }
@@ -171,17 +201,6 @@ Outcome Ingest::apply(const Update& update) {
     options_.ledger->accept(update.type, resource.name, resource.message, resource.version, options_.wall_now());
     out.applied[resource.name] = resource.version;
   }
-  std::vector<std::string> gone;
-  if (update.delta) {
-    gone = update.removed;
-  } else if (whole_set(update.type)) {
-    for (const auto& [name, is_static] : known_[update.type])
-      if (!is_static && !named.contains(name)) gone.push_back(name);
-    for (const auto& [name, entry] : options_.ledger->entries(update.type))  // refused ones that never were accepted
-      if (entry.accepted == nullptr && !named.contains(name)) gone.push_back(name);
-  }
-  for (const std::string& name : gone) remove(update.type, name);
-  out.removed = std::move(gone);
   if (failures.empty()) {
     options_.ledger->set_version(update.type, update.version);
   } else {
@@ -296,14 +315,15 @@ void Ingest::remove(Type type, const std::string& name) {
       options_.epoch->remove_listener(name);
       if (options_.listener_removed) options_.listener_removed(name);
       break;
-    case Type::endpoint:  // Envoy 1.40: what EDS and RDS take back stays until nobody names it
+    case Type::endpoint:  // Envoy 1.40: what EDS and RDS take back stays until nobody names it; a cluster that waits for such endpoints waits no longer
+      give_up(type, name);
+      return;
     case Type::route:
       return;
   }
   options_.ledger->remove(type, name);
 }
 
-// A subscription whose answer was refused does not hold up what waits for it: the wait would only end at its timeout.
 void Ingest::give_up(Type type, const std::string& name) {
   if (type == Type::endpoint) options_.epoch->give_up_eds(name);
   if (type == Type::route) options_.epoch->give_up_route_table(name);

@@ -3,7 +3,7 @@
 //  (a) a resource that cannot be parsed or breaks its validate.rules: nothing of the response is applied;
 //  (b) a resource that breaks a deeper rule (unsupported field, bad value inside an Any, address in use): it keeps its old form, the good
 //      ones are applied and, in state-of-the-world, the omitted ones removed; the response is refused as a whole.
-// An empty state-of-the-world response removes everything; a name given twice keeps its first form and refuses the response.
+// An empty state-of-the-world response removes everything; a name given twice keeps its first form and refuses the response; in delta it is class (a).
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/status.h"
 #include "dataplane/config/hcm.h"
 #include "dataplane/xds/epoch.h"
 #include "dataplane/xds/ledger.h"
@@ -73,6 +74,8 @@ class Ingest {
   // Counters since start, for cluster_manager.* and listener_manager.*.
   struct Counts { uint64_t clusters_added = 0, clusters_modified = 0, clusters_removed = 0, listeners_added = 0, listeners_modified = 0, listeners_removed = 0, listeners_failed = 0; };
   const Counts& counts() const { return counts_; }
+  // A subscription that will bring no (valid) answer does not hold up what waits for it: the wait would only end at its timeout.
+  void give_up(Type type, const std::string& name);
 
  private:
   struct Parsed {
@@ -80,6 +83,8 @@ class Ingest {
     std::shared_ptr<google::protobuf::Message> message;
   };
   absl::Status parse_all(const Update& update, std::vector<Parsed>& out);
+  static void check_delta_names(const Update& update, const std::vector<Parsed>& parsed, ErrorList& errors);
+  std::vector<std::string> removals(const Update& update, const std::vector<Parsed>& parsed);
   absl::Status apply_one(Type type, const Parsed& resource);
   absl::Status apply_cluster(const Parsed& resource);
   absl::Status apply_endpoints(const Parsed& resource);
@@ -87,7 +92,6 @@ class Ingest {
   absl::StatusOr<std::shared_ptr<const config::ListenerConfig>> build_listener(const Parsed& resource, std::vector<std::string>& warnings);
   absl::Status apply_routes(const Parsed& resource);
   void remove(Type type, const std::string& name);
-  void give_up(Type type, const std::string& name);
   void note_findings(const google::protobuf::Message& message, const std::string& what);
 
   Options options_;

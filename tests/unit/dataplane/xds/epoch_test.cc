@@ -12,7 +12,9 @@ using namespace std::chrono_literals;
 using Time = Epoch::Time;
 
 struct World {
-  explicit World(bool clusters_may_come = true) : epoch(Epoch::Options{clusters_may_come, 15000ms, nullptr}) {}
+  explicit World(bool clusters_may_come = true)
+      : epoch(Epoch::Options{clusters_may_come, 15000ms, nullptr, [this](const std::string& name) { on_endpoints_dropped(name); },
+                             [this](const std::string& name) { on_table_dropped(name); }}) {}
 
   void cluster(const std::string& name, uint64_t hash = 1, config::ClusterConfig::Discovery kind = config::ClusterConfig::Discovery::Static) {
     auto c = std::make_shared<config::ClusterConfig>();
@@ -67,6 +69,7 @@ struct World {
   }
   std::shared_ptr<const config::Snapshot> commit() { return epoch.commit(now); }
 
+  std::function<void(const std::string&)> on_endpoints_dropped = [](const std::string&) {}, on_table_dropped = [](const std::string&) {};
   Epoch epoch;
   Time now = Time{} + 1h;
 };
@@ -220,7 +223,55 @@ TEST_CASE("an update of a listener keeps the old one until the new route table i
   w.routes("r2", {"a"});
   REQUIRE(w.commit() != nullptr);
   CHECK(w.epoch.current()->listeners.at("l")->content_hash == 2);
-  CHECK_FALSE(w.epoch.current()->routes.contains("r1"));  // nobody names it any more
+}
+
+TEST_CASE("a table that no listener names any more goes one snapshot after the listener: draining connections keep it") {
+  World w;
+  std::vector<std::string> dropped;
+  w.on_table_dropped = [&](const std::string& name) { dropped.push_back(name); };
+  w.cluster("a");
+  w.routes("r1", {"a"});
+  w.listener("l", "r1", 1);
+  w.commit();
+  w.routes("r2", {"a"});
+  w.listener("l", "r2", 2);
+  REQUIRE(w.commit() != nullptr);
+  CHECK(w.epoch.current()->listeners.at("l")->content_hash == 2);
+  CHECK(w.epoch.current()->routes.contains("r1"));
+  CHECK(dropped.empty());
+  REQUIRE(w.epoch.next_deadline().has_value());
+  w.now = *w.epoch.next_deadline();
+  REQUIRE(w.commit() != nullptr);
+  CHECK_FALSE(w.epoch.current()->routes.contains("r1"));
+  CHECK(dropped == std::vector<std::string>{"r1"});
+  CHECK_FALSE(w.epoch.next_deadline().has_value());
+  w.epoch.remove_listener("l");
+  w.commit();
+  w.listener("l", "r2", 2);  // back before the table went
+  REQUIRE(w.commit() != nullptr);
+  w.now += 1s;
+  w.commit();
+  CHECK(w.epoch.current()->routes.contains("r2"));
+}
+
+TEST_CASE("endpoints and tables that nobody asked for are kept for a while, not for ever") {
+  World w;
+  std::vector<std::string> dropped;
+  w.on_endpoints_dropped = w.on_table_dropped = [&](const std::string& name) { dropped.push_back(name); };
+  w.endpoints("early");
+  w.endpoints("never");
+  w.routes("stray", {});
+  w.commit();
+  w.eds_cluster("early");
+  w.commit();
+  CHECK_FALSE(w.epoch.cluster_warming("early"));
+  w.now += 16s;
+  w.commit();
+  CHECK(dropped == std::vector<std::string>{"stray", "never"});
+  CHECK(w.epoch.current()->cluster("early")->endpoints != nullptr);
+  w.epoch.remove_cluster("early");
+  w.commit();
+  CHECK(dropped.back() == "early");
 }
 
 TEST_CASE("inline tables hold their listener back, and keep removed clusters") {

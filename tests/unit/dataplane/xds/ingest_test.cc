@@ -42,7 +42,9 @@ struct World {
     options.epoch = &epoch;
     options.ledger = &ledger;
     options.hcm.registry = &registry;
+    options.listener_removed = [this](std::string_view name) { events.push_back("removed " + std::string(name)); };
     options.prepare_listener = [this](const std::shared_ptr<const config::ListenerConfig>& l) {
+      events.push_back("prepared " + l->name);
       return l->addresses.front().port == busy_port ? absl::AlreadyExistsError("listener '" + l->name + "': 127.0.0.1:81: address in use") : absl::OkStatus();
     };
     options.count_unknown_fields = [this](uint64_t n) { unknown += n; };
@@ -76,6 +78,7 @@ address: {socket_address: {address: 127.0.0.1, port_value: )", port, "}}"))};
   Ledger ledger;
   std::unique_ptr<Ingest> ingest;
   uint64_t unknown = 0;
+  std::vector<std::string> events;
   int busy_port = 81;
 };
 
@@ -182,6 +185,40 @@ TEST_CASE("delta: removals by name; what EDS and RDS take back stays") {
 
 TEST_CASE("a delta resource whose inner name differs from its outer one is refused") {
   World w;
+TEST_CASE("delta: a name set twice, or set and removed at once, refuses the response before anything of it is applied") {
+  World w;
+  const auto resource = [](const std::string& name) { return IncomingResource{name, "7", std::string(type_url(Type::cluster)), World::cluster(name).bytes}; };
+  REQUIRE(w.ingest->apply({Type::cluster, true, "1", {resource("a")}, {}}).status.ok());
+  const Outcome both = w.ingest->apply({Type::cluster, true, "2", {resource("a"), resource("b")}, {"a"}});
+  CHECK_THAT(std::string(both.status.message()), Contains("cluster 'a'") && Contains("both sets and removes"));
+  CHECK(both.removed.empty());
+  CHECK(w.has("a"));
+  CHECK_FALSE(w.has("b"));
+  const Outcome twice = w.ingest->apply({Type::cluster, true, "3", {resource("b"), resource("b")}, {}});
+  CHECK_THAT(std::string(twice.status.message()), Contains("cluster 'b'") && Contains("twice"));
+  CHECK_FALSE(w.has("b"));
+}
+
+TEST_CASE("what a response removes goes before what it adds: a listener may take the address of another") {
+  for (const bool delta : {false, true}) {
+    World w;
+    const auto resource = [](const std::string& name) { return IncomingResource{name, "1", std::string(type_url(Type::listener)), World::listener(name, 80).bytes}; };
+    REQUIRE(w.ingest->apply({Type::listener, delta, "1", {resource("old")}, {}}).status.ok());
+    w.events.clear();
+    REQUIRE(w.ingest->apply({Type::listener, delta, "2", {resource("new")}, delta ? std::vector<std::string>{"old"} : std::vector<std::string>{}}).status.ok());
+    CHECK(w.events == std::vector<std::string>{"removed old", "prepared new"});
+  }
+}
+
+TEST_CASE("delta: endpoints that the server does not have end the wait of their cluster") {
+  World w;
+  const std::string eds = bytes<envoy::config::cluster::v3::Cluster>("{name: a, type: EDS, eds_cluster_config: {eds_config: {ads: {}, resource_api_version: V3}}}");
+  REQUIRE(w.ingest->apply({Type::cluster, true, "1", {{"a", "1", std::string(type_url(Type::cluster)), eds}}, {}}).status.ok());
+  CHECK_FALSE(w.has("a"));
+  REQUIRE(w.ingest->apply({Type::endpoint, true, "1", {}, {"a"}}).status.ok());
+  CHECK(w.has("a"));
+}
+
   const Outcome out = w.ingest->apply({Type::cluster, true, "s", {{"b", "7", std::string(type_url(Type::cluster)), World::cluster("a").bytes}}, {}});
   CHECK_THAT(std::string(out.status.message()), Contains("cluster 'b'") && Contains("'a'"));
 }
