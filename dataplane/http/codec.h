@@ -129,6 +129,8 @@ class ClientSession : public net::Deferred {
   // Precondition: can_open_stream(). The receiver must live until the stream is over or reset.
   virtual MessageSender& new_stream(MessageReceiver& receiver) = 0;
   virtual bool can_open_stream() const = 0;
+  // How many streams it takes at a time: 1 on h1; on h2 what both sides allow, which the peer may change at any time.
+  virtual uint32_t max_streams() const { return 1; }
   virtual bool connected() const = 0;
   virtual void close(net::CloseType type) = 0;
   virtual uint32_t active_streams() const = 0;
