@@ -73,7 +73,14 @@ class Dump {
         set_time(row->mutable_last_updated(), entry.accepted_at);
         continue;
       }
-      auto* row = in_.epoch->cluster_warming(name) ? dump->add_dynamic_warming_clusters() : dump->add_dynamic_active_clusters();
+      const bool warming = in_.epoch->cluster_warming(name);
+      if (warming && entry.before.has_value()) {
+        auto* row = dump->add_dynamic_active_clusters();
+        row->set_version_info(entry.before->version);
+        row->mutable_cluster()->PackFrom(*entry.before->message);
+        set_time(row->mutable_last_updated(), entry.before->at);
+      }
+      auto* row = warming ? dump->add_dynamic_warming_clusters() : dump->add_dynamic_active_clusters();
       if (entry.accepted != nullptr) {
         row->set_version_info(entry.version);
         row->mutable_cluster()->PackFrom(*entry.accepted);
@@ -118,7 +125,13 @@ class Dump {
       auto* row = dump->add_dynamic_listeners();
       row->set_name(name);
       if (entry.accepted != nullptr) {
-        auto* state = in_.epoch->listener_warming(name) ? row->mutable_warming_state() : row->mutable_active_state();
+        const bool warming = in_.epoch->listener_warming(name);
+        if (warming && entry.before.has_value()) {
+          row->mutable_active_state()->set_version_info(entry.before->version);
+          row->mutable_active_state()->mutable_listener()->PackFrom(*entry.before->message);
+          set_time(row->mutable_active_state()->mutable_last_updated(), entry.before->at);
+        }
+        auto* state = warming ? row->mutable_warming_state() : row->mutable_active_state();
         state->set_version_info(entry.version);
         state->mutable_listener()->PackFrom(*entry.accepted);
         set_time(state->mutable_last_updated(), entry.accepted_at);

@@ -124,11 +124,9 @@ void Server::make_pipeline() {
   const config::BootstrapConfig& boot = *bootstrap_.config;
   xds::Epoch::Options gate;
   gate.clusters_may_come = boot.cds.has_value();
-  gate.endpoints_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::endpoint, name); };
-  gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
-  gate.endpoints_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::endpoint, name); };
-  gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
   gate.runtime = boot.runtime;
+  gate.endpoints_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::endpoint, name); };
+  gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
   epoch_ = std::make_unique<xds::Epoch>(std::move(gate));
 
   xds::Ingest::Options in;
@@ -205,6 +203,7 @@ void Server::start_dynamic(uint64_t seed) {
   from.seed = seed;
   from.apply = [this](const xds::Update& update) { return apply(update); };
   from.failed = [this](xds::Type type, const absl::Status& status) { source_failed(type, status); };
+  from.no_answer = [this](xds::Type type, const std::vector<std::string>& names) { source_has_none(type, names); };
   from.ignored = [this](std::string_view row) {
     FL_LOG(warning, "config", row, " is ignored");
     stats_->cells(0).add(server_scope_->counter("ignored_fields"));
@@ -241,6 +240,15 @@ xds::Outcome Server::apply(const xds::Update& update) {
 void Server::source_failed(xds::Type type, const absl::Status& status) {
   FL_LOG(warning, "config", xds::short_name(type), ": ", status.message());
   count_update(type, "update_failure");
+}
+
+void Server::source_has_none(xds::Type type, const std::vector<std::string>& names) {
+  if (type == xds::Type::cluster) cds_answered_ = true;
+  if (type == xds::Type::listener) lds_answered_ = true;
+  // once traffic flows, a listener whose table is not there yet waits while its old form serves
+  if (type != xds::Type::route || stage_ != Stage::done)
+    for (const std::string& name : names) ingest_->give_up(type, name);
+  settle_soon();
 }
 
 void Server::settle_soon() { loop_->run_soon(settle_task_); }
@@ -296,16 +304,6 @@ void Server::on_worker(uint32_t index, std::function<void(WorkerSlot&)> job) {
   slot.worker.post([&slot, job = std::move(job)]() mutable { job(slot); });
 }
 
-std::map<std::string, std::vector<upstream::HostStatus>> Server::hosts(const std::vector<std::string>& clusters) {
-  std::map<std::string, std::vector<upstream::HostStatus>> out;
-  for (auto& slot : workers_) {
-    std::map<std::string, std::vector<upstream::HostStatus>> here;
-    slot->worker.run_and_wait([&] {
-      for (const std::string& cluster : clusters) slot->context->clusters().describe(cluster, here[cluster]);
-    });
-    for (auto& [cluster, found] : here) add_rows(out[cluster], std::move(found));
-  }
-  return out;
 void Server::on_all_workers(const std::function<void(WorkerSlot&)>& job, std::function<void()> done) {
   auto missing = std::make_shared<size_t>(workers_.size());
   auto finished = std::make_shared<std::function<void()>>(std::move(done));
@@ -318,6 +316,16 @@ void Server::on_all_workers(const std::function<void(WorkerSlot&)>& job, std::fu
     });
 }
 
+std::map<std::string, std::vector<upstream::HostStatus>> Server::hosts(const std::vector<std::string>& clusters) {
+  std::map<std::string, std::vector<upstream::HostStatus>> out;
+  for (auto& slot : workers_) {
+    std::map<std::string, std::vector<upstream::HostStatus>> here;
+    slot->worker.run_and_wait([&] {
+      for (const std::string& cluster : clusters) slot->context->clusters().describe(cluster, here[cluster]);
+    });
+    for (auto& [cluster, found] : here) add_rows(out[cluster], std::move(found));
+  }
+  return out;
 }
 
 void Server::reopen_logs() {

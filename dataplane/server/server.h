@@ -78,6 +78,7 @@ class Server {
   void start_dynamic(uint64_t seed);
   xds::Outcome apply(const xds::Update& update);
   void source_failed(xds::Type type, const absl::Status& status);
+  void source_has_none(xds::Type type, const std::vector<std::string>& names);
   void settle_soon();               // once for all inputs of this turn
   void settle();                    // commit, publish, subscribe, advance the start
   void subscribe();
@@ -90,8 +91,8 @@ class Server {
   void begin_drain();
   void drain_tick();
   void on_worker(uint32_t index, std::function<void(WorkerSlot&)> job);
-  void set_gauges();
   void on_all_workers(const std::function<void(WorkerSlot&)>& job, std::function<void()> done);  // `done` here, after the last
+  void set_gauges();
 
   enum class Stage : uint8_t { clusters, listeners, done };
   Options options_;

@@ -181,8 +181,8 @@ void HttpConnections::remove(HttpConnection& connection) {
   connection.prev_ = connection.next_ = nullptr;
   if (--size_ == 0 && on_empty) on_empty();
 }
-upstream::Ref<Epoch> HttpConnection::kept_epoch() const { return owner_ != nullptr ? owner_->kept_epoch_ : upstream::Ref<Epoch>(); }
 
+upstream::Ref<Epoch> HttpConnection::kept_epoch() const { return owner_ != nullptr ? owner_->kept_epoch_ : upstream::Ref<Epoch>(); }
 
 void HttpConnections::drain() {
   draining_ = true;

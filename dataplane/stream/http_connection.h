@@ -40,10 +40,10 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   void close(net::CloseType type);
   void stream_ended();
   uint64_t requests() const { return requests_; }
+  upstream::Ref<Epoch> kept_epoch() const;  // HttpConnections::keep_epoch(); null: none
 
  private:
   friend class HttpConnections;
-  upstream::Ref<Epoch> kept_epoch() const;  // HttpConnections::keep_epoch(); null: none
   void on_request_begins() override;
   http::MessageReceiver* on_stream(http::MessageSender& sender) override;
   void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
@@ -83,12 +83,12 @@ class HttpConnections {
   size_t size() const { return size_; }
   // From now on every response ends its connection; idle connections stay until close_idle() or their next request.
   void drain();
-  void close_idle();
-  void close_all(net::CloseType type);
-  // Called when the last connection has gone (never from inside one of the calls above).
   // Remembers the present epoch: the listener is replaced or removed, and its route table may go with it. What these connections still ask is answered
   // by the newest table of that name, else by the one kept here.
   void keep_epoch() { kept_epoch_ = worker_.epoch(); }
+  void close_idle();
+  void close_all(net::CloseType type);
+  // Called when the last connection has gone (never from inside one of the calls above).
   std::function<void()> on_empty;
 
   WorkerContext& worker() const { return worker_; }
@@ -103,7 +103,7 @@ class HttpConnections {
   HttpConnection* first_ = nullptr;
   size_t size_ = 0;
   bool draining_ = false;
+  upstream::Ref<Epoch> kept_epoch_;
 };
 
 }  // namespace fairlead::stream
-  upstream::Ref<Epoch> kept_epoch_;

@@ -131,12 +131,12 @@ bool Stream::prepare_request() {
   net::Connection& connection = connection_->connection();
   if (config.strip_any_host_port || config.strip_matching_host_port || config.strip_trailing_host_dot) strip_host(headers, config, connection.local_address().port());
   table_ = epoch_ ? epoch_->snapshot().route_table(config.routes) : nullptr;
-  const Peer peer{.remote = &connection.remote_address(), .remote_ip = config.use_remote_address ? std::string_view(connection_->remote_ip()) : std::string_view(),
-                  .local_ip = manager().local_ip(), .local_port = static_cast<uint16_t>(config.append_x_forwarded_port ? connection.local_address().port() : 0),
   if (table_ == nullptr && connection_->kept_epoch()) {
     epoch_ = connection_->kept_epoch();
     table_ = epoch_->snapshot().route_table(config.routes);
   }
+  const Peer peer{.remote = &connection.remote_address(), .remote_ip = config.use_remote_address ? std::string_view(connection_->remote_ip()) : std::string_view(),
+                  .local_ip = manager().local_ip(), .local_port = static_cast<uint16_t>(config.append_x_forwarded_port ? connection.local_address().port() : 0),
                   .service_cluster = manager().service_cluster(), .service_node = manager().service_node()};
   const Origin origin = set_origin_headers(headers, config, peer, table_ != nullptr ? &table_->internal_only_headers() : nullptr, random_, worker_.random().next());
   internal_ = origin.internal;

@@ -40,9 +40,11 @@ std::string name_in(Type type, const std::string& bytes) {
 absl::StatusOr<Update> read_response(Type type, const std::string& text, const std::string& file) {
   envoy::service::discovery::v3::DiscoveryResponse response;
   if (absl::EndsWith(file, ".pb") || absl::EndsWith(file, ".binpb")) {
-    if (!response.ParseFromString(text)) return absl::InvalidArgumentError(absl::StrCat(file, ": not a valid DiscoveryResponse (", text.size(), " bytes)"));
+    if (text.empty() || !response.ParseFromString(text)) return absl::InvalidArgumentError(absl::StrCat(file, ": not a valid DiscoveryResponse (", text.size(), " bytes)"));
   } else {
     FL_ASSIGN_OR_RETURN(doc::Value value, doc::parse_one(text, file));
+    // an emptied file would read as a response without resources, which removes everything; Envoy 1.40 refuses it, too
+    if (value.size() == 0 && doc::parse_any(text, file)->empty()) return absl::InvalidArgumentError(absl::StrCat(file, ": holds no DiscoveryResponse: it is empty"));
     FL_RETURN_IF_ERROR(doc::to_message(value, &response));
   }
   Update update{type, false, response.version_info(), {}, {}};
@@ -91,20 +93,23 @@ void FileSubscription::on_fd_ready(uint32_t) {
 
 void FileSubscription::read() {
   absl::StatusOr<std::string> text = read_file(path_);
-  if (text.ok() && last_ == *text) return;
-  last_ = text.ok() ? std::optional<std::string>(*text) : std::nullopt;
+  if (last_ == text) return;  // any move in the directory brings us here
+  last_ = text;
   if (options_.attempted) options_.attempted(type_);
   absl::StatusOr<Update> update = text.ok() ? read_response(type_, *text, path_) : text.status();
+  std::set<std::string, std::less<>> lacking = interest_.names;
   if (!update.ok()) {
     if (options_.failed) options_.failed(type_, update.status());
-    return;
+  } else {
+    if (!interest_.wildcard && (type_ == Type::endpoint || type_ == Type::route))
+      std::erase_if(update->resources, [&](const IncomingResource& r) {
+        const std::string name = r.name.empty() ? name_in(type_, r.bytes) : r.name;
+        lacking.erase(name);
+        return !name.empty() && !interest_.names.contains(name);
+      });
+    options_.apply(*update);
   }
-  if (!interest_.wildcard && (type_ == Type::endpoint || type_ == Type::route))
-    std::erase_if(update->resources, [&](const IncomingResource& r) {
-      const std::string name = r.name.empty() ? name_in(type_, r.bytes) : r.name;
-      return !name.empty() && !interest_.names.contains(name);
-    });
-  options_.apply(*update);
+  if (options_.no_answer && (!update.ok() || !lacking.empty())) options_.no_answer(type_, {lacking.begin(), lacking.end()});
 }
 
 }  // namespace fairlead::xds

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/xds/sources.h"
 
@@ -35,7 +36,7 @@ class FileSubscription final : private net::FdHandler {
   const Type type_;
   const std::string path_, directory_;
   Interest interest_;
-  std::optional<std::string> last_;  // text of the last reading; unchanged text under unchanged interest is no update
+  std::optional<absl::StatusOr<std::string>> last_;  // the last reading; the same again under unchanged interest is no update
   int fd_ = -1;
   net::FdWatch watch_;
   net::LoopTask read_task_ = net::LoopTask::of<&FileSubscription::read>(this);

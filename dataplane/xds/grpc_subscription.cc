@@ -164,6 +164,7 @@ void GrpcSubscription::take_sotw(const std::string& bytes) {
     update.resources.push_back({"", "", any.type_url(), any.value()});
   }
   state->second.response(in.version_info(), in.nonce());
+  if (options_.attempted) options_.attempted(*type);  // Envoy 1.40 counts each answer as an attempt, too
   const Outcome outcome = options_.apply(update);
   if (outcome.status.ok()) {
     state->second.accept();
@@ -184,6 +185,7 @@ void GrpcSubscription::take_delta(const std::string& bytes) {
   Update update{*type, true, in.system_version_info(), {}, {in.removed_resources().begin(), in.removed_resources().end()}};
   for (const auto& r : in.resources()) take_resource(r, update);
   state->second.response(in.nonce());
+  if (options_.attempted) options_.attempted(*type);
   const Outcome outcome = options_.apply(update);
   if (outcome.status.ok()) {
     state->second.accept(outcome.applied, outcome.removed);

@@ -113,6 +113,8 @@ absl::Status read_tls(const google::protobuf::Any& any, const std::string& field
 absl::Status read_http2(const envoy::config::core::v3::Http2ProtocolOptions& http2, const std::string& field, GrpcEndpoints& out) {
   // window sizes and stream limits of a channel with one stream change nothing that could be seen
   FL_RETURN_IF_ERROR(only(http2, {"connection_keepalive", "max_concurrent_streams", "initial_stream_window_size", "initial_connection_window_size", "hpack_table_size"}, field));
+  // gRPC spreads its pings itself
+  FL_RETURN_IF_ERROR(only(http2.connection_keepalive(), {"interval", "timeout", "interval_jitter"}, absl::StrCat(field, ".connection_keepalive")));
   if (http2.connection_keepalive().has_interval()) out.keepalive_interval = to_ms(http2.connection_keepalive().interval());
   if (http2.connection_keepalive().has_timeout()) out.keepalive_timeout = to_ms(http2.connection_keepalive().timeout());
   return absl::OkStatus();
@@ -148,8 +150,10 @@ absl::StatusOr<GrpcEndpoints> parse_grpc_cluster(const Cluster& cluster, const s
     const std::string at = absl::StrCat(field, ".upstream_connection_options");
     FL_RETURN_IF_ERROR(only(cluster.upstream_connection_options(), {"tcp_keepalive"}, at));
     const auto& tcp = cluster.upstream_connection_options().tcp_keepalive();
-    // the same purpose by HTTP/2 pings: gRPC has no way to its sockets
-    if (!out.keepalive_interval.has_value() && tcp.has_keepalive_time()) out.keepalive_interval = std::chrono::seconds(tcp.keepalive_time().value());
+    // the same purpose by HTTP/2 pings: gRPC has no way to its sockets. Servers end a connection that pings more often than this, as they cannot see TCP's
+    // probes (gRPC: 5 min, http2_min_recv_ping_interval_without_data; grpc-go: EnforcementPolicy.MinTime)
+    constexpr std::chrono::seconds kOftenest{300};
+    if (!out.keepalive_interval.has_value() && tcp.has_keepalive_time()) out.keepalive_interval = std::max(kOftenest, std::chrono::seconds(tcp.keepalive_time().value()));
   }
   if (cluster.has_transport_socket()) FL_RETURN_IF_ERROR(read_tls(cluster.transport_socket().typed_config(), absl::StrCat(field, ".transport_socket.typed_config"), out));
   return out;

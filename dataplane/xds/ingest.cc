@@ -147,14 +147,9 @@ absl::Status Ingest::parse_all(const Update& update, std::vector<Parsed>& out) {
     }
     out.push_back(std::move(parsed));
   }
+  if (update.delta) check_delta_names(update, out, errors);
   return errors.status();
 }
-
-Outcome Ingest::apply(const Update& update) {
-  Outcome out;
-  if (update.delta) check_delta_names(update, out, errors);
-  std::vector<Parsed> parsed;
-  if (out.status = parse_all(update, parsed); !out.status.ok()) return out;
 
 // Envoy 1.40: a name twice, or set and removed at once, refuses an incremental response before anything of it is applied.
 void Ingest::check_delta_names(const Update& update, const std::vector<Parsed>& parsed, ErrorList& errors) {
@@ -180,17 +175,24 @@ std::vector<std::string> Ingest::removals(const Update& update, const std::vecto
   return gone;
 }
 
+Outcome Ingest::apply(const Update& update) {
+  Outcome out;
+  std::vector<Parsed> parsed;
+  if (out.status = parse_all(update, parsed); !out.status.ok()) return out;
+
+  // Envoy 1.40 likewise: first, so that a new listener may take the address of one that goes
+  out.removed = removals(update, parsed);
+  for (const std::string& name : out.removed) remove(update.type, name);
   std::string failures;
   auto fail = [&](std::string_view text) { absl::StrAppend(&failures, failures.empty() ? "" : "\n", text); };
   std::set<std::string> named;
   for (const Parsed& resource : parsed) {
     if (!named.insert(resource.name).second) {
-  // Envoy 1.40 likewise: first, so that a new listener may take the address of one that goes
-  out.removed = removals(update, parsed);
-  for (const std::string& name : out.removed) remove(update.type, name);
       fail(absl::StrCat(place(update.type, resource.name), ": duplicate: the name occurs twice in one response; the first is kept"));
       continue;
     }
+    const bool warming = (update.type == Type::cluster && options_.epoch->cluster_warming(resource.name)) ||
+                         (update.type == Type::listener && options_.epoch->listener_warming(resource.name));
     if (absl::Status status = apply_one(update.type, resource); !status.ok()) {
       const std::string text = with_place(update.type, resource.name, status.message());
       options_.ledger->refuse(update.type, resource.name, resource.message, resource.version, text, options_.wall_now());
@@ -198,7 +200,7 @@ std::vector<std::string> Ingest::removals(const Update& update, const std::vecto
       fail(text);
       continue;
     }
-    options_.ledger->accept(update.type, resource.name, resource.message, resource.version, options_.wall_now());
+    options_.ledger->accept(update.type, resource.name, resource.message, resource.version, options_.wall_now(), warming);
     out.applied[resource.name] = resource.version;
   }
   if (failures.empty()) {

@@ -12,8 +12,9 @@ void Ledger::add_static(Type type, const std::string& name, std::shared_ptr<cons
   entry.is_static = true;
 }
 
-void Ledger::accept(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, Time now) {
+void Ledger::accept(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, Time now, bool warming) {
   LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
+  if (!warming && entry.accepted != nullptr) entry.before = LedgerEntry::Form{std::move(entry.accepted), entry.version, entry.accepted_at};
   entry.accepted = std::move(message);
   entry.version = version;
   entry.accepted_at = now;

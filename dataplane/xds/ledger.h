@@ -22,6 +22,13 @@ struct LedgerEntry {
   std::shared_ptr<const google::protobuf::Message> accepted;  // null: never accepted
   std::string version;
   Time accepted_at{};
+  // The form before, which serves as long as the accepted one warms.
+  struct Form {
+    std::shared_ptr<const google::protobuf::Message> message;
+    std::string version;
+    Time at{};
+  };
+  std::optional<Form> before;
   struct Error {
     std::shared_ptr<const google::protobuf::Message> refused;  // null when it could not even be parsed
     std::string version, details;
@@ -37,7 +44,8 @@ class Ledger {
   using Time = LedgerEntry::Time;
 
   void add_static(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, Time now);
-  void accept(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, Time now);
+  // `warming`: what was accepted last has not served yet, so the form before it still does.
+  void accept(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, Time now, bool warming = false);
   void refuse(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, std::string details, Time now);
   void remove(Type type, std::string_view name);
   const Entries& entries(Type type) const { return entries_[static_cast<size_t>(type)]; }

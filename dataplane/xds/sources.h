@@ -67,8 +67,10 @@ class Sources {
     std::shared_ptr<const envoy::config::core::v3::Node> node;
     const config::ApiSource* ads = nullptr;  // null: none configured
     std::function<Outcome(const Update&)> apply;
-    // A file or a response could not be read at all; counted, and the wait for a first answer is over.
+    // A file or a response could not be read at all, or a stream ended: counted.
     std::function<void(Type, const absl::Status&)> failed;
+    // A file holds nothing (valid) for these names, or, without names, for the type: whoever waits for it waits no longer.
+    std::function<void(Type, const std::vector<std::string>& names)> no_answer;
     std::function<void(Type)> attempted;         // an update was begun (a request sent for the type)
     std::function<void(std::string_view row)> ignored;  // a field of a response that is read and not acted on
     std::function<void(bool connected)> connected;  // of ADS, or of any stream when there is no ADS

@@ -48,7 +48,13 @@ TEST_CASE("keepalive from HTTP/2 pings or from TCP, connect timeout") {
   CHECK(e->connect_timeout == 2s);
   e = parse("upstream_connection_options: {tcp_keepalive: {keepalive_time: 60}}\n" + assignment(kV4));
   REQUIRE(e.ok());
-  CHECK(e->keepalive_interval == 60s);
+  CHECK(e->keepalive_interval == 600s);
+  // pings in place of TCP's probes never come faster than a gRPC server takes them
+  e = parse("upstream_connection_options: {tcp_keepalive: {keepalive_time: 10, keepalive_interval: 5, keepalive_probes: 3}}\n" + assignment(kV4));
+  REQUIRE(e.ok());
+  CHECK(e->keepalive_interval == 300s);
+  CHECK_THAT(std::string(parse("http2_protocol_options: {connection_keepalive: {timeout: 5s, connection_idle_interval: 1s}}\n" + assignment(kV4)).status().message()),
+             Contains("clusters[0].http2_protocol_options.connection_keepalive.connection_idle_interval"));
 }
 
 TEST_CASE("TLS from files; an unverified server and unknown options are refused by name") {
@@ -90,6 +96,12 @@ TEST_CASE("a response file in YAML, JSON and binary; errors carry file and line"
   CHECK(u->version == "5");
   CHECK_THAT(std::string(read_response(Type::cluster, "version_info: '1'\nresourcez: []\n", "f.yaml").status().message()), Contains("f.yaml:2") && Contains("resourcez"));
   CHECK_THAT(std::string(read_response(Type::cluster, "\xff\xff", "f.pb").status().message()), Contains("f.pb"));
+}
+
+TEST_CASE("an emptied response file is an error, not the removal of everything") {
+  for (const std::string text : {"", "\n", "# nothing\n", "---\n"}) CHECK_THAT(std::string(read_response(Type::listener, text, "f.yaml").status().message()), Contains("f.yaml") && Contains("empty"));
+  CHECK_FALSE(read_response(Type::listener, "", "f.pb").ok());
+  CHECK(read_response(Type::listener, "{}", "f.yaml").ok());  // Envoy 1.40: a response without resources
 }
 
 TEST_CASE("back-off doubles from 500 ms to 30 s, jittered, and starts anew after a message") {
