@@ -58,7 +58,7 @@ struct UpstreamHttpOptions {
   std::optional<milliseconds> max_connection_duration;
   std::optional<milliseconds> max_stream_duration;
   uint32_t max_headers_count = 100;        // Envoy 1.40: 100
-  uint32_t max_response_headers_kb = 60;   // Envoy 1.40: 60 KiB
+  uint32_t max_response_headers_kb = 80;   // Envoy 1.40: 80 KiB
   uint32_t max_requests_per_connection = 0;  // 0: no limit
   Http1UpstreamOptions http1;
 };

@@ -9,6 +9,7 @@
 #include "dataplane/format/formatter.h"
 #include "dataplane/format/metadata.h"
 #include "dataplane/format/ops.h"
+#include "dataplane/http/grpc_status.h"
 #include "dataplane/http/header_map.h"
 
 namespace fairlead::format {
@@ -165,7 +166,7 @@ constexpr std::string_view grpc_snake[] = {"OK", "CANCELLED", "UNKNOWN", "INVALI
                                            "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
                                            "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
 
-// Only of gRPC requests, as in Envoy: from the trailers, else from the headers of a trailers-only response.
+// Only of gRPC requests, as in Envoy: from the trailers, else from the headers of a trailers-only response, else what the HTTP status means.
 std::optional<uint64_t> grpc_status_of(const FormatContext& context) {
   if (context.request_headers == nullptr) return std::nullopt;
   const std::string_view type = context.request_headers->get("content-type");
@@ -173,8 +174,8 @@ std::optional<uint64_t> grpc_status_of(const FormatContext& context) {
   const http::Header* status = find(context.response_trailers, "grpc-status");
   if (status == nullptr) status = find(context.response_headers, "grpc-status");
   uint64_t value = 0;
-  if (status == nullptr || !absl::SimpleAtoi(status->value(), &value)) return std::nullopt;
-  return value;
+  if (status != nullptr) return absl::SimpleAtoi(status->value(), &value) ? std::optional(value) : std::nullopt;
+  return context.response_code != 0 ? std::optional<uint64_t>(http::grpc_status_of_http(context.response_code)) : std::nullopt;
 }
 
 bool emit_grpc_status(const Op& op, const FormatContext& context, std::string& out) {

@@ -88,9 +88,9 @@ class MessageSender {
 class ServerSessionEvents {
  public:
   virtual ~ServerSessionEvents() = default;
-  // Part of a request head has arrived, not all of it (a timer for slow heads belongs here; on_stream disarms it).
+  // Part of a request head has arrived, not all of it: a timer for slow heads belongs here, until the receiver's on_headers().
   virtual void on_request_begins() {}
-  // A request head is here: on_headers or on_protocol_error follows in the same call. Null: the connection is closed at once.
+  // A request begins: on_headers or on_protocol_error follows once its head is here. Null: the connection is closed at once.
   virtual MessageReceiver* on_stream(MessageSender& sender) = 0;
   // The request on `sender` breaks the rules. If its response has not begun, answer with error.status; otherwise reset() it.
   // `receiver` got no or only part of the request and gets nothing more of it. The connection closes after the answer.
@@ -106,7 +106,7 @@ class ServerSession : public net::Deferred {
   // No further request after the running one: "connection: close" on h1 (an idle connection closes at once), GOAWAY on h2.
   virtual void drain() = 0;
   virtual void close(net::CloseType type) = 0;
-  // The head that on_request_begins() announced takes too long: on_stream() and on_protocol_error(408) follow in this call.
+  // The head that on_request_begins() announced takes too long: on_protocol_error(408) follows in this call.
   virtual void refuse_slow_head() = 0;
   virtual uint32_t active_streams() const = 0;
   virtual Protocol protocol() const = 0;

@@ -247,7 +247,7 @@ Response AdminEndpoints::logging(const Request& request) const {
     for (const auto& [name, value] : request.query) {  // ?upstream=debug
       const absl::StatusOr<log::Level> level = log::parse_level(value);
       if (!level.ok()) return error(level.status());
-      if (absl::Status status = log::set_component_level(name, *level); !status.ok()) return error(status);
+      if (absl::Status status = log::set_component_level(name, *level); !status.ok()) return Response::text(std::string(status.message()), 400);
     }
   }
   std::string out = "active loggers:\n";

@@ -41,8 +41,14 @@ namespace fairlead::stats {
   C(upstream_rq_completed) C(upstream_rq_1xx) C(upstream_rq_2xx) C(upstream_rq_3xx) C(upstream_rq_4xx) C(upstream_rq_5xx) \
   C(external_upstream_rq_completed, "external.upstream_rq_completed") C(external_upstream_rq_1xx, "external.upstream_rq_1xx") \
   C(external_upstream_rq_2xx, "external.upstream_rq_2xx") C(external_upstream_rq_3xx, "external.upstream_rq_3xx") \
-  C(external_upstream_rq_4xx, "external.upstream_rq_4xx") C(external_upstream_rq_5xx, "external.upstream_rq_5xx") H(upstream_rq_time) \
-  H(external_upstream_rq_time, "external.upstream_rq_time")
+  C(external_upstream_rq_4xx, "external.upstream_rq_4xx") C(external_upstream_rq_5xx, "external.upstream_rq_5xx") \
+  C(internal_upstream_rq_completed, "internal.upstream_rq_completed") C(internal_upstream_rq_1xx, "internal.upstream_rq_1xx") \
+  C(internal_upstream_rq_2xx, "internal.upstream_rq_2xx") C(internal_upstream_rq_3xx, "internal.upstream_rq_3xx") \
+  C(internal_upstream_rq_4xx, "internal.upstream_rq_4xx") C(internal_upstream_rq_5xx, "internal.upstream_rq_5xx") \
+  C(retry_upstream_rq_completed, "retry.upstream_rq_completed") C(retry_upstream_rq_1xx, "retry.upstream_rq_1xx") \
+  C(retry_upstream_rq_2xx, "retry.upstream_rq_2xx") C(retry_upstream_rq_3xx, "retry.upstream_rq_3xx") \
+  C(retry_upstream_rq_4xx, "retry.upstream_rq_4xx") C(retry_upstream_rq_5xx, "retry.upstream_rq_5xx") H(upstream_rq_time) \
+  H(external_upstream_rq_time, "external.upstream_rq_time") H(internal_upstream_rq_time, "internal.upstream_rq_time")
 
 #define FAIRLEAD_HTTP_STATS(C, G, H) \
   G(downstream_cx_active) C(downstream_cx_delayed_close_timeout) C(downstream_cx_destroy) C(downstream_cx_destroy_active_rq) \

@@ -53,7 +53,6 @@ void HttpConnection::on_request_begins() {
   headers_timer_->arm(timeout);
 }
 
-// The head gets a stream all the same, so that the answer is logged and counted like any other.
 void HttpConnection::on_headers_timeout() {
   worker_.cells().add(manager_->stats, HttpStat::downstream_rq_header_timeout);
   session_->refuse_slow_head();
@@ -61,7 +60,6 @@ void HttpConnection::on_headers_timeout() {
 
 http::MessageReceiver* HttpConnection::on_stream(http::MessageSender& sender) {
   ++requests_;
-  if (headers_timer_) headers_timer_->disarm();
   if (active_++ == 0) idle_timer_.disarm();
   Stream* stream = worker_.take_stream().release();  // gives itself back when it has ended
   stream->begin(*this, sender);
@@ -90,6 +88,7 @@ bool HttpConnection::response_closes() {
 
 void HttpConnection::stream_ended() {
   count_bytes();
+  head_complete();
   if (--active_ == 0 && !closed_) arm_idle();
 }
 

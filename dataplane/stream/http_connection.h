@@ -38,6 +38,9 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   }
   void close_if_idle();
   void close(net::CloseType type);
+  void head_complete() {
+    if (headers_timer_) headers_timer_->disarm();
+  }
   void stream_ended();
   uint64_t requests() const { return requests_; }
   upstream::Ref<Epoch> kept_epoch() const;  // HttpConnections::keep_epoch(); null: none

@@ -56,20 +56,6 @@ uint32_t apply_config(const config::LocalReplyConfig& config, uint32_t status, f
 
 }  // namespace
 
-uint32_t grpc_status_of_http(uint32_t status) {
-  switch (status) {
-    case 400: return 13;  // INTERNAL
-    case 401: return 16;  // UNAUTHENTICATED
-    case 403: return 7;   // PERMISSION_DENIED
-    case 404: return 12;  // UNIMPLEMENTED
-    case 429:
-    case 502:
-    case 503:
-    case 504: return 14;  // UNAVAILABLE
-    default: return 2;    // UNKNOWN
-  }
-}
-
 void append_grpc_message(std::string_view text, std::string& out) {
   constexpr char kHex[] = "0123456789ABCDEF";
   for (const unsigned char c : text) {

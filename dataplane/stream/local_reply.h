@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "dataplane/config/hcm.h"
+#include "dataplane/http/grpc_status.h"
 #include "dataplane/http/header_map.h"
 
 namespace fairlead::stream {
@@ -16,8 +17,7 @@ struct LocalReply;
 std::string_view make_local_reply(const LocalReply& reply, const config::HcmConfig& config, bool grpc, bool head, format::FormatContext& context, uint64_t random,
                                   const matching::Runtime* runtime, http::HeaderMap& headers);
 
-// Envoy's mapping of HTTP statuses to gRPC's.
-uint32_t grpc_status_of_http(uint32_t status);
+using http::grpc_status_of_http;
 // grpc-message: bytes outside printable ASCII and '%' are escaped.
 void append_grpc_message(std::string_view text, std::string& out);
 

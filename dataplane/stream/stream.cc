@@ -31,7 +31,8 @@ Stream::Stream(WorkerContext& worker)
       duration_timer_(worker.loop().timers(),
                       [this] {
                         worker_.cells().add(manager().stats, HttpStat::downstream_rq_max_duration_reached);
-                        timed_out(request_complete_ ? 504 : 408, "downstream duration timeout", "max_duration_timeout");
+                        // Envoy 1.40: DEADLINE_EXCEEDED for gRPC, whatever the status
+                        send_local_reply({.status = request_complete_ ? 504u : 408u, .body = "downstream duration timeout", .details = "max_duration_timeout", .grpc_status = 4});
                       }),
       log_timer_(worker.loop().timers(),
                  [this] {
@@ -68,6 +69,7 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
 }
 
 void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
+  connection_->head_complete();
   request_headers_ = &headers;
   decode_.ended = end_stream;
   request_complete_ = end_stream;
@@ -234,6 +236,10 @@ void Stream::on_data(net::Buffer& data, bool end_stream) {
     request_complete_ = true;
     mark(TimePoint::DownstreamRxEnd);
     request_timer_.disarm();
+    if (upgrade_ && response_begun_) {  // Envoy 1.40: a tunnel that the client ends is a disconnect
+      info_.flags.set(ResponseFlag::DownstreamConnectionTermination);
+      info_.response_code_details = "downstream_remote_disconnect";
+    }
   }
   touch();
   if (!decoding_stopped_) {
@@ -257,9 +263,9 @@ void Stream::on_trailers(http::HeaderMap& trailers) {
 }
 
 void Stream::on_reset(http::ResetReason, std::string_view) {
+  take_wire_bytes();
   sender_ = nullptr;
   if (!active_) return;
-  worker_.cells().add(manager().stats, HttpStat::downstream_rq_rx_reset);
   if (!response_complete_) {
     info_.flags.set(ResponseFlag::DownstreamConnectionTermination);
     info_.response_code_details = "downstream_remote_disconnect";
@@ -313,7 +319,9 @@ void Stream::send_local_reply(const LocalReply& reply) {
 
 void Stream::encode_informational(http::HeaderMap& headers) {
   touch();
-  if (sender_ != nullptr && !response_begun_) sender_->send_informational(headers);
+  if (sender_ == nullptr || response_begun_) return;
+  count_response(http::parse_status(headers.get(Token::PseudoStatus)));
+  sender_->send_informational(headers);
 }
 
 void Stream::encode_headers(http::HeaderMap& headers, bool end_stream) {
@@ -359,7 +367,10 @@ void Stream::respond_headers(bool end_stream) {
   if (!request_complete_ && !upgrade_) {
     worker_.cells().add(manager().stats, HttpStat::downstream_rq_response_before_rq_complete);
     // Rather than wait for a rest that nobody reads; other streams of an HTTP/2 connection go on.
-    if (sender_->protocol() < http::Protocol::Http2) connection_->close_after_response();
+    if (sender_->protocol() < http::Protocol::Http2) {
+      headers.set_ref(Token::Connection, "close");
+      connection_->close_after_response();
+    }
   }
   if (tunnel_ && status != 101) connection_->close_after_response();
   connection_->response_closes();
@@ -405,6 +416,8 @@ void Stream::end(bool complete) {
   for (uint8_t i = 0; i < filter_count_; ++i) filters_[i]->on_stream_end();
   stats::Cells& cells = worker_.cells();
   cells.sub(manager().stats, HttpStat::downstream_rq_active);
+  // Envoy 1.40: over HTTP/1 whoever gives the exchange up; over HTTP/2 the client alone.
+  if (!complete && (sender_ == nullptr || sender_->protocol() < http::Protocol::Http2)) cells.add(manager().stats, HttpStat::downstream_rq_rx_reset);
   if (upgrade_) cells.sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
   const auto took = since_start();
   cells.record(manager().stats, HttpStat::downstream_rq_time, std::chrono::duration_cast<milliseconds>(took).count());
@@ -416,8 +429,17 @@ void Stream::end(bool complete) {
   worker_.loop().run_soon(recycle_task_);
 }
 
+void Stream::take_wire_bytes() {
+  if (sender_ == nullptr) return;
+  info_.bytes.downstream_wire_received = sender_->wire_bytes_received();
+  info_.bytes.downstream_wire_sent = sender_->wire_bytes_sent();
+  info_.bytes.downstream_header_received = sender_->header_bytes_received();
+  info_.bytes.downstream_header_sent = sender_->header_bytes_sent();
+}
+
 void Stream::write_access_log(format::LogType type) {
   info();
+  take_wire_bytes();
   info_.log_type = type;
   if (active_) info_.times.set(TimePoint::StreamEnd, since_start());
   manager().access_log().log(worker_.index(), {.context = &info_, .random = random_, .runtime = epoch_ ? epoch_->snapshot().runtime.get() : nullptr});

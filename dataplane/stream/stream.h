@@ -153,6 +153,7 @@ class Stream final : public http::MessageReceiver {
   void recycle();
   void write_access_log(format::LogType type);
   void count_response(uint32_t status);
+  void take_wire_bytes();
   void on_idle_timeout();
   void timed_out(uint32_t status, std::string_view body, std::string_view details);
   void touch() {

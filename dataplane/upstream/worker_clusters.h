@@ -28,6 +28,7 @@ class Cluster final : public Counted {
   WorkerEnv& env() const { return env_; }
   stats::CodeCache& code_cache() { return code_cache_; }
   stats::CodeCache& external_code_cache() { return external_code_cache_; }
+  stats::CodeCache& internal_code_cache() { return internal_code_cache_; }
   stats::CodeCache& retry_code_cache() { return retry_code_cache_; }
 
   // A host for one attempt, or null when there is none. Calling again moves the policy on.
@@ -64,7 +65,7 @@ class Cluster final : public Counted {
   bool own_zone_first_ = false;
   std::shared_ptr<uint32_t> total_active_;  // bounded load only
   HostSelector selector_;
-  stats::CodeCache code_cache_, external_code_cache_, retry_code_cache_;
+  stats::CodeCache code_cache_, external_code_cache_, internal_code_cache_, retry_code_cache_;
 };
 
 // For /clusters: one row per host of one worker; rows of several workers with equal address add up.

@@ -291,7 +291,8 @@ void Http1Client::on_closed(CloseReason reason) {
   http::MessageReceiver* receiver = receiver_;
   receiver_ = nullptr;
   if (receiver != nullptr) {
-    bool clean = reason == CloseReason::Remote;
+    const bool clean = reason == CloseReason::Remote;
+    const bool by_peer = clean || reason == CloseReason::RemoteReset;
     if (phase_ == Phase::Body && head_.body == Body::UntilClose && clean) {
       Buffer nothing;
       receiver->on_data(nothing, true);
@@ -299,7 +300,7 @@ void Http1Client::on_closed(CloseReason reason) {
       receiver->on_reset(ResetReason::ConnectionFailure, net::close_reason_name(reason));
     } else if (phase_ == Phase::Tunnel && peer_ended_ && write_ended_) {
       // both directions ended: nothing is lost
-    } else if (clean && phase_ != Phase::Tunnel && (phase_ != Phase::Head || scanned_ != 0)) {
+    } else if (by_peer && phase_ != Phase::Tunnel && (phase_ != Phase::Head || scanned_ != 0)) {
       receiver->on_reset(ResetReason::ProtocolError, "http1.incomplete_response");
     } else {
       receiver->on_reset(ResetReason::ConnectionTermination, net::close_reason_name(reason));

@@ -349,7 +349,11 @@ Verdict parse_response_head(char* text, size_t size, const Settings& settings, b
   Fields f;
   Verdict v = read_fields(lf + 1, end, settings.max_headers, [&](std::string_view name, std::string_view value, Token token) {
     Verdict bad;
-    if (token == Token::Other || !take_special(token, value, false, headers, f, bad)) headers.add_ref(name, value, token);
+    if (token == Token::Other || !take_special(token, value, false, headers, f, bad)) {
+      headers.add_ref(name, value, token);
+    } else if (head.status == 101 && (token == Token::Connection || token == Token::Upgrade) && !headers.has(token)) {
+      headers.add_ref(name, value, token);  // keeps its place
+    }
     return bad;
   });
   if (!v.ok()) return v;
@@ -359,8 +363,8 @@ Verdict parse_response_head(char* text, size_t size, const Settings& settings, b
   if (head.status == 101) {
     head.upgrade = true;
     head.body = Body::Tunnel;
-    headers.add_ref(Token::Connection, f.upgrade_word.empty() ? std::string_view("Upgrade") : f.upgrade_word);
-    if (!f.upgrade.empty()) headers.add_ref(Token::Upgrade, f.upgrade);
+    headers.set_ref(Token::Connection, f.upgrade_word.empty() ? std::string_view("Upgrade") : f.upgrade_word);
+    if (!f.upgrade.empty()) headers.set_ref(Token::Upgrade, f.upgrade);
     return {};
   }
   if (to_connect && head.status >= 200 && head.status < 300) {

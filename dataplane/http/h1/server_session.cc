@@ -88,7 +88,6 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
   Buffer pending_;  // body bytes of this turn
   Phase phase_ = Phase::Head;
   bool held_ = false;
-  bool begun_ = false;         // part of a head has been reported
   bool line_checked_ = false;
   bool close_after_ = false;
   bool request_done_ = false;
@@ -150,8 +149,11 @@ bool Http1Server::read_head(Buffer& data) {
         }
         line_checked_ = scanned_ != 0 && data.front().find('\n') != std::string_view::npos;
       }
-      if (!begun_) events_.on_request_begins();
-      begun_ = true;
+      if (receiver_ == nullptr) {  // Envoy 1.40: its timeouts count from the first byte, and a client that goes away is logged
+        if (!begin_stream()) return false;
+        events_.on_request_begins();
+      }
+      bytes_received_ = data.size();
       return false;
     }
     case HeadSearch::TooLarge: {
@@ -166,7 +168,7 @@ bool Http1Server::read_head(Buffer& data) {
       break;
   }
   scanned_ = 0;
-  if (!begin_stream()) return false;
+  if (receiver_ == nullptr && !begin_stream()) return false;
   http::Arena& arena = receiver_->arena();
   char* text = arena.bytes(size);
   data.copy_out(0, text, size);
@@ -266,7 +268,7 @@ void Http1Server::refuse(const Verdict& verdict, const HeaderMap* headers) {
 }
 
 void Http1Server::refuse_slow_head() {
-  if (receiver_ != nullptr || phase_ != Phase::Head || !begin_stream()) return;
+  if (receiver_ == nullptr || phase_ != Phase::Head) return;
   phase_ = Phase::Closing;
   close_after_ = true;
   hold();
@@ -292,7 +294,7 @@ void Http1Server::on_closed(CloseReason reason) {
 
 void Http1Server::drain() {
   close_after_ = true;
-  if (receiver_ == nullptr && !begun_) connection_->close(CloseType::FlushAndWait);
+  if (receiver_ == nullptr) connection_->close(CloseType::FlushAndWait);
 }
 
 void Http1Server::send_informational(const HeaderMap& headers) {
@@ -427,7 +429,7 @@ void Http1Server::end_response() {
 void Http1Server::finish_stream() {
   receiver_ = nullptr;
   scanned_ = 0;
-  begun_ = line_checked_ = false;
+  line_checked_ = false;
   for (; paused_ != 0; --paused_) connection_->read_enable();
   if (close_after_ || !request_done_) {
     phase_ = Phase::Closing;

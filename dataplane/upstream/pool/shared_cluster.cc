@@ -19,6 +19,7 @@ SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config
       response_stats(scope->block<stats::ClusterResponseStat>(stats::kClusterResponseStats)),
       codes(scope->codes("upstream_rq_")),
       external_codes(scope->codes("external.upstream_rq_")),
+      internal_codes(scope->codes("internal.upstream_rq_")),
       retry_codes(scope->codes("retry.upstream_rq_")),
       breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])} {}
 

@@ -61,6 +61,7 @@ struct SharedCluster {
   stats::Block<stats::ClusterResponseStat> response_stats;
   stats::CodeCounters& codes;           // upstream_rq_<code>
   stats::CodeCounters& external_codes;  // external.upstream_rq_<code>
+  stats::CodeCounters& internal_codes;  // internal.upstream_rq_<code>
   stats::CodeCounters& retry_codes;     // retry.upstream_rq_<code>
   std::array<Breakers, 2> breakers;     // DEFAULT, HIGH
 

@@ -93,6 +93,7 @@ HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_st
   keep_limit_ = limit.value_or(stream().buffer_limit());
   begin_attempt();
   if (end_stream && stream().active()) request_complete();
+  if (awaiting_upgrade_ && stream().active()) arm_global();  // what is not granted in time is a timeout like any other
   return HeadersStatus::kContinue;
 }
 
@@ -171,6 +172,10 @@ void RouterFilter::read_timeouts(const fairlead::router::RouteAction& action, ht
     if (const auto expected = take_milliseconds(headers, Token::XEnvoyExpectedRqTimeoutMs)) timeouts_.global = *expected;
   } else if (const auto timeout = take_milliseconds(headers, Token::XEnvoyUpstreamRqTimeoutMs)) {
     timeouts_.global = *timeout;
+  }
+  if (stream().internal_request() && headers.has("x-envoy-upstream-rq-timeout-alt-response")) {  // strangers' is gone already
+    empty_timeout_answer_ = true;
+    headers.remove("x-envoy-upstream-rq-timeout-alt-response");
   }
   if (const auto per_try = take_milliseconds(headers, Token::XEnvoyUpstreamRqPerTryTimeoutMs)) timeouts_.per_try = *per_try;
   if (timeouts_.per_try >= timeouts_.global && timeouts_.global.count() != 0) timeouts_.per_try = milliseconds(0);
@@ -270,12 +275,15 @@ void RouterFilter::give_up_replay() {
 void RouterFilter::request_complete() {
   request_complete_ = true;
   complete_at_ = stream().worker().loop().now();
-  if (timeouts_.global.count() != 0 && !awaiting_upgrade_) {
-    global_timer_.emplace(stream().worker().loop().timers(), [this] { on_global_timeout(); });
-    global_timer_->arm(timeouts_.global);
-  }
+  if (!stream().is_upgrade()) arm_global();
   if (attempt_.ready()) arm_per_try();
   if (!mirrors_.empty()) send_mirrors();
+}
+
+void RouterFilter::arm_global() {
+  if (timeouts_.global.count() == 0) return;
+  global_timer_.emplace(stream().worker().loop().timers(), [this] { on_global_timeout(); });
+  global_timer_->arm(timeouts_.global);
 }
 
 void RouterFilter::arm_per_try() {
@@ -337,7 +345,7 @@ void RouterFilter::begin_attempt() {
     return fail(503, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
   }
   info.upstream_host = host->address_text();
-  info.upstream_remote_address = info.upstream_host;
+  info.upstream_hosts_attempted = attempts_ == 1 ? info.upstream_host : in_arena(absl::StrCat(info.upstream_hosts_attempted, ",", info.upstream_host));
   info.upstream_host_name = host->hostname().empty() ? std::string_view(host->address_text()) : std::string_view(host->hostname());
   info.upstream_host_metadata = host->metadata().get();
   const auto& rewrite = match_->route->forward.host_rewrite;
@@ -351,6 +359,7 @@ void RouterFilter::begin_attempt() {
 void RouterFilter::on_attempt_ready() {
   format::FormatContext& info = stream().mutable_info();
   info.upstream_local_address = attempt_.local_address();
+  info.upstream_remote_address = info.upstream_host;
   info.upstream_protocol = http::protocol_name(attempt_.sender()->protocol());
   info.upstream_connection_id = attempt_.sender()->connection().id();
   stream().mark(TimePoint::UpstreamTxBegin);

@@ -66,6 +66,7 @@ class RouterFilter final : public stream::Filter {
   void begin_attempt();
   upstream::Host* pick_host();
   void request_complete();
+  void arm_global();
   void arm_per_try();
   void keep_for_replay(const net::Buffer& data);
   void give_up_replay();
@@ -78,6 +79,7 @@ class RouterFilter final : public stream::Filter {
   void release_retry();
   void replay();
 
+  void fail_timeout(std::string_view details);
   void on_global_timeout();
   void on_per_try_timeout();
   void on_per_try_idle();
@@ -85,6 +87,7 @@ class RouterFilter final : public stream::Filter {
   void response_complete();
   void fail(uint32_t status, std::string_view body, std::string_view details, format::ResponseFlag flag, bool overloaded = false);
   void count_status(uint32_t status);
+  void count_status_class(stats::ClusterResponseStat completed, uint32_t status);
   stats::Cells& cells() const { return stream().worker().cells(); }
   std::string_view in_arena(std::string_view text) { return stream().arena().copy(text); }
 
@@ -109,6 +112,7 @@ class RouterFilter final : public stream::Filter {
   bool host_rewritten_ = false;
   bool response_begun_ = false;
   bool response_paused_ = false;
+  bool empty_timeout_answer_ = false;  // asked for: 204 in place of 504
   bool timeout_retry_ = false;      // the retry to come follows a timeout of the attempt
   bool holds_retry_ = false;        // a retry is counted in the cluster's breaker
   bool lost_connection_retry_ = false;

@@ -47,17 +47,20 @@ bool is_idempotent(std::string_view method) {
 void RouterFilter::count_status(uint32_t status) {
   upstream::SharedCluster& c = cluster_->shared();
   stats::Cells& counts = cells();
-  const bool external = !stream().internal_request();
-  counts.add(c.response_stats, ClusterResponseStat::upstream_rq_completed);
-  if (external) counts.add(c.response_stats, ClusterResponseStat::external_upstream_rq_completed);
-  const uint32_t hundreds = status / 100;
-  if (hundreds >= 1 && hundreds <= 5) {
-    counts.add(c.response_stats, static_cast<ClusterResponseStat>(static_cast<uint32_t>(ClusterResponseStat::upstream_rq_1xx) + hundreds - 1));
-    if (external) counts.add(c.response_stats, static_cast<ClusterResponseStat>(static_cast<uint32_t>(ClusterResponseStat::external_upstream_rq_1xx) + hundreds - 1));
-  }
+  const bool internal = stream().internal_request();
+  count_status_class(ClusterResponseStat::upstream_rq_completed, status);
+  count_status_class(internal ? ClusterResponseStat::internal_upstream_rq_completed : ClusterResponseStat::external_upstream_rq_completed, status);
   if (!config_.dynamic_stats) return;
   counts.add(cluster_->code_cache().find(c.codes, status));
-  if (external) counts.add(cluster_->external_code_cache().find(c.external_codes, status));
+  counts.add(internal ? cluster_->internal_code_cache().find(c.internal_codes, status) : cluster_->external_code_cache().find(c.external_codes, status));
+}
+
+// `completed` is the first of a family: completed, then 1xx to 5xx.
+void RouterFilter::count_status_class(ClusterResponseStat completed, uint32_t status) {
+  upstream::SharedCluster& c = cluster_->shared();
+  cells().add(c.response_stats, completed);
+  const uint32_t hundreds = status / 100;
+  if (hundreds >= 1 && hundreds <= 5) cells().add(c.response_stats, static_cast<ClusterResponseStat>(static_cast<uint32_t>(completed) + hundreds));
 }
 
 void RouterFilter::on_max_duration() {
@@ -75,6 +78,7 @@ void RouterFilter::disarm_try_timers() {
 }
 
 void RouterFilter::on_upstream_informational(http::HeaderMap& headers) {
+  count_status(http::parse_status(headers.get(Token::PseudoStatus)));
   // Envoy 1.40 swallows every 1xx, not only 100, unless proxy_100_continue is set.
   if (!stream().manager().config().proxy_100_continue) return;
   stream().encode_informational(headers);
@@ -108,8 +112,9 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   if (awaiting_upgrade_) {
     awaiting_upgrade_ = false;
     if (status == 101) {
+      if (global_timer_) global_timer_->disarm();
       attempt_.flush_pending();
-    } else {
+    } else if (!end_stream) {
       info.response_code_details = "websocket_handshake_unsuccessful";
     }
   }
@@ -120,6 +125,10 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
 
 void RouterFilter::on_upstream_data(net::Buffer& data, bool end_stream) {
   if (per_try_idle_timer_ && !end_stream) per_try_idle_timer_->arm(timeouts_.per_try_idle);
+  if (end_stream && stream().is_upgrade() && !stream().request_complete()) {  // Envoy 1.40: a tunnel that the upstream ends is a reset
+    stream().set_flag(ResponseFlag::UpstreamConnectionTermination);
+    stream().set_details("upstream_reset_after_response_started{connection_termination}");
+  }
   if (end_stream) response_complete();
   stream().encode_data(data, end_stream);
 }
@@ -138,7 +147,7 @@ void RouterFilter::response_complete() {
   const auto took = std::chrono::duration_cast<milliseconds>(request_complete_ ? stream().worker().loop().now() - complete_at_ : net::Duration(0)).count();
   upstream::SharedCluster& c = cluster_->shared();
   cells().record(c.response_stats, ClusterResponseStat::upstream_rq_time, took);
-  if (!stream().internal_request()) cells().record(c.response_stats, ClusterResponseStat::external_upstream_rq_time, took);
+  cells().record(c.response_stats, stream().internal_request() ? ClusterResponseStat::internal_upstream_rq_time : ClusterResponseStat::external_upstream_rq_time, took);
   attempt_.abandon();
 }
 
@@ -160,6 +169,7 @@ bool RouterFilter::schedule_retry(RetryVerdict verdict) {
   upstream::Breakers& breakers = c.breakers[match_->route->forward.high_priority ? 1 : 0];
   release_retry();
   if (!breakers.can_retry()) {
+    stream().set_flag(ResponseFlag::UpstreamOverflow);
     cells().add(c.stats, ClusterStat::upstream_rq_retry_overflow);
     return false;
   }
@@ -176,8 +186,10 @@ bool RouterFilter::schedule_retry(RetryVerdict verdict) {
 
 bool RouterFilter::retry_response(uint32_t status, const http::HeaderMap& headers) {
   const RetryVerdict verdict = retry_->on_response_headers(status, headers);
-  if (verdict == RetryVerdict::kYes) cells().add(cluster_->retry_code_cache().find(cluster_->shared().retry_codes, status));
-  return schedule_retry(verdict);
+  if (!schedule_retry(verdict)) return false;
+  count_status_class(ClusterResponseStat::retry_upstream_rq_completed, status);
+  if (config_.dynamic_stats) cells().add(cluster_->retry_code_cache().find(cluster_->shared().retry_codes, status));
+  return true;
 }
 
 bool RouterFilter::retry_reset(ResetReason reason, bool request_left) { return retry_ && schedule_retry(retry_->on_reset(reason, request_left)); }
@@ -213,6 +225,7 @@ void RouterFilter::replay() {
 
 void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail) {
   disarm_try_timers();
+  if (reason == ResetReason::kProtocolError) cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_protocol_error);
   if (!stream().active()) return;
   if (response_begun_) {
     stream().set_flag(flag_of(reason));
@@ -221,7 +234,6 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
   upstream::Host& host = *attempt_.host();
   ++host.counters.rq_error;
   if (reason == ResetReason::kRemoteReset || reason == ResetReason::kRemoteRefusedStream) cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_rx_reset);
-  if (reason == ResetReason::kProtocolError) cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_protocol_error);
   if (retry_lost_connection(reason) || retry_reset(reason, attempt_.request_left())) return;
   if (reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout) stream().mutable_info().upstream_transport_failure_reason = in_arena(absl::StrReplaceAll(detail, {{" ", "_"}}));
   const std::string body = absl::StrCat("upstream connect error or disconnect/reset before headers. ", attempts_ > 1 ? "retried and the latest " : "", "reset reason: ", upstream::reset_reason_text(reason));
@@ -239,6 +251,10 @@ void RouterFilter::fail(uint32_t status, std::string_view body, std::string_view
                              }});
 }
 
+void RouterFilter::fail_timeout(std::string_view details) {
+  fail(empty_timeout_answer_ ? 204 : 504, empty_timeout_answer_ ? "" : "upstream request timeout", details, ResponseFlag::UpstreamRequestTimeout);
+}
+
 void RouterFilter::on_global_timeout() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_timeout);
   if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
@@ -246,7 +262,7 @@ void RouterFilter::on_global_timeout() {
     stream().set_flag(ResponseFlag::UpstreamRequestTimeout);
     return stream().reset("response_timeout");
   }
-  fail(504, "upstream request timeout", "response_timeout", ResponseFlag::UpstreamRequestTimeout);
+  fail_timeout("response_timeout");
 }
 
 void RouterFilter::on_per_try_timeout() {
@@ -254,7 +270,7 @@ void RouterFilter::on_per_try_timeout() {
   if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
   timeout_retry_ = true;
   if (retry_reset(ResetReason::kLocalReset, true)) return;
-  fail(504, "upstream request timeout", "upstream_per_try_timeout", ResponseFlag::UpstreamRequestTimeout);
+  fail_timeout("upstream_per_try_timeout");
 }
 
 void RouterFilter::on_per_try_idle() {
@@ -265,7 +281,7 @@ void RouterFilter::on_per_try_idle() {
   }
   timeout_retry_ = true;
   if (retry_reset(ResetReason::kLocalReset, true)) return;
-  fail(504, "upstream request timeout", "upstream_per_try_idle_timeout", ResponseFlag::UpstreamRequestTimeout);
+  fail_timeout("upstream_per_try_idle_timeout");
 }
 
 }  // namespace fairlead::filters::router

@@ -40,7 +40,7 @@ void UpstreamRequest::on_pool_ready(upstream::PooledSession& session) {
   sender_ = &session.open(*this);
   if (!router_.stream().manager().access_log().empty()) local_address_ = session.connection().local_address().to_string();
   const bool headers_only = router_.request_is_headers_only();
-  request_ended_ = headers_only;
+  if (headers_only) end_request();
   sender_->send_headers(router_.stream().request_headers(), headers_only);
   router_.on_attempt_ready();
   if (sender_ != nullptr && !router_.holds_body()) flush_pending();
@@ -48,11 +48,11 @@ void UpstreamRequest::on_pool_ready(upstream::PooledSession& session) {
 
 void UpstreamRequest::flush_pending() {
   if (!pending_.empty() || pending_end_) {
-    request_ended_ = pending_end_;
+    if (pending_end_) end_request();
     sender_->send_data(pending_, pending_end_);
   }
   if (pending_trailers_ != nullptr && sender_ != nullptr) {
-    request_ended_ = true;
+    end_request();
     sender_->send_trailers(*pending_trailers_);
   }
   if (paused_downstream_ && sender_ != nullptr && !sender_->write_blocked()) on_write_ready();
@@ -62,7 +62,7 @@ void UpstreamRequest::on_pool_failure(ResetReason reason, std::string_view detai
 
 void UpstreamRequest::send_data(net::Buffer& data, bool end_stream) {
   if (sender_ != nullptr && !router_.holds_body()) {
-    request_ended_ = end_stream;
+    if (end_stream) end_request();
     sender_->send_data(data, end_stream);
     return;
   }
@@ -76,12 +76,28 @@ void UpstreamRequest::send_trailers(const http::HeaderMap& trailers) {
     pending_trailers_ = &trailers;
     return;
   }
-  request_ended_ = true;
+  end_request();
   sender_->send_trailers(trailers);
+}
+
+void UpstreamRequest::end_request() {
+  request_ended_ = true;
+  router_.stream().mark(format::TimePoint::UpstreamTxEnd);
+}
+
+// Of all attempts together, as Envoy 1.40 prints them.
+void UpstreamRequest::take_wire_bytes() {
+  if (sender_ == nullptr) return;
+  format::ByteCounts& bytes = router_.stream().mutable_info().bytes;
+  bytes.upstream_wire_received += sender_->wire_bytes_received();
+  bytes.upstream_wire_sent += sender_->wire_bytes_sent();
+  bytes.upstream_header_received += sender_->header_bytes_received();
+  bytes.upstream_header_sent += sender_->header_bytes_sent();
 }
 
 void UpstreamRequest::finish() {
   if (paused_downstream_) on_write_ready();
+  take_wire_bytes();
   sender_ = nullptr;
   if (session_ != nullptr) std::exchange(session_, nullptr)->release(request_ended_ && response_ended_);
 }
@@ -89,6 +105,7 @@ void UpstreamRequest::finish() {
 void UpstreamRequest::abandon() {
   cancel();
   if (sender_ != nullptr && !(request_ended_ && response_ended_)) {
+    take_wire_bytes();
     std::exchange(sender_, nullptr)->reset(http::ResetReason::LocalReset);
   }
   finish();
@@ -114,6 +131,7 @@ void UpstreamRequest::on_trailers(http::HeaderMap& trailers) {
 }
 
 void UpstreamRequest::on_reset(http::ResetReason reason, std::string_view) {
+  take_wire_bytes();
   sender_ = nullptr;
   if (session_ != nullptr) {
     reused_ = session_->reused();

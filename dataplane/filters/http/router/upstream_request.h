@@ -54,6 +54,8 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
 
  private:
   void finish();
+  void end_request();
+  void take_wire_bytes();
 
   RouterFilter& router_;
   upstream::Ref<upstream::Host> host_;

@@ -164,6 +164,16 @@ TEST_CASE("a gRPC status is printed for gRPC requests only, in three forms") {
   CHECK(sample.text("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%") == "NotFound NOT_FOUND 5 5");
 }
 
+TEST_CASE("the gRPC status of an answer that names none is what its HTTP status means") {
+  Sample sample;
+  sample.request->add("content-type", "application/grpc");
+  sample.context.response_trailers = nullptr;
+  sample.context.response_code = 503;
+  CHECK(sample.text("%GRPC_STATUS%") == "Unavailable");
+  sample.context.response_code = 0;
+  CHECK(sample.text("%GRPC_STATUS%") == "-");
+}
+
 TEST_CASE("the default line is Envoy's") {
   Sample sample;
   CHECK(sample.text(format::default_access_log_format) ==

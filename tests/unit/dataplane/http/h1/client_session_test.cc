@@ -180,9 +180,9 @@ TEST_CASE("an upgrade answered with 101 is a tunnel", "[h1][client]") {
   rig.server->set_half_close(true);
   rig.start({{":method", "GET"}, {":path", "/"}, {":authority", "a"}, {"connection", "Upgrade"}, {"upgrade", "websocket"}});
   rig.settle();
-  rig.write(response("101 Switching Protocols", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "hello"));
+  rig.write(response("101 Switching Protocols", "Upgrade: websocket\r\nConnection: Upgrade\r\nx: y\r\n", "hello"));
   REQUIRE(rig.run([&] { return rig.response->body == "hello"; }));
-  CHECK(rig.response->head == ":status: 101\nconnection: Upgrade\nupgrade: websocket\n");
+  CHECK(rig.response->head == ":status: 101\nupgrade: websocket\nconnection: Upgrade\nx: y\n");
   CHECK_FALSE(rig.response->ended);
 }
 
@@ -201,6 +201,20 @@ TEST_CASE("a reset wire resets the stream", "[h1][client]") {
   REQUIRE(rig.run([&] { return rig.closed; }));
   CHECK(rig.response->reset);
   CHECK(rig.response->reason == http::ResetReason::ConnectionTermination);
+}
+
+TEST_CASE("a wire that is reset in the middle of a response breaks the protocol, as one that is closed there", "[h1][client]") {
+  for (const char* part : {"HTTP/1.1 200 OK\r\nx: y\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"}) {
+    ClientRig rig;
+    rig.get();
+    rig.settle();
+    rig.write(part);
+    rig.settle();
+    rig.pair.cut();
+    REQUIRE(rig.run([&] { return rig.closed; }));
+    CHECK(rig.response->reset);
+    CHECK(rig.response->reason == http::ResetReason::ProtocolError);
+  }
 }
 
 TEST_CASE("giving a request up closes its connection silently", "[h1][client]") {

@@ -285,16 +285,28 @@ TEST_CASE("a slow reader blocks and unblocks the sender", "[h1][server]") {
   REQUIRE(rig.run([&] { return rig.requests[0]->ready == 1; }));
 }
 
-TEST_CASE("part of a head is reported once, for a timer", "[h1][server]") {
+TEST_CASE("a request begins with the first byte of its head, and the timer for slow heads too", "[h1][server]") {
   ServerRig rig;
   for (const char* piece : {"GET /", " HTTP/1.1\r\n", "Host: a\r\n"}) {
     rig.write(piece);
     rig.settle();
   }
   CHECK(rig.begins == 1);
-  CHECK(rig.requests.empty());
+  REQUIRE(rig.requests.size() == 1);
+  CHECK_FALSE(rig.requests[0]->has_head);
   rig.write("\r\n");
+  REQUIRE(rig.run([&] { return rig.requests[0]->has_head; }));
+  CHECK(rig.requests.size() == 1);
+}
+
+TEST_CASE("a client that leaves in the middle of a head resets its request", "[h1][server]") {
+  ServerRig rig;
+  rig.write("GET / HT");
   REQUIRE(rig.run([&] { return rig.requests.size() == 1; }));
+  CHECK(rig.requests[0]->sender->wire_bytes_received() == 8);
+  rig.client->close(net::CloseType::Flush);
+  REQUIRE(rig.run([&] { return rig.requests[0]->reset; }));
+  CHECK_FALSE(rig.requests[0]->has_head);
 }
 
 TEST_CASE("bytes on the wire are counted", "[h1][server]") {
