@@ -52,7 +52,8 @@ Response AdminServer::dispatch(const Request& request) const {
 absl::Status AdminServer::start(const net::Address& address) {
   http_ = std::make_shared<Http>();
   httplib::Server& server = http_->server;
-  server.new_task_queue = [] { return new httplib::ThreadPool(2); };
+  // a connection holds a thread, idle or not: scrapers that keep theirs open must not keep a health check waiting
+  server.new_task_queue = [] { return new httplib::ThreadPool(32); };
   server.set_keep_alive_timeout(1);
   // cpp-httplib would set SO_REUSEPORT, and a second instance would share the port without a word
   server.set_socket_options([](socket_t fd) {
@@ -78,6 +79,12 @@ absl::Status AdminServer::start(const net::Address& address) {
     out.set_header("server", "envoy");
     out.set_content(std::move(response.body), response.content_type.c_str());
   };
+  // `curl -X POST` sends neither length nor encoding: such a request has no body (RFC 9112 6.3), but cpp-httplib would wait for one
+  server.set_pre_routing_handler([answer](const httplib::Request& in, httplib::Response& out) {
+    if (in.has_header("Content-Length") || in.has_header("Transfer-Encoding")) return httplib::Server::HandlerResponse::Unhandled;
+    answer(in, out);
+    return httplib::Server::HandlerResponse::Handled;
+  });
   server.Get(".*", answer);
   server.Post(".*", answer);
   server.Put(".*", answer);

@@ -1,4 +1,7 @@
 // Admin without a server: dispatch and the method rule, masks, /config_dump, /clusters.
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include "base/doc.h"
@@ -11,6 +14,7 @@ namespace fairlead::admin {
 namespace {
 
 using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
 
 AdminServer make_server(int* calls) {
   return AdminServer({{"/read", false, "reads", {{"q", "a question"}}, [](const Request& r) { return Response::text(r.param("q")); }},
@@ -34,6 +38,46 @@ TEST_CASE("dispatch: reading by GET, changing only by POST, help, unknown paths"
   const Response unknown = server.dispatch({"GET", "/nope", {}});
   CHECK(unknown.status == 404);
   CHECK_THAT(unknown.body, Contains("invalid path. admin commands are:"));
+}
+
+int connect_to(const net::Address& address) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const timeval patience{.tv_sec = 3, .tv_usec = 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  sockaddr_storage where;
+  const socklen_t size = address.to_sockaddr(where);
+  REQUIRE(connect(fd, reinterpret_cast<const sockaddr*>(&where), size) == 0);
+  return fd;
+}
+
+// The beginning of what comes back for one request, empty when nothing does within three seconds.
+std::string ask(const net::Address& address, const std::string& request) {
+  const int fd = connect_to(address);
+  REQUIRE(send(fd, request.data(), request.size(), 0) == static_cast<ssize_t>(request.size()));
+  char answer[64];
+  const ssize_t n = recv(fd, answer, sizeof answer, 0);
+  close(fd);
+  return std::string(answer, n > 0 ? static_cast<size_t>(n) : 0);
+}
+
+TEST_CASE("over HTTP: a POST without any length has no body and is answered at once, as one with a length is") {
+  int calls = 0;
+  AdminServer server = make_server(&calls);
+  REQUIRE(server.start(net::Address::v4_loopback(0)).ok());
+  CHECK_THAT(ask(server.address(), "POST /change?a=b HTTP/1.1\r\nhost: a\r\n\r\n"), StartsWith("HTTP/1.1 200 OK\r\n"));
+  CHECK(calls == 1);
+  CHECK_THAT(ask(server.address(), "POST /change?a=b HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"), StartsWith("HTTP/1.1 200 OK\r\n"));
+  CHECK(calls == 2);
+}
+
+TEST_CASE("over HTTP: thirty connections that say nothing do not keep a health check waiting") {
+  int calls = 0;
+  AdminServer server = make_server(&calls);
+  REQUIRE(server.start(net::Address::v4_loopback(0)).ok());
+  std::vector<int> idle;
+  for (int i = 0; i < 30; ++i) idle.push_back(connect_to(server.address()));
+  CHECK_THAT(ask(server.address(), "GET /read?q=x HTTP/1.1\r\nhost: a\r\n\r\n"), StartsWith("HTTP/1.1 200 OK\r\n"));
+  for (int fd : idle) close(fd);
 }
 
 TEST_CASE("a mask keeps the named paths, through lists, with @type") {
