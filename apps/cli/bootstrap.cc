@@ -1,5 +1,6 @@
 #include "apps/cli/bootstrap.h"
 
+#include <arpa/inet.h>
 #include <unistd.h>
 
 #include <utility>
@@ -24,6 +25,11 @@ Value map(std::vector<std::pair<std::string, Value>> fields) {
 }
 Value list(std::vector<Value> items) { return doc::list(std::move(items)); }
 
+bool is_ip(const std::string& host) {
+  in6_addr any;
+  return inet_pton(AF_INET, host.c_str(), &any) == 1 || inet_pton(AF_INET6, host.c_str(), &any) == 1;
+}
+
 absl::StatusOr<Value> address(std::string_view flag, const std::string& given) {
   if (given.starts_with("unix:")) return map({{"pipe", map({{"path", text(given.substr(5))}})}});
   const size_t colon = given.rfind(':');
@@ -43,6 +49,8 @@ Value node(const BootstrapOptions& o) {
 }
 
 absl::StatusOr<std::string> for_grpc(const BootstrapOptions& o) {
+  // gRPC also takes URIs (dns:///host:port, unix:///path), which need no further look
+  if (absl::StatusOr<Value> xds = address("--xds-address", o.xds_address); !xds.ok() && o.xds_address.find(":///") == std::string::npos) return xds.status();
   return doc::to_json(map({{"xds_servers", list({map({{"server_uri", text(o.xds_address)},
                                                       {"channel_creds", list({map({{"type", text("insecure")}})})},
                                                       {"server_features", list({text("xds_v3")})}})})},
@@ -56,7 +64,8 @@ absl::StatusOr<std::string> for_envoy(const BootstrapOptions& o) {
   absl::StatusOr<Value> xds = address("--xds-address", o.xds_address), admin = address("--admin-address", o.admin_address);
   if (!xds.ok()) return xds.status();
   if (!admin.ok()) return admin.status();
-  const bool by_name = o.xds_address.find_first_not_of("0123456789.:[]abcdefABCDEF") != std::string::npos && !o.xds_address.starts_with("unix:");
+  const Value* host = xds->find_path("socket_address.address");
+  const bool by_name = host && !is_ip(host->as_string());
   const Value ads = map({{"ads", map({})}, {"resource_api_version", text("V3")}});
   const std::string options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
   const Value cluster = map(

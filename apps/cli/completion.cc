@@ -1,4 +1,4 @@
-// Completion scripts: commands, their flags and the values that are known beforehand.
+// Completion scripts: commands, their flags, the values that are known beforehand, and the proxies of the server in question.
 #include "apps/cli/commands.h"
 
 namespace fairlead::cli {
@@ -7,24 +7,47 @@ std::string completion_script(const std::string& shell) {
   if (shell == "bash") {
     return R"sh(# source <(fairlead completion bash)
 _fairlead() {
-  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= word
-  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in status|config|diff|nacks|conditions|bootstrap|check|translate|completion) command=$word; break;; esac
+  local current=${COMP_WORDS[COMP_CWORD]} line=${COMP_LINE:0:COMP_POINT} words given=() server=() flag= flags= word
+  read -ra words <<<"$line"  # COMP_WORDS is split at colons too
+  [[ $line == *" " ]] || unset "words[-1]"
+  for word in "${words[@]:1}"; do
+    if [[ $flag ]]; then
+      [[ $flag != --server ]] || server=(--server "$word")
+      flag=
+    else
+      case $word in
+        --server=*) server=("$word");;
+        --*=*|--strict|--sotw|--delta|--help|--version|-h) ;;
+        -*) flag=$word;;
+        *) given+=("$word");;
+      esac
+    fi
   done
-  case $previous in
+  case $flag in
+    "") ;;
     -o|--output) COMPREPLY=($(compgen -W "table json yaml" -- "$current")); return;;
     --for) COMPREPLY=($(compgen -W "proxy envoy grpc" -- "$current")); return;;
-    -f|--file) COMPREPLY=($(compgen -f -- "$current")); return;;
-    config) COMPREPLY=($(compgen -W "all clusters endpoints listeners routes secrets" -- "$current")); return;;
-    completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$current")); return;;
-    diff) COMPREPLY=($(compgen -W "$(fairlead status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p')" -- "$current")); return;;
+    -f|--file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return;;
+    *) return;;
   esac
-  case $command in
-    "") COMPREPLY=($(compgen -W "status config diff nacks conditions bootstrap check translate completion --server --output --version --help" -- "$current"));;
-    bootstrap) COMPREPLY=($(compgen -W "--for --cluster --id --gateway --xds-address --admin-address --sotw --delta" -- "$current"));;
-    check) COMPREPLY=($(compgen -W "-f --strict -o" -- "$current"));;
-    translate) COMPREPLY=($(compgen -W "-f --scope -o" -- "$current"));;
-    config) COMPREPLY=($(compgen -W "--name -o" -- "$current"));;
+  case ${given[0]:-} in
+    "") COMPREPLY=($(compgen -W "status config diff nacks conditions bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
+    bootstrap) flags="--for --cluster --id --gateway --xds-address --admin-address --sotw --delta";;
+    check) flags="-f --strict -o";;
+    translate) flags="-f --scope -o";;
+    config) flags="--name --server -o";;
+    completion) ;;
+    *) flags="--server -o";;
+  esac
+  if [[ $current == -* ]]; then
+    COMPREPLY=($(compgen -W "$flags --help" -- "$current"))
+    return
+  fi
+  case ${given[0]:-}:${#given[@]} in
+    config:1) COMPREPLY=($(compgen -W "all clusters endpoints listeners routes secrets" -- "$current"));;
+    config:2|diff:1) COMPREPLY=($(compgen -W "$(fairlead "${server[@]}" status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p')" -- "$current"));;
+    completion:1) COMPREPLY=($(compgen -W "bash zsh fish" -- "$current"));;
+    bootstrap:*|check:*|translate:*) COMPREPLY=($(compgen -W "$flags" -- "$current"));;
   esac
 }
 complete -F _fairlead fairlead
@@ -33,13 +56,18 @@ complete -F _fairlead fairlead
   if (shell == "zsh") {
     return R"sh(#compdef fairlead
 # fairlead completion zsh > "${fpath[1]}/_fairlead"
+_fairlead_proxies() {
+  local server=${opt_args[--server]}
+  compadd -- ${(f)"$(fairlead ${server:+--server} ${server:+${server//\\:/:}} status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p')"}
+}
 _arguments -C \
   '--server[HOST:PORT of the control plane]:address:' \
   '(-o --output)'{-o,--output}'[form of the answer]:form:(table json yaml)' \
   '1:command:(status config diff nacks conditions bootstrap check translate completion)' \
   '*::argument:->rest'
 case $words[1] in
-  config) _arguments '1:type:(all clusters endpoints listeners routes secrets)' '--name[one resource]:name:' ;;
+  config) _arguments '1:type:(all clusters endpoints listeners routes secrets)' '2:proxy:_fairlead_proxies' '--name[one resource]:name:' ;;
+  diff) _arguments '1:proxy:_fairlead_proxies' ;;
   bootstrap) _arguments '--for[client]:client:(proxy envoy grpc)' '--cluster[node cluster]:' '--id[node id]:' '--gateway[NS/NAME]:' '--xds-address:' '--admin-address:' '--sotw' '--delta' ;;
   check) _arguments '*-f[file or folder]:path:_files' '--strict[warnings are errors]' ;;
   translate) _arguments '*-f[file or folder]:path:_files' '--scope[one scope]:' ;;
@@ -53,7 +81,13 @@ complete -c fairlead -f
 complete -c fairlead -n __fish_use_subcommand -a "status config diff nacks conditions bootstrap check translate completion"
 complete -c fairlead -l server -x -d "HOST:PORT of the control plane"
 complete -c fairlead -s o -l output -x -a "table json yaml"
-complete -c fairlead -n "__fish_seen_subcommand_from config" -a "all clusters endpoints listeners routes secrets"
+function __fairlead_proxies
+  fairlead status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p'
+end
+complete -c fairlead -n "__fish_seen_subcommand_from config; and not __fish_seen_subcommand_from all clusters endpoints listeners routes secrets" -a "all clusters endpoints listeners routes secrets"
+complete -c fairlead -n "__fish_seen_subcommand_from config; and __fish_seen_subcommand_from all clusters endpoints listeners routes secrets" -a "(__fairlead_proxies)"
+complete -c fairlead -n "__fish_seen_subcommand_from config" -l name -x
+complete -c fairlead -n "__fish_seen_subcommand_from diff" -a "(__fairlead_proxies)"
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l for -x -a "proxy envoy grpc"
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l cluster -x
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l gateway -x

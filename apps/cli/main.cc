@@ -16,9 +16,7 @@ using namespace fairlead::cli;
 
 const std::map<std::string, Format> kFormats{{"table", Format::kTable}, {"json", Format::kJson}, {"yaml", Format::kYaml}};
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app{"Fairlead: what every proxy was sent, has accepted, and why.", "fairlead"};
   app.failure_message([](const CLI::App*, const CLI::Error& error) { return std::string("fairlead: ") + error.what() + "\nfairlead --help lists commands and flags.\n"; });
   app.set_version_flag("--version", "fairlead " FAIRLEAD_VERSION);
@@ -53,9 +51,9 @@ int main(int argc, char** argv) {
   bootstrap->add_option("--gateway", options.gateway, "NAMESPACE/NAME of the Gateway, as node metadata");
   bootstrap->add_option("--id", options.id, "node id; CLUSTER-HOSTNAME when left out");
   bootstrap->add_option("--xds-address", options.xds_address, "where fairlead-control serves xDS")->capture_default_str();
-  bootstrap->add_option("--admin-address", options.admin_address, "the proxy's own admin address")->capture_default_str();
+  auto* admin_option = bootstrap->add_option("--admin-address", options.admin_address, "the proxy's own admin address")->capture_default_str();
   auto* sotw_flag = bootstrap->add_flag("--sotw", sotw, "ask for the state of the world");
-  bootstrap->add_flag("--delta", delta, "ask for changes only (the default)")->excludes(sotw_flag);
+  auto* delta_flag = bootstrap->add_flag("--delta", delta, "ask for changes only (the default)")->excludes(sotw_flag);
 
   std::vector<std::string> paths;
   bool strict = false;
@@ -95,6 +93,10 @@ int main(int argc, char** argv) {
     return 0;
   }
   options.delta = !sotw;
+  if (options.client == "grpc" && (*admin_option || *delta_flag)) {
+    std::cerr << "fairlead: a gRPC client has no " << (*admin_option ? "admin address: leave out --admin-address\n" : "delta xDS: leave out --delta\n");
+    return 2;
+  }
   const absl::StatusOr<std::string> text = make_bootstrap(options);
   if (!text.ok()) {
     std::cerr << "fairlead: " << text.status().message() << "\n";
@@ -102,4 +104,14 @@ int main(int argc, char** argv) {
   }
   std::cout << *text;
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int code = run(argc, argv);
+  std::cout.flush();
+  if (std::cout) return code;
+  std::cerr << "fairlead: the output could not be written\n";  // a full disk must not leave half a bootstrap and a 0
+  return 2;
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 #include <utility>
 
@@ -32,21 +33,22 @@ constexpr size_t kMostFindings = 40;  // under a table; all of them are in `cond
 
 // "error: routes.yaml:12: HTTPRoute default/app: spec.rules[0]: message"
 std::string finding_line(const doc::Value& f) {
-  std::string line = absl::StrCat(text_at(f, "severity"), ": ", text_at(f, "place"));
-  for (const char* part : {"object", "field", "reason", "message"}) {
+  std::string line = text_at(f, "severity");
+  for (const char* part : {"place", "object", "field", "reason", "message"}) {
     const std::string text = text_at(f, part);
-    if (!text.empty() && text != "Invalid" && text != text_at(f, "place")) absl::StrAppend(&line, ": ", text);
+    if (!text.empty() && text != "Invalid" && (part == std::string_view("place") || text != text_at(f, "place"))) absl::StrAppend(&line, ": ", text);
   }
   return line;
 }
 
 // What is wrong, as lines: lost sources, and each finding; before anything is served, what was found in reading.
 std::vector<std::string> wrong_lines(const doc::Value& sources, const doc::Value& findings) {
-  std::vector<std::string> lines;
+  std::vector<std::string> lines, lost_sources;
   for (const doc::Value& s : items(sources, "sources")) {
     const std::string lost = text_at(s, "lost"), age = text_at(s, "age_s");
     const bool synced = text_at(s, "synced") == "true";
     if (!lost.empty()) {
+      lost_sources.push_back(lost);
       lines.push_back(absl::StrCat("error: ", text_at(s, "name"), ": ", lost,
                                    synced ? absl::StrCat("; what was read ", age.substr(0, age.find('.')), " s ago stays in use") : "; nothing is served yet"));
     } else if (!synced) {
@@ -55,7 +57,9 @@ std::vector<std::string> wrong_lines(const doc::Value& sources, const doc::Value
   }
   std::vector<std::string> found;
   for (const doc::Value& f : items(findings, "findings")) {
-    if (text_at(f, "severity") != "note") found.push_back(finding_line(f));
+    const std::string message = text_at(f, "message");
+    const bool told = text_at(f, "place").empty() && std::any_of(lost_sources.begin(), lost_sources.end(), [&](const std::string& lost) { return message.starts_with(lost); });
+    if (!told && text_at(f, "severity") != "note") found.push_back(finding_line(f));
   }
   if (found.empty()) {
     for (const doc::Value& d : items(sources, "diagnostics")) found.push_back(d.as_string());

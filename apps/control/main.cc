@@ -159,6 +159,13 @@ int main(int argc, char** argv) {
                  "refusals by this many distinct proxies of one version before all of that version get the last good resource")->capture_default_str()->check(CLI::Range(1, 1000000));
   app.add_option("-l,--log-level", flags.log_level, "trace, debug, info, warning, error, critical or off")->capture_default_str();
   app.add_option("--log-path", flags.log_path, "log to this file instead of standard error");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) {
+    return app.exit(done);  // --help, --version
+  } catch (const CLI::ParseError& error) {
+    const std::vector<std::string> words = app.remaining();  // a word that nobody knows is worth more than what is missing too
+    return fail(absl::InvalidArgumentError(absl::StrCat(words.empty() ? error.what() : "unknown argument " + words.front(), " (see --help)")));
+  }
   return run(flags, signals);
 }

@@ -8,7 +8,7 @@
 namespace fairlead::intent {
 
 std::string Origin::object() const {
-  if (kind.empty()) return name;
+  if (kind.empty() || name.empty()) return absl::StrCat(kind, name);  // of a document that cannot be read there may be one or none
   return ns.empty() ? absl::StrCat(kind, " ", name) : absl::StrCat(kind, " ", ns, "/", name);
 }
 
@@ -18,7 +18,8 @@ std::string Origin::place() const {
 }
 
 std::string Origin::str() const {
-  std::string out = file.empty() ? place() : absl::StrCat(place(), ": ", object());
+  std::string out = place();
+  if (const std::string what = object(); !file.empty() && !what.empty()) absl::StrAppend(&out, ": ", what);
   if (!field.empty()) absl::StrAppend(&out, ": ", field);
   return out;
 }

@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import pty
+import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,13 @@ class Files(unittest.TestCase):
         self.assertEqual(r.returncode, 1)
         self.assertIn(f"error: {path}:4: Service default/x: spec.ports: ", r.stdout)
         self.assertTrue(r.stdout.endswith("1 errors, 0 warnings\n"), r.stdout)
+
+    def test_what_is_no_object_is_told_by_its_place_alone(self):
+        binary, bare = self.write("binary.yaml", "\1"), self.write("bare.yaml", "kind: Service\n")
+        r = run("check", "-f", binary, "-f", bare)
+        self.assertEqual(r.returncode, 1)
+        for line in (f"error: {binary}:1: Invalid: ", f"error: {bare}:1: Service: metadata: Invalid: is required\n"):
+            self.assertIn(line, r.stdout)
 
     def test_check_of_nothing_is_2(self):
         r = run("check", "-f", "/nonexistent")
@@ -117,6 +126,21 @@ class Words(unittest.TestCase):
             self.assertTrue(r.stderr.startswith("fairlead: "), r.stderr)
             self.assertIn(told, r.stderr)
 
+    def test_every_binary_has_help_and_a_version_and_names_wrong_arguments(self):
+        for name in ("fairlead", "fairlead-control", "fairlead-proxy"):
+            asked = lambda *words: subprocess.run([lab.BIN / name, *words], capture_output=True, text=True)
+            version, usage, wrong = asked("--version"), asked("--help"), asked("--nope")
+            self.assertEqual((version.returncode, version.stderr, usage.returncode, usage.stderr), (0, "", 0, ""))
+            self.assertRegex(version.stdout, rf"^{name} (version: )?\d+\.\d+\.\d+\n$")
+            self.assertIn(f"Usage: {name} ", usage.stdout)
+            self.assertLessEqual(max(map(len, usage.stdout.splitlines())), 140)
+            self.assertEqual((wrong.returncode, wrong.stdout), (2 if name == "fairlead" else 1, ""))
+            self.assertTrue(wrong.stderr.startswith(f"{name}: ") and "--nope" in wrong.stderr, wrong.stderr)
+        for words, told in (((), "--source is required"), (("--source", "file:x", "--quarantine-after", "0"), "--quarantine-after"), (("--source",), "--source")):
+            r = subprocess.run([lab.BIN / "fairlead-control", *words], capture_output=True, text=True)
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertTrue(r.stderr.startswith("fairlead-control: ") and told in r.stderr, r.stderr)
+
     def test_a_server_that_is_not_there_is_2_and_named(self):
         port = lab.free_port()
         for words in (("status",), ("config",), ("diff", "x"), ("nacks",), ("conditions",)):
@@ -148,11 +172,36 @@ class Words(unittest.TestCase):
     def test_completion_scripts_parse(self):
         script = run("completion", "bash").stdout
         self.assertEqual(subprocess.run(["bash", "-n"], input=script, text=True).returncode, 0)
-        asked = script + "\nCOMP_WORDS=(fairlead co); COMP_CWORD=1; _fairlead; echo ${COMPREPLY[@]}\n"
+        asked = script + "\nCOMP_LINE='fairlead co'; COMP_POINT=11; COMP_WORDS=(fairlead co); COMP_CWORD=1; _fairlead; echo ${COMPREPLY[@]}\n"
         r = subprocess.run(["bash"], input=asked, text=True, capture_output=True)
         self.assertEqual((r.stdout.split(), r.stderr), (["config", "conditions", "completion"], ""))
         self.assertIn("#compdef fairlead", run("completion", "zsh").stdout)
         self.assertIn("complete -c fairlead", run("completion", "fish").stdout)
+
+
+    def complete(self, words):
+        """What bash offers for the last of these words; `fairlead` is a stand-in that knows two proxies and names the server it is asked for."""
+        script = run("completion", "bash").stdout
+        stand_in = 'fairlead() { case $1 in --server) ;; --server=*) set -- "" "${1#*=}";; *) set -- "" none;; esac; printf \'  "node": "edge-1",\\n  "node": "at-%s"\\n\' "$2"; }\n'
+        split = [part for word in words for part in (re.split("(:)", word) if ":" in word else [word])]  # as bash does
+        asked = f"{stand_in}{script}\nCOMP_LINE={shlex.quote(' '.join(words))}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({shlex.join(split)}); COMP_CWORD={len(split) - 1}; _fairlead; echo ${{COMPREPLY[@]}}\n"
+        r = subprocess.run(["bash"], input=asked, text=True, capture_output=True, cwd=ROOT)
+        self.assertEqual(r.stderr, "")
+        return r.stdout.split()
+
+    def test_bash_completes_words_where_they_belong(self):
+        for words, offered in ((["config", "cl"], ["clusters"]), (["config", "clusters", ""], ["edge-1", "at-none"]), (["diff", "e"], ["edge-1"]),
+                               (["--server", "127.0.0.1:7", "diff", "at"], ["at-127.0.0.1:7"]), (["diff", "--server=h:7", "at"], ["at-h:7"]),
+                               (["status", "--s"], ["--server"]), (["nacks", "-o", "y"], ["yaml"]), (["-o", "json", "sta"], ["status"]),
+                               (["check", "--st"], ["--strict"]), (["check", "-f", "examples/quick"], ["examples/quickstart"]), (["bootstrap", "--for", "g"], ["grpc"]),
+                               (["completion", ""], ["bash", "zsh", "fish"]), (["status", ""], [])):
+            self.assertEqual(self.complete(["fairlead", *words]), offered, words)
+
+    def test_output_that_cannot_be_written_is_2(self):
+        for words in (("bootstrap", "--cluster", "a"), ("check", "-f", QUICKSTART), ("translate", "-f", QUICKSTART), ("completion", "bash"), ("--help",)):
+            with open("/dev/full", "w") as full:
+                r = subprocess.run([CLI, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual((r.returncode, r.stderr), (2, "fairlead: the output could not be written\n"), words)
 
 
 class Bootstrap(unittest.TestCase):
@@ -166,14 +215,23 @@ class Bootstrap(unittest.TestCase):
                 p = subprocess.run([lab.BIN / "fairlead-proxy", "--mode", "validate", "-c", path], capture_output=True, text=True)
                 self.assertEqual(p.returncode, 0, p.stderr + p.stdout + r.stdout)
 
+    def test_names_are_resolved_even_those_of_hexadecimal_letters(self):
+        for host, kind in (("cafe", "STRICT_DNS"), ("fe.ed", "STRICT_DNS"), ("10.0.0.1", "STATIC"), ("[fe80::1]", "STATIC"), ("localhost", "STRICT_DNS")):
+            self.assertIn(f"    type: {kind}\n", run("bootstrap", "--cluster", "a", "--xds-address", f"{host}:18000").stdout, host)
+
     def test_for_grpc_it_is_json(self):
         b = json.loads(run("bootstrap", "--for", "grpc", "--cluster", "a", "--id", "n").stdout)
         self.assertEqual(b["xds_servers"][0]["server_uri"], "127.0.0.1:18000")
         self.assertEqual(b["node"], {"id": "n", "cluster": "a"})
+        b = json.loads(run("bootstrap", "--for", "grpc", "--cluster", "a", "--xds-address", "dns:///control:18000").stdout)
+        self.assertEqual(b["xds_servers"][0]["server_uri"], "dns:///control:18000")
 
     def test_wrong_flags_are_named(self):
         for words, told in (((), "which configuration?"), (("--gateway", "a"), '--gateway "a" is not NAMESPACE/NAME'),
                             (("--cluster", "a", "--xds-address", "x"), '--xds-address "x" is not HOST:PORT'),
+                            (("--for", "grpc", "--cluster", "a", "--xds-address", "x"), '--xds-address "x" is not HOST:PORT'),
+                            (("--for", "grpc", "--cluster", "a", "--delta"), "a gRPC client has no delta xDS"),
+                            (("--for", "grpc", "--cluster", "a", "--admin-address", "127.0.0.1:1"), "a gRPC client has no admin address"),
                             (("--cluster", "a", "--admin-address", "x:y"), '--admin-address "x:y" is not HOST:PORT')):
             r = run("bootstrap", *words)
             self.assertEqual((r.returncode, r.stdout), (2, ""))
@@ -203,6 +261,23 @@ class Online(unittest.TestCase):
             self.assertIn('unknown type "clustres"; known are cds', r.stderr)
             r = run("status", env={"FAIRLEAD_SERVER": admin})
             self.assertEqual(r.returncode, 0)
+
+    def test_a_source_that_vanishes_is_told_once(self):
+        with lab.Lab() as l:
+            folder = pathlib.Path(l.write("source/gateway.yaml", (QUICKSTART / "gateway.yaml").read_text())).parent
+            _, _, admin = l.control(folder)
+            folder.rename(folder.with_name("gone"))
+            shown = lab.await_true("status tells it", lambda: [line for line in run("--server", admin, "status").stdout.splitlines() if "does not exist" in line])
+            self.assertEqual(len(shown), 1, shown)
+            self.assertRegex(shown[0], rf"^error: file:{folder}: {folder}: does not exist; what was read \d+ s ago stays in use$")
+
+    def test_the_debug_address_only_reads_and_says_so_at_once(self):
+        with lab.Lab() as l:
+            _, _, admin = l.control(QUICKSTART)
+            for method, length in ((b"POST", b""), (b"DELETE", b""), (b"PUT", b"content-length: 1000000\r\n")):
+                answer, end = lab.raw(int(admin.rpartition(":")[2]), method + b" /debug/status HTTP/1.1\r\nhost: a\r\n" + length + b"\r\n")
+                self.assertTrue(answer.startswith(b"HTTP/1.1 405 "), answer)
+                self.assertIn(b"is not allowed here: everything is read only", answer)
 
     def test_colours_on_a_terminal_alone(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,7 @@
 """A proxyless gRPC client (xds:///) driven by fairlead-control: raw resources, an edit of the endpoints, no proxy in between."""
-import json
 import subprocess
 
-from lab import PEERS, await_true, build_go_peers, require
+from lab import BIN, PEERS, await_true, build_go_peers, require
 
 RESOURCES = """
 apiVersion: fairlead.io/v1alpha1
@@ -56,9 +55,8 @@ def run(lab):
 
     path = lab.write("source/greeter.yaml", config("a"))
     _, xds, _ = lab.control(path.parent)
-    bootstrap = lab.write("grpc.json", json.dumps({
-        "xds_servers": [{"server_uri": xds, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}],
-        "node": {"id": "grpc-client"}}))
+    bootstrap = lab.write("grpc.json", subprocess.run([BIN / "fairlead", "bootstrap", "--for", "grpc", "--id", "grpc-client", "--xds-address", xds],
+                                                      check=True, capture_output=True, text=True).stdout)
 
     def answers():
         done = subprocess.run([PEERS / "xdsclient", "--target", "xds:///greeter", "--count", "40"], env={"GRPC_XDS_BOOTSTRAP": str(bootstrap)},

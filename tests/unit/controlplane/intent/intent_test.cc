@@ -32,6 +32,15 @@ TEST_CASE("an origin names file and line, or the object at its generation") {
   CHECK(o.object() == "HTTPRoute app");
 }
 
+TEST_CASE("an origin that knows no object reads as its place alone") {
+  Origin o{.file = "routes.yaml", .line = 3};
+  CHECK(o.str() == "routes.yaml:3");
+  o.kind = "Service", o.ns = "default", o.field = "metadata";
+  CHECK(o.str() == "routes.yaml:3: Service: metadata");
+  o.file.clear(), o.kind.clear(), o.ns.clear(), o.field.clear(), o.name = "edge";
+  CHECK(o.str() == "edge");
+}
+
 TEST_CASE("an object stays the same through edits of line, field and generation") {
   Origin later = route();
   later.line = 90;
