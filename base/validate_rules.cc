@@ -520,8 +520,8 @@ bool check(const RuleSet& set, const pb::Message& value, std::string& why) {
 }
 
 bool check_duration(const pb::Message& value, std::string& why) {
-  // Envoy 1.40: MessageUtil::validateDurationFields; protobuf's own range, without its negative half
-  constexpr std::int64_t kMostSeconds = 315'576'000'000;
+  // Envoy 1.40: DurationUtil::durationToMilliseconds: not negative, and nanoseconds of 63 bits must hold it (292 years)
+  constexpr std::int64_t kMostSeconds = 9'223'372'035;
   constexpr std::int32_t kMostNanos = 999'999'999;
   const Instant duration = instant_of(value, false);
   if (duration.seconds < 0 || duration.nanos < 0) {

@@ -9,6 +9,7 @@
 #include "dataplane/http/header_map.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/config/core/v3/substitution_format_string.pb.h"
+#include "envoy/data/accesslog/v3/accesslog.pb.h"
 #include "envoy/extensions/access_loggers/file/v3/file.pb.h"
 #include "envoy/extensions/access_loggers/stream/v3/stream.pb.h"
 
@@ -36,15 +37,39 @@ bool is_built_in_formatter(std::string_view type_url) {
   return name == "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery" || name == "envoy.extensions.formatter.metadata.v3.Metadata";
 }
 
+// The API numbers the types in the order in which they came; ours stand by topic.
+std::optional<format::LogType> log_type_of(int type) {
+  using format::LogType;
+  namespace data = envoy::data::accesslog::v3;
+  switch (type) {
+    case data::NotSet: return LogType::NotSet;
+    case data::TcpUpstreamConnected: return LogType::TcpUpstreamConnected;
+    case data::TcpPeriodic: return LogType::TcpPeriodic;
+    case data::TcpConnectionStart: return LogType::TcpConnectionStart;
+    case data::TcpConnectionEnd: return LogType::TcpConnectionEnd;
+    case data::DownstreamStart: return LogType::DownstreamStart;
+    case data::DownstreamPeriodic: return LogType::DownstreamPeriodic;
+    case data::DownstreamEnd: return LogType::DownstreamEnd;
+    case data::UpstreamPoolReady: return LogType::UpstreamPoolReady;
+    case data::UpstreamPeriodic: return LogType::UpstreamPeriodic;
+    case data::UpstreamEnd: return LogType::UpstreamEnd;
+    case data::DownstreamTunnelSuccessfullyEstablished: return LogType::DownstreamTunnelSuccessfullyEstablished;
+    case data::UdpTunnelUpstreamConnected: return LogType::UdpTunnelUpstreamConnected;
+    case data::UdpPeriodic: return LogType::UdpPeriodic;
+    case data::UdpSessionEnd: return LogType::UdpSessionEnd;
+    default: return std::nullopt;
+  }
+}
+
 absl::StatusOr<Format> default_format() { return text_format(format::default_access_log_format, false, ""); }
 
-absl::StatusOr<Format> file_format(const loggers::file::v3::FileAccessLog& proto, const std::string& field) {
+absl::StatusOr<Format> file_format(const loggers::file::v3::FileAccessLog& proto, const std::string& field, const router::FileReader& read_file) {
   using File = loggers::file::v3::FileAccessLog;
   switch (proto.access_log_format_case()) {
     case File::kFormat: return proto.format().empty() ? default_format() : text_format(proto.format(), false, field + ".format");
     case File::kJsonFormat: return json_format(proto.json_format(), false, field + ".json_format");
     case File::kTypedJsonFormat: return json_format(proto.typed_json_format(), false, field + ".typed_json_format");
-    case File::kLogFormat: return parse_format(proto.log_format(), field + ".log_format");
+    case File::kLogFormat: return parse_format(proto.log_format(), field + ".log_format", read_file);
     case File::ACCESS_LOG_FORMAT_NOT_SET: break;
   }
   return default_format();
@@ -52,7 +77,8 @@ absl::StatusOr<Format> file_format(const loggers::file::v3::FileAccessLog& proto
 
 }  // namespace
 
-absl::StatusOr<Format> parse_format(const envoy::config::core::v3::SubstitutionFormatString& proto, const std::string& field) {
+absl::StatusOr<Format> parse_format(const envoy::config::core::v3::SubstitutionFormatString& proto, const std::string& field,
+                                    const router::FileReader& read_file) {
   using String = envoy::config::core::v3::SubstitutionFormatString;
   for (int i = 0; i < proto.formatters_size(); ++i) {
     const auto& formatter = proto.formatters(i);
@@ -63,14 +89,16 @@ absl::StatusOr<Format> parse_format(const envoy::config::core::v3::SubstitutionF
   switch (proto.format_case()) {
     case String::kTextFormat: return text_format(proto.text_format(), proto.omit_empty_values(), field + ".text_format");
     case String::kJsonFormat: return json_format(proto.json_format(), proto.omit_empty_values(), field + ".json_format");
-    case String::kTextFormatSource:
-      switch (proto.text_format_source().specifier_case()) {
-        case envoy::config::core::v3::DataSource::kInlineString:
-          return text_format(proto.text_format_source().inline_string(), proto.omit_empty_values(), field + ".text_format_source.inline_string");
-        case envoy::config::core::v3::DataSource::kInlineBytes:
-          return text_format(proto.text_format_source().inline_bytes(), proto.omit_empty_values(), field + ".text_format_source.inline_bytes");
-        default: return absl::InvalidArgumentError(absl::StrCat(field, ".text_format_source: only inline_string and inline_bytes are supported"));
+    case String::kTextFormatSource: {
+      if (proto.text_format_source().specifier_case() == envoy::config::core::v3::DataSource::SPECIFIER_NOT_SET) {
+        return absl::InvalidArgumentError(absl::StrCat(field, ".text_format_source: one of filename, inline_string, inline_bytes, environment_variable must be set"));
       }
+      auto text = router::read_data_source(proto.text_format_source(), read_file, field + ".text_format_source");
+      if (!text.ok()) return text.status();
+      const auto& source = proto.text_format_source();
+      const auto* given = source.GetReflection()->GetOneofFieldDescriptor(source, source.GetDescriptor()->oneof_decl(0));
+      return text_format(*text, proto.omit_empty_values(), absl::StrCat(field, ".text_format_source.", given->name()));
+    }
     case String::FORMAT_NOT_SET: break;
   }
   return absl::InvalidArgumentError(absl::StrCat(field, ": one of text_format, json_format, text_format_source must be set"));
@@ -80,7 +108,7 @@ void AccessLogConfig::render(const format::FormatContext& context, std::string& 
   std::visit([&](const auto& formatter) { formatter.render(context, out); }, format);
 }
 
-absl::StatusOr<AccessLogConfig> parse_access_log(const v3::AccessLog& proto, const std::string& field) {
+absl::StatusOr<AccessLogConfig> parse_access_log(const v3::AccessLog& proto, const std::string& field, const router::FileReader& read_file) {
   AccessLogConfig log;
   log.name = proto.name();
   const auto& any = proto.typed_config();
@@ -90,14 +118,14 @@ absl::StatusOr<AccessLogConfig> parse_access_log(const v3::AccessLog& proto, con
     log.sink = AccessLogConfig::Sink::File;
     log.path = file.path();
     if (log.path.empty()) return absl::InvalidArgumentError(absl::StrCat(place, ".path: must not be empty"));
-    FL_ASSIGN_OR_RETURN(log.format, file_format(file, place));
+    FL_ASSIGN_OR_RETURN(log.format, file_format(file, place, read_file));
   } else if (any.Is<loggers::stream::v3::StdoutAccessLog>()) {
     FL_ASSIGN_OR_RETURN(auto stream, unpack_as<loggers::stream::v3::StdoutAccessLog>(any, place));
-    FL_ASSIGN_OR_RETURN(log.format, stream.has_log_format() ? parse_format(stream.log_format(), place + ".log_format") : default_format());
+    FL_ASSIGN_OR_RETURN(log.format, stream.has_log_format() ? parse_format(stream.log_format(), place + ".log_format", read_file) : default_format());
   } else if (any.Is<loggers::stream::v3::StderrAccessLog>()) {
     FL_ASSIGN_OR_RETURN(auto stream, unpack_as<loggers::stream::v3::StderrAccessLog>(any, place));
     log.sink = AccessLogConfig::Sink::Stderr;
-    FL_ASSIGN_OR_RETURN(log.format, stream.has_log_format() ? parse_format(stream.log_format(), place + ".log_format") : default_format());
+    FL_ASSIGN_OR_RETURN(log.format, stream.has_log_format() ? parse_format(stream.log_format(), place + ".log_format", read_file) : default_format());
   } else {
     return unknown_extension(field, proto.name(), any.type_url());
   }
@@ -170,7 +198,9 @@ absl::StatusOr<AccessLogFilter> AccessLogFilter::compile(const v3::AccessLogFilt
     case v3::AccessLogFilter::kLogTypeFilter:
       filter.kind_ = Kind::LogType;
       filter.exclude_ = proto.log_type_filter().exclude();
-      for (int type : proto.log_type_filter().types()) filter.set_ |= 1U << (type & 31);
+      for (int type : proto.log_type_filter().types()) {
+        if (const auto known = log_type_of(type)) filter.set_ |= 1U << static_cast<unsigned>(*known);
+      }
       break;
     case v3::AccessLogFilter::kExtensionFilter:
       return unknown_extension(field + ".extension_filter", proto.extension_filter().name(), proto.extension_filter().typed_config().type_url());
@@ -233,8 +263,11 @@ bool AccessLogFilter::match(const Input& input) const {
       return false;
     case Kind::Header: return context.request_headers != nullptr && header_->match(*context.request_headers);
     case Kind::Flags: return flags_.empty() ? !context.flags.empty() : context.flags.intersects(flags_);
-    case Kind::GrpcStatus: return ((set_ >> (grpc_status_of(context) & 31) & 1) != 0) != exclude_;
-    case Kind::LogType: return set_ == 0 || ((set_ >> static_cast<unsigned>(context.log_type) & 1) != 0) != exclude_;
+    case Kind::GrpcStatus: {
+      const uint32_t status = grpc_status_of(context);
+      return (status < 32 && (set_ >> status & 1) != 0) != exclude_;
+    }
+    case Kind::LogType: return ((set_ >> static_cast<unsigned>(context.log_type) & 1) != 0) != exclude_;
   }
   return true;
 }

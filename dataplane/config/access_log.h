@@ -12,6 +12,7 @@
 
 #include "dataplane/format/formatter.h"
 #include "dataplane/matching/matchers.h"
+#include "dataplane/router/data_source.h"
 
 namespace envoy::config::accesslog::v3 {
 class AccessLog;
@@ -63,8 +64,9 @@ struct AccessLogConfig {
   void render(const format::FormatContext& context, std::string& out) const;
 };
 
-absl::StatusOr<AccessLogConfig> parse_access_log(const envoy::config::accesslog::v3::AccessLog& proto, const std::string& field);
+absl::StatusOr<AccessLogConfig> parse_access_log(const envoy::config::accesslog::v3::AccessLog& proto, const std::string& field,
+                                                 const router::FileReader& read_file = {});
 absl::StatusOr<std::variant<format::Formatter, format::JsonFormatter>> parse_format(
-    const envoy::config::core::v3::SubstitutionFormatString& proto, const std::string& field);
+    const envoy::config::core::v3::SubstitutionFormatString& proto, const std::string& field, const router::FileReader& read_file = {});
 
 }  // namespace fairlead::config

@@ -4,8 +4,11 @@
 #include <arpa/inet.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -13,6 +16,7 @@
 #include "base/hash.h"
 #include "dataplane/config/fields.h"
 #include "envoy/config/core/v3/address.pb.h"
+#include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/core/v3/config_source.pb.h"
 #include "envoy/config/core/v3/grpc_service.pb.h"
 #include "envoy/config/core/v3/socket_option.pb.h"
@@ -96,6 +100,30 @@ absl::StatusOr<SocketOption> parse_socket_option(const core::SocketOption& proto
   return option;
 }
 
+namespace {
+
+// One entry of initial_metadata. gRPC ends the process over a name or value that it does not take, so they are looked at here.
+absl::StatusOr<std::pair<std::string, format::Formatter>> initial_metadata(const core::HeaderValue& proto, const std::string& field) {
+  std::string name = absl::AsciiStrToLower(proto.key());
+  if (name[0] == ':' || name == "host") return absl::InvalidArgumentError(absl::StrCat(field, ".key: :-prefixed or host headers may not be modified (\"", proto.key(), "\")"));
+  for (const char c : name) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '.') {
+      return absl::InvalidArgumentError(absl::StrCat(field, ".key: not a name that gRPC can send (\"", proto.key(), "\")"));
+    }
+  }
+  if (proto.raw_value().empty()) {
+    auto value = format::Formatter::parse(proto.value(), true);
+    if (!value.ok()) return prefix(field + ".value", value.status());
+    return std::pair(std::move(name), std::move(*value));
+  }
+  if (!absl::EndsWith(name, "-bin") && !std::all_of(proto.raw_value().begin(), proto.raw_value().end(), [](char c) { return c >= 0x20 && c < 0x7f; })) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ".raw_value: bytes that are not text need a key that ends in -bin (\"", proto.key(), "\")"));
+  }
+  return std::pair(std::move(name), format::Formatter::literal(proto.raw_value()));
+}
+
+}  // namespace
+
 absl::StatusOr<ApiSource> parse_api_source(const core::ApiConfigSource& proto, const std::string& field) {
   ApiSource source;
   switch (proto.api_type()) {
@@ -109,6 +137,9 @@ absl::StatusOr<ApiSource> parse_api_source(const core::ApiConfigSource& proto, c
   if (proto.grpc_services().empty()) {
     return absl::InvalidArgumentError(absl::StrCat(field, ".grpc_services: API configs must have either a gRPC service or a cluster name defined"));
   }
+  if (proto.grpc_services_size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ".grpc_services: must have no more than 1 gRPC services specified"));
+  }
   for (int i = 0; i < proto.grpc_services_size(); ++i) {
     const auto& service = proto.grpc_services(i);
     const std::string place = absl::StrCat(field, ".grpc_services[", i, "]");
@@ -119,7 +150,10 @@ absl::StatusOr<ApiSource> parse_api_source(const core::ApiConfigSource& proto, c
     target.cluster = service.envoy_grpc().cluster_name();
     if (target.cluster.empty()) return absl::InvalidArgumentError(absl::StrCat(place, ".envoy_grpc.cluster_name: must not be empty"));
     target.authority = service.envoy_grpc().authority();
-    for (const auto& header : service.initial_metadata()) target.initial_metadata.emplace_back(header.key(), header.value());
+    for (int k = 0; k < service.initial_metadata_size(); ++k) {
+      FL_ASSIGN_OR_RETURN(auto entry, initial_metadata(service.initial_metadata(k), absl::StrCat(place, ".initial_metadata[", k, "]")));
+      target.initial_metadata.push_back(std::move(entry));
+    }
     if (service.envoy_grpc().has_max_receive_message_length()) {
       target.max_receive_message_length = service.envoy_grpc().max_receive_message_length().value();
     }

@@ -9,6 +9,8 @@
 
 #include <absl/status/statusor.h>
 
+#include "dataplane/format/formatter.h"
+
 namespace envoy::config::core::v3 {
 class Address;
 class ConfigSource;
@@ -48,7 +50,8 @@ struct SocketOption {
 struct GrpcTarget {
   std::string cluster;    // envoy_grpc.cluster_name
   std::string authority;
-  std::vector<std::pair<std::string, std::string>> initial_metadata;
+  // Names are lower case and made of what gRPC takes: [a-z0-9_.-]. Values are rendered when a stream begins.
+  std::vector<std::pair<std::string, format::Formatter>> initial_metadata;
   std::optional<uint32_t> max_receive_message_length;
 };
 

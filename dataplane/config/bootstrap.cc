@@ -4,6 +4,8 @@
 #include <set>
 
 #include <absl/container/flat_hash_set.h>
+#include <absl/strings/match.h>
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
 #include "base/descriptors.h"
@@ -16,12 +18,18 @@ namespace fairlead::config {
 namespace v3 = envoy::config::bootstrap::v3;
 namespace {
 
-void add_runtime(const std::string& prefix_text, const google::protobuf::Value& value, matching::Runtime& runtime) {
+void add_runtime(const std::string& prefix_text, const google::protobuf::Value& value, const std::string& field, matching::Runtime& runtime,
+                 ErrorList& errors) {
   using Value = google::protobuf::Value;
   switch (value.kind_case()) {
     case Value::kNumberValue: runtime.set(prefix_text, {absl::StrCat(value.number_value()), value.number_value(), {}}); break;
     case Value::kBoolValue: runtime.set(prefix_text, {value.bool_value() ? "true" : "false", value.bool_value() ? 1.0 : 0.0, {}}); break;
-    case Value::kStringValue: runtime.set(prefix_text, {value.string_value(), {}, {}}); break;
+    case Value::kStringValue: {  // Envoy 1.40: a text that is a number counts as one
+      double number = 0;
+      const bool is_number = absl::SimpleAtod(value.string_value(), &number);
+      runtime.set(prefix_text, {value.string_value(), is_number ? std::optional(number) : std::nullopt, {}});
+      break;
+    }
     case Value::kStructValue: {
       const auto& fields = value.struct_value().fields();
       const auto numerator = fields.find("numerator");
@@ -35,10 +43,10 @@ void add_runtime(const std::string& prefix_text, const google::protobuf::Value& 
         runtime.set(prefix_text, {"", {}, std::pair(static_cast<uint32_t>(std::max(top, 0.0)), denominator)});
         break;
       }
-      for (const auto& [key, inner] : fields) add_runtime(prefix_text.empty() ? key : absl::StrCat(prefix_text, ".", key), inner, runtime);
+      for (const auto& [key, inner] : fields) add_runtime(prefix_text.empty() ? key : absl::StrCat(prefix_text, ".", key), inner, field, runtime, errors);
       break;
     }
-    default: break;
+    default: errors.add(field, absl::StrCat("Invalid runtime entry value for ", prefix_text));
   }
 }
 
@@ -52,7 +60,7 @@ void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorLi
     if (!names.insert(layer.name()).second) errors.add(field + ".name", absl::StrCat("Duplicate layer name: ", layer.name()));
     switch (layer.layer_specifier_case()) {
       case v3::RuntimeLayer::kStaticLayer: {
-        for (const auto& [key, value] : layer.static_layer().fields()) add_runtime(key, value, *runtime);
+        for (const auto& [key, value] : layer.static_layer().fields()) add_runtime(key, value, field + ".static_layer", *runtime, errors);
         out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Static});
         break;
       }
@@ -69,8 +77,13 @@ void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorLi
 // Tags are not taken from names of statistics, but a wrong expression is wrong all the same.
 void check_stats_tags(const envoy::config::metrics::v3::StatsConfig& proto, ErrorList& errors) {
   for (int i = 0; i < proto.stats_tags_size(); ++i) {
-    if (proto.stats_tags(i).regex().empty()) continue;
-    errors.add(prefix(absl::StrCat("stats_config.stats_tags[", i, "].regex"), matching::Regex::compile(proto.stats_tags(i).regex()).status()));
+    const auto& tag = proto.stats_tags(i);
+    const std::string field = absl::StrCat("stats_config.stats_tags[", i, "]");
+    if (!tag.regex().empty()) {
+      errors.add(prefix(field + ".regex", matching::Regex::compile(tag.regex()).status()));
+    } else if (tag.fixed_value().empty() && !absl::StartsWith(tag.tag_name(), "envoy.")) {  // tags of that name have expressions of their own
+      errors.add(field, absl::StrCat("No regex specified for tag specifier and no default regex for name: '", tag.tag_name(), "'"));
+    }
   }
 }
 
@@ -90,6 +103,11 @@ void read_admin(const v3::Admin& proto, BootstrapConfig& out, ErrorList& errors)
   }
 }
 
+// "self" is where the resource itself came from, and what stands in the bootstrap came from nowhere.
+void refuse_self(const std::optional<ConfigSource>& source, const std::string& field, ErrorList& errors) {
+  if (source && source->kind == ConfigSource::Kind::Self) errors.add(field + ".self", "what the bootstrap holds has no config source of its own");
+}
+
 void read_dynamic(const v3::Bootstrap::DynamicResources& proto, BootstrapConfig& out, ErrorList& errors) {
   if (proto.has_ads_config()) {
     auto ads = parse_api_source(proto.ads_config(), "dynamic_resources.ads_config");
@@ -98,10 +116,12 @@ void read_dynamic(const v3::Bootstrap::DynamicResources& proto, BootstrapConfig&
   if (proto.has_lds_config()) {
     auto lds = parse_config_source(proto.lds_config(), "dynamic_resources.lds_config");
     if (errors.check(lds)) out.lds = std::move(*lds);
+    refuse_self(out.lds, "dynamic_resources.lds_config", errors);
   }
   if (proto.has_cds_config()) {
     auto cds = parse_config_source(proto.cds_config(), "dynamic_resources.cds_config");
     if (errors.check(cds)) out.cds = std::move(*cds);
+    refuse_self(out.cds, "dynamic_resources.cds_config", errors);
   }
   out.lds_resources_locator = proto.lds_resources_locator();
   out.cds_resources_locator = proto.cds_resources_locator();
@@ -132,6 +152,17 @@ void collect_grpc_clusters(const google::protobuf::Message& message, absl::flat_
   }
 }
 
+// A name for the second and further listeners that would get the same; empty where the usual one is still free.
+std::string unnamed_listener(const envoy::config::listener::v3::Listener& proto, const absl::flat_hash_set<std::string>& taken) {
+  const auto address = parse_address(proto.address(), "address");
+  if (!address.ok()) return "";
+  const std::string usual = absl::StrCat("listener_", address->text());
+  if (!taken.contains(usual)) return "";
+  for (int n = 2;; ++n) {
+    if (std::string name = absl::StrCat(usual, "#", n); !taken.contains(name)) return name;
+  }
+}
+
 void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, BootstrapConfig& out, ErrorList& errors) {
   absl::flat_hash_set<std::string> names, control_plane;
   collect_grpc_clusters(proto.dynamic_resources(), control_plane);
@@ -148,6 +179,7 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
     if (!parsed.ok()) {
       errors.add(prefix(field, parsed.status()));
     } else {
+      refuse_self((*parsed)->eds_source, field + ".eds_cluster_config.eds_config", errors);
       (control ? out.control_plane_clusters : out.clusters).push_back(std::move(*parsed));
     }
   }
@@ -156,21 +188,26 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
   }
   HcmOptions hcm;
   hcm.registry = options.registry;
+  hcm.read_file = options.read_file;
   hcm.knows_cluster = [&names](std::string_view name) { return names.contains(name); };
   hcm.warnings = &out.warnings;
   absl::flat_hash_set<std::string> listeners;
   for (int i = 0; i < proto.static_resources().listeners_size(); ++i) {
     const std::string field = absl::StrCat("static_resources.listeners[", i, "]");
-    auto parsed = parse_listener(proto.static_resources().listeners(i), hcm);
+    // Names are made of addresses when there are none; with port 0 these repeat.
+    auto listener = proto.static_resources().listeners(i);
+    if (listener.name().empty()) listener.set_name(unnamed_listener(listener, listeners));
+    auto parsed = parse_listener(listener, hcm);
     if (!parsed.ok()) {
       errors.add(prefix(field, parsed.status()));
       continue;
     }
+    if ((*parsed)->chain.hcm != nullptr) refuse_self((*parsed)->chain.hcm->routes.rds_source, absl::StrCat(field, ": rds.config_source"), errors);
     if (!listeners.insert((*parsed)->name).second) errors.add(field, absl::StrCat("duplicate listener '", (*parsed)->name, "'"));
     for (const auto& other : out.listeners) {
       for (const Address& mine : (*parsed)->addresses) {
         for (const Address& theirs : other->addresses) {
-          if (mine == theirs && mine.port != 0) {
+          if (mine == theirs && (mine.kind == Address::Kind::Pipe || mine.port != 0)) {
             errors.add(field, absl::StrCat("error adding listener: '", (*parsed)->name, "' has duplicate address '", mine.text(),
                                            "' as existing listener"));
           }
@@ -193,6 +230,7 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3:
   read_admin(proto.admin(), *out, errors);
   read_runtime(proto.layered_runtime(), *out, errors);
   check_stats_tags(proto.stats_config(), errors);
+  if (proto.has_watchdog() && proto.has_watchdogs()) errors.add("watchdog", "Only one of watchdog or watchdogs should be set!");
   read_dynamic(proto.dynamic_resources(), *out, errors);
   read_static(proto, options, *out, errors);
   out->local_cluster_name = proto.cluster_manager().local_cluster_name();

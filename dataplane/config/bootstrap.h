@@ -50,6 +50,7 @@ struct BootstrapConfig {
 
 struct BootstrapOptions {
   const Registry* registry = nullptr;
+  router::FileReader read_file;  // see HcmOptions
 };
 
 // Validates, checks support and builds. `findings` gets the ignored fields of everything inside.

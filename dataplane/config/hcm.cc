@@ -2,8 +2,10 @@
 #include "dataplane/config/hcm.h"
 
 #include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
+#include "base/descriptors.h"
 #include "dataplane/config/fields.h"
 #include "dataplane/config/route.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -91,8 +93,11 @@ void read_filters(const Hcm& proto, const std::string& field, const HcmOptions& 
   if (proto.http_filters().empty()) errors.add(field + ".http_filters", "must end with a terminal filter such as envoy.filters.http.router");
 }
 
-void read_timeouts(const Hcm& proto, HcmConfig& out) {
+void read_limits(const Hcm& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
   const auto& common = proto.common_http_protocol_options();
+  if (common.has_max_response_headers_kb()) {
+    errors.add(field + ".common_http_protocol_options.max_response_headers_kb", "cannot be set on http_connection_manager: it is a limit of clusters");
+  }
   if (common.has_idle_timeout()) out.idle_timeout = ms(common.idle_timeout());
   if (proto.has_stream_idle_timeout()) out.stream_idle_timeout = ms(proto.stream_idle_timeout());
   if (proto.has_request_timeout()) out.request_timeout = ms(proto.request_timeout());
@@ -138,6 +143,16 @@ void read_identity(const Hcm& proto, const std::string& field, HcmConfig& out, E
   }
   out.append_x_forwarded_port = proto.append_x_forwarded_port();
   out.generate_request_id = !proto.has_generate_request_id() || proto.generate_request_id().value();
+  const std::string& id_type = proto.request_id_extension().typed_config().type_url();
+  if (!id_type.empty() && type_name(id_type) != "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig") {
+    errors.add(field + ".request_id_extension", absl::StrCat("Didn't find a registered implementation for type: '", type_name(id_type), "'"));
+  }
+  // Nothing is traced, but what is no tracer at all is a mistake.
+  const auto& tracer = proto.tracing().provider();
+  const std::string_view tracer_type = type_name(tracer.typed_config().type_url());
+  if (!tracer_type.empty() && !absl::StartsWith(tracer_type, "envoy.config.trace.") && !absl::StartsWith(tracer_type, "envoy.extensions.tracers.")) {
+    errors.add(unknown_extension(field + ".tracing.provider", tracer.name(), tracer.typed_config().type_url()));
+  }
   out.preserve_external_request_id = proto.preserve_external_request_id();
   out.always_set_request_id_in_response = proto.always_set_request_id_in_response();
   out.represent_ipv4_remote_address_as_ipv4_mapped_ipv6 = proto.represent_ipv4_remote_address_as_ipv4_mapped_ipv6();
@@ -173,15 +188,21 @@ void read_paths(const Hcm& proto, const std::string& field, HcmConfig& out, Erro
   }
 }
 
-void read_access_logs(const Hcm& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
+void read_access_logs(const Hcm& proto, const std::string& field, const HcmOptions& options, HcmConfig& out, ErrorList& errors) {
   for (int i = 0; i < proto.access_log_size(); ++i) {
-    auto log = parse_access_log(proto.access_log(i), absl::StrCat(field, ".access_log[", i, "]"));
+    auto log = parse_access_log(proto.access_log(i), absl::StrCat(field, ".access_log[", i, "]"), options.read_file);
     if (errors.check(log)) out.access_logs.push_back(std::move(*log));
   }
-  const auto& options = proto.access_log_options();
-  out.flush_access_log_on_new_request = proto.flush_access_log_on_new_request() || options.flush_access_log_on_new_request();
+  const auto& more = proto.access_log_options();
+  if (proto.has_access_log_options() && proto.has_access_log_flush_interval()) {
+    errors.add(field, "Only one of access_log_flush_interval or access_log_options can be specified.");
+  }
+  if (proto.has_access_log_options() && proto.flush_access_log_on_new_request()) {
+    errors.add(field, "Only one of flush_access_log_on_new_request or access_log_options can be specified.");
+  }
+  out.flush_access_log_on_new_request = proto.flush_access_log_on_new_request() || more.flush_access_log_on_new_request();
   if (proto.has_access_log_flush_interval()) out.access_log_flush_interval = ms(proto.access_log_flush_interval());
-  if (options.has_access_log_flush_interval()) out.access_log_flush_interval = ms(options.access_log_flush_interval());
+  if (more.has_access_log_flush_interval()) out.access_log_flush_interval = ms(more.access_log_flush_interval());
 }
 
 // The content type of a body_format: what was said, else by its kind.
@@ -190,10 +211,10 @@ std::string content_type_of(const envoy::config::core::v3::SubstitutionFormatStr
   return proto.has_json_format() ? "application/json" : "text/plain";
 }
 
-void read_local_reply(const v3::LocalReplyConfig& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
+void read_local_reply(const v3::LocalReplyConfig& proto, const std::string& field, const HcmOptions& options, HcmConfig& out, ErrorList& errors) {
   LocalReplyConfig reply;
   if (proto.has_body_format()) {
-    auto body = parse_format(proto.body_format(), field + ".body_format");
+    auto body = parse_format(proto.body_format(), field + ".body_format", options.read_file);
     if (errors.check(body)) reply.body_format = std::move(*body);
     reply.content_type = content_type_of(proto.body_format());
   }
@@ -204,14 +225,12 @@ void read_local_reply(const v3::LocalReplyConfig& proto, const std::string& fiel
     if (!errors.check(filter)) continue;
     LocalReplyMapper entry{std::move(*filter), {}, {}, {}, {}, {}};
     if (mapper.has_status_code()) entry.status_code = mapper.status_code().value();
-    switch (mapper.body().specifier_case()) {
-      case envoy::config::core::v3::DataSource::kInlineString: entry.body = mapper.body().inline_string(); break;
-      case envoy::config::core::v3::DataSource::kInlineBytes: entry.body = mapper.body().inline_bytes(); break;
-      case envoy::config::core::v3::DataSource::SPECIFIER_NOT_SET: break;
-      default: errors.add(place + ".body", "only inline_string and inline_bytes are supported");
+    if (mapper.body().specifier_case() != envoy::config::core::v3::DataSource::SPECIFIER_NOT_SET) {
+      auto body = router::read_data_source(mapper.body(), options.read_file, place + ".body");
+      if (errors.check(body)) entry.body = std::move(*body);
     }
     if (mapper.has_body_format_override()) {
-      auto body = parse_format(mapper.body_format_override(), place + ".body_format_override");
+      auto body = parse_format(mapper.body_format_override(), place + ".body_format_override", options.read_file);
       if (errors.check(body)) entry.body_format = std::move(*body);
       entry.content_type = content_type_of(mapper.body_format_override());
     }
@@ -239,6 +258,7 @@ router::CompileOptions route_options(const HcmOptions& options, bool inline_tabl
   compile.knows_cluster = options.knows_cluster;
   compile.validate_clusters_default = inline_table;  // Envoy 1.40
   compile.warnings = options.warnings;
+  compile.read_file = options.read_file;
   return compile;
 }
 
@@ -255,11 +275,11 @@ absl::StatusOr<std::shared_ptr<const HcmConfig>> parse_hcm(const Hcm& proto, con
   read_codec(proto, field, *out, errors);
   read_routes(proto, field, options, *out, errors);
   read_filters(proto, field, options, *out, errors);
-  read_timeouts(proto, *out);
+  read_limits(proto, field, *out, errors);
   read_identity(proto, field, *out, errors);
   read_paths(proto, field, *out, errors);
-  read_access_logs(proto, field, *out, errors);
-  if (proto.has_local_reply_config()) read_local_reply(proto.local_reply_config(), field + ".local_reply_config", *out, errors);
+  read_access_logs(proto, field, options, *out, errors);
+  if (proto.has_local_reply_config()) read_local_reply(proto.local_reply_config(), field + ".local_reply_config", options, *out, errors);
   if (!errors.empty()) return errors.status();
   return std::shared_ptr<const HcmConfig>(std::move(out));
 }

@@ -118,6 +118,7 @@ struct HcmOptions {
   const Registry* registry = nullptr;               // null: the global one
   std::function<bool(std::string_view)> knows_cluster;  // for validate_clusters of inline routes
   std::vector<std::string>* warnings = nullptr;
+  router::FileReader read_file;                     // unset: texts from files and the environment are not looked at
 };
 
 absl::StatusOr<std::shared_ptr<const HcmConfig>> parse_hcm(

@@ -40,7 +40,7 @@ class Registry {
   void add(HttpFilterType type);
   const HttpFilterType* http_filter(std::string_view type_url) const;
   const HttpFilterType* http_filter_by_per_route(std::string_view type_url) const;
-  std::vector<std::string> type_urls() const;  // sorted, for /server_info and error texts
+  std::vector<std::string> type_urls() const;  // sorted; those of per-route messages too
 
   // The process's registry: filled before any configuration is read.
   static Registry& global();

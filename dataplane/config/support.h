@@ -34,7 +34,7 @@ absl::Status check_support(const google::protobuf::Message& message, SupportFind
 // What every parse_… does first: base/validate.h, then check_support.
 absl::Status admit(const google::protobuf::Message& message, SupportFindings* findings = nullptr);
 
-// The whole table as Markdown, and the fields of accepted messages that lack a row (empty when all is well).
+// The whole table as Markdown, and the fields of accepted messages and registered extensions that lack a row (empty when all is well).
 std::string support_markdown();
 std::vector<std::string> fields_without_row();
 

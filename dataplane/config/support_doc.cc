@@ -6,6 +6,7 @@
 #include <google/protobuf/descriptor.h>
 
 #include "base/descriptors.h"
+#include "dataplane/config/registry.h"
 #include "dataplane/config/support.h"
 #include "dataplane/config/support_table.h"
 
@@ -74,6 +75,9 @@ std::vector<std::string> fields_without_row() {
   std::vector<std::string> missing = table.problems();
   std::set<std::string> enums_in_use;
   for (const auto& [name, rows] : table.messages()) check_message(table, name, rows, enums_in_use, missing);
+  for (const std::string& url : Registry::global().type_urls()) {
+    if (!table.has(type_name(url))) missing.push_back(absl::StrCat(type_name(url), ": no block, but an extension reads it"));
+  }
   for (const std::string& name : enums_in_use) {
     const EnumDescriptor* descriptor = find_enum(name);
     if (descriptor == nullptr || absl::StartsWith(name, "google.protobuf.")) continue;

@@ -38,7 +38,17 @@ absl::StatusOr<Regex> Regex::compile(std::string_view pattern) {
   return regex;
 }
 
-absl::StatusOr<Regex> Regex::compile(const envoy::type::matcher::v3::RegexMatcher& proto) { return compile(proto.regex()); }
+absl::StatusOr<Regex> Regex::compile(const envoy::type::matcher::v3::RegexMatcher& proto) {
+  FL_ASSIGN_OR_RETURN(Regex regex, compile(proto.regex()));
+  if (proto.google_re2().has_max_program_size()) {
+    const uint32_t most = proto.google_re2().max_program_size().value();
+    const int size = regex.re_->ProgramSize();
+    if (size > 0 && static_cast<uint32_t>(size) > most) {
+      return absl::InvalidArgumentError(absl::StrCat("regex '", proto.regex(), "' RE2 program size of ", size, " > max program size of ", most));
+    }
+  }
+  return regex;
+}
 
 bool Regex::full_match(std::string_view text) const { return re2::RE2::FullMatch(piece(text), *re_); }
 

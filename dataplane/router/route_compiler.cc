@@ -272,13 +272,10 @@ void TableCompiler::redirect(const v3::RedirectAction& proto, const Path& path, 
 
 void TableCompiler::direct(const v3::DirectResponseAction& proto, const Path& path, DirectResponse& action) {
   action.status = proto.status();
-  switch (proto.body().specifier_case()) {
-    case envoy::config::core::v3::DataSource::kInlineString: action.body = proto.body().inline_string(); break;
-    case envoy::config::core::v3::DataSource::kInlineBytes: action.body = proto.body().inline_bytes(); break;
-    case envoy::config::core::v3::DataSource::SPECIFIER_NOT_SET: break;
-    default: errors_.add(path + ".body", "only inline_string and inline_bytes are supported");
-  }
-  if (action.body.size() > max_direct_body_) {
+  auto body = read_data_source(proto.body(), options_.read_file, path + ".body");
+  if (!errors_.check(body)) return;
+  action.body = std::move(*body);
+  if (max_direct_body_ != 0 && action.body.size() > max_direct_body_) {  // Envoy 1.40: 0 is no limit
     errors_.add(path + ".body", absl::StrCat("response body size is ", action.body.size(), " bytes; maximum is ", max_direct_body_));
   }
 }
@@ -294,7 +291,7 @@ RetryPolicy TableCompiler::retry_policy(const v3::RetryPolicy& proto, const Path
   if (proto.has_retry_back_off()) {
     const auto& back_off = proto.retry_back_off();
     policy.base_interval = std::max(to_milliseconds(back_off.base_interval()), milliseconds(1));  // Envoy 1.40: below 1 ms counts as 1 ms
-    policy.max_interval = back_off.has_max_interval() ? to_milliseconds(back_off.max_interval()) : policy.base_interval * 10;
+    policy.max_interval = back_off.has_max_interval() ? std::max(to_milliseconds(back_off.max_interval()), milliseconds(1)) : policy.base_interval * 10;
     if (policy.max_interval < policy.base_interval) {
       errors_.add(path + ".retry_back_off", "retry_policy.max_interval must greater than or equal to the base_interval");
     }

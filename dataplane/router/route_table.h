@@ -12,6 +12,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "dataplane/router/data_source.h"
 #include "dataplane/router/route.h"
 
 namespace google::protobuf {
@@ -33,6 +34,7 @@ struct CompileOptions {
   std::function<bool(std::string_view cluster)> knows_cluster;
   bool validate_clusters_default = false;  // Envoy 1.40: true for inline routes, false for RDS
   std::vector<std::string>* warnings = nullptr;  // what is accepted but suspicious, e.g. an unknown retry_on token
+  FileReader read_file;  // unset: bodies from files and the environment are not looked at
 };
 
 // What matching needs beside the headers.

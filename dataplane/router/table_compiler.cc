@@ -71,6 +71,9 @@ void TableCompiler::virtual_host(const envoy::config::route::v3::VirtualHost& pr
     if (proto.virtual_clusters(i).headers().empty()) {
       errors_.add(absl::StrCat(path, ".virtual_clusters[", i, "].headers"), "virtual clusters must define 'headers'");
     }
+    for (int k = 0; k < proto.virtual_clusters(i).headers_size(); ++k) {  // ignored, but a wrong expression is wrong all the same
+      errors_.add(prefix(absl::StrCat(path, ".virtual_clusters[", i, "].headers[", k, "]"), matching::HeaderMatcher::compile(proto.virtual_clusters(i).headers(k)).status()));
+    }
   }
   switch (proto.require_tls()) {
     case envoy::config::route::v3::VirtualHost::EXTERNAL_ONLY: host.require_tls = TlsRequirement::ExternalOnly; break;
@@ -129,6 +132,13 @@ std::vector<PerFilter> TableCompiler::per_filter(const google::protobuf::Map<std
       entry.disabled = wrapper.disabled();
       is_optional = wrapper.is_optional();
       inner = wrapper.config();
+      if (!wrapper.has_config() && !wrapper.disabled()) {
+        errors_.add(place, absl::StrCat("Empty route/virtual host per filter configuration for ", name, " filter"));
+        continue;
+      }
+    } else if (any.type_url().empty()) {
+      errors_.add(place, absl::StrCat("Didn't find a registered implementation for '", name, "' with type URL: ''"));
+      continue;
     }
     if (!inner.type_url().empty()) {
       if (!options_.per_filter) {

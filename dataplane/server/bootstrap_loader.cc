@@ -2,6 +2,7 @@
 #include "dataplane/server/bootstrap_loader.h"
 
 #include <google/protobuf/any.pb.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -128,8 +129,11 @@ absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> without(std::shar
 // A log that cannot be written is told before traffic comes. Opens and creates nothing.
 absl::Status check_log_files(const std::vector<config::AccessLogConfig>& logs, std::string_view owner) {
   for (const config::AccessLogConfig& log : logs) {
-    if (log.sink != config::AccessLogConfig::Sink::File || access(log.path.c_str(), W_OK) == 0) continue;
-    int reason = errno;
+    if (log.sink != config::AccessLogConfig::Sink::File) continue;
+    struct stat found{};
+    const bool is_folder = stat(log.path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
+    if (!is_folder && access(log.path.c_str(), W_OK) == 0) continue;
+    int reason = is_folder ? EISDIR : errno;
     if (reason == ENOENT) {
       const size_t slash = log.path.rfind('/');
       const std::string folder = slash == std::string::npos ? "." : log.path.substr(0, slash + 1);
@@ -150,9 +154,32 @@ absl::Status check_log_files(const config::BootstrapConfig& model) {
   return absl::OkStatus();
 }
 
-// ADS refuses a node without id or cluster; so does Envoy.
-absl::Status check_node(const Bootstrap& bootstrap) {
-  const bool dynamic = bootstrap.dynamic_resources().has_ads_config() || bootstrap.dynamic_resources().has_cds_config() || bootstrap.dynamic_resources().has_lds_config();
+// A file that resources come from must be there at the start, as in Envoy; later it may go and come.
+absl::Status check_path(const config::ConfigSource& source, const std::string& field) {
+  if (source.kind != config::ConfigSource::Kind::Path) return absl::OkStatus();
+  for (const std::string& path : {source.path, source.watched_directory}) {
+    if (path.empty() || access(path.c_str(), F_OK) == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(field, ": paths must refer to an existing path in the system: '", path, "' does not exist"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_paths(const config::BootstrapConfig& model) {
+  if (model.lds) FL_RETURN_IF_ERROR(check_path(*model.lds, "dynamic_resources.lds_config"));
+  if (model.cds) FL_RETURN_IF_ERROR(check_path(*model.cds, "dynamic_resources.cds_config"));
+  for (const auto& cluster : model.clusters)
+    if (cluster->eds_source) FL_RETURN_IF_ERROR(check_path(*cluster->eds_source, absl::StrCat("cluster '", cluster->name, "': eds_cluster_config.eds_config")));
+  for (const auto& listener : model.listeners)
+    if (const auto& hcm = listener->chain.hcm; hcm != nullptr && hcm->routes.rds_source)
+      FL_RETURN_IF_ERROR(check_path(*hcm->routes.rds_source, absl::StrCat("listener '", listener->name, "': rds.config_source")));
+  return absl::OkStatus();
+}
+
+// Every subscription tells who asks, so a node without id or cluster is refused; so it is by Envoy.
+absl::Status check_node(const Bootstrap& bootstrap, const config::BootstrapConfig& model) {
+  bool dynamic = bootstrap.dynamic_resources().has_ads_config() || bootstrap.dynamic_resources().has_cds_config() || bootstrap.dynamic_resources().has_lds_config();
+  for (const auto& cluster : model.clusters) dynamic |= cluster->eds_source.has_value();
+  for (const auto& listener : model.listeners) dynamic |= listener->chain.hcm != nullptr && listener->chain.hcm->routes.rds_source.has_value();
   if (dynamic && (bootstrap.node().id().empty() || bootstrap.node().cluster().empty()))
     return absl::InvalidArgumentError("node: dynamic resources need node.id and node.cluster (or --service-node and --service-cluster)");
   return absl::OkStatus();
@@ -180,6 +207,8 @@ absl::StatusOr<LoadedBootstrap> load_bootstrap(const Options& options, const std
   const std::vector<const doc::FieldMarks*> marks = {&file.marks, &inline_text.marks};
   ValidateOptions rules;
   FL_RETURN_IF_ERROR(with_marks(validate(merged, rules), marks));
+  config::SupportFindings findings;
+  FL_RETURN_IF_ERROR(with_marks(config::check_support(merged, &findings), marks));
   for (const auto& cluster : merged.static_resources().clusters())
     out.grpc_clusters.emplace(cluster.name(), std::make_shared<const envoy::config::cluster::v3::Cluster>(cluster));
   std::set<std::string> streams;
@@ -188,11 +217,10 @@ absl::StatusOr<LoadedBootstrap> load_bootstrap(const Options& options, const std
     if (!streams.contains(merged.static_resources().clusters(i).name())) continue;
     const auto target = xds::parse_grpc_cluster(merged.static_resources().clusters(i), absl::StrCat("static_resources.clusters[", i, "]"));
     FL_RETURN_IF_ERROR(with_marks(target.status(), marks));
+    findings.ignored.insert(findings.ignored.end(), target->ignored.begin(), target->ignored.end());
   }
   Bootstrap data_plane = merged;
   strip_stream_clusters(data_plane, streams);
-  config::SupportFindings findings;
-  FL_RETURN_IF_ERROR(with_marks(config::check_support(data_plane, &findings), marks));
   for (const config::IgnoredField& field : findings.ignored) {
     std::string place;
     for (const doc::FieldMarks* m : marks)
@@ -200,10 +228,11 @@ absl::StatusOr<LoadedBootstrap> load_bootstrap(const Options& options, const std
     out.warnings.push_back(absl::StrCat(place, place.empty() ? "" : ": ", field.path, ": ignored: ", field.reason));
   }
   out.ignored_fields = findings.ignored.size();
-  FL_RETURN_IF_ERROR(check_node(merged));
-  absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> model = config::parse_bootstrap(data_plane);
+  absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> model = config::parse_bootstrap(data_plane, {.registry = nullptr, .read_file = [](const std::string& path) { return read_file(path); }});
   if (model.ok()) model = without(*std::move(model), streams);
   if (!model.ok()) return with_marks(model.status(), marks);
+  FL_RETURN_IF_ERROR(check_node(merged, **model));
+  FL_RETURN_IF_ERROR(check_paths(**model));
   FL_RETURN_IF_ERROR(check_log_files(**model));
   out.config = *std::move(model);
   for (const std::string& w : out.config->warnings) out.warnings.push_back(w);

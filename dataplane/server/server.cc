@@ -116,6 +116,7 @@ absl::Status Server::start() {
   make_pipeline();
   FL_RETURN_IF_ERROR(add_static());
   FL_RETURN_IF_ERROR(start_admin());
+  if (!options_.base_id_path.empty()) FL_RETURN_IF_ERROR(prefix("--base-id-path", replace_file(options_.base_id_path, absl::StrCat(options_.base_id))));
   start_dynamic(seed);
   return absl::OkStatus();
 }
@@ -133,6 +134,7 @@ void Server::make_pipeline() {
   in.epoch = epoch_.get();
   in.ledger = &ledger_;
   in.hcm.registry = &config::Registry::global();
+  in.hcm.read_file = [](const std::string& path) { return read_file(path); };
   in.reject_unknown_fields = options_.reject_unknown_dynamic_fields;
   in.prepare_listener = [this](const std::shared_ptr<const config::ListenerConfig>& listener) { return listeners_->prepare(listener); };
   in.listener_removed = [this](std::string_view name) { listeners_->forget(std::string(name)); };

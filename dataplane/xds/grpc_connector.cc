@@ -5,10 +5,12 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "dataplane/xds/grpc_target.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -168,7 +170,12 @@ class GrpcConnector final : public Connector {
     grpc::GenericStub stub((*peer)->channels[which]);
     auto call = std::make_shared<Call>(loop_, living_, events);
     if (!target.authority.empty()) call->context.set_authority(target.authority);
-    for (const auto& [name, value] : target.initial_metadata) call->context.AddMetadata(name, value);
+    for (const auto& [name, value] : target.initial_metadata) {
+      std::string text = value.render(format::FormatContext());
+      // gRPC ends the process over bytes that it does not take
+      if (!absl::EndsWith(name, "-bin")) std::replace_if(text.begin(), text.end(), [](char c) { return c < 0x20 || c >= 0x7f; }, ' ');
+      if (!text.empty()) call->context.AddMetadata(name, text);
+    }
     call->start(stub, method);
     return std::make_unique<CallStream>(std::move(call));
   }

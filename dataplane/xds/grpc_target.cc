@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -59,13 +60,16 @@ absl::Status read_endpoints(const Cluster& cluster, const std::string& field, Gr
     case Cluster::LOGICAL_DNS: break;
     default: return unsupported(absl::StrCat(field, ".type"), Cluster::DiscoveryType_Name(cluster.type()));
   }
+  // Those said to be unfit come last, after every priority: a control plane that might answer is better than none.
   std::vector<std::pair<uint32_t, std::string>> found;
   const auto& localities = cluster.load_assignment().endpoints();
   for (int i = 0; i < localities.size(); ++i)
     for (int k = 0; k < localities[i].lb_endpoints_size(); ++k) {
       const std::string at = absl::StrCat(field, ".load_assignment.endpoints[", i, "].lb_endpoints[", k, "].endpoint.address");
       FL_ASSIGN_OR_RETURN(std::string target, target_of(localities[i].lb_endpoints(k).endpoint().address(), at));
-      found.emplace_back(localities[i].priority(), std::move(target));
+      const auto health = localities[i].lb_endpoints(k).health_status();
+      const bool fit = health == envoy::config::core::v3::UNKNOWN || health == envoy::config::core::v3::HEALTHY || health == envoy::config::core::v3::DEGRADED;
+      found.emplace_back(localities[i].priority() + (fit ? 0 : 1000), std::move(target));
     }
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [priority, target] : found) out.targets.push_back(std::move(target));
@@ -81,8 +85,22 @@ absl::StatusOr<std::string> read_source(const envoy::config::core::v3::DataSourc
     }
     case envoy::config::core::v3::DataSource::kInlineString: return source.inline_string();
     case envoy::config::core::v3::DataSource::kInlineBytes: return source.inline_bytes();
-    default: return unsupported(field, "only filename, inline_string and inline_bytes");
+    case envoy::config::core::v3::DataSource::kEnvironmentVariable: {
+      const char* value = std::getenv(source.environment_variable().c_str());
+      if (value == nullptr) return absl::InvalidArgumentError(absl::StrCat(field, ".environment_variable: Environment variable doesn't exist: ", source.environment_variable()));
+      return std::string(value);
+    }
+    default: return unsupported(field, "only filename, inline_string, inline_bytes and environment_variable");
   }
+}
+
+// gRPC takes any text and then fails every handshake without saying why.
+absl::StatusOr<std::string> read_pem(const envoy::config::core::v3::DataSource& source, std::string_view kind, const std::string& field) {
+  FL_ASSIGN_OR_RETURN(std::string text, read_source(source, field));
+  const size_t begin = text.find("-----BEGIN ");
+  const size_t end = begin == std::string::npos ? begin : text.find(kind, begin);
+  if (end == std::string::npos) return absl::InvalidArgumentError(absl::StrCat(field, ": holds no PEM block of a ", kind == "CERTIFICATE-----" ? "certificate" : "private key"));
+  return text;
 }
 
 absl::Status read_tls(const google::protobuf::Any& any, const std::string& field, GrpcEndpoints& out) {
@@ -90,21 +108,21 @@ absl::Status read_tls(const google::protobuf::Any& any, const std::string& field
   envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext tls;
   if (type_name(any.type_url()) != "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" || !tls.ParseFromString(any.value()))
     return unsupported(absl::StrCat(field, ".@type"), any.type_url());
-  FL_RETURN_IF_ERROR(only(tls, {"common_tls_context", "sni"}, field));
+  FL_RETURN_IF_ERROR(only(tls, {"common_tls_context", "sni", "max_session_keys"}, field));
   const auto& common = tls.common_tls_context();
   const std::string at = absl::StrCat(field, ".common_tls_context");
   FL_RETURN_IF_ERROR(only(common, {"tls_certificates", "validation_context", "alpn_protocols"}, at));
   GrpcTls result;
   result.server_name = tls.sni();
-  FL_RETURN_IF_ERROR(only(common.validation_context(), {"trusted_ca"}, absl::StrCat(at, ".validation_context")));
+  FL_RETURN_IF_ERROR(only(common.validation_context(), {"trusted_ca", "suppress_client_ca_list"}, absl::StrCat(at, ".validation_context")));
   if (!common.validation_context().has_trusted_ca()) return unsupported(absl::StrCat(at, ".validation_context"), "a trusted_ca is required, an unverified control plane is not accepted");
-  FL_ASSIGN_OR_RETURN(result.roots, read_source(common.validation_context().trusted_ca(), absl::StrCat(at, ".validation_context.trusted_ca")));
+  FL_ASSIGN_OR_RETURN(result.roots, read_pem(common.validation_context().trusted_ca(), "CERTIFICATE-----", absl::StrCat(at, ".validation_context.trusted_ca")));
   if (common.tls_certificates_size() > 1) return unsupported(absl::StrCat(at, ".tls_certificates"), "more than one");
   if (common.tls_certificates_size() == 1) {
     const auto& certificate = common.tls_certificates(0);
     FL_RETURN_IF_ERROR(only(certificate, {"certificate_chain", "private_key"}, absl::StrCat(at, ".tls_certificates[0]")));
-    FL_ASSIGN_OR_RETURN(result.certificate, read_source(certificate.certificate_chain(), absl::StrCat(at, ".tls_certificates[0].certificate_chain")));
-    FL_ASSIGN_OR_RETURN(result.private_key, read_source(certificate.private_key(), absl::StrCat(at, ".tls_certificates[0].private_key")));
+    FL_ASSIGN_OR_RETURN(result.certificate, read_pem(certificate.certificate_chain(), "CERTIFICATE-----", absl::StrCat(at, ".tls_certificates[0].certificate_chain")));
+    FL_ASSIGN_OR_RETURN(result.private_key, read_pem(certificate.private_key(), "PRIVATE KEY-----", absl::StrCat(at, ".tls_certificates[0].private_key")));
   }
   out.tls = std::move(result);
   return absl::OkStatus();
@@ -133,16 +151,51 @@ absl::Status read_protocol(const Cluster& cluster, const std::string& field, Grp
   return absl::OkStatus();
 }
 
+// A channel carries a stream for each subscription, a handful at most: limits above that are kept by themselves.
+absl::Status check_limits(const Cluster& cluster, const std::string& field) {
+  constexpr uint32_t streams = 16;
+  for (int i = 0; i < cluster.circuit_breakers().thresholds_size(); ++i) {
+    const auto& limits = cluster.circuit_breakers().thresholds(i);
+    if (limits.priority() != envoy::config::core::v3::DEFAULT) continue;  // streams have no other
+    const std::string at = absl::StrCat(field, ".circuit_breakers.thresholds[", i, "].");
+    if (limits.has_max_connections() && limits.max_connections().value() == 0) return unsupported(at + "max_connections", "no stream could be opened");
+    if (limits.has_max_requests() && limits.max_requests().value() < streams) return unsupported(at + "max_requests", absl::StrCat("below ", streams, " streams"));
+  }
+  return absl::OkStatus();
+}
+
+// What a cluster for requests would follow and a channel cannot.
+void note_ignored(const Cluster& cluster, const std::string& field, GrpcEndpoints& out) {
+  const auto note = [&](bool set, std::string_view name, std::string_view reason) {
+    if (set) out.ignored.push_back({absl::StrCat(field, ".", name), absl::StrCat("envoy.config.cluster.v3.Cluster.", name), std::string(reason)});
+  };
+  note(cluster.lb_policy() != Cluster::ROUND_ROBIN, "lb_policy", "xDS streams go to the endpoints in turn");
+  note(cluster.dns_lookup_family() != Cluster::AUTO, "dns_lookup_family", "gRPC tries addresses of both families");
+  note(cluster.has_dns_refresh_rate(), "dns_refresh_rate", "gRPC resolves names when it connects");
+  note(cluster.has_dns_failure_refresh_rate(), "dns_failure_refresh_rate", "gRPC resolves names when it connects");
+  note(cluster.respect_dns_ttl(), "respect_dns_ttl", "gRPC resolves names when it connects");
+  note(!cluster.alt_stat_name().empty(), "alt_stat_name", "a cluster that xDS streams go to has no statistics");
+  note(cluster.has_per_connection_buffer_limit_bytes(), "per_connection_buffer_limit_bytes", "gRPC's flow control bounds what is held");
+  note(cluster.has_metadata(), "metadata", "nothing reads the metadata of a cluster that xDS streams go to");
+  bool weighted = false;
+  for (const auto& locality : cluster.load_assignment().endpoints()) {
+    weighted |= locality.has_load_balancing_weight();
+    for (const auto& endpoint : locality.lb_endpoints()) weighted |= endpoint.has_load_balancing_weight();
+  }
+  note(weighted, "load_assignment", "weights: xDS streams go to the endpoints in turn");
+}
+
 }  // namespace
 
 absl::StatusOr<GrpcEndpoints> parse_grpc_cluster(const Cluster& cluster, const std::string& field) {
-  // the last row of names: limits and statistics of a data-plane cluster, which a channel with one stream cannot reach
   FL_RETURN_IF_ERROR(only(cluster,
                           {"name", "type", "connect_timeout", "load_assignment", "lb_policy", "http2_protocol_options", "typed_extension_protocol_options", "transport_socket",
                            "upstream_connection_options", "dns_lookup_family", "dns_refresh_rate", "respect_dns_ttl", "dns_failure_refresh_rate", "ignore_health_on_host_removal",
                            "alt_stat_name", "circuit_breakers", "per_connection_buffer_limit_bytes", "metadata"},
                           field));
   GrpcEndpoints out;
+  FL_RETURN_IF_ERROR(check_limits(cluster, field));
+  note_ignored(cluster, field, out);
   if (cluster.has_connect_timeout()) out.connect_timeout = to_ms(cluster.connect_timeout());
   FL_RETURN_IF_ERROR(read_endpoints(cluster, field, out));
   FL_RETURN_IF_ERROR(read_protocol(cluster, field, out));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dataplane/config/support.h"
 
 namespace envoy::config::cluster::v3 {
 class Cluster;
@@ -25,6 +26,7 @@ struct GrpcEndpoints {
   std::optional<GrpcTls> tls;
   std::optional<std::chrono::milliseconds> keepalive_interval, keepalive_timeout;
   std::chrono::milliseconds connect_timeout{5000};  // Envoy 1.40: 5 s
+  std::vector<config::IgnoredField> ignored;        // set, but nothing that a channel could follow; beside what the support table ignores
 };
 
 // `field`: path of the cluster in its document. Certificate files are read here. Errors "field.path: what".

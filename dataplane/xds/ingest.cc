@@ -1,6 +1,7 @@
 // Responses applied: ingest.h.
 #include "dataplane/xds/ingest.h"
 
+#include <google/protobuf/any.pb.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/unknown_field_set.h>
 
@@ -67,6 +68,10 @@ bool whole_set(Type type) { return type == Type::cluster || type == Type::listen
 }  // namespace
 
 uint64_t count_unknown_fields(const Message& message) {
+  if (const auto* any = dynamic_cast<const google::protobuf::Any*>(&message)) {
+    const auto opened = unpack(*any);
+    return opened.ok() ? count_unknown_fields(**opened) : 0;
+  }
   const auto* reflection = message.GetReflection();
   uint64_t n = reflection->GetUnknownFields(message).field_count();
   std::vector<const FieldDescriptor*> fields;
@@ -252,8 +257,8 @@ absl::Status Ingest::apply_cluster(const Parsed& resource) {
 }
 
 absl::Status Ingest::apply_endpoints(const Parsed& resource) {
-  FL_RETURN_IF_ERROR(config::check_support(*resource.message));
   FL_ASSIGN_OR_RETURN(auto model, config::parse_endpoints(static_cast<const envoy::config::endpoint::v3::ClusterLoadAssignment&>(*resource.message)));
+  note_findings(*resource.message, place(Type::endpoint, resource.name));
   options_.epoch->set_eds(resource.name, std::move(model));
   return absl::OkStatus();
 }

@@ -263,6 +263,8 @@ TEST_CASE("Durations, timestamps, wrappers and Any") {
       {duration, "", "f { seconds: -1 }", "must not be negative (value -1s)"},
       {duration, "duration { lt { seconds: 2 } }", "f { nanos: -1 }", "must not be negative (value -0.000000001s)"},
       {duration, "", "f { seconds: 315576000001 }", "is out of a duration's range (value 315576000001s)"},
+      {duration, "", "f { seconds: 9223372036 }", "is out of a duration's range (value 9223372036s)"},
+      {duration, "", "f { seconds: 9223372035 }", ""},
       {duration, "", "f { seconds: 1 }", ""},
       {duration, "duration { gte { nanos: 1000000 } lt { seconds: 2 } }", "f { seconds: 2 }",
        "must be at least 0.001s and less than 2s (value 2s)"},

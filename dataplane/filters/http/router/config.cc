@@ -3,6 +3,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/descriptors.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 
 namespace fairlead::filters::router {
@@ -14,8 +15,14 @@ absl::StatusOr<std::shared_ptr<const config::FilterConfig>> parse(const google::
   Proto proto;
   if (!any.UnpackTo(&proto)) return absl::InvalidArgumentError(absl::StrCat("not a Router message: ", any.type_url()));
   if (proto.upstream_log_size() != 0) return absl::InvalidArgumentError("upstream_log: not supported");
-  if (proto.upstream_http_filters_size() != 0 && !(proto.upstream_http_filters_size() == 1 && proto.upstream_http_filters(0).name() == "envoy.filters.http.upstream_codec")) {
-    return absl::InvalidArgumentError(absl::StrCat("upstream_http_filters[0]: only envoy.filters.http.upstream_codec is supported (", proto.upstream_http_filters(0).name(), ")"));
+  // The codec ends every list of upstream filters, and alone it is what there is without one.
+  for (int i = 0; i < proto.upstream_http_filters_size(); ++i) {
+    const auto& filter = proto.upstream_http_filters(i);
+    if (i == 0 && proto.upstream_http_filters_size() == 1 && !filter.disabled() &&
+        type_name(filter.typed_config().type_url()) == "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec") {
+      continue;
+    }
+    return absl::InvalidArgumentError(absl::StrCat("upstream_http_filters[", i, "]: only envoy.filters.http.upstream_codec, alone, is supported (", filter.name(), ")"));
   }
   auto config = std::make_shared<RouterConfig>();
   if (proto.has_dynamic_stats()) config->dynamic_stats = proto.dynamic_stats().value();

@@ -1,6 +1,7 @@
 // Envoy's bootstrap as the proxy reads it: static and dynamic resources, control plane clusters, runtime, refusals.
 #include "dataplane/config/bootstrap.h"
 
+#include <absl/strings/str_cat.h>
 #include <catch2/catch.hpp>
 
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
@@ -52,7 +53,7 @@ static_resources:
           http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
 layered_runtime:
   layers:
-  - {name: base, static_layer: {a: {b: 5, c: true}, half: {numerator: 5, denominator: MILLION}, text: x}}
+  - {name: base, static_layer: {a: {b: 5, c: true}, half: {numerator: 5, denominator: MILLION}, text: x, digits: "12.5"}}
   - {name: over, static_layer: {a.b: 6}}
   - {name: admin, admin_layer: {}}
 watchdogs: {}
@@ -79,10 +80,56 @@ TEST_CASE("a bootstrap with static and dynamic resources") {
   REQUIRE(config.listeners.size() == 1);
   CHECK(config.runtime->number("a.b", 0) == 6);
   CHECK(config.runtime->boolean("a.c", false));
+  CHECK(config.runtime->number("digits", 0) == 12.5);
+  CHECK(config.runtime->number("text", 7) == 7);
   CHECK(config.runtime->find("half")->fraction == std::pair<uint32_t, uint32_t>(5, 1'000'000));
   CHECK(config.runtime_layers.size() == 3);
   REQUIRE(findings.ignored.size() == 1);
   CHECK(findings.ignored[0].path == "watchdogs");
+}
+
+TEST_CASE("initial_metadata: names in lower case, values with operators; what gRPC could not send is refused") {
+  const auto with = [](std::string_view entry) {
+    std::string yaml(full);
+    const std::string_view target = "{cluster_name: xds}";
+    yaml.insert(yaml.find(target) + target.size(), absl::StrCat(", initial_metadata: [", entry, "]"));
+    return yaml;
+  };
+  const auto parsed = parse(with("{key: Authorization, value: 'Bearer %RESPONSE_CODE%100%%'}, {key: a-bin, raw_value: AAE=}"));
+  INFO(parsed.status().ToString());
+  REQUIRE(parsed.ok());
+  const auto& metadata = (*parsed)->ads->services[0].initial_metadata;
+  REQUIRE(metadata.size() == 2);
+  CHECK(metadata[0].first == "authorization");
+  CHECK(metadata[0].second.render({}) == "Bearer 0100%");
+  CHECK(metadata[1].second.render({}) == std::string("\0\1", 2));
+  const std::string field = "dynamic_resources.ads_config.grpc_services[0].initial_metadata[0].";
+  CHECK_THAT(error_of(with("{key: a, value: '%NOPE%'}")), Contains(field + "value: Not supported field in StreamInfo: NOPE"));
+  CHECK_THAT(error_of(with("{key: ':path', value: x}")), Contains(field + "key: :-prefixed or host headers may not be modified"));
+  CHECK_THAT(error_of(with("{key: 'a b', value: x}")), Contains(field + "key: not a name that gRPC can send (\"a b\")"));
+  CHECK_THAT(error_of(with("{key: a, raw_value: AAE=}")), Contains(field + "raw_value: bytes that are not text need a key that ends in -bin"));
+}
+
+TEST_CASE("listeners: two without a name may share port 0, two at one socket may not") {
+  const auto two = [](std::string_view first, std::string_view second) {
+    const std::string yaml(full);
+    const size_t begin = yaml.find("  - name: l\n"), end = yaml.find("layered_runtime");
+    const std::string body = yaml.substr(begin + 12, end - begin - 12);
+    const auto one = [&](std::string_view name_and_address) {
+      std::string text = "  - " + std::string(name_and_address) + "\n" + body;
+      const size_t at = text.find("    address: "), stop = text.find('\n', at);
+      return text.replace(at, stop - at + 1, "");
+    };
+    return yaml.substr(0, begin) + one(first) + one(second) + yaml.substr(end);
+  };
+  const std::string_view any = "address: {socket_address: {address: 127.0.0.1, port_value: 0}}";
+  const auto parsed = parse(two(any, any));
+  INFO(parsed.status().ToString());
+  REQUIRE(parsed.ok());
+  CHECK((*parsed)->listeners[0]->name == "listener_127.0.0.1:0");
+  CHECK((*parsed)->listeners[1]->name == "listener_127.0.0.1:0#2");
+  const std::string_view pipe = "address: {pipe: {path: '@x'}}";
+  CHECK_THAT(error_of(two(pipe, pipe)), Contains("has duplicate address '@x' as existing listener"));
 }
 
 TEST_CASE("an empty bootstrap is fine") {
@@ -105,6 +152,16 @@ TEST_CASE("wrong bootstraps are refused by path") {
              Contains("layered_runtime.layers[1]: Too many admin layers specified in LayeredRuntime"));
   CHECK_THAT(error_of("{stats_config: {stats_tags: [{tag_name: a, regex: '('}]}}"), Contains("stats_config.stats_tags[0].regex: ") && Contains("missing ): ("));
   CHECK_THAT(error_of("{cluster_manager: {local_cluster_name: b}}"), Contains("cluster_manager.local_cluster_name: local cluster 'b' must be defined"));
+  CHECK_THAT(error_of("{stats_config: {stats_tags: [{tag_name: mine}]}}"), Contains("No regex specified for tag specifier and no default regex for name: 'mine'"));
+  CHECK(error_of("{stats_config: {stats_tags: [{tag_name: envoy.cluster_name}]}}").empty());
+  CHECK_THAT(error_of("{watchdog: {}, watchdogs: {}}"), Contains("Only one of watchdog or watchdogs should be set!"));
+  CHECK_THAT(error_of("{layered_runtime: {layers: [{name: a, static_layer: {b: {c: [1]}}}]}}"), Contains("layered_runtime.layers[0].static_layer: Invalid runtime entry value for b.c"));
+  CHECK_THAT(error_of("{layered_runtime: {layers: [{name: a, static_layer: {b: null}}]}}"), Contains("Invalid runtime entry value for b"));
+  CHECK_THAT(error_of("{static_resources: {clusters: [{name: c, type: EDS, eds_cluster_config: {eds_config: {self: {}}}}]}}"),
+             Contains("eds_cluster_config.eds_config.self: what the bootstrap holds has no config source of its own"));
+  CHECK_THAT(error_of("{dynamic_resources: {cds_config: {self: {}}}}"), Contains("dynamic_resources.cds_config.self: "));
+  CHECK_THAT(error_of("{dynamic_resources: {ads_config: {api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: a}}, {envoy_grpc: {cluster_name: b}}]}}}"),
+             Contains("must have no more than 1 gRPC services specified"));
   CHECK_THAT(error_of("{stats_config: {stats_tags: [{tag_name: mine}]}}"), Contains("No regex specified for tag specifier and no default regex for name: 'mine'"));
   CHECK(error_of("{stats_config: {stats_tags: [{tag_name: envoy.cluster_name}]}}").empty());
   CHECK_THAT(error_of("{watchdog: {}, watchdogs: {}}"), Contains("Only one of watchdog or watchdogs should be set!"));

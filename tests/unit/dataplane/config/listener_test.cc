@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "dataplane/config/route.h"
+#include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "tests/unit/dataplane/config/filters.h"
@@ -154,6 +155,77 @@ TEST_CASE("wrong listeners are refused, every problem at once") {
              Contains("access_log[0].typed_config.log_format.text_format_source.inline_string: Not supported field in StreamInfo: NOPE"));
   CHECK_THAT(error_of(listener(hcm("route_config: {name: r, virtual_hosts: [{name: v, domains: [a, A]}]}"))),
              Contains("route configuration 'r': virtual_hosts[0].domains[1]: Only unique values for domains are permitted."));
+}
+
+TEST_CASE("options that exclude each other or stand where they mean nothing are refused") {
+  const auto error = [](std::string_view more) { return error_of(listener(hcm(std::string(routes) + ", " + std::string(more)))); };
+  CHECK_THAT(error("access_log_flush_interval: 1s, access_log_options: {}"), Contains("Only one of access_log_flush_interval or access_log_options can be specified."));
+  CHECK_THAT(error("flush_access_log_on_new_request: true, access_log_options: {}"), Contains("Only one of flush_access_log_on_new_request or access_log_options"));
+  CHECK_THAT(error("common_http_protocol_options: {max_response_headers_kb: 8}"), Contains("common_http_protocol_options.max_response_headers_kb: cannot be set on http_connection_manager"));
+  const std::string type = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+  CHECK_THAT(error("request_id_extension: {typed_config: {\"@type\": " + type + "}}"), Contains("request_id_extension: Didn't find a registered implementation for type: 'envoy.extensions.filters.http.router.v3.Router'"));
+  CHECK(error("request_id_extension: {typed_config: {\"@type\": type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig, pack_trace_reason: false}}").empty());
+  CHECK_THAT(error("tracing: {provider: {name: x, typed_config: {\"@type\": " + type + "}}}"), Contains("tracing.provider: Didn't find a registered implementation for 'x'"));
+  CHECK(error("tracing: {provider: {name: x, typed_config: {\"@type\": type.googleapis.com/envoy.config.trace.v3.ZipkinConfig, collector_cluster: c, collector_endpoint: /, collector_endpoint_version: HTTP_JSON}}}").empty());
+  CHECK_THAT(error_of(listener(hcm(routes), "connection_balance_config: {extend_balance: {name: x, typed_config: {\"@type\": " + type + "}}}, ")), Contains("connection_balance_config.extend_balance: not supported"));
+  CHECK(error_of(listener(hcm(routes), "connection_balance_config: {exact_balance: {}}, ")).empty());
+}
+
+TEST_CASE("log_type_filter takes the named types, or all but these, or none") {
+  const auto logged = [](std::string_view filter, format::LogType type) {
+    const auto compiled = AccessLogFilter::compile(test::from_yaml<envoy::config::accesslog::v3::AccessLogFilter>("{log_type_filter: {" + std::string(filter) + "}}"), "f");
+    REQUIRE(compiled.ok());
+    format::FormatContext context;
+    context.log_type = type;
+    return compiled->match({.context = &context});
+  };
+  using format::LogType;
+  for (const auto& [name, type] : {std::pair("DownstreamStart", LogType::DownstreamStart), std::pair("DownstreamPeriodic", LogType::DownstreamPeriodic),
+                                   std::pair("DownstreamEnd", LogType::DownstreamEnd), std::pair("TcpConnectionStart", LogType::TcpConnectionStart),
+                                   std::pair("UdpSessionEnd", LogType::UdpSessionEnd)}) {
+    INFO(name);
+    CHECK(logged("types: [" + std::string(name) + "]", type));
+    CHECK_FALSE(logged("types: [" + std::string(name) + "], exclude: true", type));
+    CHECK_FALSE(logged("types: [" + std::string(name) + "]", LogType::UpstreamEnd));
+    CHECK(logged("types: [" + std::string(name) + "], exclude: true", LogType::UpstreamEnd));
+  }
+  CHECK_FALSE(logged("", LogType::DownstreamEnd));
+  CHECK(logged("exclude: true", LogType::DownstreamEnd));
+}
+
+TEST_CASE("the host of a type URL does not matter") {
+  CHECK(error_of(listener(hcm(routes, "{name: r, typed_config: {\"@type\": example.com/any/envoy.extensions.filters.http.router.v3.Router}}"))).empty());
+}
+
+TEST_CASE("texts from files and the environment are read by whoever runs, and only there") {
+  HcmOptions options;
+  const auto body = [](std::string_view source) {
+    return listener(hcm("route_config: {name: r, virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {" + std::string(source) + "}}}]}]}"));
+  };
+  CHECK(error_of(body("filename: /absent"), options).empty());  // judged only: the file is another machine's
+  options.read_file = [](const std::string& path) -> absl::StatusOr<std::string> {
+    return path == "/there" ? absl::StatusOr<std::string>("from file %PROTOCOL%") : absl::NotFoundError(path + ": no such file");
+  };
+  auto parsed = parse(body("filename: /there"), options);
+  INFO(parsed.status().ToString());
+  REQUIRE(parsed.ok());
+  CHECK((*parsed)->chain.hcm->routes.inline_table->virtual_hosts()[0].routes[0].direct.body == "from file %PROTOCOL%");
+  CHECK_THAT(error_of(body("filename: /absent"), options), Contains("direct_response.body.filename: /absent: no such file"));
+  CHECK_THAT(error_of(body("filename: /dev/zero"), options), Contains("body.filename: Invalid path: /dev/zero"));
+  CHECK_THAT(error_of(body("environment_variable: NO_SUCH_VARIABLE_HERE"), options), Contains("Environment variable doesn't exist: NO_SUCH_VARIABLE_HERE"));
+  CHECK(error_of(body("environment_variable: PATH"), options).empty());
+  const auto log = [](std::string_view source) {
+    return listener(hcm(std::string(routes) + ", access_log: [{name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {" +
+                        std::string(source) + "}}}}]"));
+  };
+  parsed = parse(log("filename: /there"), options);
+  REQUIRE(parsed.ok());
+  CHECK(std::get<format::Formatter>((*parsed)->chain.hcm->access_logs[0].format).render({}) == "from file -");
+  CHECK_THAT(error_of(log("filename: /absent"), options), Contains("log_format.text_format_source.filename: /absent: no such file"));
+  const std::string reply = ", local_reply_config: {mappers: [{filter: {not_health_check_filter: {}}, body: {filename: /there}}]}";
+  parsed = parse(listener(hcm(std::string(routes) + reply)), options);
+  REQUIRE(parsed.ok());
+  CHECK((*parsed)->chain.hcm->local_reply->mappers[0].body == "from file %PROTOCOL%");
 }
 
 TEST_CASE("inline routes are checked against the clusters, RDS tables are not") {

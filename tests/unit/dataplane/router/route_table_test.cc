@@ -277,6 +277,19 @@ TEST_CASE("wrong tables are refused with the field's path and Envoy's text") {
              Contains("response body size is 4097 bytes; maximum is 4096"));
   CHECK_THAT(route_error("{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_back_off: {base_interval: 1s, max_interval: 0.5s}}}}"),
              Contains("retry_policy.max_interval must greater than or equal to the base_interval"));
+  CHECK(route_error("{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_back_off: {base_interval: 0.0001s, max_interval: 0.0005s}}}}").empty());
+  CHECK(error_of("{name: t, max_direct_response_body_size_bytes: 0, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: '" +
+                 std::string(9000, 'x') + "'}}}]}]}").empty());
+  CHECK_THAT(route_error("{match: {safe_regex: {google_re2: {max_program_size: 3}, regex: '/abc[a-z]+'}}, route: {cluster: c}}"),
+             Contains("routes[0].match.safe_regex.regex: regex '/abc[a-z]+' RE2 program size of ") && Contains(" > max program size of 3"));
+  CHECK(route_error("{match: {safe_regex: {google_re2: {max_program_size: 1000}, regex: '/abc[a-z]+'}}, route: {cluster: c}}").empty());
+  CHECK_THAT(error_of("{name: t, virtual_hosts: [{name: v, domains: ['*'], virtual_clusters: [{name: a, headers: [{name: b, string_match: {safe_regex: {regex: '('}}}]}]}]}"),
+             Contains("virtual_hosts[0].virtual_clusters[0].headers[0]") && Contains("missing )"));
+  const auto per_filter = [&](std::string_view config) { return route_error("{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {f: " + std::string(config) + "}}"); };
+  CHECK_THAT(per_filter("{'@type': type.googleapis.com/envoy.config.route.v3.FilterConfig}"), Contains("Empty route/virtual host per filter configuration for f filter"));
+  CHECK_THAT(per_filter("{'@type': type.googleapis.com/envoy.config.route.v3.FilterConfig, is_optional: true}"), Contains("Empty route/virtual host per filter configuration for f filter"));
+  CHECK(per_filter("{'@type': type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true}").empty());
+  CHECK_THAT(per_filter("{}"), Contains("Didn't find a registered implementation for 'f' with type URL: ''"));
   CHECK_THAT(route_error("{match: {prefix: /}}"), Contains("routes[0].action"));
   CHECK_THAT(route_error("{match: {}, route: {}}"), Contains("path_specifier") && Contains("cluster_specifier"));
   CHECK_THAT(route_error("{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {f: {'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster}}}"),

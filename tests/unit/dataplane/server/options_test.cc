@@ -42,6 +42,11 @@ TEST_CASE("defaults are Envoy's") {
   CHECK(worker_count(parse({"--concurrency", "0"})->options) == 1);
 }
 
+TEST_CASE("levels of components that only Envoy has are taken and change nothing") {
+  CHECK(parse({"--component-log-level", "connection:trace,upstream:debug,http2:info"})->options.component_log_level == "upstream:debug");
+  CHECK(parse({"--component-log-level", "connection:loud,nobody:debug"})->options.component_log_level == "connection:loud,nobody:debug");  // refused when set
+}
+
 TEST_CASE("what cannot be honoured is refused by name") {
   CHECK_THAT(error({"--restart-epoch", "1"}), Contains("--restart-epoch") && Contains("given 1"));
   CHECK_THAT(error({"--disable-extensions", "x"}), Contains("--disable-extensions"));

@@ -48,6 +48,7 @@ struct World {
       return l->addresses.front().port == busy_port ? absl::AlreadyExistsError("listener '" + l->name + "': 127.0.0.1:81: address in use") : absl::OkStatus();
     };
     options.count_unknown_fields = [this](uint64_t n) { unknown += n; };
+    options.count_ignored_field = [this](const std::string& row) { ignored.push_back(row); };
     options.now = [] { return std::chrono::steady_clock::time_point(1h); };
     options.wall_now = [] { return std::chrono::system_clock::time_point(1h); };
     ingest = std::make_unique<Ingest>(std::move(options));
@@ -79,6 +80,7 @@ address: {socket_address: {address: 127.0.0.1, port_value: )", port, "}}"))};
   std::unique_ptr<Ingest> ingest;
   std::vector<std::string> events;
   uint64_t unknown = 0;
+  std::vector<std::string> ignored;
   int busy_port = 81;
 };
 
@@ -233,6 +235,25 @@ TEST_CASE("a refused route table names virtual host and rule, and keeps the old 
   CHECK_THAT(std::string(out.status.message()), Contains("route configuration 'r'") && Contains("x"));
   w.epoch.commit(std::chrono::steady_clock::time_point(1h));
   CHECK(w.epoch.current()->routes.at("r")->virtual_hosts().size() == 2);
+}
+
+TEST_CASE("ignored fields of every type of resource are counted by their row") {
+  World w;
+  const auto apply = [&](Type type, std::string message) { return w.apply(type, "1", {{"", "", std::string(type_url(type)), std::move(message)}}).status; };
+  CHECK(apply(Type::cluster, bytes<envoy::config::cluster::v3::Cluster>("{name: a, type: STATIC, wait_for_warm_on_init: true}")).ok());
+  CHECK(apply(Type::endpoint, bytes<envoy::config::endpoint::v3::ClusterLoadAssignment>("{cluster_name: a, endpoints: [{proximity: 5}]}")).ok());
+  CHECK(apply(Type::route, bytes<envoy::config::route::v3::RouteConfiguration>("{name: r, metadata: {}}")).ok());
+  CHECK(w.ignored == std::vector<std::string>{"envoy.config.cluster.v3.Cluster.wait_for_warm_on_init", "envoy.config.endpoint.v3.LocalityLbEndpoints.proximity",
+                                              "envoy.config.route.v3.RouteConfiguration.metadata"});
+}
+
+TEST_CASE("unknown fields inside an extension count like any other") {
+  envoy::config::cluster::v3::Cluster cluster;
+  google::protobuf::Any any;
+  any.set_type_url("type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions");
+  any.set_value(std::string("\xf8\xff\x03\x01", 4));  // field 8191
+  (*cluster.mutable_typed_extension_protocol_options())["x"] = any;
+  CHECK(count_unknown_fields(cluster) == 1);
 }
 
 TEST_CASE("unknown fields of a dynamic resource are counted, and refuse it only when told to") {

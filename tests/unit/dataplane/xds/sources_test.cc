@@ -29,6 +29,7 @@ std::string endpoint(const std::string& address, const std::string& priority = "
   return "{priority: " + priority + ", lb_endpoints: [{endpoint: {address: " + address + "}}]}";
 }
 std::string assignment(const std::string& endpoints) { return "load_assignment: {cluster_name: x, endpoints: [" + endpoints + "]}\n"; }
+const std::string kCa = "text before\n-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
 const std::string kV4 = endpoint("{socket_address: {address: 10.0.0.1, port_value: 1}}");
 
 TEST_CASE("targets: IPv4, IPv6, names, Unix sockets; several endpoints by priority") {
@@ -59,14 +60,17 @@ TEST_CASE("keepalive from HTTP/2 pings or from TCP, connect timeout") {
 
 TEST_CASE("TLS from files; an unverified server and unknown options are refused by name") {
   TemporaryDirectory dir;
-  const std::string ca = dir.write("ca.pem", "CA");
+  const std::string ca = dir.write("ca.pem", kCa);
   const std::string lead = "transport_socket: {name: tls, typed_config: {'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, ";
   auto e = parse(lead + "sni: cp, common_tls_context: {validation_context: {trusted_ca: {filename: " + ca + "}}}}}\n" + assignment(kV4));
   REQUIRE(e.ok());
-  CHECK(e->tls->roots == "CA");
+  CHECK(e->tls->roots == kCa);
   CHECK(e->tls->server_name == "cp");
   CHECK_THAT(std::string(parse(lead + "sni: cp}}\n" + assignment(kV4)).status().message()), Contains("validation_context") && Contains("trusted_ca"));
-  CHECK_THAT(std::string(parse(lead + "max_session_keys: 3}}\n" + assignment(kV4)).status().message()), Contains("clusters[0].transport_socket.typed_config.max_session_keys"));
+  CHECK_THAT(std::string(parse(lead + "allow_renegotiation: true}}\n" + assignment(kV4)).status().message()), Contains("clusters[0].transport_socket.typed_config.allow_renegotiation"));
+  const auto with_ca = [&](const std::string& source) { return std::string(parse(lead + "common_tls_context: {validation_context: {trusted_ca: {" + source + "}}}}}\n" + assignment(kV4)).status().message()); };
+  CHECK_THAT(with_ca("inline_string: nonsense"), Contains("trusted_ca: holds no PEM block of a certificate"));
+  CHECK_THAT(with_ca("environment_variable: NO_SUCH_VARIABLE_HERE"), Contains("Environment variable doesn't exist: NO_SUCH_VARIABLE_HERE"));
   CHECK_THAT(std::string(parse(lead + "common_tls_context: {validation_context: {trusted_ca: {filename: /absent}}}}}\n" + assignment(kV4)).status().message()), Contains("/absent"));
 }
 
@@ -76,6 +80,22 @@ TEST_CASE("what a channel cannot be is refused by name") {
   CHECK_THAT(std::string(parse("type: STATIC\n").status().message()), Contains("no endpoints"));
   CHECK_THAT(std::string(parse("typed_extension_protocol_options: {h: {'@type': type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}}}\n" + assignment(kV4)).status().message()),
              Contains("gRPC needs http2_protocol_options"));
+}
+
+TEST_CASE("what a channel cannot follow is told; limits below what it needs are refused; unfit endpoints come last") {
+  auto e = parse("lb_policy: RANDOM\ndns_lookup_family: V4_ONLY\nrespect_dns_ttl: true\n" + assignment(kV4));
+  REQUIRE(e.ok());
+  REQUIRE(e->ignored.size() == 3);
+  CHECK(e->ignored[0].path == "clusters[0].lb_policy");
+  CHECK(e->ignored[0].row == "envoy.config.cluster.v3.Cluster.lb_policy");
+  CHECK_THAT(e->ignored[1].reason, Contains("both families"));
+  CHECK(parse("lb_policy: ROUND_ROBIN\n" + assignment(kV4))->ignored.empty());
+  CHECK(parse("circuit_breakers: {thresholds: [{max_requests: 100, max_connections: 1}]}\n" + assignment(kV4)).ok());
+  CHECK_THAT(std::string(parse("circuit_breakers: {thresholds: [{max_requests: 1}]}\n" + assignment(kV4)).status().message()),
+             Contains("clusters[0].circuit_breakers.thresholds[0].max_requests: not supported"));
+  e = parse(assignment("{lb_endpoints: [{health_status: UNHEALTHY, endpoint: {address: {socket_address: {address: 10.0.0.9, port_value: 1}}}}]}, " + kV4));
+  REQUIRE(e.ok());
+  CHECK(e->targets == std::vector<std::string>{"ipv4:10.0.0.1:1", "ipv4:10.0.0.9:1"});
 }
 
 TEST_CASE("a response file in YAML, JSON and binary; errors carry file and line") {
