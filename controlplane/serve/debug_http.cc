@@ -78,6 +78,13 @@ struct DebugHttp::Serving {
 };
 
 void DebugHttp::Serving::routes() {
+  // before any body is read: cpp-httplib would wait for one where neither length nor encoding is given
+  http.set_pre_routing_handler([](const Request& in, Response& out) {
+    if (in.method == "GET" || in.method == "HEAD") return httplib::Server::HandlerResponse::Unhandled;
+    out.set_header("Allow", "GET, HEAD");
+    fail(out, 405, absl::StrCat(in.method, " is not allowed here: everything is read only"));
+    return httplib::Server::HandlerResponse::Handled;
+  });
   http.Get("/healthz", [this](const Request&, Response& out) {  // healthy: the serving thread answers
     out.status = server.ask<bool>([](Core&) { return true; }) ? 200 : 503;
     out.set_content(out.status == 200 ? "ok\n" : "shutting down\n", "text/plain");
