@@ -53,6 +53,14 @@ class Example:
     def shares(self, n=200):
         return collections.Counter(self.service() for _ in range(n))
 
+    def paste(self, command):
+        """A command as the documents print it, at the addresses of this example."""
+        for old, new in (("127.0.0.1:8080", f"127.0.0.1:{self.port}"), ("127.0.0.1:9901", self.proxy_admin), ("build/release/bin", str(lab.BIN))):
+            command = command.replace(old, new)
+        r = subprocess.run(["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, env={**os.environ, "FAIRLEAD_SERVER": self.admin})
+        lab.require(r.returncode == 0, f"{command}: exit code {r.returncode}\n{r.stdout}{r.stderr}")
+        return r
+
     def edit(self, old, new):
         path = self.folder / "routes.yaml"
         text = path.read_text()
@@ -82,6 +90,8 @@ class Examples(unittest.TestCase):
             example = Example(l, name)
             for line in (ROOT / "examples" / name / "try.txt").read_text().splitlines():
                 self.assertIn(line, example.process.text())
+                if not line.lstrip().startswith("#"):
+                    self.assertTrue(example.paste(line).stdout, line)
             check(example)
             status = subprocess.run([lab.BIN / "fairlead", "--server", example.admin, "status"], capture_output=True, text=True)
             self.assertIn("SYNCED", status.stdout)
@@ -101,7 +111,17 @@ class Examples(unittest.TestCase):
         lab.await_true("all answers come from shop-v2", lambda: set(e.shares(20)) == {"shop-v2"})
 
     def test_quickstart(self):
-        self.run_example("quickstart", self.shop)
+        def check(e):
+            readme, tour = ((ROOT / page).read_text() for page in ("README.md", "docs/tour.md"))
+            shares = e.paste(re.search(r"^for i in .*$", readme, re.M)[0]).stdout
+            self.assertRegex(shares, r'(?m)^ *[12]?\d "service": "shop-v1"$')
+            shown = re.findall(r"^(?:curl|build/release/bin/fairlead) .*$", tour[:tour.index("## 2.")], re.M) + re.findall(r"`(curl [^`]*)`", tour)
+            self.assertGreater(len(shown), 5)
+            for command in shown:
+                self.assertTrue(e.paste(command).stdout, command)
+            self.shop(e)
+
+        self.run_example("quickstart", check)
 
     def test_envoy_data_plane(self):
         self.run_example("envoy-data-plane", self.shop)
