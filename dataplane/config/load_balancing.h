@@ -43,7 +43,7 @@ struct LoadBalancing {
   bool locality_weighted = false;
   uint8_t override_statuses = 0x23;       // bit per HealthStatus. Envoy 1.40: UNKNOWN, HEALTHY, DEGRADED
 
-  // Zone-aware routing, when the bootstrap names a local cluster. Not for hash policies, nor with locality weights.
+  // Zone-aware routing, when the bootstrap names a local cluster. Not for hash policies, nor where localities have weights to be chosen by.
   struct Zone {
     double routing_enabled = 100.0;     // Envoy 1.40: 100 %
     uint64_t min_cluster_size = 6;      // Envoy 1.40: 6
@@ -53,7 +53,7 @@ struct LoadBalancing {
   Zone zone;
 
   bool hashes() const { return policy == Policy::RingHash || policy == Policy::Maglev; }
-  bool zone_aware() const { return !hashes() && !locality_weighted; }
+  bool zone_aware() const { return !hashes(); }
 };
 
 }  // namespace fairlead::config

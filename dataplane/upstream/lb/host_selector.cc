@@ -44,28 +44,24 @@ HostSelector::PolicyPtr HostSelector::make_plain(std::vector<LbHost*> eligible) 
   return eligible.empty() ? nullptr : make_policy(policy_, std::move(eligible), random_, options_.now);
 }
 
-HostSelector::PolicyPtr HostSelector::make(std::vector<LbHost*> eligible, const std::vector<LbHost*>& all) const {
-  if (eligible.empty()) return nullptr;
-  if (!options_.locality_weights.empty()) {
-    std::map<uint32_t, std::vector<LbHost*>> places;
-    std::map<uint32_t, uint32_t> totals;
-    for (LbHost* host : eligible) places[host->locality].push_back(host);
-    for (const LbHost* host : all) totals[host->locality] += host->excluded ? 0 : 1;
-    auto by_locality = std::make_unique<ByLocality>();
-    for (auto& [place, hosts] : places) {
-      const double available = std::min(1.0, options_.overprovisioning_percent / 100.0 * static_cast<double>(hosts.size()) / totals[place]);
-      const double weight = options_.locality_weights[place] * available;
-      if (weight > 0) by_locality->add(make_plain(std::move(hosts)), weight);
-    }
-    if (!by_locality->empty()) {
-      PickContext start;
-      start.now = options_.now;
-      for (uint64_t skip = random_.below(by_locality->size()); skip != 0; --skip) by_locality->pick(start);
-      return by_locality;
-    }
-    // Envoy 1.40: when no locality has a weight, the hosts of all of them are one list.
+// Null without locality weights, and when no locality has one (Envoy 1.40: the hosts of all of them are then one list).
+HostSelector::PolicyPtr HostSelector::make_by_locality(const std::vector<LbHost*>& eligible, const std::vector<LbHost*>& all) const {
+  if (options_.locality_weights.empty()) return nullptr;
+  std::map<uint32_t, std::vector<LbHost*>> places;
+  std::map<uint32_t, uint32_t> totals;
+  for (LbHost* host : eligible) places[host->locality].push_back(host);
+  for (const LbHost* host : all) totals[host->locality] += host->excluded ? 0 : 1;
+  auto by_locality = std::make_unique<ByLocality>();
+  for (auto& [place, hosts] : places) {
+    const double available = std::min(1.0, options_.overprovisioning_percent / 100.0 * static_cast<double>(hosts.size()) / totals[place]);
+    const double weight = options_.locality_weights[place] * available;
+    if (weight > 0) by_locality->add(make_plain(std::move(hosts)), weight);
   }
-  return make_plain(std::move(eligible));
+  if (by_locality->empty()) return nullptr;
+  PickContext start;
+  start.now = options_.now;
+  for (uint64_t skip = random_.below(by_locality->size()); skip != 0; --skip) by_locality->pick(start);
+  return by_locality;
 }
 
 void HostSelector::build_zones(const Lists& lists) {
@@ -133,8 +129,13 @@ void HostSelector::rebuild(const std::vector<LbHost*>& hosts, const Options& opt
       continue;
     }
     if (i == 0) build_zones(lists[0]);
-    tiers_[i].healthy = make(std::move(lists[i].healthy), lists[i].all);
-    tiers_[i].degraded = make(std::move(lists[i].degraded), lists[i].all);
+    Tier& tier = tiers_[i];
+    tier.healthy = make_by_locality(lists[i].healthy, lists[i].all);
+    tier.degraded = make_by_locality(lists[i].degraded, lists[i].all);
+    tier.healthy_by_locality = tier.healthy != nullptr;
+    tier.degraded_by_locality = tier.degraded != nullptr;
+    if (!tier.healthy) tier.healthy = make_plain(std::move(lists[i].healthy));
+    if (!tier.degraded) tier.degraded = make_plain(std::move(lists[i].degraded));
   }
 }
 
@@ -169,7 +170,8 @@ HostSelector::Picked HostSelector::pick_once(const PickContext& context) {
   Picked picked;
   picked.panic = load_.shares()[choice.priority].panic;
   Policy* policy = (picked.panic ? tier.all : choice.degraded ? tier.degraded : tier.healthy).get();
-  if (!picked.panic && choice.priority == 0 && zones_.mode() != ZoneRouting::Mode::Off && options_.locality_weights.empty() &&
+  const bool by_locality = choice.degraded ? tier.degraded_by_locality : tier.healthy_by_locality;
+  if (!picked.panic && !by_locality && choice.priority == 0 && zones_.mode() != ZoneRouting::Mode::Off &&
       (options_.zone->routing_percent >= 100 || random_.below(100) < options_.zone->routing_percent)) {
     if (options_.local.panic) {
       picked.local_cluster_not_ok = true;

@@ -54,12 +54,13 @@ class HostSelector {
  private:
   using PolicyPtr = std::unique_ptr<Policy>;
   struct Tier {
-    PolicyPtr all, healthy, degraded;                    // ByLocality with locality weights
+    PolicyPtr all, healthy, degraded;
+    bool healthy_by_locality = false, degraded_by_locality = false;
     std::vector<PolicyPtr> zone_healthy, zone_degraded;  // per locality of priority 0, with zone-aware routing
   };
   struct Lists;
 
-  PolicyPtr make(std::vector<LbHost*> eligible, const std::vector<LbHost*>& all) const;
+  PolicyPtr make_by_locality(const std::vector<LbHost*>& eligible, const std::vector<LbHost*>& all) const;
   PolicyPtr make_plain(std::vector<LbHost*> eligible) const;
   void build_zones(const Lists& lists);
   LbHost* overridden(const PickContext& context);

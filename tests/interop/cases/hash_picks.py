@@ -1,48 +1,23 @@
 """Ring hash and Maglev send each key where Envoy sends it: rings, tables, weights, localities, priorities, hostnames, both hash functions.
 
-Nothing listens behind the clusters: a pick shows as %UPSTREAM_HOST% of the 503, so that addresses, which the hashes are made of, can be the
-same in every run. Envoy's picks are recorded in tests/unit/dataplane/upstream/envoy_picks.json, against which a unit test holds the tables;
+Nothing listens behind most clusters: a pick shows as %UPSTREAM_HOST% of the 503, so that addresses, which the hashes are made of, can be the
+same in every run. Bounded load is asked with requests that stay open, and keys from metadata. Envoy's picks are recorded in tests/unit/dataplane/upstream/envoy_picks.json, against which a unit test holds the tables;
 this case compares them with Envoy as it is now, and with fairlead-proxy. FAIRLEAD_REGENERATE=1 records them again."""
 import http.client
 import json
 import os
+import queue
+import selectors
+import socket
 import subprocess
+import threading
 
 import lab
+from lb_config import TYPE, endpoint, flat, picked, proxy, typed, zone
 
 RECORDED = lab.ROOT / "tests/unit/dataplane/upstream/envoy_picks.json"
 KEYS = 300
-TYPE = "type.googleapis.com/envoy.extensions"
-
-
-def endpoint(n, weight=None, hostname=None, health=None, key=None):
-    e = {"endpoint": {"address": {"socket_address": {"address": f"127.7.0.{n}", "port_value": 1}}}}
-    if hostname:
-        e["endpoint"]["hostname"] = hostname
-    if weight:
-        e["load_balancing_weight"] = weight
-    if health:
-        e["health_status"] = health
-    if key:
-        e["metadata"] = {"filter_metadata": {"envoy.lb": {"hash_key": key}}}
-    return e
-
-
-def flat(*endpoints):
-    return [{"lb_endpoints": list(endpoints)}]
-
-
-def zone(name, weight, priority, *endpoints):
-    z = {"locality": {"region": "r", "zone": name}, "lb_endpoints": list(endpoints), "priority": priority}
-    if weight is not None:
-        z["load_balancing_weight"] = weight
-    return z
-
-
-def typed(kind, message, **fields):
-    return {"load_balancing_policy": {"policies": [{"typed_extension_config": {
-        "name": kind, "typed_config": {"@type": f"{TYPE}.load_balancing_policies.{kind}.v3.{message}", **fields}}}]}}
-
+HELD = 80  # requests in flight at the end, over three keys
 
 EQUAL = flat(*[endpoint(n) for n in range(1, 6)])
 WEIGHTED = flat(*[endpoint(n, weight=w) for n, w in ((1, 1), (2, 2), (3, 3), (4, 5), (5, 8))])
@@ -77,22 +52,67 @@ CLUSTERS = {
     "maglev-typed": (NAMED, typed("maglev", "Maglev", table_size=1009, consistent_hashing_lb_config={"use_hostname_for_hashing": True})),
 }
 
+SHARDS = flat(*[endpoint(n, weight=w, key=f"shard-{n}") for n, w in ((1, 1), (2, 2), (3, 3), (4, 1), (5, 1))])
+BOUND = {"common_lb_config": {"consistent_hashing_lb_config": {"hash_balance_factor": 120}}}
+BOUNDED = {
+    "ring-bounded": (SHARDS, {"lb_policy": "RING_HASH", **BOUND}),
+    "maglev-bounded": (SHARDS, {"lb_policy": "MAGLEV", **BOUND}),
+    "maglev-bounded-typed": (SHARDS, typed("maglev", "Maglev", consistent_hashing_lb_config={"hash_balance_factor": 200})),
+}
+
+
+class Silent:
+    """Listens as each of five hosts, never answers, and tells which host a request came to."""
+
+    def __init__(self):
+        self.arrived, self.stopped = queue.Queue(), threading.Event()
+        self.selector, self.ports = selectors.DefaultSelector(), {}
+        for n in range(1, 6):
+            s = socket.create_server(("127.0.0.1", 0))
+            self.ports[n] = s.getsockname()[1]
+            self.selector.register(s, selectors.EVENT_READ, n)
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        while not self.stopped.is_set():
+            for ready, _ in self.selector.select(0.05):
+                if ready.data < 10:
+                    self.selector.register(ready.fileobj.accept()[0], selectors.EVENT_READ, ready.data + 10)
+                    continue
+                try:
+                    data = ready.fileobj.recv(65536)
+                except ConnectionError:
+                    data = b""
+                if data:
+                    self.arrived.put(ready.data - 10)
+                else:
+                    self.selector.unregister(ready.fileobj)
+                    ready.fileobj.close()
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join()
+        for open_socket in list(self.selector.get_map().values()):
+            open_socket.fileobj.close()
+
 
 def cluster(name):
-    endpoints, balancing = CLUSTERS[name]
+    endpoints, balancing = {**CLUSTERS, **BOUNDED}[name]
     return {"name": name, "type": "STATIC", "connect_timeout": "1s", "load_assignment": {"cluster_name": name, "endpoints": endpoints}, **balancing}
 
 
-def bootstrap(port, admin):
-    routes = [{"match": {"path": f"/{name}"}, "route": {"cluster": name, "hash_policy": [{"header": {"header_name": "x-key"}}]}} for name in CLUSTERS]
-    manager = {"@type": f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "in",
-               "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": f"{TYPE}.filters.http.router.v3.Router"}}],
-               "route_config": {"response_headers_to_add": [{"header": {"key": "x-host", "value": "%UPSTREAM_HOST%"}}],
-                                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}}
-    address = lambda p: {"socket_address": {"address": "127.0.0.1", "port_value": p}}
-    return {"admin": {"address": address(admin)}, "static_resources": {
-        "listeners": [{"name": "in", "address": address(port), "filter_chains": [{"filters": [{"name": "hcm", "typed_config": manager}]}]}],
-        "clusters": [cluster(name) for name in CLUSTERS]}}
+def bootstrap(port, admin, silent):
+    bounded = []
+    for name in BOUNDED:
+        live = json.loads(json.dumps(cluster(name)))
+        for e in live["load_assignment"]["endpoints"][0]["lb_endpoints"]:
+            address = e["endpoint"]["address"]["socket_address"]
+            address["port_value"] = silent.ports[int(address["address"].rsplit(".", 1)[1])]
+            address["address"] = "127.0.0.1"
+        bounded.append(live)
+    policy = {"hash_policy": [{"header": {"header_name": "x-key"}}]}
+    return proxy(port, admin, [cluster(name) for name in CLUSTERS] + bounded, policy)
 
 
 def picks(port):
@@ -105,32 +125,54 @@ def picks(port):
             connection.request("GET", f"/{name}", headers={"x-key": f"key-{k}"})
             reply = connection.getresponse()
             reply.read()
-            host = reply.getheader("x-host") or "-"
-            out[name].append(int(host.split(":")[0].rsplit(".", 1)[1]) if host != "-" else 0)
+            out[name].append(picked(reply))
     connection.close()
+    return out
+
+
+def held_picks(port, silent):
+    """Per bounded cluster, the hosts of requests that are sent one after the other and all stay open."""
+    out = {}
+    for name in BOUNDED:
+        sockets, out[name] = [], []
+        for k in range(HELD):
+            s = socket.create_connection(("127.0.0.1", port), timeout=10)
+            s.sendall(f"GET /{name} HTTP/1.1\r\nhost: a\r\nx-key: key-{k % 3}\r\n\r\n".encode())
+            sockets.append(s)
+            out[name].append(silent.arrived.get(timeout=10))
+        for s in sockets:
+            s.close()
     return out
 
 
 def through(l, kind):
     port, admin = lab.free_port(), lab.free_port()
-    config = l.write(f"{kind}.json", json.dumps(bootstrap(port, admin)))
+    silent = Silent()
+    try:
+        return picks_of(l, kind, port, admin, silent)
+    finally:
+        silent.stop()
+
+
+def picks_of(l, kind, port, admin, silent):
+    config = l.write(f"{kind}.json", json.dumps(bootstrap(port, admin, silent)))
     if kind == "fairlead":
         checked = subprocess.run([lab.BIN / "fairlead-proxy", "--mode", "validate", "-c", config], capture_output=True, text=True)
         if "hash_policy: not supported" in checked.stdout + checked.stderr:
             return None
     l.proxy(kind, config, f"127.0.0.1:{admin}")
-    return picks(port)
+    return {**picks(port), **held_picks(port, silent)}
 
 
 def run(l):
     envoy = through(l, "envoy")
     if os.environ.get("FAIRLEAD_REGENERATE"):
-        rows = [json.dumps({"cluster": cluster(name), "picks": " ".join(map(str, envoy[name]))}) for name in CLUSTERS]
+        rows = [json.dumps({"cluster": cluster(name), "held": name in BOUNDED, "picks": " ".join(map(str, envoy[name]))}) for name in envoy]
         RECORDED.write_text("[\n" + ",\n".join(rows) + "\n]\n")
     recorded = {row["cluster"]["name"]: [int(p) for p in row["picks"].split()] for row in json.loads(RECORDED.read_text())}
-    lab.same("the recorded clusters", sorted(CLUSTERS), sorted(recorded))
+    lab.same("the recorded clusters", sorted(envoy), sorted(recorded))
     fairlead = through(l, "fairlead")
-    for name in CLUSTERS:
+    for name in envoy:
         lab.same(f"{name}: recorded and live", recorded[name], envoy[name])
         if fairlead is not None:
             lab.same(f"{name}: picks", fairlead[name], envoy[name])
