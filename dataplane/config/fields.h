@@ -1,4 +1,4 @@
-// Small helpers of the parsers: durations, content hashes, unpacking an Any with a good error. Private to the room.
+// Small helpers of the parsers: durations, content hashes, unpacking an Any with a good error. Of this room and of the filters' config.cc.
 #pragma once
 
 #include <chrono>

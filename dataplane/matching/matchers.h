@@ -138,6 +138,7 @@ class Fraction {
   static absl::StatusOr<Fraction> compile(const envoy::type::v3::FractionalPercent& proto);
   static absl::StatusOr<Fraction> compile(const envoy::config::core::v3::RuntimeFractionalPercent& proto);
   bool match(uint64_t random, const Runtime* runtime) const;
+  void set_runtime_key(std::string key) { key_ = std::move(key); }
   const std::string& runtime_key() const { return key_; }
   uint32_t numerator() const { return numerator_; }
   uint32_t denominator() const { return denominator_; }

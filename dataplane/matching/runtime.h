@@ -11,6 +11,15 @@
 
 namespace fairlead::matching {
 
+class Runtime;
+
+// A switch with a default, and the key that may turn it.
+struct RuntimeFlag {
+  bool fallback = true;
+  std::string key;
+  bool on(const Runtime* runtime) const;
+};
+
 class Runtime {
  public:
   struct Value {
@@ -36,5 +45,7 @@ class Runtime {
  private:
   absl::flat_hash_map<std::string, Value> values_;
 };
+
+inline bool RuntimeFlag::on(const Runtime* runtime) const { return runtime == nullptr || key.empty() ? fallback : runtime->boolean(key, fallback); }
 
 }  // namespace fairlead::matching

@@ -56,11 +56,6 @@ std::string describe(const Route& route, const Unmet& unmet) {
   return "";
 }
 
-const PerFilter* find_per_filter(const std::vector<PerFilter>& entries, std::string_view name) {
-  const auto at = std::lower_bound(entries.begin(), entries.end(), name, [](const PerFilter& e, std::string_view n) { return e.name < n; });
-  return at != entries.end() && at->name == name ? &*at : nullptr;
-}
-
 // Fills in which cluster a forwarding route leads to.
 void choose_cluster(Match& match, const http::HeaderMap& headers, const RequestFacts& facts) {
   const RouteAction& action = match.route->forward;
@@ -202,6 +197,11 @@ Match RouteTable::match_by_scan(const http::HeaderMap& headers, const RequestFac
   }
   match.outcome = Match::Outcome::NoRoute;
   return match;
+}
+
+const PerFilter* find_per_filter(const std::vector<PerFilter>& level, std::string_view name) {
+  const auto at = std::lower_bound(level.begin(), level.end(), name, [](const PerFilter& e, std::string_view n) { return e.name < n; });
+  return at != level.end() && at->name == name ? &*at : nullptr;
 }
 
 const PerFilter* Match::per_filter(std::string_view name) const {

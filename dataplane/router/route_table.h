@@ -37,6 +37,9 @@ struct CompileOptions {
   FileReader read_file;  // unset: bodies from files and the environment are not looked at
 };
 
+// The entry of that name at one level, or null.
+const PerFilter* find_per_filter(const std::vector<PerFilter>& level, std::string_view name);
+
 // What matching needs beside the headers.
 struct RequestFacts {
   std::string_view scheme = "http";   // of the downstream connection or x-forwarded-proto, as trusted by the caller

@@ -71,6 +71,11 @@ Counter Scope::counter(std::string_view leaf) {
   return Counter{find_single(leaf, Kind::counter, false)};
 }
 
+Counter Scope::counter_on_use(std::string_view leaf) {
+  std::lock_guard lock(registry_->mutex_);
+  return Counter{find_single(leaf, Kind::counter, true)};
+}
+
 Gauge Scope::gauge(std::string_view leaf) {
   std::lock_guard lock(registry_->mutex_);
   return Gauge{find_single(leaf, Kind::gauge, false)};

@@ -69,6 +69,7 @@ class Scope {
   // Same arguments, same cells.
   template <class Enum> Block<Enum> block(const StatSet& set) { auto [b, h] = find_block(set); return Block<Enum>{b, h}; }
   Counter counter(std::string_view leaf);
+  Counter counter_on_use(std::string_view leaf);  // not shown while zero
   Gauge gauge(std::string_view leaf);
   Histogram histogram(std::string_view leaf);
   CodeCounters& codes(std::string_view stem);  // "upstream_rq_", "downstream_rq_", "external.upstream_rq_"
@@ -88,6 +89,33 @@ class Scope {
   std::map<std::string, std::unique_ptr<CodeCounters>, std::less<>> codes_;
 };
 using ScopePtr = std::shared_ptr<Scope>;
+
+// The cells of something that is configured without a registry at hand (a route's part of a filter): made by whichever worker needs
+// them first. Any thread; no lock once made.
+template <class Enum> class LazyBlock {
+ public:
+  LazyBlock() = default;
+  ~LazyBlock() { delete made_.load(std::memory_order_acquire); }
+  LazyBlock(const LazyBlock&) = delete;
+  LazyBlock& operator=(const LazyBlock&) = delete;
+  // Null until someone has called get(): spares callers the making of the name.
+  const Block<Enum>* made() const {
+    const Made* made = made_.load(std::memory_order_acquire);
+    return made == nullptr ? nullptr : &made->block;
+  }
+  const Block<Enum>& get(Registry& registry, const ScopeName& name, const StatSet& set) const {
+    const Made* made = made_.load(std::memory_order_acquire);
+    return made != nullptr ? made->block : make(registry, name, set);
+  }
+
+ private:
+  struct Made {
+    ScopePtr scope;
+    Block<Enum> block;
+  };
+  const Block<Enum>& make(Registry& registry, const ScopeName& name, const StatSet& set) const;
+  mutable std::atomic<const Made*> made_{nullptr};
+};
 
 // A worker's memory of the code counters it has met; lives beside the worker's other per-cluster state.
 class CodeCache {
@@ -160,5 +188,15 @@ class Registry {
   uint64_t in_use_ = 0;
   std::unordered_map<CellIndex, uint64_t> baseline_;
 };
+
+template <class Enum>
+const Block<Enum>& LazyBlock<Enum>::make(Registry& registry, const ScopeName& name, const StatSet& set) const {
+  auto fresh = std::make_unique<Made>();
+  fresh->scope = registry.scope(name);
+  fresh->block = fresh->scope->template block<Enum>(set);
+  const Made* none = nullptr;
+  if (made_.compare_exchange_strong(none, fresh.get(), std::memory_order_acq_rel)) return fresh.release()->block;
+  return none->block;  // another worker was faster
+}
 
 }  // namespace fairlead::stats

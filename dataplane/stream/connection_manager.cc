@@ -55,10 +55,12 @@ absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::crea
   const config::HcmConfig& config = *(manager->config_ = manager->listener_->chain.hcm);
   const std::string place = absl::StrCat("listener '", manager->listener_->name, "'");
   const FilterRegistry& registry = options.filters != nullptr ? *options.filters : FilterRegistry::global();
+  manager->scope = options.stats->scope(stats::http_scope(config.stat_prefix));
+  const FactoryContext context{.stats = *options.stats, .scope = manager->scope, .stat_prefix = config.stat_prefix, .service_cluster = options.service_cluster};
   for (const config::HttpFilterEntry& entry : config.http_filters) {
-    const FilterRegistry::Make* make = registry.find(entry.type->type_url);
+    const FilterRegistry::MakeWithStats* make = registry.find(entry.type->type_url);
     if (make == nullptr) return absl::InvalidArgumentError(absl::StrCat(place, ": http filter '", entry.name, "': this build cannot run ", entry.type->type_url));
-    manager->filters_.push_back({entry.name, entry.disabled, (*make)(entry.config)});
+    manager->filters_.push_back({entry.name, entry.disabled, (*make)(entry.config, context)});
   }
   auto log = accesslog::AccessLoggers::open(config.access_logs, *options.logs);
   if (!log.ok()) return prefix(place, log.status());
@@ -68,7 +70,6 @@ absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::crea
   manager->local_ip_ = find_local_ip();
   manager->service_cluster_ = options.service_cluster;
   manager->service_node_ = options.service_node;
-  manager->scope = options.stats->scope(stats::http_scope(config.stat_prefix));
   manager->stats = manager->scope->block<stats::HttpStat>(stats::kHttpStats);
   const std::string& name = manager->listener_->stat_prefix.empty() ? options.listener_address : manager->listener_->stat_prefix;
   manager->listener_scope = options.stats->scope(stats::listener_http_scope(name, config.stat_prefix));

@@ -14,6 +14,9 @@ TrailersStatus Filter::encode_trailers(http::HeaderMap&) { return TrailersStatus
 
 void Filter::continue_decoding() { stream_->continue_decoding(index_); }
 void Filter::continue_encoding() { stream_->continue_encoding(index_); }
+void Filter::send_request_data(net::Buffer& data, bool end_stream) { stream_->inject_request(index_, data, end_stream); }
+void Filter::send_response_data(net::Buffer& data, bool end_stream) { stream_->inject_response(index_, data, end_stream); }
+void Filter::send_response_trailers(http::HeaderMap& trailers) { stream_->inject_response_trailers(index_, trailers); }
 
 FilterRegistry& FilterRegistry::global() {
   static FilterRegistry registry;

@@ -21,6 +21,7 @@
 #include "dataplane/config/registry.h"
 #include "dataplane/http/header_map.h"
 #include "dataplane/net/buffer.h"
+#include "dataplane/stats/registry.h"
 
 namespace fairlead::stream {
 
@@ -34,8 +35,13 @@ enum class HeadersStatus : uint8_t {
 enum class DataStatus : uint8_t {
   kContinue,
   kHold,  // keep this piece (with what is held already) until continue_*() or the end; over the buffer limit: 413, or 500 for a response
+  kTaken,  // the filter has moved the piece, and the end that came with it, into a buffer of its own and will send them on with send_*()
 };
-enum class TrailersStatus : uint8_t { kContinue, kStop };
+enum class TrailersStatus : uint8_t {
+  kContinue,
+  kStop,
+  kTaken,  // the filter keeps the trailers: it ends the message itself with send_*()
+};
 
 class Filter {
  public:
@@ -61,6 +67,11 @@ class Filter {
   // After a kStop, kStopAndRead or kHold: go on with the next filter. May be called from inside another filter's call.
   void continue_decoding();
   void continue_encoding();
+  // Bytes of the filter's own, to the filters after it: from its timers and calls after kTaken, or from its trailers call, before
+  // the trailers go on. `end_stream` ends the message, without the trailers there may be.
+  void send_request_data(net::Buffer& data, bool end_stream);
+  void send_response_data(net::Buffer& data, bool end_stream);
+  void send_response_trailers(http::HeaderMap& trailers);  // those it took
 
  private:
   friend class Stream;
@@ -76,6 +87,14 @@ class FilterFactory {
   virtual Filter* create(http::Arena& arena) const = 0;
 };
 
+// What a factory may use beside its configuration. The registry and the scope outlive it; it keeps a ScopePtr for cells of its own.
+struct FactoryContext {
+  stats::Registry& stats;
+  stats::ScopePtr scope;        // http.<stat_prefix>.
+  std::string stat_prefix;      // of the connection manager
+  std::string service_cluster;  // of the bootstrap's node
+};
+
 // Places a filter of type F in the arena.
 template <class F, class... Args>
 Filter* make_filter(http::Arena& arena, Args&&... args) {
@@ -86,15 +105,19 @@ Filter* make_filter(http::Arena& arena, Args&&... args) {
 class FilterRegistry {
  public:
   using Make = std::function<std::shared_ptr<const FilterFactory>(std::shared_ptr<const config::FilterConfig>)>;
-  void add(std::string type_url, Make make) { makers_[std::move(type_url)] = std::move(make); }
-  const Make* find(std::string_view type_url) const {
+  using MakeWithStats = std::function<std::shared_ptr<const FilterFactory>(std::shared_ptr<const config::FilterConfig>, const FactoryContext&)>;
+  void add(std::string type_url, Make make) {
+    add(std::move(type_url), [make = std::move(make)](std::shared_ptr<const config::FilterConfig> config, const FactoryContext&) { return make(std::move(config)); });
+  }
+  void add(std::string type_url, MakeWithStats make) { makers_[std::move(type_url)] = std::move(make); }
+  const MakeWithStats* find(std::string_view type_url) const {
     const auto it = makers_.find(type_url);
     return it == makers_.end() ? nullptr : &it->second;
   }
   static FilterRegistry& global();
 
  private:
-  absl::flat_hash_map<std::string, Make> makers_;
+  absl::flat_hash_map<std::string, MakeWithStats> makers_;
 };
 
 }  // namespace fairlead::stream

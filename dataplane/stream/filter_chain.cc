@@ -63,6 +63,11 @@ void Stream::pass_data(uint8_t from, net::Buffer& data, bool end_stream) {
     Filter& filter = filter_at<kRequest>(i);
     const DataStatus status = kRequest ? filter.decode_data(data, end_stream) : filter.encode_data(data, end_stream);
     if (stopped<kRequest>()) return;
+    if (status == DataStatus::kTaken) {
+      data.clear();
+      if (end_stream && !d.ended_by_filter) d.ended = false;  // for the filters after it
+      return;
+    }
     if (status == DataStatus::kHold) {
       d.stopped_at = i;
       d.reads_body = true;
@@ -91,11 +96,19 @@ void Stream::pass_trailers(uint8_t from) {
     Filter& filter = filter_at<kRequest>(i);
     const TrailersStatus status = kRequest ? filter.decode_trailers(*d.trailers) : filter.encode_trailers(*d.trailers);
     if (stopped<kRequest>()) return;
+    if (status == TrailersStatus::kTaken) {
+      if (!d.ended_by_filter) {
+        d.ended = false;
+        d.trailers = nullptr;
+      }
+      return;
+    }
     if (status == TrailersStatus::kStop) {
       d.stopped_at = i;
       d.reads_body = false;
       return;
     }
+    if (d.stopped_at != kNobody) return offer_trailers<kRequest>();  // a later filter holds what this one added
   }
   d.end_passed = true;
   if constexpr (!kRequest) {
@@ -129,7 +142,7 @@ void Stream::resume(uint8_t position) {
     if constexpr (kRequest) {
       sender_->resume_reading();
     } else {
-      filters_[filter_count_ - 1]->on_downstream_ready();
+      resume_response();
     }
   }
   pass_held<kRequest>(position + 1);
@@ -157,7 +170,7 @@ void Stream::hold(net::Buffer& data) {
     if constexpr (kRequest) {
       sender_->pause_reading();
     } else {
-      filters_[filter_count_ - 1]->on_downstream_blocked();
+      pause_response();
     }
   }
 }
@@ -181,10 +194,46 @@ void Stream::arrived_trailers(http::HeaderMap& trailers) {
   d.ended = true;
   d.trailers = &trailers;
   if (d.stopped_at == kNobody) return pass_trailers<kRequest>(0);
+  offer_trailers<kRequest>();
+}
+
+// The filter that holds the body sees the trailers, and may let go with them.
+template <bool kRequest>
+void Stream::offer_trailers() {
+  Direction& d = direction<kRequest>();
   if (!d.reads_body) return;
   Filter& filter = filter_at<kRequest>(d.stopped_at);
-  const TrailersStatus status = kRequest ? filter.decode_trailers(trailers) : filter.encode_trailers(trailers);
+  const TrailersStatus status = kRequest ? filter.decode_trailers(*d.trailers) : filter.encode_trailers(*d.trailers);
   if (!stopped<kRequest>() && status == TrailersStatus::kContinue && d.stopped_at != kNobody) resume<kRequest>(d.stopped_at);
+}
+
+// A filter's own bytes, to those after it. They may hold the bytes like any other.
+template <bool kRequest>
+void Stream::inject(uint8_t position, net::Buffer& data, bool end_stream) {
+  if (stopped<kRequest>()) return data.clear();
+  Direction& d = direction<kRequest>();
+  if (end_stream) {
+    d.ended = d.ended_by_filter = true;
+    d.trailers = nullptr;
+  }
+  touch();
+  if (d.stopped_at == kNobody || d.stopped_at <= position) {
+    pass_data<kRequest>(position + 1, data, end_stream);
+  } else if (d.reads_body) {
+    pass_data<kRequest>(d.stopped_at, data, end_stream);
+  } else {
+    hold<kRequest>(data);
+  }
+}
+
+void Stream::inject_request(uint8_t index, net::Buffer& data, bool end_stream) { inject<true>(index, data, end_stream); }
+void Stream::inject_response(uint8_t index, net::Buffer& data, bool end_stream) { inject<false>(filter_count_ - 2 - index, data, end_stream); }
+void Stream::inject_response_trailers(uint8_t index, http::HeaderMap& trailers) {
+  if (stopped<false>()) return;
+  encode_.ended = encode_.ended_by_filter = true;
+  encode_.trailers = &trailers;
+  if (encode_.stopped_at == kNobody) return pass_trailers<false>(filter_count_ - 1 - index);
+  offer_trailers<false>();
 }
 
 void Stream::continue_decoding(uint8_t index) { resume<true>(index); }

@@ -105,6 +105,7 @@ bool Stream::prepare_request() {
     http::HeaderMap go_on(arena_);
     go_on.add_ref(Token::PseudoStatus, "100");
     sender_->send_informational(go_on);
+    count_response(100);
     headers.remove(Token::Expect);
   }
   if (config.headers_with_underscores != config::HcmConfig::HeadersWithUnderscores::Allow && !check_underscores(headers, config.headers_with_underscores == config::HcmConfig::HeadersWithUnderscores::DropHeader)) {
@@ -213,6 +214,33 @@ const router::PerFilterConfig* Stream::per_route_config(const Filter& filter) {
   return entry == nullptr ? nullptr : entry->config.get();
 }
 
+absl::InlinedVector<const router::PerFilterConfig*, 4> Stream::per_route_configs(const Filter& filter) {
+  absl::InlinedVector<const router::PerFilterConfig*, 4> found;
+  if (table_ == nullptr) return found;
+  const std::string& name = filter_name(filter);
+  const router::Match& match = route();
+  const auto look_in = [&](const std::vector<router::PerFilter>& level) {
+    const router::PerFilter* entry = router::find_per_filter(level, name);
+    if (entry != nullptr && entry->config != nullptr) found.push_back(entry->config.get());
+  };
+  if (match.weighted != nullptr) look_in(match.weighted->per_filter);
+  if (match.route != nullptr) look_in(match.route->per_filter);
+  if (match.virtual_host != nullptr) look_in(match.virtual_host->per_filter);
+  look_in(table_->per_filter());
+  return found;
+}
+
+const std::string& Stream::filter_name(const Filter& filter) const { return manager().filters()[filter_entries_[filter.index_]].name; }
+const matching::Runtime* Stream::runtime() const { return epoch_ ? epoch_->snapshot().runtime.get() : nullptr; }
+
+void*& Stream::slot(const void* key) {
+  for (Slot* s = slots_; s != nullptr; s = s->next) {
+    if (s->key == key) return s->value;
+  }
+  slots_ = new (arena_.allocate(sizeof(Slot), alignof(Slot))) Slot{key, nullptr, slots_};
+  return slots_->value;
+}
+
 void Stream::create_filters() {
   const auto& configured = manager().filters();
   filters_ = static_cast<Filter**>(arena_.allocate(configured.size() * sizeof(Filter*), alignof(Filter*)));
@@ -264,6 +292,7 @@ void Stream::on_trailers(http::HeaderMap& trailers) {
 
 void Stream::on_reset(http::ResetReason, std::string_view) {
   take_wire_bytes();
+  if (active_) info();  // while the protocol is known
   sender_ = nullptr;
   if (!active_) return;
   if (!response_complete_) {
@@ -286,12 +315,34 @@ void Stream::on_protocol_error(const http::ProtocolError& error) {
 }
 
 void Stream::on_write_blocked() {
-  if (filter_count_ != 0) filters_[filter_count_ - 1]->on_downstream_blocked();
+  if (writer_blocked_) return;
+  writer_blocked_ = true;
+  pause_response();
 }
 
 void Stream::on_write_ready() {
   touch();
-  if (filter_count_ != 0) filters_[filter_count_ - 1]->on_downstream_ready();
+  if (!writer_blocked_) return;
+  writer_blocked_ = false;
+  resume_response();
+}
+
+void Stream::pause_response() {
+  if (response_pauses_++ == 0 && filter_count_ != 0) filters_[filter_count_ - 1]->on_downstream_blocked();
+}
+
+void Stream::resume_response() {
+  if (--response_pauses_ == 0 && filter_count_ != 0) filters_[filter_count_ - 1]->on_downstream_ready();
+}
+
+void Stream::answer(http::HeaderMap& headers, std::string_view details) {
+  decoding_stopped_ = true;
+  if (!active_) return;
+  if (response_begun_ || response_headers_known_) return reset(details);
+  info_.response_code_details = details;
+  answered_here_ = true;
+  encode_ = {};
+  begin_response(headers, true);
 }
 
 void Stream::send_local_reply(const LocalReply& reply) {
@@ -384,6 +435,7 @@ void Stream::count_response(uint32_t status) {
   cells.add(m.stats, HttpStat::downstream_rq_completed);
   cells.add(m.listener_stats, ListenerHttpStat::downstream_rq_completed);
   const uint32_t hundreds = status / 100;
+  if (health_check_) return;
   if (hundreds < 1 || hundreds > 5) return;
   cells.add(m.stats, static_cast<HttpStat>(static_cast<uint32_t>(HttpStat::downstream_rq_1xx) + hundreds - 1));
   cells.add(m.listener_stats, static_cast<ListenerHttpStat>(static_cast<uint32_t>(ListenerHttpStat::downstream_rq_1xx) + hundreds - 1));
@@ -442,7 +494,7 @@ void Stream::write_access_log(format::LogType type) {
   take_wire_bytes();
   info_.log_type = type;
   if (active_) info_.times.set(TimePoint::StreamEnd, since_start());
-  manager().access_log().log(worker_.index(), {.context = &info_, .random = random_, .runtime = epoch_ ? epoch_->snapshot().runtime.get() : nullptr});
+  manager().access_log().log(worker_.index(), {.context = &info_, .random = random_, .health_check = health_check_, .runtime = epoch_ ? epoch_->snapshot().runtime.get() : nullptr});
 }
 
 const format::FormatContext& Stream::info() {
@@ -516,6 +568,9 @@ void Stream::recycle() {
   info_ = {};
   client_ip_ = {};
   connection_ = nullptr;
+  slots_ = nullptr;
+  response_pauses_ = 0;
+  health_check_ = writer_blocked_ = false;
   route_known_ = internal_ = grpc_ = head_ = upgrade_ = tunnel_ = request_complete_ = decoding_stopped_ = false;
   response_begun_ = response_headers_known_ = answered_here_ = response_complete_ = info_complete_ = false;
   arena_.reset();

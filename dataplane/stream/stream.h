@@ -12,6 +12,8 @@
 #include <string>
 #include <string_view>
 
+#include <absl/container/inlined_vector.h>
+
 #include "dataplane/format/context.h"
 #include "dataplane/http/codec.h"
 #include "dataplane/net/timer.h"
@@ -52,11 +54,18 @@ class Stream final : public http::MessageReceiver {
     return cluster_.get();
   }
   void clear_route_cache() { route_known_ = false; }
+  // Runtime keys of the stream's epoch; may be null.
+  const matching::Runtime* runtime() const;
   // The route's configuration for the calling filter, from the most specific level; null when there is none.
   const router::PerFilterConfig* per_route_config(const Filter& filter);
+  // Those of all levels (weighted cluster, route, virtual host, table), the most specific first.
+  absl::InlinedVector<const router::PerFilterConfig*, 4> per_route_configs(const Filter& filter);
+  const std::string& filter_name(const Filter& filter) const;  // as configured
 
   // Answers in place of the upstream, through the encoder filters. Nothing more of the request reaches any filter.
   void send_local_reply(const LocalReply& reply);
+  // The same with a head of the filter's own: no body, no mapping, no header operations of the route.
+  void answer(http::HeaderMap& headers, std::string_view details);
   bool response_begun() const { return response_begun_; }
   bool active() const { return active_; }  // false once the stream is over
 
@@ -72,6 +81,7 @@ class Stream final : public http::MessageReceiver {
   bool is_grpc() const { return grpc_; }
   bool is_head() const { return head_; }
   bool is_upgrade() const { return upgrade_; }
+  http::Protocol protocol() const { return sender_ != nullptr ? sender_->protocol() : http::Protocol::Http11; }  // of the request
   uint32_t buffer_limit() const { return buffer_limit_; }
   void set_buffer_limit(uint32_t bytes) { buffer_limit_ = bytes; }
   std::chrono::nanoseconds since_start() const;
@@ -80,6 +90,13 @@ class Stream final : public http::MessageReceiver {
   WorkerContext& worker() const { return worker_; }
   HttpConnection& connection() const { return *connection_; }
   const ConnectionManager& manager() const;
+  // A health check counts in no status counter, and `not_health_check_filter` keeps it out of the access log.
+  void set_health_check() { health_check_ = true; }
+  // Holds the upstream back while a filter keeps more than it should. Counted.
+  void pause_response();
+  void resume_response();
+  // One pointer of the stream's life per key, for filters that work together; null at first.
+  void*& slot(const void* key);
 
   // --- for the terminal filter ---------------------------------------------------------------------------------------------------
   void encode_informational(http::HeaderMap& headers);
@@ -101,6 +118,9 @@ class Stream final : public http::MessageReceiver {
   void on_protocol_error(const http::ProtocolError& error);
   void continue_decoding(uint8_t index);
   void continue_encoding(uint8_t index);
+  void inject_request(uint8_t index, net::Buffer& data, bool end_stream);
+  void inject_response(uint8_t index, net::Buffer& data, bool end_stream);
+  void inject_response_trailers(uint8_t index, http::HeaderMap& trailers);
 
   // http::MessageReceiver: the request.
   void on_headers(http::HeaderMap& headers, bool end_stream) override;
@@ -122,6 +142,7 @@ class Stream final : public http::MessageReceiver {
     bool ended = false;            // end_stream or trailers have arrived
     bool end_passed = false;       // and were handed on
     bool paused = false;           // the peer is held back because `held` is full
+    bool ended_by_filter = false;  // a filter that took the end has sent one of its own
     net::Buffer held;
     http::HeaderMap* trailers = nullptr;
   };
@@ -145,6 +166,8 @@ class Stream final : public http::MessageReceiver {
   template <bool kRequest> void arrived_data(net::Buffer& data, bool end_stream);
   template <bool kRequest> void arrived_trailers(http::HeaderMap& trailers);
   template <bool kRequest> void hold(net::Buffer& data);
+  template <bool kRequest> void offer_trailers();
+  template <bool kRequest> void inject(uint8_t position, net::Buffer& data, bool end_stream);
 
   void begin_response(http::HeaderMap& headers, bool end_stream);
   void respond_headers(bool end_stream);  // to the codec
@@ -189,6 +212,15 @@ class Stream final : public http::MessageReceiver {
   bool response_headers_known_ = false;  // the response has entered the filters
   bool answered_here_ = false;     // by a local reply: what the terminal filter still sends is dropped
   bool response_complete_ = false;  // end_stream is with the codec
+  bool health_check_ = false;
+  bool writer_blocked_ = false;    // the codec takes no more of the response for now
+  uint32_t response_pauses_ = 0;
+  struct Slot {
+    const void* key;
+    void* value;
+    Slot* next;
+  };
+  Slot* slots_ = nullptr;          // in the arena
   uint32_t buffer_limit_ = 0;
   uint64_t random_ = 0;
   net::TimePoint start_{};
