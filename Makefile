@@ -18,7 +18,7 @@ CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 BUILD_PACKAGES := build-essential cmake ninja-build ccache mold pkg-config ca-certificates git python3 python3-pip \
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev libboost1.81-dev \
   libnghttp2-dev libssl-dev nlohmann-json3-dev libyaml-cpp-dev libcpp-httplib-dev libre2-dev libc-ares-dev \
-  libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev catch2 curl
+  libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev zlib1g-dev libbrotli-dev libzstd-dev catch2 curl
 TEST_PACKAGES := openssl procps
 INTEROP_PACKAGES := python3-venv
 BENCH_PACKAGES := nginx-light haproxy wrk python3-venv

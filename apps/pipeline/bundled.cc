@@ -7,7 +7,7 @@
 #include "dataplane/config/listener.h"
 #include "dataplane/config/registry.h"
 #include "dataplane/config/route.h"
-#include "dataplane/filters/http/router/config.h"
+#include "dataplane/filters/http/builtin.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
@@ -29,7 +29,7 @@ absl::Status check(const resources::Resource& resource, Parse&& parse) {
 
 absl::Status bundled_verdict(const resources::Resource& resource) {
   // every extension of fairlead-proxy, as apps/proxy registers them
-  [[maybe_unused]] static const bool registered = (filters::router::register_config(config::Registry::global()), true);
+  [[maybe_unused]] static const bool registered = (filters::register_configs(config::Registry::global()), true);
   using resources::Type;
   switch (resource.type) {
     case Type::kCluster:

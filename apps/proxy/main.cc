@@ -4,8 +4,7 @@
 #include <vector>
 
 #include "base/log.h"
-#include "dataplane/filters/http/router/config.h"
-#include "dataplane/filters/http/router/filter.h"
+#include "dataplane/filters/http/builtin.h"
 #include "dataplane/server/bootstrap_loader.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/server.h"
@@ -39,8 +38,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   // every extension of this binary
-  fairlead::filters::router::register_config(fairlead::config::Registry::global());
-  fairlead::filters::router::register_filter(fairlead::stream::FilterRegistry::global());
+  fairlead::filters::register_configs(fairlead::config::Registry::global());
+  fairlead::filters::register_filters(fairlead::stream::FilterRegistry::global());
   Options options = parsed->options;
   if (absl::Status s = set_up_log(options); !s.ok()) return fail(s);
   auto bootstrap = load_bootstrap(options, version);

@@ -10,7 +10,9 @@
 #include "dataplane/router/route_table.h"
 
 namespace envoy::config::route::v3 {
+class CorsPolicy;
 class DirectResponseAction;
+class RateLimit;
 class RedirectAction;
 class RetryPolicy;
 class Route;
@@ -55,6 +57,8 @@ class TableCompiler {
   std::vector<PerFilter> per_filter(const google::protobuf::Map<std::string, google::protobuf::Any>& protos, const Path& path);
   std::optional<matching::Regex> regex_rewrite(const envoy::type::matcher::v3::RegexMatchAndSubstitute& proto, const Path& path,
                                                std::string& substitution);
+  RateLimitPolicies rate_limits(const Repeated<envoy::config::route::v3::RateLimit>& protos, const Path& path);
+  std::shared_ptr<const CorsPolicy> cors(const envoy::config::route::v3::CorsPolicy& proto, const Path& path);
   void cluster(const std::string& name, const Path& path);
   void cluster_header(const std::string& name, const Path& path, std::string& out);
   void warn(const Path& path, std::string_view what);

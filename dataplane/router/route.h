@@ -27,6 +27,10 @@ struct PerFilterConfig {
   virtual ~PerFilterConfig() = default;
 };
 
+struct CorsPolicy;       // cors.h
+struct RateLimitPolicy;  // rate_limit.h
+using RateLimitPolicies = std::shared_ptr<const std::vector<RateLimitPolicy>>;  // null: none
+
 struct PerFilter {
   std::string name;  // the filter's configured name, not its type URL
   bool disabled = false;
@@ -133,6 +137,8 @@ struct RouteAction {
   std::vector<MirrorPolicy> mirrors;              // first non-empty level of route, virtual host, table
   std::vector<UpgradeOption> upgrades;
   bool high_priority = false;
+  std::shared_ptr<const CorsPolicy> cors;
+  RateLimitPolicies rate_limits;
 };
 
 struct RedirectAction {
@@ -200,6 +206,8 @@ struct VirtualHost {
   std::vector<PerFilter> per_filter;
   std::optional<uint64_t> retry_buffer_limit;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
+  std::shared_ptr<const CorsPolicy> cors;
+  RateLimitPolicies rate_limits;
 };
 
 }  // namespace fairlead::router

@@ -134,6 +134,8 @@ void TableCompiler::forward(const v3::RouteAction& proto, const Path& path, Rout
   }
   rewrites(proto, path, action);
   if (proto.has_timeout()) action.timeout = to_milliseconds(proto.timeout());
+  action.rate_limits = rate_limits(proto.rate_limits(), path + ".rate_limits");
+  if (proto.has_cors()) action.cors = cors(proto.cors(), path + ".cors");
   if (proto.has_idle_timeout()) action.idle_timeout = to_milliseconds(proto.idle_timeout());
   if (proto.has_max_stream_duration()) {
     const auto& limits = proto.max_stream_duration();

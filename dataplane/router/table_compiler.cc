@@ -6,8 +6,10 @@
 
 #include "base/hash.h"
 #include "dataplane/router/compiler.h"
+#include "dataplane/router/cors.h"
 #include "dataplane/router/host_index.h"
 #include "dataplane/router/path_index.h"
+#include "dataplane/router/rate_limit.h"
 #include "envoy/config/route/v3/route.pb.h"
 
 namespace fairlead::router {
@@ -91,6 +93,8 @@ void TableCompiler::virtual_host(const envoy::config::route::v3::VirtualHost& pr
   } else if (proto.has_per_request_buffer_limit_bytes()) {
     host.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
   }
+  host.rate_limits = rate_limits(proto.rate_limits(), path + ".rate_limits");
+  if (proto.has_cors()) host.cors = cors(proto.cors(), path + ".cors");
   if (proto.has_metadata()) host.metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
 
   host.routes.reserve(static_cast<size_t>(proto.routes_size()));
@@ -106,6 +110,21 @@ void TableCompiler::virtual_host(const envoy::config::route::v3::VirtualHost& pr
     if (route.forward.mirrors.empty()) route.forward.mirrors = host_mirrors;
     if (!route.retry_buffer_limit) route.retry_buffer_limit = host.retry_buffer_limit;
   }
+}
+
+RateLimitPolicies TableCompiler::rate_limits(const Repeated<envoy::config::route::v3::RateLimit>& protos, const Path& path) {
+  if (protos.empty()) return nullptr;
+  auto policies = RateLimitPolicy::compile(protos, path);
+  if (policies.ok()) return std::make_shared<const std::vector<RateLimitPolicy>>(std::move(*policies));
+  errors_.add(policies.status());
+  return nullptr;
+}
+
+std::shared_ptr<const CorsPolicy> TableCompiler::cors(const envoy::config::route::v3::CorsPolicy& proto, const Path& path) {
+  auto policy = CorsPolicy::compile(proto);
+  if (policy.ok()) return std::move(*policy);
+  errors_.add(prefix(path, policy.status()));
+  return nullptr;
 }
 
 HeaderOps TableCompiler::header_ops(const Repeated<envoy::config::core::v3::HeaderValueOption>& add, const Repeated<std::string>& remove,

@@ -1,6 +1,7 @@
 """An upstream that answers with the exact request it read, and misbehaves when the request asks for it:
 x-test-status: N, x-test-header: name=value, x-test-chunked: 1, x-test-size: N, x-test-close: 1 (no reply), x-test-reset: 1,
-x-test-delay: SECONDS, x-test-fail-first: KEY (503 the first time a KEY is seen)."""
+x-test-delay: SECONDS, x-test-fail-first: KEY (503 the first time a KEY is seen), x-test-type: content type, x-test-body: hexadecimal bytes,
+x-test-trailer: name=value (with x-test-chunked)."""
 import json
 import socket
 import struct
@@ -74,16 +75,19 @@ class Echo:
         payload = json.dumps({"upstream": self.name, "line": line.decode("latin1").strip(), "headers": headers, "body": body.decode("latin1")[:200], "bytes": len(body)}).encode()
         if "x-test-size" in values:
             payload = b"x" * int(values["x-test-size"])
-        head = f"HTTP/1.1 {status} Because\r\ncontent-type: application/json\r\n"
+        if "x-test-body" in values:
+            payload = bytes.fromhex(values["x-test-body"])
+        head = f"HTTP/1.1 {status} Because\r\ncontent-type: {values.get('x-test-type', 'application/json')}\r\n"
         for n, v in headers:
             if n.lower() == "x-test-header":
                 head += v.replace("=", ": ", 1) + "\r\n"
+        trailers = "".join(v.replace("=", ": ", 1) + "\r\n" for n, v in headers if n.lower() == "x-test-trailer")
         if status in ("204", "304"):
             connection.sendall(head.encode() + b"\r\n")
         elif line.startswith(b"HEAD "):
             connection.sendall(head.encode() + f"content-length: {len(payload)}\r\n\r\n".encode())
         elif "x-test-chunked" in values:
-            connection.sendall(head.encode() + b"transfer-encoding: chunked\r\n\r\n" + f"{len(payload):x}\r\n".encode() + payload + b"\r\n0\r\n\r\n")
+            connection.sendall(head.encode() + b"transfer-encoding: chunked\r\n\r\n" + f"{len(payload):x}\r\n".encode() + payload + b"\r\n0\r\n" + trailers.encode() + b"\r\n")
         else:
             connection.sendall(head.encode() + f"content-length: {len(payload)}\r\n\r\n".encode() + payload)
         return values.get("connection", "").lower() != "close"

@@ -18,8 +18,7 @@
 #include "dataplane/config/cluster.h"
 #include "dataplane/config/listener.h"
 #include "dataplane/config/route.h"
-#include "dataplane/filters/http/router/config.h"
-#include "dataplane/filters/http/router/filter.h"
+#include "dataplane/filters/http/builtin.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/net/worker.h"
 #include "dataplane/stream/http_connection.h"
@@ -67,8 +66,8 @@ bool wait_until(const Done& done) {
 void register_filters() {
   static std::once_flag once;
   std::call_once(once, [] {
-    filters::router::register_config(config::Registry::global());
-    filters::router::register_filter(stream::FilterRegistry::global());
+    filters::register_configs(config::Registry::global());
+    filters::register_filters(stream::FilterRegistry::global());
   });
 }
 

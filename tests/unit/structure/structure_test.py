@@ -15,6 +15,8 @@ ONLY = {
     r"ares\.h": {"dataplane/net"},
     r"yaml-cpp/": {"base"},
     r"spdlog/": {"base"},
+    r"(zlib|zstd)\.h": {"dataplane/compression"},
+    r"brotli/": {"dataplane/compression"},
     r"grpcpp/": {"dataplane/xds", "controlplane/serve"},
     r"httplib\.h": {"dataplane/admin", "controlplane/serve", "apps/cli"},
     r"CLI/": {"apps/control", "apps/cli", "apps/proxy", "dataplane/server"},

@@ -1,0 +1,71 @@
+// See filter.h.
+#include "dataplane/filters/http/header_mutation/filter.h"
+
+#include <algorithm>
+
+#include "dataplane/stream/stream.h"
+
+namespace fairlead::filters::header_mutation {
+
+using stream::HeadersStatus;
+using stream::TrailersStatus;
+
+namespace {
+
+struct Factory final : stream::FilterFactory {
+  std::shared_ptr<const Config> config;
+  stream::Filter* create(http::Arena& arena) const override { return stream::make_filter<HeaderMutationFilter>(arena, *config); }
+};
+
+}  // namespace
+
+void register_filter(stream::FilterRegistry& registry) {
+  registry.add("type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", [](std::shared_ptr<const config::FilterConfig> config) {
+    auto factory = std::make_shared<Factory>();
+    factory->config = std::static_pointer_cast<const Config>(std::move(config));
+    return factory;
+  });
+}
+
+// Envoy 1.40: the filter's own first; then the most specific level first and the table last, whose word so stands, unless
+// most_specific_header_mutations_wins turns that around.
+void HeaderMutationFilter::find_levels() {
+  if (!levels_.empty()) return;
+  levels_.push_back(&config_.mutations);
+  for (const auto* level : stream().per_route_configs(*this)) levels_.push_back(&static_cast<const RouteConfig*>(level)->mutations);
+  if (config_.most_specific_wins) std::reverse(levels_.begin() + 1, levels_.end());
+}
+
+void HeaderMutationFilter::apply_all(const HeaderChanges Mutations::*changes, http::HeaderMap& headers) {
+  find_levels();
+  for (const Mutations* level : levels_) {
+    if (!(level->*changes).empty()) apply(level->*changes, headers, stream().info());
+  }
+}
+
+HeadersStatus HeaderMutationFilter::decode_headers(http::HeaderMap& headers, bool) {
+  apply_all(&Mutations::request, headers);
+  std::vector<const std::vector<QueryChange>*> queries;
+  for (const Mutations* level : levels_) {
+    if (!level->query.empty()) queries.push_back(&level->query);
+  }
+  if (!queries.empty()) headers.set(http::Token::PseudoPath, change_query(headers.get(http::Token::PseudoPath), queries, stream().info()));
+  return HeadersStatus::kContinue;
+}
+
+TrailersStatus HeaderMutationFilter::decode_trailers(http::HeaderMap& trailers) {
+  apply_all(&Mutations::request_trailers, trailers);
+  return TrailersStatus::kContinue;
+}
+
+HeadersStatus HeaderMutationFilter::encode_headers(http::HeaderMap& headers, bool) {
+  apply_all(&Mutations::response, headers);
+  return HeadersStatus::kContinue;
+}
+
+TrailersStatus HeaderMutationFilter::encode_trailers(http::HeaderMap& trailers) {
+  apply_all(&Mutations::response_trailers, trailers);
+  return TrailersStatus::kContinue;
+}
+
+}  // namespace fairlead::filters::header_mutation
