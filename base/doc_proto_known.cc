@@ -153,7 +153,7 @@ void MessageReader::any(const Value& value, pb::Message* message, const FieldPat
   const FieldPath type_path{&path, "@type"};
   if (!type->is_string()) return expected(*type, type_path, "a string");
   const std::string& url = type->as_string();
-  if (url.find('/') == std::string::npos) {
+  if (const auto slash = url.find('/'); slash == std::string::npos || slash == 0) {
     return expected(*type, type_path, absl::StrCat("a type URL like \"", type_url("package.Message"), "\""));
   }
   auto made = make_message(url);

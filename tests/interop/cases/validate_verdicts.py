@@ -1,4 +1,4 @@
-"""A thousand small bootstraps: `envoy --mode validate` and `fairlead-proxy --mode validate` accept and refuse the same ones.
+"""Nearly two thousand small bootstraps: `envoy --mode validate` and `fairlead-proxy --mode validate` accept and refuse the same ones.
 The table and the explained differences are in tests/interop/validate/."""
 import pathlib
 import subprocess

@@ -201,6 +201,7 @@ TEST_CASE("Any is refused when its type is missing, unknown or no URL") {
   CHECK(error<pb::Any>("{a: 1}").find("\"@type\" is required") != std::string::npos);
   CHECK(error<pb::Any>("{'@type': 5}") == "edge.yaml:1: @type: expected a string, got 5");
   CHECK(error<pb::Any>("{'@type': envoy.config.cluster.v3.Cluster}").find("expected a type URL") != std::string::npos);
+  CHECK(error<pb::Any>("{'@type': /envoy.config.cluster.v3.Cluster}").find("expected a type URL") != std::string::npos);
   CHECK(error<pb::Any>("{'@type': type.googleapis.com/envoy.config.cluster.v3.Clustr}").find("Clustr") != std::string::npos);
   CHECK(error<pb::Any>("{'@type': type.googleapis.com/google.protobuf.Duration, seconds: 1}").find("stands under \"value\"") != std::string::npos);
   CHECK(message<pb::Any>("{}").type_url().empty());
