@@ -197,6 +197,8 @@ TEST_CASE("/drain_listeners closes the listeners and leaves the process") {
   CHECK_THAT(proxy.admin("/stats").body, Contains("listener"));  // a round trip through every worker
   before.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
   CHECK(before.read_response().header("connection") == "close");
+  proxy.admin("/stats");
+  CHECK_THROWS_WITH(RawSocket::connect(port), Contains("refused"));
   CHECK(proxy.running());
 }
 
@@ -226,6 +228,60 @@ TEST_CASE("files as the source: moves into place are taken, broken content keeps
   put("cds.yaml", response("envoy.config.cluster.v3.Cluster", static_cluster("b", b.port())));
   proxy.wait_for_body("l", "/", "B");
   CHECK_THAT(proxy.log(), Contains("rds.yaml:"));
+}
+
+TEST_CASE("an emptied or broken file of listeners keeps what is served; a file that is read again without a change is no update") {
+  TemporaryDirectory dir;
+  auto put = [&](const std::string& name, const std::string& content) {
+    dir.write("new", content);
+    std::rename(dir.path("new").c_str(), dir.path(name).c_str());
+  };
+  const std::string direct = "route_config: {name: x, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: ok}}}]}]}";
+  put("lds.yaml", "version_info: x\nresources:\n" + item("\"@type\": type.googleapis.com/envoy.config.listener.v3.Listener\n" + listener("l", direct), 0));
+  ProxyProcess proxy("node: {id: node-1, cluster: edge}\ndynamic_resources:\n  lds_config: {path_config_source: {path: " + dir.path("lds.yaml") + "}}\n");
+  proxy.wait_for_state("LIVE");
+  CHECK(proxy.body("l", "/") == "ok");
+  int failures = 0;
+  for (const std::string content : {"", "# nothing\n", "[]", "version_info: ["}) {
+    put("lds.yaml", content);
+    proxy.wait_for_stat("listener_manager.lds.update_failure", std::to_string(++failures));
+    CHECK(proxy.body("l", "/") == "ok");
+  }
+  put("other.yaml", "a move that concerns nobody");
+  put("lds.yaml", "version_info: {");
+  proxy.wait_for_stat("listener_manager.lds.update_failure", std::to_string(++failures));
+  CHECK(proxy.stat("listener_manager.lds.update_success") == "1");
+  put("lds.yaml", "version_info: none\n");  // this says that there are none
+  proxy.wait_for_stat("listener_manager.total_listeners_active", "0");
+}
+
+TEST_CASE("files that are broken, absent or lack a name at the start do not hold the proxy up, and are taken up when they are good") {
+  FakeUpstream up(FakeUpstream::named("A"));
+  for (const std::string what : {"lds.yaml", "cds.yaml", "eds.yaml", "rds.yaml"}) {
+    for (const std::string content : {"version_info: [", "absent", "version_info: none\n"}) {
+      if (content == "absent" && (what == "lds.yaml" || what == "cds.yaml")) continue;  // the bootstrap must name files that exist
+      INFO(what << " " << content);
+      TemporaryDirectory dir;
+      auto put = [&](const std::string& name, const std::string& text) {
+        dir.write("new", text);
+        std::rename(dir.path("new").c_str(), dir.path(name).c_str());
+      };
+      auto source = [&](const std::string& name) { return "{path_config_source: {path: " + dir.path(name) + "}, resource_api_version: V3}"; };
+      auto fill = [&](const std::string& but) {
+        auto response = [](const std::string& type, const std::string& yaml) { return "resources:\n" + item("\"@type\": type.googleapis.com/envoy.config." + type + "\n" + yaml, 0); };
+        if (but != "cds.yaml") put("cds.yaml", response("cluster.v3.Cluster", "name: a\ntype: EDS\nconnect_timeout: 1s\neds_cluster_config: {eds_config: " + source("eds.yaml") + "}\n"));
+        if (but != "eds.yaml") put("eds.yaml", response("endpoint.v3.ClusterLoadAssignment", endpoints("a", up.port())));
+        if (but != "rds.yaml") put("rds.yaml", response("route.v3.RouteConfiguration", routes("r", "a")));
+        if (but != "lds.yaml") put("lds.yaml", response("listener.v3.Listener", listener("l", "rds: {route_config_name: r, config_source: " + source("rds.yaml") + "}")));
+      };
+      fill(what);
+      if (content != "absent") put(what, content);
+      ProxyProcess proxy("node: {id: node-1, cluster: edge}\ndynamic_resources:\n  cds_config: " + source("cds.yaml") + "\n  lds_config: " + source("lds.yaml") + "\n");
+      if (what != "cds.yaml") proxy.wait_for_state("LIVE");  // within 10 s; a route to a cluster that nobody knows waits 15 s
+      fill("");
+      proxy.wait_for_body("l", "/", "A");
+    }
+  }
 }
 
 }  // namespace
