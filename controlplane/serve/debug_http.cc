@@ -155,8 +155,11 @@ absl::StatusOr<std::unique_ptr<DebugHttp>> DebugHttp::start(Options options, Grp
     int yes = 1;
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   });
-  serving->http.new_task_queue = [] { return new httplib::ThreadPool(8); };
-  serving->http.set_keep_alive_max_count(1);  // an idle connection would keep one of few threads from a health check
+  // Each connection holds a thread: one that is idle or slow must not keep a health check waiting for long.
+  serving->http.new_task_queue = [] { return new httplib::ThreadPool(32); };
+  serving->http.set_keep_alive_max_count(1);
+  serving->http.set_keep_alive_timeout(1);
+  serving->http.set_read_timeout(1);
   serving->http.set_payload_max_length(1 << 20);
   std::string bare = host;
   if (bare.size() > 2 && bare.front() == '[' && bare.back() == ']') bare = bare.substr(1, bare.size() - 2);

@@ -1,6 +1,9 @@
 #include "controlplane/serve/grpc_server.h"
 
 #include <malloc.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -62,6 +65,19 @@ void log_of_grpc(gpr_log_func_args* args) {
   } else {
     FL_LOG(trace, "grpc", args->message);
   }
+}
+
+// gRPC unlinks whatever socket is at the path: a second instance would take the first one's place without a word.
+bool somebody_listens(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return false;
+  path.copy(address.sun_path, path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool taken = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  close(fd);
+  return taken;
 }
 
 grpc::Status to_grpc(const absl::Status& s) { return {static_cast<grpc::StatusCode>(s.code()), std::string(s.message())}; }
@@ -158,6 +174,13 @@ class GrpcServer::Loop final : public Wire {
 };
 
 absl::Status GrpcServer::Loop::bind() {
+  const auto in_use = [this] {
+    return absl::UnavailableError(absl::StrCat("cannot listen for xDS on ", options_.address, ": the address is in use or not one of this machine"));
+  };
+  if (options_.address.starts_with("unix:") && somebody_listens(options_.address.substr(5))) {
+    closing_ = true;
+    return in_use();
+  }
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second instance must not share the port silently
@@ -181,7 +204,7 @@ absl::Status GrpcServer::Loop::bind() {
     bool ok;
     while (queue_->Next(&tag, &ok)) {
     }
-    return absl::UnavailableError(absl::StrCat("cannot listen for xDS on ", options_.address, ": the address is in use or not one of this machine"));
+    return in_use();
   }
   const size_t colon = options_.address.rfind(':');
   address_ = options_.address.starts_with("unix:") ? options_.address : absl::StrCat(options_.address.substr(0, colon), ":", port);

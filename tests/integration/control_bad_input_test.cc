@@ -213,6 +213,25 @@ TEST_CASE("a thousand objects of which one is bad: the others are served") {
   CHECK(until_told(control, "status", "many.yaml:3507"));
 }
 
+TEST_CASE("after thousands of objects went bad a change is still with the client at once") {
+  World world;
+  std::string good, bad;
+  for (int i = 0; i < 10'000; ++i) {
+    good += absl::StrCat("---\napiVersion: v1\nkind: Service\nmetadata: {name: x", i, "}\nspec: {ports: [{port: 80}]}\n");
+    bad += absl::StrCat("---\napiVersion: v1\nkind: Service\nmetadata: {name: x", i, "}\nspec: {ports: [{prt: 80}]}\n");
+  }
+  world.save("many.yaml", good);
+  Control control(world.folder.path());
+  Ads ads(control.xds);
+  REQUIRE(ads.until_cluster("app"));
+  world.save("many.yaml", bad);
+  REQUIRE_FALSE(control.process.await_line("Service default/x9999: spec.ports[0]").empty());
+  const auto begin = std::chrono::steady_clock::now();
+  world.save("new.yaml", routed("new", "/new"));
+  CHECK(ads.until_cluster("new"));
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+}
+
 TEST_CASE("ports in use end the start with an error that names the address") {
   World w;
   Control first(w.folder.path());
@@ -224,6 +243,14 @@ TEST_CASE("ports in use end the start with an error that names the address") {
   CHECK(admin.text == "fairlead-control: cannot listen for admin requests on " + first.admin + ": the address is in use or not one of this machine\n");
   Ads ads(first.xds);
   CHECK(ads.until_cluster("app"));
+  TemporaryDirectory sockets;
+  const std::string path = "unix:" + sockets.path("xds");
+  const Texts on_socket{binary("fairlead-control"), "--source", "file:" + w.folder.path(), "--xds-address", path, "--admin-address", "127.0.0.1:0"};
+  Process holder(on_socket);
+  REQUIRE_FALSE(holder.await_line("xDS on " + path).empty());
+  const Ran taken = run(on_socket);
+  CHECK(taken.code == 1);
+  CHECK(taken.text == "fairlead-control: cannot listen for xDS on " + path + ": the address is in use or not one of this machine\n");
 }
 
 TEST_CASE("what cannot be a source, an address, a level or a state directory ends the start with its name") {

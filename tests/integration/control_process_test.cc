@@ -64,6 +64,70 @@ TEST_CASE("refusals and last good resources survive a restart with --state-dir")
   CHECK(until_told(control, "nacks", "not by this client"));
 }
 
+TEST_CASE("a proxy whose class gets the last good of what it refused is in error until the author changes that, whatever else it accepts") {
+  TemporaryDirectory d;
+  save(d, "raw.yaml", raw_yaml("mine", cluster_yaml("a", "1s")));
+  Control control(d.path());
+  Ads ads(control.xds);
+  REQUIRE(ads.until_timeout("a", 1));
+  ads.refuse("a");
+  save(d, "raw.yaml", raw_yaml("mine", cluster_yaml("a", "2s")));
+  REQUIRE(until_told(control, "nacks", "not by this client"));
+  save(d, "raw.yaml", raw_yaml("mine", cluster_yaml("a", "2s") + cluster_yaml("b")));
+  REQUIRE(ads.until_cluster("b"));
+  REQUIRE(until_told(control, "status", "ERROR"));
+  CHECK(absl::StrContains(cli(control, {"status"}).text, "node-1 refused cds: "));
+}
+
+TEST_CASE("a raw resource that is bad keeps its last good version over a restart with --state-dir") {
+  TemporaryDirectory d, state;
+  save(d, "raw.yaml", raw_yaml("mine", cluster_yaml("a", "1s") + cluster_yaml("b", "1s")));
+  {
+    Control control(d.path(), {"--state-dir", state.path("s")});
+    Ads ads(control.xds);
+    REQUIRE(ads.until_timeout("a", 1));
+    save(d, "raw.yaml", raw_yaml("mine", cluster_yaml("a", "0s") + cluster_yaml("b", "2s")));  // Envoy's rules ask for more than 0 s
+    REQUIRE(ads.until_timeout("b", 2));
+    CHECK(ads.clusters["a"].connect_timeout().seconds() == 1);
+    CHECK(control.process.stop() == 0);
+  }
+  Control control(d.path(), {"--state-dir", state.path("s")});
+  Ads fresh(control.xds, "edge", {}, "node-2");
+  CHECK(fresh.until_timeout("b", 2));
+  CHECK(fresh.until_timeout("a", 1));
+}
+
+TEST_CASE("changed bytes under an unchanged version are an error over a restart with --state-dir, too") {
+  TemporaryDirectory d, state;
+  save(d, "one.yaml", raw_yaml("one", cluster_yaml("a", "1s"), "clusters: [edge]", "1"));
+  {
+    Control control(d.path(), {"--state-dir", state.path("s")});
+    Ads ads(control.xds);
+    REQUIRE(ads.until_timeout("a", 1));
+    CHECK(control.process.stop() == 0);
+  }
+  save(d, "one.yaml", raw_yaml("one", cluster_yaml("a", "2s"), "clusters: [edge]", "1"));
+  Control control(d.path(), {"--state-dir", state.path("s")});
+  REQUIRE(until_told(control, "conditions", "VersionUnchanged"));
+  Ads ads(control.xds, "edge", {}, "node-2");
+  REQUIRE(ads.until_cluster("a"));
+  CHECK(ads.clusters["a"].connect_timeout().seconds() == 1);
+  save(d, "one.yaml", raw_yaml("one", cluster_yaml("a", "2s"), "clusters: [edge]", "2"));
+  CHECK(ads.until_timeout("a", 2));
+}
+
+TEST_CASE("a raw resource that names what its scope lacks is told, live") {
+  TemporaryDirectory d;
+  save(d, "raw.yaml", raw_yaml("mine", "  - {\"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, name: t, virtual_hosts: "
+                                       "[{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster: nowhere}}]}]}\n"));
+  Control control(d.path());
+  const std::string line = control.process.await_line("DanglingReference");
+  INFO(control.process.text());
+  CHECK(absl::StrContains(line, d.path("raw.yaml") + ":8"));
+  CHECK(absl::StrContains(line, "nowhere"));
+  CHECK(until_told(control, "conditions", "DanglingReference"));
+}
+
 TEST_CASE("an object that cannot be read after a restart removes nothing that clients still report using") {
   TemporaryDirectory d;
   save(d, "one.yaml", raw_yaml("one", cluster_yaml("a")));

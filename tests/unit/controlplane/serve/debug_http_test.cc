@@ -1,9 +1,14 @@
 // The control plane's own HTTP address, asked over a socket.
-#include <set>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include <httplib.h>
 
@@ -87,6 +92,25 @@ TEST_CASE("metrics are in Prometheus' form") {
   CHECK(body.find("fairlead_control_responses_total{type=\"cds\"} 0\n") != std::string::npos);
   CHECK(body.find("fairlead_control_push_delay_seconds_bucket{le=\"+Inf\"} 0\n") != std::string::npos);
   CHECK(body.find("fairlead_control_updates_total 1\n") != std::string::npos);
+}
+
+TEST_CASE("sixty connections that say nothing do not keep a health check waiting") {
+  Running run;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(std::stoi(run.http->address().substr(run.http->address().rfind(':') + 1))));
+  std::vector<int> idle;
+  for (int i = 0; i < 60; ++i) {
+    idle.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(connect(idle.back(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  }
+  httplib::Client client("http://" + run.http->address());
+  client.set_read_timeout(10);
+  const auto reply = client.Get("/healthz");
+  REQUIRE(reply);
+  CHECK(reply->status == 200);
+  for (int fd : idle) close(fd);
 }
 
 TEST_CASE("every debug endpoint answers with JSON") {
