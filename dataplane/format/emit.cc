@@ -147,7 +147,7 @@ bool emit_duration(const Op& op, const FormatContext& context, std::string& out)
     append_number(to->count() / op.unit_nanos, out);
     return true;
   }
-  if (!from || !to) return false;
+  if (!from || !to || *to < *from) return false;  // the answer came before the request had ended
   append_number((*to - *from).count() / op.unit_nanos, out);
   return true;
 }

@@ -47,6 +47,7 @@ const std::string& HttpConnection::remote_ip() {
 }
 
 void HttpConnection::on_request_begins() {
+  local_text();  // for the log of a client that goes away before its head is whole: the socket is closed then
   const milliseconds timeout = manager_->config().request_headers_timeout;
   if (timeout.count() == 0) return;
   if (!headers_timer_) headers_timer_ = std::make_unique<net::Timer>(worker_.loop().timers(), [this] { on_headers_timeout(); });

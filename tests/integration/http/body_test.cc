@@ -174,6 +174,7 @@ TEST_CASE("WebSocket upgrades become tunnels") {
   CHECK(client.closed_by_peer());
   CHECK(proxy.wait_for_stat("http.test.downstream_cx_upgrades_active", 0));
   CHECK(proxy.stat("http.test.downstream_cx_upgrades_total") == 1);
+  CHECK(proxy.access_log(1) == std::vector<std::string>{"101 UC upstream_reset_after_response_started{connection_termination}"});
 }
 
 TEST_CASE("upgrades that are not enabled are refused, and an upstream may refuse them") {

@@ -35,6 +35,8 @@ TEST_CASE("a 503 is retried until the upstream answers") {
   CHECK(proxy.stat("cluster.up.upstream_rq_retry_success") == 1);
   CHECK(proxy.stat("cluster.up.upstream_rq_200") == 1);
   CHECK(proxy.stat("cluster.up.retry.upstream_rq_503") == 2);
+  CHECK(proxy.stat("cluster.up.retry.upstream_rq_5xx") == 2);
+  CHECK(proxy.stat("cluster.up.retry.upstream_rq_completed") == 2);
 }
 
 TEST_CASE("a retry says whether a timeout is its reason") {
@@ -126,6 +128,20 @@ TEST_CASE("the upstream dies within the body") {
   CHECK(all.size() - all.find("\r\n\r\n") - 4 <= 500);
   const auto log = proxy.access_log(1);
   CHECK(log[0].find("upstream_reset_after_response_started{") != std::string::npos);
+}
+
+TEST_CASE("interim responses are counted") {
+  RawServer server;
+  TestProxy proxy(listener_yaml(kToUp), {cluster_yaml("up", {server.port()})});
+  RawSocket client = proxy.connect();
+  client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+  RawSocket upstream = server.accept();
+  upstream.read_until("\r\n\r\n");
+  upstream.send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+  CHECK(client.read_response().status == 200);
+  CHECK(proxy.stat("cluster.up.upstream_rq_103") == 1);
+  CHECK(proxy.stat("cluster.up.upstream_rq_1xx") == 1);
+  CHECK(proxy.stat("cluster.up.upstream_rq_completed") == 2);
 }
 
 TEST_CASE("what is no HTTP becomes 502") {
@@ -227,6 +243,36 @@ TEST_CASE("timeouts") {
     CHECK(proxy.stat("http.test.downstream_rq_4xx") == 1);
     CHECK(proxy.stat("http.test.downstream_cx_protocol_error") == 0);
   }
+  SECTION("of a request and of an idle stream count from the first byte of the head") {
+    const bool idle = GENERATE(false, true);
+    TestProxy proxy(listener_yaml(kToUp, idle ? "stream_idle_timeout: 0.05s\n" : "request_timeout: 0.05s\n"), {cluster_yaml("up", {up.port()})});
+    RawSocket client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: te");
+    CHECK(client.read_response().status == 408);
+    CHECK(client.closed_by_peer());
+    CHECK(proxy.access_log(1) == std::vector<std::string>{idle ? "408 SI stream_idle_timeout" : "408 - request_overall_timeout"});
+  }
+  SECTION("of the stream is DEADLINE_EXCEEDED for gRPC") {
+    TestProxy proxy(listener_yaml(kToUp, "common_http_protocol_options: {max_stream_duration: 0.05s}\n"), {cluster_yaml("up", {up.port()})});
+    CHECK(proxy.get("/", "content-type: application/grpc\r\n").header("grpc-status") == "4");
+  }
+  SECTION("of a stream takes the place of the route's, and the upstream is told of a shorter grpc-timeout") {
+    TestProxy proxy(listener_yaml("- match: {prefix: /}\n  route: {cluster: up, timeout: 0.02s, max_stream_duration: {grpc_timeout_header_max: 0.08s}}\n"), {cluster_yaml("up", {up.port()})});
+    CHECK(proxy.get("/", "content-type: application/grpc\r\ngrpc-timeout: 9S\r\n").header("grpc-message") == "downstream duration timeout");
+    CHECK(up.last().header("grpc-timeout") == "80m");
+    CHECK_FALSE(up.last().has("x-envoy-expected-rq-timeout-ms"));
+  }
+  SECTION("of the route, for an upgrade that nobody grants") {
+    TestProxy proxy(listener_yaml("- match: {prefix: /}\n  route: {cluster: up, timeout: 0.05s}\n", "upgrade_configs: [{upgrade_type: websocket}]\n"), {cluster_yaml("up", {up.port()})});
+    CHECK(proxy.get("/", "Connection: Upgrade\r\nUpgrade: websocket\r\n").status == 504);
+    CHECK(proxy.access_log(1) == std::vector<std::string>{"504 UT response_timeout"});
+  }
+  SECTION("answered with 204 where an internal request asks for that") {
+    TestProxy proxy(listener_yaml("- match: {prefix: /}\n  route: {cluster: up, timeout: 0.05s}\n", "use_remote_address: true\ninternal_address_config: {cidr_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]}\n"), {cluster_yaml("up", {up.port()})});
+    CHECK(proxy.get("/", "x-envoy-upstream-rq-timeout-alt-response: 204\r\n").status == 204);
+    CHECK_FALSE(up.last().has("x-envoy-upstream-rq-timeout-alt-response"));
+    CHECK(proxy.stat("cluster.up.internal.upstream_rq_204") == 1);
+  }
   SECTION("of an idle connection") {
     FakeUpstream answers;
     TestProxy proxy(listener_yaml(kToUp, "common_http_protocol_options: {idle_timeout: 0.05s}\n"), {cluster_yaml("up", {answers.port()})});
@@ -277,6 +323,7 @@ TEST_CASE("max_retries bounds retries of all requests together") {
   CHECK(proxy.get("/").status == 503);
   CHECK(up.count() == 1);
   CHECK(proxy.stat("cluster.up.upstream_rq_retry_overflow") == 1);
+  CHECK(proxy.access_log(1) == std::vector<std::string>{"503 UO via_upstream"});
 }
 
 TEST_CASE("an upstream connection ends after its number of requests") {

@@ -163,7 +163,8 @@ bool RouterFilter::headers_valid(const http::HeaderMap& headers) {
 }
 
 void RouterFilter::read_timeouts(const fairlead::router::RouteAction& action, http::HeaderMap& headers) {
-  timeouts_.global = action.timeout;
+  const auto& duration = action.max_stream_duration;  // Envoy 1.40: its presence takes the place of the route's timeout
+  if (!duration.max_stream_duration && !duration.grpc_timeout_header_max && !duration.grpc_timeout_header_offset) timeouts_.global = action.timeout;
   if (action.retry_policy) {
     timeouts_.per_try = action.retry_policy->per_try_timeout;
     timeouts_.per_try_idle = action.retry_policy->per_try_idle_timeout;
@@ -199,7 +200,7 @@ void RouterFilter::announce_timeout(http::HeaderMap& headers) const {
   }
 }
 
-void RouterFilter::set_stream_limits(const fairlead::router::RouteAction& action, const http::HeaderMap& headers) {
+void RouterFilter::set_stream_limits(const fairlead::router::RouteAction& action, http::HeaderMap& headers) {
   if (action.idle_timeout) stream().set_idle_timeout(*action.idle_timeout);
   const auto& limit = action.max_stream_duration;
   if (limit.max_stream_duration) stream().set_max_duration(*limit.max_stream_duration);
@@ -207,8 +208,9 @@ void RouterFilter::set_stream_limits(const fairlead::router::RouteAction& action
     auto timeout = parse_grpc_timeout(headers.get(Token::GrpcTimeout));
     if (!timeout) return;
     if (limit.grpc_timeout_header_max->count() != 0) timeout = std::min(*timeout, *limit.grpc_timeout_header_max);
-    if (limit.grpc_timeout_header_offset) timeout = std::max(milliseconds(1), *timeout - *limit.grpc_timeout_header_offset);
-    stream().set_max_duration(*timeout);
+    if (limit.grpc_timeout_header_offset) timeout = std::max(milliseconds(0), *timeout - *limit.grpc_timeout_header_offset);
+    headers.set(Token::GrpcTimeout, absl::StrCat(timeout->count(), "m"));  // the upstream is told what is left
+    stream().set_max_duration(std::max(milliseconds(1), *timeout));
   }
 }
 
@@ -344,8 +346,10 @@ void RouterFilter::begin_attempt() {
     cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_none_healthy);
     return fail(503, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
   }
+  if (attempts_ > 1) {  // Envoy 1.40: times are those of the last attempt
+    for (const TimePoint point : {TimePoint::UpstreamTxBegin, TimePoint::UpstreamTxEnd, TimePoint::UpstreamRxBegin}) info.times.set(point, std::chrono::nanoseconds(-1));
+  }
   info.upstream_host = host->address_text();
-  info.upstream_hosts_attempted = attempts_ == 1 ? info.upstream_host : in_arena(absl::StrCat(info.upstream_hosts_attempted, ",", info.upstream_host));
   info.upstream_host_name = host->hostname().empty() ? std::string_view(host->address_text()) : std::string_view(host->hostname());
   info.upstream_host_metadata = host->metadata().get();
   const auto& rewrite = match_->route->forward.host_rewrite;
@@ -360,6 +364,11 @@ void RouterFilter::on_attempt_ready() {
   format::FormatContext& info = stream().mutable_info();
   info.upstream_local_address = attempt_.local_address();
   info.upstream_remote_address = info.upstream_host;
+  if (info.upstream_hosts_attempted.empty()) {
+    info.upstream_hosts_attempted = info.upstream_host;
+  } else if (!absl::StrContains(info.upstream_hosts_attempted, info.upstream_host)) {  // Envoy 1.40: each once
+    info.upstream_hosts_attempted = in_arena(absl::StrCat(info.upstream_hosts_attempted, ",", info.upstream_host));
+  }
   info.upstream_protocol = http::protocol_name(attempt_.sender()->protocol());
   info.upstream_connection_id = attempt_.sender()->connection().id();
   stream().mark(TimePoint::UpstreamTxBegin);

@@ -57,7 +57,7 @@ class RouterFilter final : public stream::Filter {
   bool find_cluster(const fairlead::router::Match& match);
   void read_timeouts(const fairlead::router::RouteAction& action, http::HeaderMap& headers);
   void announce_timeout(http::HeaderMap& headers) const;
-  void set_stream_limits(const fairlead::router::RouteAction& action, const http::HeaderMap& headers);
+  void set_stream_limits(const fairlead::router::RouteAction& action, http::HeaderMap& headers);
   void rewrite_request(const fairlead::router::Match& match, http::HeaderMap& headers);
   void set_host(http::HeaderMap& headers, std::string_view host);
   bool headers_valid(const http::HeaderMap& headers);

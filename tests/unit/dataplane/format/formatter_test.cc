@@ -164,6 +164,12 @@ TEST_CASE("a gRPC status is printed for gRPC requests only, in three forms") {
   CHECK(sample.text("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%") == "NotFound NOT_FOUND 5 5");
 }
 
+TEST_CASE("a duration that ends before it begins is unset") {
+  Sample sample;
+  sample.context.times.set(TimePoint::UpstreamRxBegin, 1ms);
+  CHECK(sample.text("%COMMON_DURATION(US_TX_END:US_RX_BEG:ms)%") == "-");
+}
+
 TEST_CASE("the gRPC status of an answer that names none is what its HTTP status means") {
   Sample sample;
   sample.request->add("content-type", "application/grpc");
