@@ -63,7 +63,7 @@ class ZstdDecompressor final : public Decompressor {
         if (ZSTD_isError(left) != 0) return Result::kCorrupt;
         if (guard.exceeded()) return Result::kTooLarge;
         ended_ = left == 0;  // of a frame; another may follow
-        full = to.pos == to.size;
+        full = !ended_ && to.pos == to.size;  // nothing of a whole frame is left behind
       } while (from.pos != from.size || full);
       in.drain(piece.size());
     }

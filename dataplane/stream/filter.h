@@ -34,7 +34,8 @@ enum class HeadersStatus : uint8_t {
 };
 enum class DataStatus : uint8_t {
   kContinue,
-  kHold,  // keep this piece (with what is held already) until continue_*() or the end; over the buffer limit: 413, or 500 for a response
+  kHold,  // keep this piece (with what is held already) until continue_*() or the end; over the buffer limit: 413, or 500 for a response.
+          // While a later filter has stopped, a piece waits there instead
   kTaken,  // the filter has moved the piece, and the end that came with it, into a buffer of its own and will send them on with send_*()
 };
 enum class TrailersStatus : uint8_t {

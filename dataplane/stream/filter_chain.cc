@@ -60,6 +60,7 @@ template <bool kRequest>
 void Stream::pass_data(uint8_t from, net::Buffer& data, bool end_stream) {
   Direction& d = direction<kRequest>();
   for (uint8_t i = from; i < positions<kRequest>(); ++i) {
+    if (i == d.stopped_at && !d.reads_body) return hold<kRequest>(data);
     Filter& filter = filter_at<kRequest>(i);
     const DataStatus status = kRequest ? filter.decode_data(data, end_stream) : filter.encode_data(data, end_stream);
     if (stopped<kRequest>()) return;
@@ -68,7 +69,7 @@ void Stream::pass_data(uint8_t from, net::Buffer& data, bool end_stream) {
       if (end_stream && !d.ended_by_filter) d.ended = false;  // for the filters after it
       return;
     }
-    if (status == DataStatus::kHold) {
+    if (status == DataStatus::kHold && (d.stopped_at == kNobody || d.stopped_at <= i)) {
       d.stopped_at = i;
       d.reads_body = true;
       hold<kRequest>(data);
@@ -93,6 +94,7 @@ template <bool kRequest>
 void Stream::pass_trailers(uint8_t from) {
   Direction& d = direction<kRequest>();
   for (uint8_t i = from; i < positions<kRequest>(); ++i) {
+    if (i == d.stopped_at) return offer_trailers<kRequest>();
     Filter& filter = filter_at<kRequest>(i);
     const TrailersStatus status = kRequest ? filter.decode_trailers(*d.trailers) : filter.encode_trailers(*d.trailers);
     if (stopped<kRequest>()) return;
@@ -108,7 +110,6 @@ void Stream::pass_trailers(uint8_t from) {
       d.reads_body = false;
       return;
     }
-    if (d.stopped_at != kNobody) return offer_trailers<kRequest>();  // a later filter holds what this one added
   }
   d.end_passed = true;
   if constexpr (!kRequest) {
@@ -179,13 +180,7 @@ template <bool kRequest>
 void Stream::arrived_data(net::Buffer& data, bool end_stream) {
   Direction& d = direction<kRequest>();
   d.ended = d.ended || end_stream;
-  if (d.stopped_at == kNobody) {
-    pass_data<kRequest>(0, data, end_stream);
-  } else if (d.reads_body) {
-    pass_data<kRequest>(d.stopped_at, data, end_stream);
-  } else {
-    hold<kRequest>(data);
-  }
+  pass_data<kRequest>(0, data, end_stream);  // as far as the filter that has stopped, if one has
 }
 
 template <bool kRequest>
@@ -193,8 +188,7 @@ void Stream::arrived_trailers(http::HeaderMap& trailers) {
   Direction& d = direction<kRequest>();
   d.ended = true;
   d.trailers = &trailers;
-  if (d.stopped_at == kNobody) return pass_trailers<kRequest>(0);
-  offer_trailers<kRequest>();
+  pass_trailers<kRequest>(0);
 }
 
 // The filter that holds the body sees the trailers, and may let go with them.
@@ -217,13 +211,7 @@ void Stream::inject(uint8_t position, net::Buffer& data, bool end_stream) {
     d.trailers = nullptr;
   }
   touch();
-  if (d.stopped_at == kNobody || d.stopped_at <= position) {
-    pass_data<kRequest>(position + 1, data, end_stream);
-  } else if (d.reads_body) {
-    pass_data<kRequest>(d.stopped_at, data, end_stream);
-  } else {
-    hold<kRequest>(data);
-  }
+  pass_data<kRequest>(position + 1, data, end_stream);
 }
 
 void Stream::inject_request(uint8_t index, net::Buffer& data, bool end_stream) { inject<true>(index, data, end_stream); }
@@ -232,8 +220,7 @@ void Stream::inject_response_trailers(uint8_t index, http::HeaderMap& trailers) 
   if (stopped<false>()) return;
   encode_.ended = encode_.ended_by_filter = true;
   encode_.trailers = &trailers;
-  if (encode_.stopped_at == kNobody) return pass_trailers<false>(filter_count_ - 1 - index);
-  offer_trailers<false>();
+  pass_trailers<false>(filter_count_ - 1 - index);
 }
 
 void Stream::continue_decoding(uint8_t index) { resume<true>(index); }

@@ -30,24 +30,24 @@ void register_filter(stream::FilterRegistry& registry) {
 // Envoy 1.40: the filter's own first; then the most specific level first and the table last, whose word so stands, unless
 // most_specific_header_mutations_wins turns that around.
 void HeaderMutationFilter::find_levels() {
-  if (!levels_.empty()) return;
-  levels_.push_back(&config_.mutations);
-  for (const auto* level : stream().per_route_configs(*this)) levels_.push_back(&static_cast<const RouteConfig*>(level)->mutations);
-  if (config_.most_specific_wins) std::reverse(levels_.begin() + 1, levels_.end());
+  if (level_count_ != 0) return;
+  levels_[level_count_++] = &config_.mutations;
+  for (const auto* level : stream().per_route_configs(*this)) levels_[level_count_++] = &static_cast<const RouteConfig*>(level)->mutations;
+  if (config_.most_specific_wins) std::reverse(levels_.begin() + 1, levels_.begin() + level_count_);
 }
 
 void HeaderMutationFilter::apply_all(const HeaderChanges Mutations::*changes, http::HeaderMap& headers) {
   find_levels();
-  for (const Mutations* level : levels_) {
-    if (!(level->*changes).empty()) apply(level->*changes, headers, stream().info());
+  for (uint8_t i = 0; i < level_count_; ++i) {
+    if (!(levels_[i]->*changes).empty()) apply(levels_[i]->*changes, headers, stream().info());
   }
 }
 
 HeadersStatus HeaderMutationFilter::decode_headers(http::HeaderMap& headers, bool) {
   apply_all(&Mutations::request, headers);
   std::vector<const std::vector<QueryChange>*> queries;
-  for (const Mutations* level : levels_) {
-    if (!level->query.empty()) queries.push_back(&level->query);
+  for (uint8_t i = 0; i < level_count_; ++i) {
+    if (!levels_[i]->query.empty()) queries.push_back(&levels_[i]->query);
   }
   if (!queries.empty()) headers.set(http::Token::PseudoPath, change_query(headers.get(http::Token::PseudoPath), queries, stream().info()));
   return HeadersStatus::kContinue;

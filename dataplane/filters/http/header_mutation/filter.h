@@ -2,7 +2,7 @@
 // One per stream, in its arena; one worker.
 #pragma once
 
-#include <absl/container/inlined_vector.h>
+#include <array>
 
 #include "dataplane/filters/http/header_mutation/config.h"
 #include "dataplane/stream/filter.h"
@@ -24,7 +24,8 @@ class HeaderMutationFilter final : public stream::Filter {
   void apply_all(const HeaderChanges Mutations::*changes, http::HeaderMap& headers);
 
   const Config& config_;
-  absl::InlinedVector<const Mutations*, 5> levels_;  // in the order of application
+  std::array<const Mutations*, 5> levels_;  // in the order of application
+  uint8_t level_count_ = 0;
 };
 
 }  // namespace fairlead::filters::header_mutation
