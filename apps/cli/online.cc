@@ -55,14 +55,19 @@ std::vector<std::string> wrong_lines(const doc::Value& sources, const doc::Value
       lines.push_back(absl::StrCat("error: ", text_at(s, "name"), ": not read yet; nothing is served before"));
     }
   }
+  // a lost source is a finding too, without a place
+  auto told = [&](const std::string& text) {
+    return std::any_of(lost_sources.begin(), lost_sources.end(), [&](const std::string& lost) { return text.starts_with(lost) || text.starts_with("error: " + lost); });
+  };
   std::vector<std::string> found;
   for (const doc::Value& f : items(findings, "findings")) {
     const std::string message = text_at(f, "message");
-    const bool told = text_at(f, "place").empty() && std::any_of(lost_sources.begin(), lost_sources.end(), [&](const std::string& lost) { return message.starts_with(lost); });
-    if (!told && text_at(f, "severity") != "note") found.push_back(finding_line(f));
+    if (!(text_at(f, "place").empty() && told(message)) && text_at(f, "severity") != "note") found.push_back(finding_line(f));
   }
   if (found.empty()) {
-    for (const doc::Value& d : items(sources, "diagnostics")) found.push_back(d.as_string());
+    for (const doc::Value& d : items(sources, "diagnostics")) {
+      if (!told(d.as_string())) found.push_back(d.as_string());
+    }
   }
   const size_t more = found.size() > kMostFindings ? found.size() - kMostFindings : 0;
   lines.insert(lines.end(), found.begin(), found.end() - static_cast<ptrdiff_t>(more));

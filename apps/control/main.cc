@@ -149,7 +149,7 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
 
   Flags flags;
-  CLI::App app{"Fairlead's control plane: reads configuration, serves it over xDS to fairlead-proxy, Envoy and gRPC clients."};
+  CLI::App app{"Fairlead's control plane: reads configuration, serves it over xDS to fairlead-proxy, Envoy and gRPC clients.", "fairlead-control"};
   app.set_version_flag("--version", "fairlead-control " FAIRLEAD_VERSION);
   app.add_option("--source", flags.sources, "where configuration comes from: file:PATH, a directory tree or one file; repeatable, earlier ones win")->required();
   app.add_option("--xds-address", flags.xds_address, "address of the xDS server (HOST:PORT or unix:PATH)")->capture_default_str();
