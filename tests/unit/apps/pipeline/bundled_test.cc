@@ -15,3 +15,12 @@ TEST_CASE("every field of every extension of the proxy has a row in the support 
   for (const std::string& line : missing) UNSCOPED_INFO(line);
   CHECK(missing.empty());
 }
+
+TEST_CASE("the control plane knows every HTTP filter of the proxy") {
+  (void)pipeline::bundled_verdict({});
+  for (const char* name : {"buffer.v3.Buffer", "compressor.v3.Compressor", "cors.v3.Cors", "decompressor.v3.Decompressor", "fault.v3.HTTPFault", "grpc_stats.v3.FilterConfig", "grpc_web.v3.GrpcWeb",
+                           "header_mutation.v3.HeaderMutation", "health_check.v3.HealthCheck", "local_ratelimit.v3.LocalRateLimit", "router.v3.Router"}) {
+    INFO(name);
+    CHECK(config::Registry::global().http_filter(std::string("type.googleapis.com/envoy.extensions.filters.http.") + name) != nullptr);
+  }
+}
