@@ -48,6 +48,10 @@ void HashTable::build_ring(std::span<const HashHost> hosts, const HashOptions& o
   const double scale = std::min(std::ceil(lightest * static_cast<double>(options.minimum_ring_size)) / lightest, static_cast<double>(options.maximum_ring_size));
   size_.entries = static_cast<uint64_t>(std::ceil(scale));
   size_.fewest_per_host = size_.entries;
+  if (members_.size() == 1) {  // every key is its own: nothing to look up
+    size_.fewest_per_host = size_.most_per_host = static_cast<uint64_t>(std::ceil(scale * lightest));
+    return;
+  }
   struct Point {
     uint64_t hash;
     uint32_t host;
@@ -85,7 +89,8 @@ void HashTable::build_ring(std::span<const HashHost> hosts, const HashOptions& o
 // proportion.
 void HashTable::build_maglev(std::span<const HashHost> hosts, const HashOptions& options) {
   slots_ = options.table_size;
-  size_.entries = slots_;
+  size_ = {slots_, slots_, slots_};
+  if (members_.size() == 1) return;
   struct Row {
     std::string_view key;
     uint32_t host;
@@ -122,7 +127,7 @@ void HashTable::build_maglev(std::span<const HashHost> hosts, const HashOptions&
       ++filled;
     }
   }
-  size_.fewest_per_host = slots_;
+  size_.most_per_host = 0;
   for (const Row& row : rows) {
     size_.fewest_per_host = std::min(size_.fewest_per_host, row.count);
     size_.most_per_host = std::max(size_.most_per_host, row.count);
@@ -136,6 +141,7 @@ void HashTable::build_maglev(std::span<const HashHost> hosts, const HashOptions&
 
 uint32_t HashTable::pick(uint64_t hash, uint32_t attempt) const {
   if (members_.empty()) return kNone;
+  if (members_.size() == 1) return members_[0].host;
   if (ring_.empty()) {
     hash ^= 0 - uint64_t{attempt};  // Envoy's: flips nearly all bits
     return maglev_at(hash % slots_);

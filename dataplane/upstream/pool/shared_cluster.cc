@@ -39,7 +39,11 @@ std::shared_ptr<SharedCluster> SharedClusters::get(const std::shared_ptr<const c
   if (auto cluster = known.lock()) return cluster;
   auto cluster = std::make_shared<SharedCluster>(config, registry_);
   known = cluster;
-  std::erase_if(clusters_, [](const auto& entry) { return entry.second.expired(); });
+  // Seldom enough that loading ten thousand clusters does not look at all of them for each.
+  if (clusters_.size() >= next_sweep_) {
+    std::erase_if(clusters_, [](const auto& entry) { return entry.second.expired(); });
+    next_sweep_ = 2 * clusters_.size() + 16;
+  }
   return cluster;
 }
 

@@ -90,7 +90,8 @@ class SharedClusters {
   LocalZone local_zone_;
   std::vector<std::shared_ptr<SharedCluster>> kept_;
   std::mutex mutex_;
-  std::unordered_map<const config::ClusterConfig*, std::weak_ptr<SharedCluster>> clusters_;
+  std::unordered_map<const config::ClusterConfig*, std::weak_ptr<SharedCluster>> clusters_;  // entries outlive their cluster until a sweep
+  size_t next_sweep_ = 16;
 };
 
 }  // namespace fairlead::upstream

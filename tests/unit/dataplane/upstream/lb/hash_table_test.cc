@@ -47,6 +47,18 @@ TEST_CASE("a ring gives the lightest host a whole number of entries and others t
   CHECK(bounded.entries == 4);
 }
 
+TEST_CASE("a host that is alone gets every key, and the statistics of the table it would be") {
+  Hosts hosts({3});
+  for (const Kind kind : {Kind::Ring, Kind::Maglev}) {
+    const auto tables = build(hosts, {.kind = kind});
+    for (uint64_t hash : {uint64_t{0}, uint64_t{1} << 63, ~uint64_t{0}}) CHECK(tables->table(0).pick(hash, 1) == 0);
+    const HashTable::Size size = tables->table(0).size();
+    CHECK(size.entries == (kind == Kind::Ring ? 1024 : 65537));
+    CHECK(size.fewest_per_host == size.entries);
+    CHECK(size.most_per_host == size.entries);
+  }
+}
+
 TEST_CASE("a Maglev table is full, and shares follow weights within a percent") {
   Hosts hosts({1, 2, 5});
   const HashTable& table = build(hosts, {.kind = Kind::Maglev})->table(0);
