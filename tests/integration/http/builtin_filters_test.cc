@@ -256,6 +256,19 @@ TEST_CASE("requests that are bombs or broken never reach the upstream whole") {
   CHECK(up.count() == 0);
 }
 
+TEST_CASE("a filter that holds the body gets it as the filters before it leave it, trailers included") {
+  FakeUpstream up;
+  TestProxy proxy(with({{"c", "compressor.v3.Compressor", kGzip + ", request_direction_config: {common_config: {enabled: {default_value: true, runtime_key: k}}}"}, {"b", "buffer.v3.Buffer", "max_request_bytes: 1000"}}, kToUp,
+                       "http_protocol_options: {enable_trailers: true}\n"),
+                  {cluster_yaml("up", {up.port()}, "http_protocol_options: {enable_trailers: true}")});
+  RawSocket client = proxy.connect();
+  client.send("POST / HTTP/1.1\r\nHost: test\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+  client.send("7\r\n second\r\n0\r\nx-t: 1\r\n\r\n");
+  CHECK(client.read_response().status == 200);
+  CHECK(gunzip(up.last().body) == "first second");
+  CHECK(up.last().header("content-length") == std::to_string(up.last().body.size()));
+}
+
 TEST_CASE("browsers call gRPC: text in, text out, trailers in the body") {
   FakeUpstream up([](const UpstreamRequest&) {
     return UpstreamReply{.body = grpc_frame("one") + grpc_frame("four"), .headers = {{"content-type", "application/grpc"}}, .trailers = {{"grpc-status", "0"}, {"grpc-message", "fine"}}, .chunked = true};
