@@ -155,7 +155,8 @@ struct Session::Callbacks {
     if (stream.close_known) return;  // rejected: however it ends, it is not complete
     stream.peer_ended = true;
     if (stream.over) return;
-    if (stream.length_left != 0 && stream.length_left != UINT64_MAX) return s.reject(stream, kMessaging);
+    const bool short_of = stream.length_left != 0 && stream.length_left != UINT64_MAX;
+    if (short_of || !stream.head_seen) return s.reject_body(stream);
     if (stream.last_event >= 0) {
       Event& last = s.events_[static_cast<size_t>(stream.last_event)];
       if (last.kind == EventKind::Body || last.kind == EventKind::Head) {
@@ -176,7 +177,7 @@ struct Session::Callbacks {
     if (stream->close_known) return;
     if (!s.block_.problem().empty()) return s.reject(*stream, s.block_.problem());
     if (s.block_.too_large()) {
-      s.count(Stat::header_overflow);
+      s.count(s.block_.too_many_bytes() ? Stat::header_list_size_too_large : Stat::header_overflow);
       if (!s.server_ || trailers) {
         stream->close_known = true;
         stream->close_reason = http::ResetReason::ProtocolError;
@@ -227,9 +228,9 @@ struct Session::Callbacks {
       return 0;
     }
     const bool counted = stream->length_left != UINT64_MAX;
-    if ((counted && size > stream->length_left) || (!s.server_ && stream->bodiless)) {
+    if ((counted && size > stream->length_left) || !stream->head_seen || (!s.server_ && stream->bodiless)) {
       nghttp2_session_consume_connection(ng, size);
-      s.reject(*stream, kMessaging);
+      s.reject_body(*stream);
       return 0;
     }
     if (counted) stream->length_left -= size;

@@ -20,7 +20,8 @@ Session::Session(net::ConnectionPtr connection, const Settings& settings, bool s
       server_(server),
       task_(net::LoopTask::of<&Session::run_task>(this)),
       inbound_(settings_),
-      premature_(server ? settings.premature_reset_streams : 0) {
+      premature_(server ? settings.premature_reset_streams : 0),
+      history_(server) {
   set_up();
   connection_->set_events(this);
   if (settings_.keepalive_interval.count() != 0 || settings_.keepalive_idle_interval.count() != 0) {
@@ -113,6 +114,15 @@ void Session::reject(Stream& stream, std::string_view problem) {
   if (stream.close_known) return;
   count(Stat::rx_messaging_error);
   if (!settings_.stream_error_on_invalid_http_message) return fail(NGHTTP2_PROTOCOL_ERROR, problem);
+  reject_alone(stream, problem);
+}
+
+// Envoy 1.40 resets the stream whatever the option says, and does not count it.
+void Session::reject_body(Stream& stream) {
+  if (!stream.close_known) reject_alone(stream, "http2.violation.of.messaging.rule");
+}
+
+void Session::reject_alone(Stream& stream, std::string_view problem) {
   stream.close_known = true;
   stream.close_reason = http::ResetReason::ProtocolError;
   stream.close_detail = problem;
@@ -132,10 +142,15 @@ void Session::on_data(net::Buffer& data, bool) {
     const std::string_view front = data.front();
     const char* end = front.data() + front.size();
     input_at_ = front.data();
-    const ssize_t taken = nghttp2_session_mem_recv(ng_, reinterpret_cast<const uint8_t*>(front.data()), front.size());
+    const auto breach = history_.read(front);
+    const ssize_t taken = nghttp2_session_mem_recv(ng_, reinterpret_cast<const uint8_t*>(front.data()), breach ? breach->at : front.size());
     if (input_at_ != end) data.drain(static_cast<size_t>(end - input_at_));
-    if (taken >= 0) continue;
+    if (taken >= 0 && !breach) continue;
     data.clear();
+    if (taken >= 0) {
+      fail(breach->code, "http2.protocol_error");
+      break;
+    }
     if (taken == NGHTTP2_ERR_FLOODED) count(Stat::outbound_control_flood);
     fail(taken == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR,
          taken == NGHTTP2_ERR_FLOODED ? "http2.outbound_control_flood" : "http2.protocol_error");

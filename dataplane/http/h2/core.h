@@ -72,7 +72,9 @@ class Session : protected net::ConnectionEvents {
   void recycle_if_done(Stream& stream);
   void unlink(Stream& stream);
   void fail(uint32_t error_code, std::string_view detail);
-  void reject(Stream& stream, std::string_view problem);  // a malformed message
+  void reject(Stream& stream, std::string_view problem);  // a malformed head or trailers
+  void reject_alone(Stream& stream, std::string_view problem);
+  void reject_body(Stream& stream);                       // more or less than its content-length
   void reset_on_wire(Stream& stream, uint32_t error_code);
   void drop_streams(http::ResetReason reason, std::string_view detail);
   void give_up();
@@ -158,6 +160,7 @@ class Session : protected net::ConnectionEvents {
   InboundLimits inbound_;
   OutboundFrames outbound_;
   PrematureResets premature_;
+  StreamHistory history_;
   uint64_t written_ = 0;        // bytes ever appended to the output
   int64_t frames_counted_ = 0, control_counted_ = 0;
   std::unique_ptr<net::Timer> flush_timer_;

@@ -41,7 +41,8 @@ class BlockCheck {
   void finish();
 
   std::string_view problem() const { return problem_; }  // empty: none; Envoy's response code details
-  bool too_large() const { return too_large_; }
+  bool too_large() const { return too_large_; }          // too many fields, or too many bytes
+  bool too_many_bytes() const { return bytes_ > max_bytes_; }
   bool connect() const { return connect_; }              // CONNECT, plain or extended
   bool extended() const { return (seen_ & kProtocol) != 0; }
   bool head_method() const { return head_method_; }

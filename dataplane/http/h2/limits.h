@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "dataplane/http/h2/session.h"
 
@@ -73,6 +74,45 @@ class OutboundFrames {
   uint32_t control_ = 0;
   uint32_t marked_frames_ = 0;
   uint32_t marked_control_ = 0;
+};
+
+// Which streams a peer may not speak on any more, read off the frame headers that go by. nghttp2 says nothing of frames on closed streams
+// unless it keeps as many of those as may be open, some 300 KB a connection, and lets skipped ones pass. What we ended before the peer
+// did is not here: frames may be under way.
+class StreamHistory {
+ public:
+  explicit StreamHistory(bool server) : server_(server), left_(server ? kPreface : 0) {}
+  struct Breach {
+    size_t at;      // where its frame begins, in the bytes given
+    uint32_t code;  // for GOAWAY
+  };
+  // The next bytes of the connection, in pieces as they come. After a breach the connection is over.
+  std::optional<Breach> read(std::string_view bytes);
+
+ private:
+  static constexpr uint32_t kPreface = 24;
+  static constexpr uint32_t kHeader = 9;
+  struct Range {
+    int32_t from, to;
+  };
+  uint32_t check(const uint8_t* header);
+  bool ended(int32_t id) const {
+    bool found = false;
+    for (int32_t one : ended_) found |= one == id;
+    return found;
+  }
+  void end(int32_t id) { ended_[ended_count_++ % ended_.size()] = id; }
+  bool may_open(int32_t id);
+
+  const bool server_;
+  uint8_t have_ = 0;           // bytes of a header that is not complete
+  uint8_t header_[kHeader];
+  uint32_t left_;              // of the frame
+  std::array<int32_t, 16> ended_{};
+  std::array<Range, 4> skipped_{};
+  uint32_t ended_count_ = 0;
+  uint32_t skipped_count_ = 0;
+  int32_t last_ = -1;
 };
 
 // Streams that the peer opened and gave up at once (rapid reset).

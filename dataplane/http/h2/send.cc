@@ -283,7 +283,7 @@ void Session::work() {
     return give_up();
   }
   if (closed_) return;
-  if ((server_ ? goaway_final_ : going_away_) && live_ == 0) return close_when_done();
+  if ((goaway_final_ || going_away_) && live_ == 0) return close_when_done();  // a client's GOAWAY, too: nghttp2 would answer nothing more
   if (touched_ != nullptr || !events_.empty()) schedule();
 }
 

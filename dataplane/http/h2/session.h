@@ -15,7 +15,8 @@ namespace fairlead::h2 {
 // What a session counts, under the names of Envoy 1.40's "http2." statistics. Those from kFirstGauge on go up and down.
 enum class Stat : uint8_t {
   goaway_sent,
-  header_overflow,
+  header_list_size_too_large,
+  header_overflow,  // too many fields
   headers_cb_no_stream,
   inbound_empty_frames_flood,
   inbound_priority_frames_flood,

@@ -29,8 +29,7 @@ TEST_CASE("malformed responses end the connection, or with the option only their
       headers(1, {{"x", "y"}}), headers(1, {{":status", "99"}}), headers(1, {{":status", "2000"}}), headers(1, {{":status", "101"}}, false),
       headers(1, {{":status", "200"}, {":path", "/"}}), headers(1, {{":status", "200"}, {":status", "200"}}), headers(1, {{":status", "100"}}, true),
       headers(1, {{":status", "200"}, {"connection", "close"}}), headers(1, {{":status", "200"}, {"Upper", "x"}}),
-      headers(1, {{":status", "200"}, {"content-length", "3"}}), headers(1, {{":status", "200"}, {"content-length", "3"}}, false) + frame(kData, kEndStream, 1, "ab"),
-      headers(1, {{":status", "204"}}, false) + frame(kData, kEndStream, 1, "ab"), headers(1, {{":status", "200"}}, false) + headers(1, {{":status", "200"}}, true)};
+      headers(1, {{":status", "200"}, {"content-length", "3"}}), headers(1, {{":status", "200"}}, false) + headers(1, {{":status", "200"}}, true)};
   for (const std::string& response : bad) {
     for (const bool lenient : {false, true}) {
       Settings settings;
@@ -53,6 +52,47 @@ TEST_CASE("malformed responses end the connection, or with the option only their
   }
 }
 
+TEST_CASE("a body of another length than announced fails its stream alone", "[h2][client]") {
+  for (const Headers& head : {Headers{{":status", "200"}, {"content-length", "3"}}, Headers{{":status", "200"}, {"content-length", "1"}}, Headers{{":status", "204"}}}) {
+    ClientRig rig;
+    rig.hello();
+    Message& m = rig.start(kGet);
+    rig.settle();
+    rig.write(headers(1, head, false) + frame(kData, kEndStream, 1, "ab"));
+    rig.settle();
+    CHECK(m.reset);
+    CHECK_FALSE(m.ended);
+    CHECK(m.reason == http::ResetReason::ProtocolError);
+    CHECK(rig.rst(1) == 1);
+    CHECK(rig.session->can_open_stream());
+  }
+}
+
+TEST_CASE("a body before the final head fails its stream", "[h2][client]") {
+  for (const std::string& body : {frame(kData, 0, 1, "x"), frame(kData, kEndStream, 1)}) {
+    ClientRig rig;
+    rig.hello();
+    Message& m = rig.start(kGet);
+    rig.settle();
+    rig.write(headers(1, {{":status", "100"}}, false) + body);
+    rig.settle();
+    CHECK(m.reset);
+    CHECK_FALSE(m.after_end);
+    CHECK(rig.rst(1) == 1);
+  }
+}
+
+TEST_CASE("a client's GOAWAY closes the connection once its streams have ended", "[h2][server]") {
+  ServerRig rig;
+  rig.hello();
+  rig.write(headers(1, kGet) + frame(kGoaway, 0, 0, be(0, 4) + be(0, 4)));
+  rig.settle();
+  CHECK_FALSE(rig.peer.closed);
+  send(*rig.requests.at(0)->sender, {{":status", "200"}});
+  REQUIRE(rig.run([&] { return rig.peer.closed; }));
+  CHECK(rig.peer.ended(1));
+}
+
 TEST_CASE("a response with too large a head fails its stream alone", "[h2][client]") {
   Settings settings;
   settings.max_head_bytes = 1000;
@@ -64,7 +104,7 @@ TEST_CASE("a response with too large a head fails its stream alone", "[h2][clien
   rig.settle();
   CHECK(m.reset);
   CHECK(m.detail == "http2.too_many_headers");
-  CHECK(rig.counts[Stat::header_overflow] == 1);
+  CHECK(rig.counts[Stat::header_list_size_too_large] == 1);
   CHECK(rig.session->can_open_stream());
 }
 

@@ -92,10 +92,8 @@ TEST_CASE("extended CONNECT is taken only where it is offered", "[h2][server]") 
 }
 
 TEST_CASE("bodies must be as long as announced", "[h2][server]") {
-  Settings lenient;
-  lenient.stream_error_on_invalid_http_message = true;
   for (const auto& [length, size] : {std::pair("3", 2), std::pair("3", 4), std::pair("0", 1)}) {
-    ServerRig rig(lenient);
+    ServerRig rig;
     rig.hello();
     rig.write(headers(1, with(kPost, {{"content-length", length}}), false));
     rig.settle();
@@ -106,7 +104,8 @@ TEST_CASE("bodies must be as long as announced", "[h2][server]") {
     CHECK_FALSE(rig.requests[0]->ended);
     CHECK(rig.requests[0]->reset);
     CHECK(rig.requests[0]->reason == http::ResetReason::ProtocolError);
-    CHECK(rig.counts[Stat::rx_messaging_error] == 1);
+    CHECK(rig.goaway() == -1);
+    CHECK(rig.counts[Stat::rx_messaging_error] == 0);  // as in Envoy
   }
   ServerRig rig;
   rig.hello();
@@ -152,7 +151,8 @@ TEST_CASE("a request that arrives byte by byte is the same request", "[h2][serve
 TEST_CASE("a head too large or with too many fields is answered 431, and the connection goes on", "[h2][server][limits]") {
   Headers many = kGet;
   for (int i = 0; i < 97; ++i) many.push_back({"x", "y"});
-  for (const Headers& request : {with(kGet, {{"x", std::string(62'000, 'x')}}), many}) {
+  const Headers cases[] = {with(kGet, {{"x", std::string(62'000, 'x')}}), many};
+  for (const Headers& request : cases) {
     ServerRig rig;
     rig.hello();
     const std::string all = block(request);
@@ -166,7 +166,8 @@ TEST_CASE("a head too large or with too many fields is answered 431, and the con
     CHECK(rig.requests[0]->error == "431 http2.too_many_headers");
     REQUIRE(rig.peer.find(kHeaders, 1) != nullptr);
     CHECK(rig.peer.find(kHeaders, 1)->head == ":status: 431\n");
-    CHECK(rig.counts[Stat::header_overflow] == 1);
+    CHECK(rig.counts[Stat::header_list_size_too_large] + rig.counts[Stat::header_overflow] == 1);
+    CHECK(rig.counts[Stat::header_overflow] == (&request == &cases[1] ? 1 : 0));
     rig.write(headers(3, kGet));
     rig.settle();
     CHECK(rig.requests.size() == 2);
@@ -217,6 +218,34 @@ TEST_CASE("a request given up in the same read never begins", "[h2][server][limi
   CHECK(rig.requests.size() == 1);
   CHECK(rig.counts[Stat::rx_reset] == 1);
   CHECK(rig.counts[Stat::streams_active] == 1);
+}
+
+TEST_CASE("frames on a stream that its client has ended, reset or skipped end the connection", "[h2][server]") {
+  const std::pair<std::string, int> cases[] = {
+      {headers(1, kGet) + frame(kData, kEndStream, 1, "x"), 5},
+      {headers(1, kGet) + headers(1, kGet), 5},
+      {headers(1, kPost, false) + frame(kRst, 0, 1, be(8, 4)) + frame(kData, 0, 1, "x"), 5},
+      {headers(1, kPost, false) + frame(kRst, 0, 1, be(8, 4)) + headers(1, kGet), 5},
+      {headers(5, kGet) + headers(3, kGet), kProtocolError},
+  };
+  for (const auto& [bytes, code] : cases) {
+    for (const bool answered : {false, true}) {
+      ServerRig rig;
+      rig.when_head = [&](Message& m) {
+        if (answered) send(*m.sender, {{":status", "200"}});
+      };
+      rig.hello();
+      rig.settle();
+      const size_t second = bytes.size() - (code == 5 && bytes.back() == 'x' ? 10 : headers(1, kGet).size());
+      rig.write(bytes.substr(0, second));
+      rig.settle();
+      CHECK(rig.goaway() == -1);
+      rig.write(bytes.substr(second));
+      rig.settle();
+      INFO(bytes);
+      CHECK(rig.goaway() == code);
+    }
+  }
 }
 
 TEST_CASE("something else than HTTP/2 closes the connection", "[h2][server]") {
