@@ -13,7 +13,7 @@ ours=$(free_port); theirs=$(free_port)
 taskset -c 0 "$serve" "$ours" & pids=($!)
 taskset -c 0 nghttpd --no-tls -d "$root" "$theirs" & pids+=($!)
 sleep 0.5
-cpu() { cat /proc/"$1"/task/*/schedstat | awk '{s+=$1} END {print s}'; }
+cpu() { cat /proc/"$1"/task/*/schedstat | awk '{s += $1} END {printf "%.0f", s}'; }
 measure() {  # NAME PID PORT PATH
   local before after
   before=$(cpu "$2")
