@@ -180,7 +180,7 @@ void Session::give_up() {
   if (closed_) return;
   closed_ = closing_ = true;
   drop_streams(server_ ? http::ResetReason::ConnectionTermination : http::ResetReason::ProtocolError, fail_detail_);
-  connection_->close(net::CloseType::FlushAndWait);
+  connection_->close(server_ ? net::CloseType::FlushAndWait : net::CloseType::Flush);
 }
 
 void Session::close_link(net::CloseType type) {
@@ -198,9 +198,8 @@ void Session::close_link(net::CloseType type) {
 
 // After a GOAWAY, in either direction: the last stream has gone.
 void Session::close_when_done() {
-  if (shut_ || closed_ || live_ != 0) return;
-  shut_ = true;
-  closed_ = true;
+  if (closed_ || live_ != 0) return;
+  closed_ = closing_ = true;
   connection_->close(server_ ? net::CloseType::FlushAndWait : net::CloseType::Flush);
 }
 

@@ -137,7 +137,6 @@ class Session : protected net::ConnectionEvents {
   bool failed_ = false;         // the peer broke the protocol or a limit
   bool closing_ = false;        // no further request or stream
   bool closed_ = false;         // the connection is gone or going: nothing more is read or sent
-  bool shut_ = false;           // close_when_done() has acted
   bool goaway_final_ = false;   // ours has left
   bool flooded_ = false;        // it does not read: nothing more is worth sending
   bool high_pending_ = false;   // the output went above its limit inside pump()

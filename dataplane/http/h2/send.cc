@@ -110,7 +110,7 @@ void Stream::send_data(net::Buffer& data, bool end_stream) {
   s.touch(*this);
   s.schedule();
   if (end_stream) return s.message_sent(*this);
-  if (!blocked && out.size() > s.settings_.stream_buffer_limit) s.set_blocked(*this, true);
+  if (!blocked && (out.size() > s.settings_.stream_buffer_limit || s.connection_->above_high_watermark())) s.set_blocked(*this, true);
 }
 
 void Stream::send_trailers(const http::HeaderMap& trailers) {

@@ -105,6 +105,24 @@ TEST_CASE("a peer that does not read its socket blocks every stream until it doe
   CHECK(rig.server_counts[Stat::pending_send_bytes] == 0);
 }
 
+TEST_CASE("a stream that begins while the output is full is held back from its first bytes on", "[h2][flow]") {
+  net::Connection::Options options;
+  options.buffer_limit = 10'000;
+  PairRig rig({}, options);
+  rig.start(kGet);
+  REQUIRE(rig.run([&] { return rig.server_events.requests.size() == 1; }));
+  rig.settle();
+  rig.pair.allow_writes_of_a(0);
+  send(*rig.request(0).sender, {{":status", "200"}}, std::string(50'000, 'x'), false);
+  rig.settle();
+  Message& late = rig.start(kGet);
+  REQUIRE(rig.run([&] { return rig.server_events.requests.size() == 2; }));
+  send(*rig.request(1).sender, {{":status", "200"}}, "first", false);
+  CHECK(rig.request(1).blocked == 1);
+  rig.pair.allow_writes_of_a(net::Buffer::npos);
+  REQUIRE(rig.run([&] { return rig.request(1).ready == 1 && late.body == "first"; }));
+}
+
 TEST_CASE("window updates are gathered", "[h2][flow]") {
   ServerRig rig;
   rig.hello();
