@@ -43,8 +43,10 @@ Counter CodeCounters::cell(int code) {
   return Counter{scope_->find_single(absl::StrCat(stem_, code), Kind::counter, true)};
 }
 
-Scope::Scope(Registry* registry, ScopeName name) : registry_(registry), name_(std::move(name)) {}
-Scope::~Scope() { registry_->release(*this); }
+Scope::Scope(Registry* registry, ScopeName name) : registry_(registry), registry_lives_(registry->lives_), name_(std::move(name)) {}
+Scope::~Scope() {
+  if (!registry_lives_.expired()) registry_->release(*this);
+}
 
 std::pair<CellIndex, uint32_t> Scope::find_block(const StatSet& set) {
   std::lock_guard lock(registry_->mutex_);

@@ -83,6 +83,7 @@ class Scope {
   std::pair<CellIndex, uint32_t> find_block(const StatSet& set);
   uint32_t find_single(std::string_view leaf, Kind kind, bool on_use);
   Registry* registry_;
+  std::weak_ptr<const bool> registry_lives_;  // configuration that is freed at the very end may outlive the registry
   ScopeName name_;
   std::vector<Run> runs_;
   std::vector<Single> singles_;
@@ -187,6 +188,7 @@ class Registry {
   uint32_t cells_end_ = 0, histograms_end_ = 0;
   uint64_t in_use_ = 0;
   std::unordered_map<CellIndex, uint64_t> baseline_;
+  std::shared_ptr<const bool> lives_ = std::make_shared<const bool>(true);  // for scopes that are freed after it
 };
 
 template <class Enum>

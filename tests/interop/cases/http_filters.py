@@ -158,7 +158,9 @@ def run_one(lab, kind, requests, echo):
     failed += [send(get(p)) for p in ("/health/local", "/health")]
     for reply in failed:
         reply["end"] = "*"  # when an idle connection closes afterwards
-    lab.stop(proxy)
+    code = lab.stop(proxy)
+    if kind != "envoy" and code != 0:
+        raise Failed(f"{kind}: exit code {code}:\n{proxy.text()[-2000:]}")
     return out, failed, out_stats, log.read_text().splitlines()
 
 

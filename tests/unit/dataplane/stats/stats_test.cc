@@ -160,3 +160,20 @@ TEST_CASE("reset_counters starts counters anew and leaves gauges alone") {
 
 }  // namespace
 }  // namespace fairlead::stats
+
+namespace fairlead::stats {
+
+TEST_CASE("a scope may outlive its registry") {
+  static constexpr StatDef defs[] = {{"a", Kind::counter}};
+  static constexpr StatSet set{defs, 1};
+  enum class One : uint32_t { a, first_histogram };
+  LazyBlock<One> lazy;
+  auto registry = std::make_unique<Registry>(2);
+  ScopePtr scope = registry->scope(plain_scope("x."));
+  CHECK(lazy.made() == nullptr);
+  registry->cells(1).add(lazy.get(*registry, plain_scope("y."), set), One::a);
+  CHECK(registry->find("y.a") == 1);
+  registry.reset();  // before both
+}
+
+}  // namespace fairlead::stats
