@@ -6,7 +6,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "base/status.h"
-#include "dataplane/http/header_map.h"
+#include "dataplane/http/inline_headers.h"
 #include "envoy/config/core/v3/base.pb.h"
 
 namespace fairlead::router {
@@ -108,7 +108,9 @@ void HeaderOps::apply(http::HeaderMap& headers, const format::FormatContext& con
     headers.remove(pending.op->name);  // Envoy 1.40: what overwrites goes to the end
     headers.add(pending.op->name, pending.value());
   }
-  for (const Pending& pending : adds) headers.add(pending.op->name, pending.value());
+  // Only requests have a method; a local reply is given its status after these operations.
+  const auto kind = headers.has(http::Token::PseudoMethod) ? http::MessageKind::kRequest : http::MessageKind::kResponse;
+  for (const Pending& pending : adds) http::add_value(headers, pending.op->name, pending.value(), kind);
 }
 
 }  // namespace fairlead::router

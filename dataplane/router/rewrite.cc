@@ -112,7 +112,9 @@ std::string redirect_location(const Match& match, const http::HeaderMap& headers
   const std::string_view to_scheme = !action.scheme.empty() ? std::string_view(action.scheme) : action.https ? std::string_view("https") : scheme;
   const std::string port = action.port != 0 ? absl::StrCat(":", action.port) : "";
   const std::string_view host = !action.host.empty() ? std::string_view(action.host) : host_for_redirect(headers, to_scheme, !port.empty());
-  return absl::StrCat(to_scheme, "://", host, port, redirect_path(*match.route, path));
+  const std::string to_path = redirect_path(*match.route, path);
+  const bool rooted = to_path.starts_with('/');  // Envoy 1.40: a configured path without a slash gets one
+  return absl::StrCat(to_scheme, "://", host, port, rooted ? "" : "/", to_path);
 }
 
 std::string_view mirror_cluster(const MirrorPolicy& policy, const http::HeaderMap& headers) {

@@ -4,6 +4,7 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 
+#include "dataplane/http/inline_headers.h"
 #include "dataplane/http/status.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/stream/connection_manager.h"
@@ -91,6 +92,7 @@ void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
 // Checks and normalises; false when the request has been answered here.
 bool Stream::prepare_request() {
   http::HeaderMap& headers = *request_headers_;
+  http::join_repeated(headers, http::MessageKind::kRequest);
   const config::HcmConfig& config = manager().config();
   const std::string_view method = headers.get(Token::PseudoMethod);
   head_ = method == "HEAD";

@@ -98,11 +98,10 @@ HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_st
 }
 
 bool RouterFilter::answer_without_upstream(const Match& match, http::HeaderMap& headers) {
-  const HttpStat stat = match.outcome == Match::Outcome::RedirectToTls || (match.route != nullptr && match.route->action == Route::Action::Redirect) ? HttpStat::rq_redirect : HttpStat::rq_direct_response;
   cells().add(stream().manager().stats, HttpStat::rq_total);
   if (match.outcome == Match::Outcome::RedirectToTls || (match.outcome == Match::Outcome::Route && match.route->action == Route::Action::Redirect)) {
     const std::string location = fairlead::router::redirect_location(match, headers, headers.get(Token::PseudoScheme));
-    cells().add(stream().manager().stats, stat);
+    cells().add(stream().manager().stats, HttpStat::rq_direct_response);  // Envoy 1.40: redirects too
     stream().send_local_reply({.status = match.outcome == Match::Outcome::RedirectToTls ? 301 : match.route->redirect.code, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
                                  reply.add(Token::Location, location);
                                  if (match.route != nullptr) stream().route_table()->apply_response_headers(match, reply, stream().info());
@@ -110,7 +109,7 @@ bool RouterFilter::answer_without_upstream(const Match& match, http::HeaderMap& 
     return true;
   }
   if (match.outcome == Match::Outcome::Route && match.route->action == Route::Action::Direct) {
-    cells().add(stream().manager().stats, stat);
+    cells().add(stream().manager().stats, HttpStat::rq_direct_response);
     const uint32_t status = match.route->direct.status;
     std::string location;  // Envoy 1.40: of 201 and 3xx, the request's own
     if (status == 201 || status / 100 == 3) location = fairlead::router::redirect_location(match, headers, headers.get(Token::PseudoScheme));

@@ -3,6 +3,7 @@
 #include <absl/strings/str_replace.h>
 
 #include "dataplane/filters/http/router/filter.h"
+#include "dataplane/http/inline_headers.h"
 #include "dataplane/http/status.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/stream/connection_manager.h"
@@ -85,6 +86,7 @@ void RouterFilter::on_upstream_informational(http::HeaderMap& headers) {
 }
 
 void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream) {
+  http::join_repeated(headers, http::MessageKind::kResponse);
   const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
   stream().mark(TimePoint::UpstreamRxBegin);
   disarm_try_timers();

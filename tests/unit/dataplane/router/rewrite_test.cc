@@ -86,6 +86,8 @@ TEST_CASE("redirects build the location Envoy builds") {
   CHECK(location("https_redirect: true, port_redirect: 8443", request("/redir", "127.0.0.1:28080")) == "https://127.0.0.1:8443/redir");
   CHECK(location("host_redirect: new.example", request("/a", "example.com:8080")) == "http://new.example/a");
   CHECK(location("path_redirect: /new", request("/a?b=1")) == "http://example.com/new?b=1");
+  CHECK(location("path_redirect: new", request("/a?b=1")) == "http://example.com/new?b=1");
+  CHECK(location("prefix_rewrite: new", request("/old/a"), "http", "prefix: /old/") == "http://example.com/newa");
   CHECK(location("path_redirect: /new, strip_query: true", request("/a?b=1")) == "http://example.com/new");
   CHECK(location("path_redirect: '/new?own=1', strip_query: true", request("/a?b=1")) == "http://example.com/new?own=1");
   CHECK(location("strip_query: true", request("/a?b=1")) == "http://example.com/a");
