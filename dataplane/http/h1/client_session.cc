@@ -40,7 +40,8 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
     connection_->close(type);
   }
   uint32_t active_streams() const override { return receiver_ != nullptr ? 1 : 0; }
-  http::Protocol protocol() const override { return http::Protocol::Http11; }
+  // Envoy 1.40: of the last response, HTTP/1.1 before any.
+  http::Protocol protocol() const override { return protocol_; }
   net::Connection& connection() override { return *connection_; }
 
  private:
@@ -74,6 +75,7 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   void read_tunnel(Buffer& data, bool end_stream);
   void fail(ResetReason reason, std::string_view detail);
   void finish(const Buffer& rest);
+  void count_unasked(const Buffer& data);
   void undo_pauses() {
     for (; paused_ != 0; --paused_) connection_->read_enable();
   }
@@ -86,6 +88,7 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   BodyReader body_;
   Buffer pending_;
   Phase phase_ = Phase::Head;
+  http::Protocol protocol_ = http::Protocol::Http11;
   bool connected_;
   bool closing_ = false;
   bool head_request_ = false;
@@ -124,6 +127,7 @@ void Http1Client::on_connected() {
 
 void Http1Client::on_data(Buffer& data, bool end_stream) {
   if (receiver_ == nullptr) {  // bytes nobody asked for: whoever sends them cannot be trusted with another request
+    count_unasked(data);
     closing_ = true;
     data.clear();
     return connection_->close(CloseType::NoFlush);
@@ -178,6 +182,7 @@ bool Http1Client::take_head(Buffer& data, size_t size) {
     fail(ResetReason::ProtocolError, v.details);
     return false;
   }
+  protocol_ = text[7] == '0' ? http::Protocol::Http10 : http::Protocol::Http11;
   if (head_.status < 200 && head_.status != 101) {
     receiver_->on_informational(*headers);
     return true;
@@ -261,12 +266,23 @@ void Http1Client::finish(const Buffer& rest) {
   if (receiver_ == nullptr) return;  // reset from inside the last callback
   receiver_ = nullptr;
   undo_pauses();
+  if (!rest.empty()) count_unasked(rest);
+  if (!head_.keep_alive && settings_.peer_counts != nullptr) ++settings_.peer_counts->close_announced;
   if (rest.empty() && head_.keep_alive && request_done_ && !close_asked_ && !closing_ && connection_->open()) {
     events_.on_stream_slot();
     return;
   }
   closing_ = true;
   connection_->close(CloseType::NoFlush);
+}
+
+// Envoy 1.40: but for the 408 with which servers end an idle connection.
+void Http1Client::count_unasked(const Buffer& data) {
+  if (settings_.peer_counts == nullptr || closing_ || data.empty()) return;
+  char start[12] = {};
+  const std::string_view text(start, data.copy_out(0, start, std::min(data.size(), sizeof start)));
+  const bool idle_timeout = text.starts_with("HTTP/1.") && text.ends_with(" 408");
+  if (!idle_timeout) ++settings_.peer_counts->unasked_bytes;
 }
 
 void Http1Client::fail(ResetReason reason, std::string_view detail) {

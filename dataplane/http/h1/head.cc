@@ -222,8 +222,7 @@ Verdict check_request(const RequestLine& line, const Fields& f, const Settings& 
   headers.set_ref(Token::PseudoAuthority, authority);
   if (!valid_authority(authority)) return {400, "http.invalid_authority"};
   if (head.connect) return {};
-  if (line.path[0] != '/' && line.path != "*") return {404, "absolute_path_rejected", false};
-  if (line.path.find('#') != std::string_view::npos) return {400, "path_normalization_failed", false};
+  if (line.path[0] == '/' && line.path.find('#') != std::string_view::npos) return {400, "path_normalization_failed", false};
   if (line.method == "QUERY" && !headers.has(Token::ContentType)) return {400, "query_missing_content_type", false};
   return {};
 }
@@ -305,7 +304,11 @@ Verdict parse_request_head(char* text, size_t size, const Settings& settings, He
   Fields f;
   v = read_fields(lf + 1, end, settings.max_headers, [&](std::string_view name, std::string_view value, Token token) {
     Verdict bad;
-    if (token == Token::Other || !take_special(token, value, true, headers, f, bad)) headers.add_ref(name, value, token);
+    if (token == Token::Other || !take_special(token, value, true, headers, f, bad)) {
+      headers.add_ref(name, value, token);
+    } else if (((token == Token::Connection && !f.upgrade_word.empty()) || token == Token::Upgrade) && !headers.has(token)) {
+      headers.add_ref(name, value, token);  // an upgrade's keep their places; others go below
+    }
     return bad;
   });
   if (!v.ok()) return v;
@@ -326,9 +329,13 @@ Verdict parse_request_head(char* text, size_t size, const Settings& settings, He
     if (wanted.size() != f.upgrade.size()) headers.remove(Token::Http2Settings);
     if (!wanted.empty() && head.protocol == http::Protocol::Http11) {
       head.upgrade = true;
-      headers.add_ref(Token::Connection, f.upgrade_word);
-      headers.add_ref(Token::Upgrade, wanted);
+      if (wanted.size() != f.upgrade.size() || !headers.has(Token::Connection)) headers.set_ref(Token::Connection, f.upgrade_word);
+      headers.set_ref(Token::Upgrade, wanted);
     }
+  }
+  if (!head.upgrade) {
+    if (headers.has(Token::Connection)) headers.remove(Token::Connection);
+    if (headers.has(Token::Upgrade)) headers.remove(Token::Upgrade);
   }
   return {};
 }

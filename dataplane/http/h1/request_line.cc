@@ -91,8 +91,11 @@ Verdict read_target(std::string_view target, const Settings& settings, RequestLi
     return out.method == "OPTIONS" ? Verdict{} : kInvalidUrl;
   }
   if (!settings.allow_absolute_url) {
+    RequestLine ignored;  // Envoy 1.40: what is no URL at all is refused here, a URL by the connection manager
+    Verdict v = read_absolute(target, ignored);
+    if (!v.ok() && v.details == kCodecError.details) return v;
     out.path = target;
-    return {404, "absolute_path_rejected", false};
+    return {};
   }
   return read_absolute(target, out);
 }

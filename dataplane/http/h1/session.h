@@ -11,6 +11,12 @@
 
 namespace fairlead::h1 {
 
+// What a client session has seen of its peer, for the statistics of who owns it.
+struct PeerCounts {
+  uint32_t unasked_bytes = 0;     // bytes behind an answer or between two
+  uint32_t close_announced = 0;   // whole answers that said that the connection closes
+};
+
 struct Settings {
   uint32_t max_head_bytes = 60 * 1024;  // Envoy 1.40: 60 KiB, HCM max_request_headers_kb
   uint32_t max_headers = 100;           // Envoy 1.40: 100, HttpProtocolOptions.max_headers_count
@@ -19,6 +25,7 @@ struct Settings {
   bool enable_trailers = false;         // Envoy 1.40: false: trailers are read and dropped
   bool allow_absolute_url = true;       // Envoy 1.40: true
   bool allow_chunked_length = false;    // Envoy 1.40: false: Content-Length beside chunked is refused
+  PeerCounts* peer_counts = nullptr;    // of a client session; outlives it
   bool proper_case = false;             // Http1ProtocolOptions.header_key_format.proper_case_words: Content-Type on the wire
 };
 

@@ -193,6 +193,36 @@ TEST_CASE("bytes on an idle connection close it", "[h1][client]") {
   CHECK_FALSE(rig.session->can_open_stream());
 }
 
+TEST_CASE("what a peer sends unasked and closes that it announces are counted", "[h1][client]") {
+  const auto counts_after = [](const std::string& raw, bool ask) {
+    PeerCounts counts;
+    Settings settings;
+    settings.peer_counts = &counts;
+    ClientRig rig(settings);
+    if (ask) rig.get();
+    if (ask) rig.settle();
+    rig.write(raw);
+    REQUIRE(rig.run([&] { return rig.closed; }));
+    return std::pair(counts.unasked_bytes, counts.close_announced);
+  };
+  const std::string zero = "Content-Length: 0\r\n";
+  CHECK(counts_after(response("200 OK", zero) + response("200 OK", zero), true) == std::pair(1u, 0u));
+  CHECK(counts_after(response("200 OK", zero + "Connection: close\r\n"), true) == std::pair(0u, 1u));
+  CHECK(counts_after("HTTP/1.0 200 OK\r\n" + zero + "\r\n", true) == std::pair(0u, 1u));
+  CHECK(counts_after("x", false) == std::pair(1u, 0u));
+  CHECK(counts_after(response("408 Request Timeout", zero), false) == std::pair(0u, 0u));  // how servers end idle connections
+}
+
+TEST_CASE("a session is of the protocol that its peer spoke last", "[h1][client]") {
+  ClientRig rig;
+  CHECK(rig.session->protocol() == http::Protocol::Http11);
+  rig.get();
+  rig.settle();
+  rig.write("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n");
+  REQUIRE(rig.run([&] { return rig.response->ended; }));
+  CHECK(rig.session->protocol() == http::Protocol::Http10);
+}
+
 TEST_CASE("a reset wire resets the stream", "[h1][client]") {
   ClientRig rig;
   rig.get();

@@ -100,7 +100,7 @@ std::vector<Row> rows() {
       {"absolute form, https, upper case", request("GET HTTPS://b.c/ HTTP/1.1"), "", head(":scheme: https\n", "GET", "/", "b.c")},
       {"absolute form, IPv6", request("GET http://[::1]:80/ HTTP/1.1"), "", head(":scheme: http\n", "GET", "/", "[::1]:80")},
       {"absolute form without Host", request("GET http://b.c/ HTTP/1.1", ""), "", head(":scheme: http\n", "GET", "/", "b.c")},
-      {"absolute form, query without path", request("GET http://b.c?x HTTP/1.1"), "404 absolute_path_rejected"},
+      {"absolute form, query without path", request("GET http://b.c?x HTTP/1.1"), "", head(":scheme: http\n", "GET", "?x", "b.c")},
       {"absolute form, fragment", request("GET http://b.c/#x HTTP/1.1"), "400 path_normalization_failed"},
       {"absolute form, other scheme", request("GET ftp://b.c/ HTTP/1.1"), "400 http1.invalid_scheme"},
       {"absolute form, no host", request("GET http:/// HTTP/1.1"), kUrl},
@@ -163,7 +163,7 @@ std::vector<Row> rows() {
       // connection
       {"hop-by-hop", get("Connection: close, X\r\nX: a\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers, deflate\r\n"), "", head("te: trailers\n")},
       {"te keeps its place", get("TE: trailers\r\nX: 1\r\nTE: trailers\r\n"), "", head("te: trailers\nx: 1\n")},
-      {"upgrade in lower case", get("Connection: keep-alive, upgrade\r\nUpgrade: websocket\r\n"), "", head("connection: upgrade\nupgrade: websocket\n")},
+      {"upgrade in lower case", get("Connection: keep-alive, upgrade\r\nUpgrade: websocket\r\n"), "", head("connection: keep-alive, upgrade\nupgrade: websocket\n")},
       {"te without trailers", get("TE: gzip\r\n"), "", head()},
       {"connection names te", get("Connection: te\r\nTE: trailers\r\n"), "", head("te: trailers\n")},
       {"connection names a header", get("Connection: cache-control\r\nCache-Control: no\r\nX: 1\r\n"), "", head("x: 1\n")},
@@ -171,6 +171,9 @@ std::vector<Row> rows() {
       {"connection names a pseudo-header", get("Connection: :path\r\n"), "400 http1.connection_header_rejected"},
       {"connection names x-forwarded-for", get("Connection: x-forwarded-for\r\n"), "400 http1.connection_header_rejected"},
       {"upgrade without connection", get("Upgrade: websocket\r\n"), "", head()},
+      {"upgrade among others", get("A: 1\r\nConnection: Upgrade\r\nB: 2\r\nUpgrade: websocket\r\nC: 3\r\n"), "",
+       head("a: 1\nconnection: Upgrade\nb: 2\nupgrade: websocket\nc: 3\n")},
+      {"upgrade that names a header", get("Connection: x-a, Upgrade\r\nUpgrade: websocket\r\nX-A: 1\r\n"), "", head("connection: x-a, Upgrade\nupgrade: websocket\n")},
       {"upgrade", get("Connection: Upgrade\r\nUpgrade: websocket\r\n"), "", head("connection: Upgrade\nupgrade: websocket\n")},
       {"h2c is ignored", get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n"), "", head()},
       {"h2c beside another", get("Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n"), "", head("connection: Upgrade\nupgrade: websocket\n")},
@@ -329,7 +332,9 @@ TEST_CASE("settings move the verdicts", "[h1][verdicts]") {
   CHECK(verdict(s, get("A: " + std::string(100, 'a') + "\r\n")) == kTooLarge);
   s = {};
   s.allow_absolute_url = false;
-  CHECK(verdict(s, request("GET http://b/ HTTP/1.1")) == "404 absolute_path_rejected");
+  CHECK(verdict(s, request("GET http://b/ HTTP/1.1")) == head("", "GET", "http://b/"));  // left to who routes
+  CHECK(verdict(s, request("GET ftp://b/ HTTP/1.1")) == head("", "GET", "ftp://b/"));
+  CHECK(verdict(s, request("GET b HTTP/1.1")) == kCodec);
   s = {};
   s.allow_chunked_length = true;
   CHECK(verdict(s, post("Content-Length: 9\r\nTransfer-Encoding: chunked\r\n", "1\r\nx\r\n0\r\n\r\n")).find(":method: POST") == 0);
