@@ -51,7 +51,8 @@ std::string clusters_text(const std::vector<ClusterRow>& rows) {
       const std::string lead = absl::StrCat(c.name, "::", h.address, "::");
       const auto& n = h.counters;
       absl::StrAppend(&out, lead, "cx_active::", n.cx_active, "\n", lead, "cx_connect_fail::", n.cx_connect_fail, "\n", lead, "cx_total::", n.cx_total, "\n");
-      absl::StrAppend(&out, lead, "rq_active::", h.rq_active, "\n", lead, "rq_error::", n.rq_error, "\n", lead, "rq_success::", n.rq_success, "\n");
+      absl::StrAppend(&out, lead, "rq_active::", h.rq_active, "\n", lead, "rq_error::", n.rq_error, "\n", lead, "rq_pending_active::", n.rq_pending, "\n",
+                      lead, "rq_success::", n.rq_success, "\n");
       absl::StrAppend(&out, lead, "rq_timeout::", n.rq_timeout, "\n", lead, "rq_total::", n.rq_total, "\n", lead, "hostname::", h.hostname, "\n");
       absl::StrAppend(&out, lead, "health_flags::", health_flags(h), "\n", lead, "weight::", h.weight, "\n", lead, "region::", h.region, "\n");
       absl::StrAppend(&out, lead, "zone::", h.zone, "\n", lead, "sub_zone::", h.sub_zone, "\n", lead, "canary::false\n");
@@ -95,6 +96,7 @@ std::string clusters_json(const std::vector<ClusterRow>& rows) {
       stat("rq_total", h.counters.rq_total, false);
       stat("cx_active", h.counters.cx_active, true);
       stat("rq_active", h.rq_active, true);
+      stat("rq_pending_active", h.counters.rq_pending, true);
       host->mutable_health_status()->set_eds_health_status(h.health == upstream::Health::kHealthy    ? envoy::config::core::v3::HEALTHY
                                                            : h.health == upstream::Health::kDegraded ? envoy::config::core::v3::DEGRADED
                                                                                                      : envoy::config::core::v3::UNHEALTHY);

@@ -116,15 +116,32 @@ Response AdminEndpoints::server_info() const {
       {"disable_hot_restart", doc::boolean(true), {}},
       {"restart_epoch", doc::integer(0), {}},
       {"drain_strategy", text(o.drain_strategy == Options::DrainStrategy::gradual ? "Gradual" : "Immediate"), {}},
+      {"cpuset_threads", doc::boolean(o.cpuset_threads), {}},
+      {"use_dynamic_base_id", doc::boolean(o.use_dynamic_base_id), {}},
+      {"base_id_path", text(o.base_id_path), {}},
+      {"file_flush_min_size", doc::integer(o.file_flush_min_size_kb), {}},
   };
+  // Flags that do not exist here, as Envoy 1.40 shows them unset: for tools that read its answer into a fixed shape.
+  for (const char* name : {"enable_mutex_tracing", "log_format_escaped", "enable_fine_grain_logging", "enable_core_dump", "skip_hot_restart_on_no_parent",
+                           "skip_hot_restart_parent_stats", "skip_deprecated_logs", "log_stacktrace_single_entry"}) {
+    flags.push_back({name, doc::boolean(false), {}});
+  }
+  for (const char* name : {"disabled_extensions", "stats_tag"}) flags.push_back({name, doc::list({}), {}});
+  flags.push_back({"socket_path", text("@envoy_domain_socket"), {}});
+  flags.push_back({"socket_mode", doc::integer(0), {}});
+  doc::Value node = doc::from_message(server_.bootstrap().proto->node());
+  for (const char* name : {"id", "cluster"}) {
+    if (node.find(name) == nullptr) node = doc::with(node, name, text(""));
+  }
   const doc::Value info = doc::map({
       {"version", text(server_.version()), {}},
       {"state", text(state_name(server_.state())), {}},
       {"uptime_current_epoch", seconds(server_.uptime().count()), {}},
       {"uptime_all_epochs", seconds(server_.uptime().count()), {}},
       {"hot_restart_version", text("disabled"), {}},
+      {"hot_restart_initializing", doc::boolean(false), {}},
       {"command_line_options", doc::map(std::move(flags)), {}},
-      {"node", doc::from_message(server_.bootstrap().proto->node()), {}},
+      {"node", std::move(node), {}},
   });
   return Response::json(doc::to_json(info, true) + "\n");
 }

@@ -26,9 +26,6 @@ void DiscoveryCounters::apply(const config::Snapshot& snapshot) {
       entry.service = service;
       if (!service.empty()) by_service_.emplace(service, &entry);
     }
-    if (entry.endpoints == cluster.endpoints) continue;
-    entry.endpoints = cluster.endpoints;
-    registry_.cells(0).add(entry.stats, ClusterStat::membership_change);
   }
 }
 

@@ -1,4 +1,4 @@
-// What the main thread counts per cluster: updates by discovery and changes of membership. (Membership itself is the workers' to tell.)
+// What the main thread counts per cluster: updates by discovery. (Membership and its changes are the workers' to tell.)
 #pragma once
 
 #include <map>
@@ -15,7 +15,7 @@ class DiscoveryCounters {
  public:
   explicit DiscoveryCounters(stats::Registry& registry) : registry_(registry) {}
 
-  // A new snapshot: membership_change of every cluster whose endpoints changed.
+  // A new snapshot: which clusters there are, and of which services.
   void apply(const config::Snapshot& snapshot);
   // An endpoint response for that service was applied or refused.
   void endpoints_updated(std::string_view service, bool accepted);
@@ -24,7 +24,6 @@ class DiscoveryCounters {
   struct Entry {
     stats::ScopePtr scope;
     stats::Block<stats::ClusterStat> stats;
-    std::shared_ptr<const config::EndpointSet> endpoints;
     std::string service;  // EDS only
   };
 

@@ -31,6 +31,7 @@ void add_rows(std::vector<upstream::HostStatus>& out, std::vector<upstream::Host
     same->counters.cx_total += row.counters.cx_total;
     same->counters.cx_active += row.counters.cx_active;
     same->counters.cx_connect_fail += row.counters.cx_connect_fail;
+    same->counters.rq_pending += row.counters.rq_pending;
     same->counters.rq_total += row.counters.rq_total;
     same->counters.rq_success += row.counters.rq_success;
     same->counters.rq_error += row.counters.rq_error;

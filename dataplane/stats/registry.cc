@@ -40,7 +40,8 @@ ScopeName plain_scope(std::string_view text) { return {std::string(text), std::s
 
 Counter CodeCounters::cell(int code) {
   std::lock_guard lock(scope_->registry_->mutex_);
-  return Counter{scope_->find_single(absl::StrCat(stem_, code), Kind::counter, true)};
+  const bool known = code >= 100 && code < 600;  // Envoy 1.40: all others are counted as one
+  return Counter{scope_->find_single(known ? absl::StrCat(stem_, code) : absl::StrCat(stem_, "unknown"), Kind::counter, true)};
 }
 
 Scope::Scope(Registry* registry, ScopeName name) : registry_(registry), registry_lives_(registry->lives_), name_(std::move(name)) {}

@@ -181,7 +181,10 @@ void Cluster::set_membership_gauges() const {
   env_.cells.set(stats, ClusterStat::membership_total, hosts_.size());
   env_.cells.set(stats, ClusterStat::membership_healthy, healthy);
   env_.cells.set(stats, ClusterStat::membership_degraded, degraded);
-  env_.cells.set(stats, ClusterStat::max_host_weight, heaviest);
+  // Envoy 1.40: known only to clusters whose hosts change
+  const auto discovery = config().discovery;
+  const bool dynamic = discovery == config::ClusterConfig::Discovery::Eds || discovery == config::ClusterConfig::Discovery::StrictDns;
+  if (dynamic) env_.cells.set(stats, ClusterStat::max_host_weight, heaviest);
 }
 
 // The statistics of the hash tables, as Envoy's: the last priority's stand.

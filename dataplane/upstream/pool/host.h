@@ -30,6 +30,7 @@ struct WorkerEnv {
 // Counted by the worker alone; /clusters sums them over workers.
 struct HostCounters {
   uint64_t cx_total = 0, cx_active = 0, cx_connect_fail = 0;
+  uint64_t rq_pending = 0;  // wait for a connection now
   uint64_t rq_total = 0, rq_success = 0, rq_error = 0, rq_timeout = 0;
 };
 

@@ -53,7 +53,7 @@ void SharedClusters::refresh_gauges(stats::Cells& cells) {
   for (const auto& [config, known] : clusters_) {
     const auto cluster = known.lock();
     if (!cluster) continue;
-    const auto open = [&](const Limit& limit, ClusterStat stat) { cells.set(cluster->stats, stat, limit.can_take() ? 0 : 1); };
+    const auto open = [&](const Limit& limit, ClusterStat stat) { cells.set(cluster->stats, stat, limit.can_take() || limit.used() == 0 ? 0 : 1); };  // Envoy 1.40: one of 0 opens once something is taken
     const Breakers& normal = cluster->breakers[0];
     open(normal.connections, ClusterStat::circuit_breakers_default_cx_open);
     open(normal.pools, ClusterStat::circuit_breakers_default_cx_pool_open);

@@ -146,6 +146,43 @@ TEST_CASE("OPTIONS * is not found and its connection stays") {
   CHECK(proxy.access_log(2)[0] == "404 - absolute_path_rejected");
 }
 
+TEST_CASE("an absolute URL where none is allowed is not found, logged, and its connection stays") {
+  FakeUpstream up;
+  TestProxy proxy(listener_yaml(kToUp, "http_protocol_options: {allow_absolute_url: false}\n"), {cluster_yaml("up", {up.port()})});
+  RawSocket client = proxy.connect();
+  client.send("GET http://other/x HTTP/1.1\r\nHost: test\r\n\r\n");
+  CHECK(client.read_response().status == 404);
+  client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+  CHECK(client.read_response().status == 200);
+  CHECK(proxy.access_log(2)[0] == "404 - absolute_path_rejected");
+  CHECK(proxy.stat("http.test.downstream_rq_non_relative_path") == 1);
+}
+
+TEST_CASE("a second x-forwarded-for line cannot hide from who trusts the last hop") {
+  FakeUpstream up;
+  TestProxy proxy(listener_yaml(kToUp, "use_remote_address: true\n", "request_headers_to_add: [{header: {key: via, value: b}}]\n"), {cluster_yaml("up", {up.port()})});
+  proxy.get("/", "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nVia: a\r\n");
+  CHECK(up.last().header("x-forwarded-for") == "1.1.1.1,2.2.2.2,127.0.0.1");
+  CHECK(up.last().header("via") == "a,b");
+}
+
+TEST_CASE("a status outside of HTTP's classes is counted as unknown") {
+  FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.status = 600}; });
+  TestProxy proxy(listener_yaml(kToUp), {cluster_yaml("up", {up.port()})});
+  CHECK(proxy.get("/").status == 600);
+  CHECK(proxy.stat("cluster.up.upstream_rq_unknown") == 1);
+  CHECK(proxy.stat("cluster.up.upstream_rq_600") == 0);
+}
+
+TEST_CASE("what a cluster's membership and breakers tell at rest") {
+  FakeUpstream up;
+  TestProxy proxy(listener_yaml(kToUp), {cluster_yaml("up", {up.port()}, "circuit_breakers: {thresholds: [{max_requests: 0, max_retries: 0}]}\n")});
+  CHECK(proxy.stat("cluster.up.membership_change") == 1);
+  CHECK(proxy.stat("cluster.up.max_host_weight") == 0);
+  CHECK(proxy.stat("cluster.up.circuit_breakers.default.rq_open") == 0);
+  CHECK(proxy.stat("cluster.up.circuit_breakers.default.rq_retry_open") == 0);
+}
+
 TEST_CASE("a rewritten host is told twice, the original first") {
   FakeUpstream up;
   TestProxy proxy(listener_yaml("- match: {prefix: /}\n  route: {cluster: up, host_rewrite_literal: inner, append_x_forwarded_host: true}\n"), {cluster_yaml("up", {up.port()})});
