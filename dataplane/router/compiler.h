@@ -17,6 +17,7 @@ class RedirectAction;
 class RetryPolicy;
 class Route;
 class RouteAction;
+class RouteAction_HashPolicy;
 class RouteAction_RequestMirrorPolicy;
 class RouteMatch;
 class VirtualHost;
@@ -52,6 +53,8 @@ class TableCompiler {
   void redirect(const envoy::config::route::v3::RedirectAction& proto, const Path& path, RedirectAction& action);
   void direct(const envoy::config::route::v3::DirectResponseAction& proto, const Path& path, DirectResponse& action);
   RetryPolicy retry_policy(const envoy::config::route::v3::RetryPolicy& proto, const Path& path);
+  void retry_hosts(const envoy::config::route::v3::RetryPolicy& proto, const Path& path, RetryPolicy& policy);
+  std::vector<HashMethod> hash_policy(const Repeated<envoy::config::route::v3::RouteAction_HashPolicy>& protos, const Path& path);
   std::vector<MirrorPolicy> mirrors(const Repeated<envoy::config::route::v3::RouteAction_RequestMirrorPolicy>& protos, const Path& path);
   HeaderOps header_ops(const Repeated<envoy::config::core::v3::HeaderValueOption>& add, const Repeated<std::string>& remove, const Path& path);
   std::vector<PerFilter> per_filter(const google::protobuf::Map<std::string, google::protobuf::Any>& protos, const Path& path);

@@ -69,10 +69,25 @@ struct RetryPolicy {
   std::vector<matching::HeaderMatcher> retriable_headers;
   std::vector<matching::HeaderMatcher> retriable_request_headers;
   bool previous_hosts_predicate = false;          // envoy.retry_host_predicates.previous_hosts
+  bool omit_canary_hosts = false;                 // …omit_canary_hosts
+  std::vector<std::shared_ptr<const envoy::config::core::v3::Metadata>> omit_host_metadata;  // …omit_host_metadata: metadata_match of each
+  uint32_t previous_priorities_frequency = 0;     // envoy.retry_priorities.previous_priorities: update_frequency; 0: not configured
   uint32_t host_selection_max_attempts = 1;       // Envoy 1.40: 1
   std::optional<RateLimitedBackOff> rate_limited_back_off;
 
   bool has(RetryOn bit) const { return (retry_on & static_cast<uint32_t>(bit)) != 0; }
+};
+
+// One part of a hash_policy; see hash_policy.h.
+struct HashMethod {
+  enum class Kind : uint8_t { Header, Cookie, SourceIp, Query };
+  Kind kind = Kind::Header;
+  bool terminal = false;
+  std::string name;                  // of the header (lower case), cookie or query parameter
+  std::optional<matching::Regex> regex;
+  std::string substitution;
+  std::optional<std::chrono::seconds> ttl;  // set: a cookie that is missing is made; 0: for the session
+  std::string attributes;            // "; Path=/a; Secure"
 };
 
 struct MirrorPolicy {
@@ -126,6 +141,7 @@ struct RouteAction {
   std::string cluster_header;                     // lower case
   std::vector<WeightedCluster> weighted;          // one of the three is set
   std::string weighted_random_header;             // weighted_clusters.header_name, lower case
+  bool weighted_by_hash = false;                  // weighted_clusters.use_hash_policy
   uint64_t total_weight = 0;
   uint32_t cluster_not_found_code = 503;          // Envoy 1.40: 503
   PathRewrite path_rewrite;
@@ -137,6 +153,7 @@ struct RouteAction {
   std::vector<MirrorPolicy> mirrors;              // first non-empty level of route, virtual host, table
   std::vector<UpgradeOption> upgrades;
   bool high_priority = false;
+  std::vector<HashMethod> hash_policy;
   std::shared_ptr<const CorsPolicy> cors;
   RateLimitPolicies rate_limits;
 };

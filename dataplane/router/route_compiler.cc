@@ -2,7 +2,6 @@
 #include <limits>
 
 #include <absl/strings/ascii.h>
-#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
@@ -158,6 +157,7 @@ void TableCompiler::forward(const v3::RouteAction& proto, const Path& path, Rout
     action.upgrades.push_back(std::move(option));
   }
   action.high_priority = proto.priority() == envoy::config::core::v3::HIGH;
+  action.hash_policy = hash_policy(proto.hash_policy(), path + ".hash_policy");
 }
 
 std::optional<matching::Regex> TableCompiler::regex_rewrite(const envoy::type::matcher::v3::RegexMatchAndSubstitute& proto, const Path& path,
@@ -213,6 +213,7 @@ void TableCompiler::weighted(const v3::WeightedCluster& proto, const Path& path,
   if (proto.random_value_specifier_case() == v3::WeightedCluster::kHeaderName) {
     action.weighted_random_header = absl::AsciiStrToLower(proto.header_name());
   }
+  action.weighted_by_hash = proto.random_value_specifier_case() == v3::WeightedCluster::kUseHashPolicy && proto.use_hash_policy().value();
   for (int i = 0; i < proto.clusters_size(); ++i) {
     const auto& entry = proto.clusters(i);
     const Path place = absl::StrCat(path, ".clusters[", i, "]");
@@ -311,19 +312,7 @@ RetryPolicy TableCompiler::retry_policy(const v3::RetryPolicy& proto, const Path
   };
   headers(proto.retriable_headers(), "retriable_headers", policy.retriable_headers);
   headers(proto.retriable_request_headers(), "retriable_request_headers", policy.retriable_request_headers);
-  for (int i = 0; i < proto.retry_host_predicate_size(); ++i) {
-    const auto& predicate = proto.retry_host_predicate(i);
-    if (absl::EndsWith(predicate.typed_config().type_url(), "/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")) {
-      policy.previous_hosts_predicate = true;
-    } else {
-      errors_.add(absl::StrCat(path, ".retry_host_predicate[", i, "]"),
-                  absl::StrCat("Didn't find a registered implementation for '", predicate.name(), "' with type URL: '",
-                               predicate.typed_config().type_url(), "'"));
-    }
-  }
-  if (proto.host_selection_retry_max_attempts() > 0) {
-    policy.host_selection_max_attempts = static_cast<uint32_t>(std::min<int64_t>(proto.host_selection_retry_max_attempts(), 1000));
-  }
+  retry_hosts(proto, path, policy);
   if (proto.has_rate_limited_retry_back_off()) {
     RateLimitedBackOff back_off;
     for (const auto& header : proto.rate_limited_retry_back_off().reset_headers()) {

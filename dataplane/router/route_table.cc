@@ -10,6 +10,7 @@
 
 #include "dataplane/http/header_map.h"
 #include "dataplane/router/compiler.h"
+#include "dataplane/router/hash_policy.h"
 #include "dataplane/router/host_index.h"
 #include "dataplane/router/path_index.h"
 
@@ -68,6 +69,8 @@ void choose_cluster(Match& match, const http::HeaderMap& headers, const RequestF
     if (!action.weighted_random_header.empty()) {
       uint64_t given = 0;
       if (absl::SimpleAtoi(headers.get(action.weighted_random_header), &given)) random = given;
+    } else if (action.weighted_by_hash) {  // Envoy 1.40: a cookie that is missing is not made here
+      random = hash_request(action.hash_policy, headers, facts.source_ip, [](const HashMethod&) { return std::string_view(); }).value_or(random);
     }
     const uint64_t point = random % action.total_weight;
     const auto at = std::upper_bound(action.weighted.begin(), action.weighted.end(), point,

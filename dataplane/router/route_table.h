@@ -45,6 +45,7 @@ struct RequestFacts {
   std::string_view scheme = "http";   // of the downstream connection or x-forwarded-proto, as trusted by the caller
   bool internal = false;              // Envoy's notion of an internal request
   uint64_t random = 0;                // the stream's stable random number: fractions and weighted clusters
+  std::string_view source_ip = {};    // the client's address without port, for weighted clusters that follow the hash policy
   const matching::Runtime* runtime = nullptr;
 };
 

@@ -186,12 +186,14 @@ const router::Match& Stream::route() {
     match_ = {};
     if (table_ != nullptr && request_headers_ != nullptr) {
       const auto& runtime = epoch_->snapshot().runtime;
-      match_ = table_->match(*request_headers_, {.scheme = request_headers_->get(Token::PseudoScheme), .internal = internal_, .random = random_, .runtime = runtime.get()});
+      match_ = table_->match(*request_headers_, {.scheme = request_headers_->get(Token::PseudoScheme), .internal = internal_, .random = random_, .source_ip = client_ip(), .runtime = runtime.get()});
       describe_route();
     }
   }
   return match_;
 }
+
+std::string_view Stream::client_ip() const { return client_ip_.empty() ? std::string_view(connection_->remote_ip()) : client_ip_; }
 
 void Stream::describe_route() {
   cluster_.reset();

@@ -77,6 +77,7 @@ class Stream final : public http::MessageReceiver {
   format::FormatContext& mutable_info() { return info_; }
   uint64_t random() const { return random_; }  // the same for the whole life
   bool internal_request() const { return internal_; }
+  std::string_view client_ip() const;  // without port; empty: it has none
   bool request_complete() const { return request_complete_; }
   bool is_grpc() const { return grpc_; }
   bool is_head() const { return head_; }

@@ -711,10 +711,17 @@ field_table("route", action, {
                      {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}, {"retriable_status_codes": [503]},
                      {"host_selection_retry_max_attempts": 3}, {"retry_priority": {"name": "nobody"}}, {"retry_host_predicate": [{"name": "nobody"}]},
                      {"retry_host_predicate": [{"name": "p", "typed_config": {"@type": TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"}}]},
+                     {"retry_host_predicate": [{"name": "p", "typed_config": {"@type": TYPE + "extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate"}}]},
+                     {"retry_host_predicate": [{"name": "p", "typed_config": {"@type": TYPE + "extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig", "metadata_match": {"filter_metadata": {"envoy.lb": {"a": "b"}}}}}]},
+                     {"retry_priority": {"name": "p", "typed_config": {"@type": TYPE + "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", "update_frequency": 2}}},
+                     {"retry_priority": {"name": "p", "typed_config": {"@type": TYPE + "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"}}},
                      {"rate_limited_retry_back_off": {"reset_headers": [{"name": "retry-after", "format": "SECONDS"}]}}, {"rate_limited_retry_back_off": {}},
                      {"retriable_headers": [{"name": "a"}]}, {"num_retries": 4294967296}],
     "hash_policy": [[{"header": {"header_name": "a"}}], [{"header": {"header_name": ""}}], [{}], [{"cookie": {"name": "c", "ttl": "0s"}}], [{"cookie": {"name": ""}}],
-                    [{"connection_properties": {"source_ip": True}}], [{"query_parameter": {"name": ""}}], [{"cookie": {"name": "c", "ttl": "-1s"}}]],
+                    [{"connection_properties": {"source_ip": True}}], [{"query_parameter": {"name": ""}}], [{"cookie": {"name": "c", "ttl": "-1s"}}],
+                    [{"header": {"header_name": "a", "regex_rewrite": {"pattern": REGEX, "substitution": "x"}}}], [{"header": {"header_name": "a", "regex_rewrite": {"pattern": {"regex": "("}, "substitution": "x"}}}],
+                    [{"header": {"header_name": "a", "regex_rewrite": {"pattern": REGEX, "substitution": "\\9"}}}], [{"cookie": {"name": "c", "path": "/", "attributes": [{"name": "Secure"}]}}],
+                    [{"cookie": {"name": "c", "attributes": [{"name": ""}]}}], [{"cookie": {"name": "c", "attributes": [{"name": "a b\n"}]}}], [{"terminal": True}], [{"connection_properties": {}}]],
     "request_mirror_policies": [[{"cluster": "a"}], [{"cluster": "unknown"}], [{"cluster": "a", "runtime_fraction": {"default_value": {"numerator": 1}}}], [{}],
                                 [{"cluster_header": "x"}], [{"cluster": "a", "cluster_header": "x"}]],
     "priority": ["HIGH", 5],
@@ -741,7 +748,8 @@ for name, weighted in {
         "name-and-header": {"clusters": [{"name": "a", "cluster_header": "x", "weight": 1}]}, "headers": {"clusters": [
             {"name": "a", "weight": 1, "request_headers_to_add": [{"header": {"key": "k", "value": "v"}}], "response_headers_to_remove": ["k"]}]},
         "bad-header": {"clusters": [{"name": "a", "weight": 1, "request_headers_to_add": [{"header": {"key": "k\n", "value": "v"}}]}]},
-        "host-rewrite": {"clusters": [{"name": "a", "weight": 1, "host_rewrite_literal": "h"}]}}.items():
+        "host-rewrite": {"clusters": [{"name": "a", "weight": 1, "host_rewrite_literal": "h"}]},
+        "by-hash": {"clusters": [{"name": "a", "weight": 1}], "use_hash_policy": True}}.items():
     case(f"weighted/{name}", action(cluster=MISSING, weighted_clusters=weighted))
 for name, changes in {
         "none": {}, "redirect": {"redirect": {"host_redirect": "h"}}, "redirect-empty": {"redirect": {}}, "redirect-https": {"redirect": {"https_redirect": True}},

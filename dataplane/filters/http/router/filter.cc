@@ -7,11 +7,14 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "dataplane/filters/http/router/mirror.h"
 #include "dataplane/http/status.h"
 #include "dataplane/net/event_loop.h"
+#include "dataplane/router/hash_policy.h"
 #include "dataplane/router/rewrite.h"
 #include "dataplane/stream/connection_manager.h"
+#include "dataplane/stream/http_connection.h"
 
 namespace fairlead::filters::router {
 
@@ -75,7 +78,7 @@ RouterFilter::~RouterFilter() = default;
 HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_stream) {
   match_ = &stream().route();
   headers_only_ = end_stream;
-  if (answer_without_upstream(*match_, headers) || !find_cluster(*match_) || !headers_valid(headers)) return HeadersStatus::kStop;
+  if (answer_without_upstream(*match_, headers) || !find_cluster(*match_) || !headers_valid(headers) || drop_for_overload()) return HeadersStatus::kStop;
   const fairlead::router::RouteAction& action = match_->route->forward;
   read_timeouts(action, headers);
   set_stream_limits(action, headers);
@@ -136,6 +139,19 @@ bool RouterFilter::find_cluster(const Match& match) {
     return false;
   }
   cluster_ = upstream::Ref<upstream::Cluster>(cluster);
+  return true;
+}
+
+// Policy.drop_overloads; retries are not asked again.
+bool RouterFilter::drop_for_overload() {
+  if (!cluster_->drop_overload()) return false;
+  const bool all = cluster_->endpoints()->drop_overload->per_million >= 1'000'000;
+  stream().set_flag(all ? ResponseFlag::UnconditionalDropOverload : ResponseFlag::DropOverload);
+  count_status(503);
+  stream().send_local_reply({.status = 503, .body = all ? "unconditional drop overload" : "drop overload", .details = all ? "unconditional_drop_overload" : "drop_overload",
+                             .modify_headers = [&](http::HeaderMap& reply) {
+                               if (!config_.suppress_envoy_headers) reply.add_ref(all ? "x-envoy-unconditional-drop-overload" : "x-envoy-drop-overload", "true");
+                             }});
   return true;
 }
 
@@ -327,13 +343,21 @@ void RouterFilter::send_mirrors() {
 }
 
 upstream::Host* RouterFilter::pick_host() {
-  upstream::Host* host = cluster_->pick({});
-  const auto* policy = match_->route->forward.retry_policy ? &*match_->route->forward.retry_policy : nullptr;
-  if (policy != nullptr && policy->previous_hosts_predicate && attempts_ > 0) {
-    for (uint32_t i = 0; i < policy->host_selection_max_attempts && host != nullptr && std::find(tried_.begin(), tried_.end(), host) != tried_.end(); ++i) host = cluster_->pick({});
+  const fairlead::router::RouteAction& action = match_->route->forward;
+  std::optional<uint64_t> hash;
+  if (!action.hash_policy.empty() && cluster_->config().lb.hashes()) {  // Envoy 1.40: nobody else asks, so no cookie is made either
+    hash = fairlead::router::hash_request(action.hash_policy, stream().request_headers(), stream().client_ip(), [this](const auto& cookie) { return new_cookie(cookie); });
   }
-  if (policy != nullptr && policy->previous_hosts_predicate && host != nullptr) tried_.push_back(host);
-  return host;
+  return hosts_.pick(*cluster_, action.retry_policy ? &*action.retry_policy : nullptr, hash, attempts_ > 0);
+}
+
+// The same for every request of a connection, as several may be on their way before the client has the cookie.
+std::string_view RouterFilter::new_cookie(const fairlead::router::HashMethod& cookie) {
+  stream::HttpConnection& connection = stream().connection();
+  const uint64_t hash = xx_hash64(absl::StrCat(connection.remote_text(), connection.local_text()));
+  const std::string_view value = in_arena(absl::StrCat(absl::Hex(hash, absl::kZeroPad16)));
+  set_cookies_.push_back(in_arena(fairlead::router::set_cookie(cookie, value)));  // Envoy 1.40: again with each attempt
+  return value;
 }
 
 void RouterFilter::begin_attempt() {

@@ -10,6 +10,7 @@
 #include <absl/container/inlined_vector.h>
 
 #include "dataplane/filters/http/router/config.h"
+#include "dataplane/filters/http/router/host_choice.h"
 #include "dataplane/filters/http/router/retry_state.h"
 #include "dataplane/filters/http/router/upstream_request.h"
 #include "dataplane/net/timer.h"
@@ -55,6 +56,7 @@ class RouterFilter final : public stream::Filter {
 
   bool answer_without_upstream(const fairlead::router::Match& match, http::HeaderMap& headers);
   bool find_cluster(const fairlead::router::Match& match);
+  bool drop_for_overload();
   void read_timeouts(const fairlead::router::RouteAction& action, http::HeaderMap& headers);
   void announce_timeout(http::HeaderMap& headers) const;
   void set_stream_limits(const fairlead::router::RouteAction& action, http::HeaderMap& headers);
@@ -65,6 +67,7 @@ class RouterFilter final : public stream::Filter {
   void send_mirrors();
   void begin_attempt();
   upstream::Host* pick_host();
+  std::string_view new_cookie(const fairlead::router::HashMethod& cookie);
   void request_complete();
   void arm_global();
   void arm_per_try();
@@ -99,7 +102,8 @@ class RouterFilter final : public stream::Filter {
   Timeouts timeouts_;
   std::optional<RetryState> retry_;
   std::optional<net::Timer> global_timer_, per_try_timer_, per_try_idle_timer_, back_off_timer_, duration_timer_;
-  absl::InlinedVector<const upstream::Host*, 2> tried_;
+  HostChoice hosts_;
+  absl::InlinedVector<std::string_view, 1> set_cookies_;  // for the response, of the hash policy; in the arena
   absl::InlinedVector<const fairlead::router::MirrorPolicy*, 1> mirrors_;
   net::Buffer kept_body_;                              // for retries and mirrors
   const http::HeaderMap* request_trailers_ = nullptr;

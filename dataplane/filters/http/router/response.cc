@@ -109,6 +109,7 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   }
   info.response_headers = &headers;
   info.response_code = status;
+  for (const std::string_view cookie : set_cookies_) headers.add_ref(Token::SetCookie, cookie);
   stream().route_table()->apply_response_headers(*match_, headers, stream().info());
   if (match_->virtual_host->include_attempt_count_in_response) headers.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
   if (awaiting_upgrade_) {

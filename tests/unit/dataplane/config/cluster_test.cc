@@ -264,7 +264,6 @@ TEST_CASE("wrong endpoints are refused with their path") {
   CHECK_THAT(error("{cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: name, port_value: 1}}}}]}]}"),
              Contains("endpoints of 'a': endpoints[0].lb_endpoints[0].endpoint.address: malformed IP address: name"));
   CHECK_THAT(error("{cluster_name: a, endpoints: [{lb_endpoints: [{endpoint_name: x}]}]}"), Contains("endpoints[0].lb_endpoints[0].endpoint_name: not supported"));
-  CHECK_THAT(error("{cluster_name: a, policy: {drop_overloads: [{category: x, drop_percentage: {numerator: 5}}]}}"), Contains("policy.drop_overloads: not supported"));
   CHECK_THAT(error("{endpoints: []}"), Contains("cluster_name"));
 }
 

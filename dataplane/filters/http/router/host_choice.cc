@@ -1,0 +1,55 @@
+// Fills a PickContext from a retry policy; see host_choice.h.
+#include "dataplane/filters/http/router/host_choice.h"
+
+#include <algorithm>
+
+#include "dataplane/upstream/omit_host_metadata.h"
+#include "dataplane/upstream/worker_clusters.h"
+
+namespace fairlead::filters::router {
+
+using upstream::PriorityLoad;
+
+upstream::Host* HostChoice::pick(upstream::Cluster& cluster, const fairlead::router::RetryPolicy* policy, std::optional<uint64_t> hash, bool retry) {
+  upstream::PickContext context;
+  context.hash = hash;
+  if (policy == nullptr) return cluster.pick(context);
+  upstream::Host* host = retry ? pick_again(cluster, *policy, context) : cluster.pick(context);
+  if (host == nullptr) return nullptr;
+  if (policy->previous_hosts_predicate) tried_.push_back(host);
+  if (policy->previous_priorities_frequency != 0) priorities_.push_back(host->priority);
+  return host;
+}
+
+upstream::Host* HostChoice::pick_again(upstream::Cluster& cluster, const fairlead::router::RetryPolicy& policy, upstream::PickContext& context) {
+  const upstream::PreviousHosts previous(tried_);
+  const upstream::OmitCanaryHosts canary;
+  absl::InlinedVector<upstream::OmitHostMetadata, 1> labelled;
+  for (const auto& match : policy.omit_host_metadata) labelled.emplace_back(match);
+  absl::InlinedVector<const upstream::HostPredicate*, 4> predicates;
+  if (policy.previous_hosts_predicate) predicates.push_back(&previous);
+  if (policy.omit_canary_hosts) predicates.push_back(&canary);
+  for (const auto& predicate : labelled) predicates.push_back(&predicate);
+  context.predicates = predicates;
+  context.selection_retries = policy.host_selection_max_attempts;
+  if (policy.previous_priorities_frequency != 0) {
+    leave_priorities(cluster.selector().load(), policy.previous_priorities_frequency);
+    if (load_) context.priorities = &*load_;
+  }
+  return cluster.pick(context);
+}
+
+// Envoy 1.40: every `frequency` attempts the priorities seen so far are left out; when none remains, all count again.
+void HostChoice::leave_priorities(const PriorityLoad& load, uint32_t frequency) {
+  if (load_ && load_->shares().size() != load.shares().size()) load_.reset();  // the cluster has changed meanwhile
+  if (priorities_.size() < frequency) return load_.reset();
+  if (priorities_.size() % frequency != 0) return;
+  excluded_.resize(load.shares().size());
+  for (const uint32_t priority : priorities_) {
+    if (priority < excluded_.size()) excluded_[priority] = true;
+  }
+  load_ = load.without(excluded_);
+  if (std::find(excluded_.begin(), excluded_.end(), true) == excluded_.end()) priorities_.clear();
+}
+
+}  // namespace fairlead::filters::router
