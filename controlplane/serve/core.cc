@@ -376,17 +376,17 @@ std::vector<std::pair<std::string, snapshot::SnapshotPtr>> Core::snapshots() con
 }
 
 std::vector<verdict::Condition> Core::conditions() {
-  std::map<std::string, std::pair<size_t, size_t>> progress;  // streams, synced
+  std::map<std::string, std::pair<size_t, verdict::Ledger::TypeCounts>> progress;  // streams, synced
   for (const auto& [id, s] : streams_) {
     if (!s->session) continue;
     auto& [streams, synced] = progress[s->scope];
     ++streams;
-    bool all = true;
     for (Type t : resources::all_types()) {
-      const cpstream::TypeStatus::State state = s->session->status(t).state;
-      all = all && (state == cpstream::TypeStatus::State::kSynced || state == cpstream::TypeStatus::State::kNotRequested);
+      using State = cpstream::TypeStatus::State;
+      const State state = s->session->status(t).state;
+      // kError: it has the rest; what it refused gets a condition from the quarantine
+      if (state == State::kSynced || state == State::kNotRequested || state == State::kError) ++synced[resources::index(t)];
     }
-    if (all) ++synced;
   }
   std::vector<snapshot::SnapshotPtr> wanted;
   for (const std::string& scope : catalog_.scopes()) {

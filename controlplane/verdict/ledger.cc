@@ -66,7 +66,7 @@ void Ledger::clear_findings(std::string_view stage) {
   if (auto at = findings_.find(stage); at != findings_.end()) findings_.erase(at);
 }
 
-void Ledger::set_progress(std::string_view scope, size_t streams, size_t synced) { progress_[std::string(scope)] = {streams, synced}; }
+void Ledger::set_progress(std::string_view scope, size_t streams, const TypeCounts& synced) { progress_[std::string(scope)] = {streams, synced}; }
 
 void Ledger::remove_progress(std::string_view scope) {
   if (auto at = progress_.find(scope); at != progress_.end()) progress_.erase(at);
@@ -100,9 +100,10 @@ std::vector<Condition> Ledger::conditions(const std::vector<snapshot::SnapshotPt
   for (const snapshot::SnapshotPtr& s : wanted) {
     const auto progress = progress_.find(s->scope);
     const Progress p = progress == progress_.end() ? Progress{} : progress->second;
-    const bool all = p.streams > 0 && p.synced >= p.streams;
-    const std::string state = p.streams == 0 ? "no proxy of this scope is connected" : absl::StrCat(p.synced, " of ", p.streams, " proxies have it");
     for (Type type : resources::all_types()) {
+      const size_t synced = p.synced[resources::index(type)];
+      const bool all = p.streams > 0 && synced >= p.streams;
+      const std::string state = p.streams == 0 ? "no proxy of this scope is connected" : absl::StrCat(synced, " of ", p.streams, " proxies have it");
       s->of(type).for_each([&](const ResourcePtr& r) {
         const auto said = refused.find({s->scope, type, r->name});
         for (const intent::Origin& origin : r->origins) {

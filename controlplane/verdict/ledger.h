@@ -34,8 +34,10 @@ class Ledger {
   void set_findings(std::string stage, std::vector<intent::Finding> findings);
   void clear_findings(std::string_view stage);
 
-  // Counts of streams per scope, for Programmed: how many of those that asked for the scope's resources have them.
-  void set_progress(std::string_view scope, size_t streams, size_t synced);
+  // Counts of streams per scope, for Programmed: how many there are, and how many of them have of each type (indexed by Type) all that is
+  // meant for them, but for what they refused.
+  using TypeCounts = std::array<size_t, resources::kTypeCount>;
+  void set_progress(std::string_view scope, size_t streams, const TypeCounts& synced);
   void remove_progress(std::string_view scope);
 
   // All conditions, sorted by object, scope and type. `wanted`: the current snapshots, whose resources' origins get a
@@ -45,7 +47,8 @@ class Ledger {
 
  private:
   struct Progress {
-    size_t streams = 0, synced = 0;
+    size_t streams = 0;
+    TypeCounts synced{};
   };
   std::map<std::string, std::vector<intent::Finding>, std::less<>> findings_;
   std::map<std::string, Progress, std::less<>> progress_;

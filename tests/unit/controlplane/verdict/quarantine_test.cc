@@ -163,9 +163,12 @@ TEST_CASE("conditions: pending, programmed, refused with message, class and numb
     return verdict::Condition{};
   };
   CHECK(programmed().status == verdict::Truth::kUnknown);
-  ledger.set_progress(s.world.now()->scope, 2, 1);
+  verdict::Ledger::TypeCounts synced{};
+  synced.fill(1);
+  ledger.set_progress(s.world.now()->scope, 2, synced);
   CHECK(programmed().message == "1 of 2 proxies have it");
-  ledger.set_progress(s.world.now()->scope, 2, 2);
+  synced[resources::index(Type::kRoute)] = 2;  // what waits for another type is not this object's business
+  ledger.set_progress(s.world.now()->scope, 2, synced);
   CHECK(programmed().status == verdict::Truth::kTrue);
   s.refuse(envoy_class, "e1", "bad regex");
   const verdict::Condition refused = programmed();
