@@ -4,6 +4,7 @@
 // Invariant: nothing is ever written to stdout.
 #include "base/log.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <spdlog/details/log_msg.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
@@ -247,6 +248,10 @@ void set_format(std::string_view pattern) {
   const std::lock_guard lock(out.mutex);
   out.format = std::string(pattern.empty() ? envoy_format : pattern);
   out.sink->set_formatter(make_formatter(out.format));
+}
+
+void take_protobuf_lines() {
+  google::protobuf::SetLogHandler([](google::protobuf::LogLevel, const char*, int, const std::string& text) { FL_LOG(debug, "protobuf", text); });
 }
 
 void set_capture(Capture capture, void* context) {

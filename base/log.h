@@ -59,6 +59,10 @@ void flush();
 // "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v".
 void set_format(std::string_view pattern);
 
+// protobuf's own lines ("invalid UTF-8 data when parsing…") go to the component "protobuf" at level debug instead of stderr: whoever parses
+// reports what is wrong with its place, and a peer must not be able to fill a log with them.
+void take_protobuf_lines();
+
 // For tests: lines go to the callback instead (null: back to the sink). The callback runs under the sink's lock.
 using Capture = void (*)(void* context, std::string_view component, Level level, std::string_view text);
 void set_capture(Capture capture, void* context);

@@ -8,6 +8,7 @@
 
 #include "apps/cli/bootstrap.h"
 #include "apps/cli/commands.h"
+#include "base/log.h"
 #include "base/strings.h"
 
 namespace {
@@ -109,6 +110,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  fairlead::log::take_protobuf_lines();
   const int code = run(argc, argv);
   std::cout.flush();
   if (std::cout) return code;

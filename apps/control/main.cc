@@ -147,6 +147,7 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  log::take_protobuf_lines();
 
   Flags flags;
   CLI::App app{"Fairlead's control plane: reads configuration, serves it over xDS to fairlead-proxy, Envoy and gRPC clients.", "fairlead-control"};

@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
     std::fputs(parsed->print->c_str(), stdout);
     return 0;
   }
+  fairlead::log::take_protobuf_lines();
   // every extension of this binary
   fairlead::filters::register_configs(fairlead::config::Registry::global());
   fairlead::filters::register_filters(fairlead::stream::FilterRegistry::global());

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/log.h"
 #include "dataplane/xds/file_subscription.h"
 #include "dataplane/xds/ingest.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
@@ -60,6 +61,7 @@ void run(const uint8_t* data, size_t size) {
 }  // namespace fairlead
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size > 0) fairlead::run(data, size);
+  static const bool quiet = (fairlead::log::take_protobuf_lines(), fairlead::log::set_level(fairlead::log::Level::off), true);
+  if (quiet && size > 0) fairlead::run(data, size);
   return 0;
 }

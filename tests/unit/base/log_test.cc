@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <cstdio>
 
+#include <google/protobuf/wrappers.pb.h>
+
 #include "base/file.h"
 #include "base/log.h"
 
@@ -81,6 +83,19 @@ TEST_CASE("lines in a file have Envoy's form and a path within the source tree")
   FL_LOG(info, "test_e", "new");
   CHECK(*read_file(path) == "new|new\n");
   CHECK_FALSE(log_to_file(directory.path("none/x.log")).ok());
+}
+
+TEST_CASE("protobuf's own lines go to our log, and only when asked for") {
+  const Restore restore;
+  take_protobuf_lines();
+  static google::protobuf::StringValue value;
+  static const std::string broken("\x0a\x01\xff", 3);  // a text that is not UTF-8
+  CHECK(lines_of([] { CHECK_FALSE(value.ParseFromString(broken)); }).empty());
+  component("protobuf").set_level(Level::debug);
+  const auto lines = lines_of([] { CHECK_FALSE(value.ParseFromString(broken)); });
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("protobuf debug ") == 0);
+  CHECK(lines[0].find("UTF-8") != std::string::npos);
 }
 
 }  // namespace
