@@ -76,6 +76,10 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   void fail(ResetReason reason, std::string_view detail);
   void finish(const Buffer& rest);
   void count_unasked(const Buffer& data);
+  // Before the end of a response is told: whoever is told may give the stream up.
+  void count_announced() {
+    if (head_.says_close && settings_.peer_counts != nullptr) ++settings_.peer_counts->close_announced;
+  }
   void undo_pauses() {
     for (; paused_ != 0; --paused_) connection_->read_enable();
   }
@@ -194,6 +198,7 @@ bool Http1Client::take_head(Buffer& data, size_t size) {
     return true;
   }
   if (head_.body == Body::None) {
+    count_announced();
     receiver_->on_headers(*headers, true);
     finish(data);
     return true;
@@ -219,6 +224,7 @@ bool Http1Client::read_body(Buffer& data) {
       phase_ = Phase::Trailers;
       return read_trailers(data);
     case BodyReader::Step::Done:
+      count_announced();
       receiver_->on_data(pending_, true);
       pending_.clear();
       finish(data);
@@ -245,8 +251,10 @@ bool Http1Client::read_trailers(Buffer& data) {
     if (!pending_.empty()) receiver_->on_data(pending_, false);
     pending_.clear();
     if (!section.complete || receiver_ == nullptr) return false;
+    count_announced();
     receiver_->on_trailers(*section.trailers);
   } else {
+    count_announced();
     receiver_->on_data(pending_, true);
     pending_.clear();
   }
@@ -267,7 +275,6 @@ void Http1Client::finish(const Buffer& rest) {
   receiver_ = nullptr;
   undo_pauses();
   if (!rest.empty()) count_unasked(rest);
-  if (!head_.keep_alive && settings_.peer_counts != nullptr) ++settings_.peer_counts->close_announced;
   if (rest.empty() && head_.keep_alive && request_done_ && !close_asked_ && !closing_ && connection_->open()) {
     events_.on_stream_slot();
     return;
@@ -311,6 +318,7 @@ void Http1Client::on_closed(CloseReason reason) {
     const bool by_peer = clean || reason == CloseReason::RemoteReset;
     if (phase_ == Phase::Body && head_.body == Body::UntilClose && clean) {
       Buffer nothing;
+      count_announced();
       receiver->on_data(nothing, true);
     } else if (reason == CloseReason::ConnectFailed || reason == CloseReason::ConnectTimeout) {
       receiver->on_reset(ResetReason::ConnectionFailure, net::close_reason_name(reason));

@@ -365,6 +365,7 @@ Verdict parse_response_head(char* text, size_t size, const Settings& settings, b
   });
   if (!v.ok()) return v;
   head.keep_alive = line[7] == '0' ? f.keep_alive && !f.close : !f.close;
+  head.says_close = !head.keep_alive;
   if (f.codings != 0 && f.lengths != 0) return {502, "http1.content_length_and_chunked_not_allowed"};
   if (f.codings != 0 && (f.codings > 1 || !f.chunked)) return {502, "http1.invalid_transfer_encoding"};
   if (head.status == 101) {

@@ -37,6 +37,7 @@ struct ResponseHead {
   Body body = Body::None;
   uint64_t length = 0;
   bool keep_alive = true;
+  bool says_close = false;  // by its Connection header or as HTTP/1.0; a body that runs until the close does not say it
   bool upgrade = false;
 };
 

@@ -194,7 +194,7 @@ TEST_CASE("bytes on an idle connection close it", "[h1][client]") {
 }
 
 TEST_CASE("what a peer sends unasked and closes that it announces are counted", "[h1][client]") {
-  const auto counts_after = [](const std::string& raw, bool ask) {
+  const auto counts_after = [](const std::string& raw, bool ask, bool close = false) {
     PeerCounts counts;
     Settings settings;
     settings.peer_counts = &counts;
@@ -202,6 +202,7 @@ TEST_CASE("what a peer sends unasked and closes that it announces are counted", 
     if (ask) rig.get();
     if (ask) rig.settle();
     rig.write(raw);
+    if (close) rig.server->close(net::CloseType::Flush);
     REQUIRE(rig.run([&] { return rig.closed; }));
     return std::pair(counts.unasked_bytes, counts.close_announced);
   };
@@ -209,6 +210,8 @@ TEST_CASE("what a peer sends unasked and closes that it announces are counted", 
   CHECK(counts_after(response("200 OK", zero) + response("200 OK", zero), true) == std::pair(1u, 0u));
   CHECK(counts_after(response("200 OK", zero + "Connection: close\r\n"), true) == std::pair(0u, 1u));
   CHECK(counts_after("HTTP/1.0 200 OK\r\n" + zero + "\r\n", true) == std::pair(0u, 1u));
+  CHECK(counts_after("HTTP/1.0 200 OK\r\n\r\nbody", true, true) == std::pair(0u, 1u));
+  CHECK(counts_after(response("200 OK", "", "body"), true, true) == std::pair(0u, 0u));
   CHECK(counts_after("x", false) == std::pair(1u, 0u));
   CHECK(counts_after(response("408 Request Timeout", zero), false) == std::pair(0u, 0u));  // how servers end idle connections
 }
