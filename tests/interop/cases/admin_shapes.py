@@ -12,7 +12,7 @@ SMOKE = True
 
 # What Envoy shows and fairlead-proxy has not: features and flags that do not exist here, Envoy's own build and its list of extensions, and the
 # statistics that docs/differences.md names.
-ABSENT = (r"user_agent_build_version|node\.(extensions|client_features|dynamic_parameters|listening_addresses|id|cluster)|command_line_options\.|hot_restart|static_endpoint_configs|computed_quantiles|http\.admin|rq_pending_active|upstream_rq_active"
+ABSENT = (r"user_agent_build_version|node\.(extensions|client_features|dynamic_parameters|listening_addresses)|command_line_options.allow|hot_restart_version|static_endpoint_configs|computed_quantiles|http\.admin|^cluster.echo.upstream_rq_(pending_)?active: 0$"
           r"|\.(http1|http2|http3|tracing|worker_|ssl|extension)|http3|0_?rtt|http_|tls_|^(main_thread|server|workers|filesystem|runtime|access_logs|vhost|cluster_manager|thread_local|dns|listener_manager|listener\.admin|http\.(admin|async-client))"
           r"|assignment_|lb_|original_dst|internal_redirect|queue_overloaded|warming_state|remaining|overload|premature|ip_detection|global_cx|default\.|match_count|admin"
           r"|envoy_(filesystem|main_thread|runtime|server|thread_local|workers|dns|access_log)|listener_worker|extension_config|workers_pinned|merge|metadata_not_supported|^'?\(?'?(envoy_)?http1|_http1_|watchdog"

@@ -8,6 +8,9 @@ CHUNKED = request("/", "transfer-encoding: chunked", method="POST", body=b"4\r\n
 WS = request("/", "connection: Upgrade", "upgrade: websocket", "sec-websocket-key: x", "sec-websocket-version: 13")
 WS_OK = reply("101 Switching Protocols", "connection: Upgrade", "upgrade: websocket", "sec-websocket-accept: y")
 UPGRADES = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
+INLINE = ("x-forwarded-for", "via", "accept", "cookie", "x-a", "user-agent", "cache-control", "accept-encoding", "content-type", "authorization", "referer", "origin", "if-none-match", "range", "x-forwarded-host",
+          "forwarded", "accept-language", "x-forwarded-port", "traceparent", "x-client-trace-id", "access-control-request-method")
+INLINE_BACK = ("via", "vary", "set-cookie", "content-type", "location", "cache-control", "etag", "x-a", "access-control-allow-origin", "content-encoding", "last-modified", "www-authenticate", "age")
 NO_RETRY_ROOM = {"per_connection_buffer_limit_bytes": 4096}
 
 
@@ -82,7 +85,9 @@ def scenarios():
         S("HTTP/1.0 expect", [b"POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\nbody", REST], posts, hcm=old, differs="no 1xx for HTTP/1.0"),
         S("HTTP/1.0 pipelined", [b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n" * 2, REST], hcm=old),
         S("HTTP/0.9", [b"GET /\r\n", REST], hcm=old, differs="refused"),
-        S("absolute form, refused", [request("http://other.test/x"), REST], hcm=http(allow_absolute_url=False), ignore=("",)),
+        S("absolute form, refused", [request("http://other.test/x"), REST], hcm=http(allow_absolute_url=False)),
+        S("absolute form, refused, and another request", [request("http://other.test/x"), RESPONSE, GET, RESPONSE, CLOSE], hcm=http(allow_absolute_url=False)),
+        S("absolute form, refused, no URL", [request("x"), REST], hcm=http(allow_absolute_url=False)),
         S("absolute form", [request("http://other.test:81/x?y"), REST]),
         S("absolute form, https scheme", [request("https://other.test/x"), REST]),
         S("absolute form, odd scheme", [request("ftp://other.test/x"), REST]),
@@ -112,6 +117,13 @@ def scenarios():
         S("a large download that never is read", [GET, 0.9, CLOSE], [[HEAD, length, REST]], listener=small, cluster=up, hcm={"stream_idle_timeout": "0.4s"}, ignore=("bytes", "BYTES", "client", "upstream 0", "paused|resumed|backed|drained|flow_control", "REASON|CLOSE_TYPE")),
         S("a large response, HEAD", [request("/", method="HEAD"), 0.3, GET, RESPONSE, CLOSE], [[HEAD, reply("200 OK", "content-length: 3000000"), HEAD, OK]], ignore=("upstream",)),
         S("50 KB of header to and fro", [request("/", "x: " + "y" * 50000), RESPONSE, CLOSE], [[HEAD, reply("200 OK", "x: " + "z" * 50000, "content-length: 0"), REST]]),
+    ]
+    out += [
+        S("a redirect to a path without a slash", [request("/a?b"), RESPONSE, CLOSE], entry={"route": None, "redirect": {"path_redirect": "x"}}),
+        S("headers of one line, repeated", [request("/", *[f"{n}: {v}" for v in (1, 2) for n in INLINE]), RESPONSE, CLOSE],
+          [[HEAD, reply("200 OK", *[f"{n}: {v}" for v in (1, 2) for n in INLINE_BACK], "content-length: 0"), REST]], ignore=("REQ", "PATH")),
+        S("headers of one line, added to", [request("/", *[f"{n}: 1" for n in INLINE]), RESPONSE, CLOSE], [[HEAD, reply("200 OK", *[f"{n}: 1" for n in INLINE_BACK], "content-length: 0"), REST]],
+          host={"request_headers_to_add": [{"header": {"key": n, "value": "2"}} for n in INLINE], "response_headers_to_add": [{"header": {"key": n, "value": "2"}} for n in INLINE_BACK]}),
     ]
     upgraded = [HEAD, WS_OK, b"hello", Body(4), b"world", REST]
     out += [
