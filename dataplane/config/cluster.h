@@ -52,6 +52,9 @@ struct Http1UpstreamOptions {
   bool allow_chunked_length = false;
 };
 
+// Downstream: HTTP/2 for requests that came so, HTTP/1.1 for the others.
+enum class UpstreamProtocol : uint8_t { Http1, Http2, Downstream };
+
 // From typed_extension_protocol_options HttpProtocolOptions, or the cluster's own deprecated fields.
 struct UpstreamHttpOptions {
   std::optional<milliseconds> idle_timeout{3'600'000};  // Envoy 1.40: 1 h; nullopt: disabled
@@ -60,7 +63,9 @@ struct UpstreamHttpOptions {
   uint32_t max_headers_count = 100;        // Envoy 1.40: 100
   uint32_t max_response_headers_kb = 80;   // Envoy 1.40: 80 KiB
   uint32_t max_requests_per_connection = 0;  // 0: no limit
+  UpstreamProtocol protocol = UpstreamProtocol::Http1;  // Envoy 1.40: HTTP/1.1, even for requests over HTTP/2
   Http1UpstreamOptions http1;
+  Http2Options http2;
 };
 
 // Where bytes come from; reading files and the environment is the user's business, nothing here does.

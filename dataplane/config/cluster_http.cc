@@ -17,7 +17,6 @@ using Options = envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 namespace {
 
 constexpr std::string_view options_key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-constexpr std::string_view only_http1 = "HTTP/2 is supported only for clusters that lead to the control plane";
 
 void read_common(const core::HttpProtocolOptions& proto, UpstreamHttpOptions& out) {
   if (proto.has_idle_timeout()) {
@@ -38,9 +37,15 @@ void read_http1(const core::Http1ProtocolOptions& proto, UpstreamHttpOptions& ou
 }
 
 void read_http2(const core::Http2ProtocolOptions& proto, ClusterUse use, const std::string& field, ClusterConfig& out, ErrorList& errors) {
-  if (use != ClusterUse::ControlPlane) {
-    errors.add(field, only_http1);
-    return;
+  out.http.protocol = UpstreamProtocol::Http2;
+  out.http.http2 = parse_http2(proto, false, field, errors);
+  if (use != ClusterUse::ControlPlane) return;
+  for (const char* name : {"allow_connect", "max_outbound_frames", "max_outbound_control_frames", "max_consecutive_inbound_frames_with_empty_payload",
+                           "max_inbound_priority_frames_per_stream", "max_inbound_window_update_frames_per_data_frame_sent", "override_stream_error_on_invalid_http_message"}) {
+    const auto* option = core::Http2ProtocolOptions::descriptor()->FindFieldByName(name);
+    const auto* reflection = core::Http2ProtocolOptions::GetReflection();
+    const bool set = option->has_presence() ? reflection->HasField(proto, option) : reflection->GetBool(proto, option);
+    if (set) errors.add(absl::StrCat(field, ".", name), "connections to a control plane have no such option");
   }
   out.control_plane->http2 = true;
   if (proto.has_connection_keepalive()) {
@@ -81,6 +86,7 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig
   read_common(proto.common_http_protocol_options(), out.http);
   read_http1(proto.http_protocol_options(), out.http);
   if (proto.has_http2_protocol_options()) read_http2(proto.http2_protocol_options(), use, "http2_protocol_options", out, errors);
+  if (proto.protocol_selection() == v3::Cluster::USE_DOWNSTREAM_PROTOCOL) out.http.protocol = UpstreamProtocol::Downstream;
   for (const auto& [key, any] : proto.typed_extension_protocol_options()) {
     const std::string field = absl::StrCat("typed_extension_protocol_options[\"", key, "\"]");
     if (key != options_key) {
@@ -102,7 +108,11 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig
         }
         break;
       case Options::kUseDownstreamProtocolConfig:
+        if (options->use_downstream_protocol_config().has_http2_protocol_options()) {
+          read_http2(options->use_downstream_protocol_config().http2_protocol_options(), use, field + ".use_downstream_protocol_config.http2_protocol_options", out, errors);
+        }
         read_http1(options->use_downstream_protocol_config().http_protocol_options(), out.http);
+        out.http.protocol = UpstreamProtocol::Downstream;
         break;
       case Options::kAutoConfig:
         errors.add(field + ".auto_config", "needs a transport with ALPN, which upstream connections do not have");

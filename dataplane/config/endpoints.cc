@@ -39,9 +39,6 @@ absl::StatusOr<Endpoint> build_endpoint(const envoy::config::endpoint::v3::LbEnd
   if (const auto& check = proto.endpoint().health_check_config(); check.has_address()) {  // ignored, but a wrong address is wrong all the same
     FL_RETURN_IF_ERROR(endpoint_address(check.address(), dns_names_allowed, field + ".endpoint.health_check_config.address").status());
   }
-  if (const auto& check = proto.endpoint().health_check_config(); check.has_address()) {  // ignored, but a wrong address is wrong all the same
-    FL_RETURN_IF_ERROR(endpoint_address(check.address(), dns_names_allowed, field + ".endpoint.health_check_config.address").status());
-  }
   if (proto.has_load_balancing_weight()) endpoint.weight = proto.load_balancing_weight().value();
   endpoint.health = health_of(proto.health_status());
   if (proto.has_metadata()) endpoint.metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());

@@ -22,6 +22,7 @@ void read_codec(const Hcm& proto, const std::string& field, HcmConfig& out, Erro
   switch (proto.codec_type()) {
     case Hcm::AUTO: out.codec = HcmConfig::Codec::Auto; break;
     case Hcm::HTTP1: out.codec = HcmConfig::Codec::Http1; break;
+    case Hcm::HTTP2: out.codec = HcmConfig::Codec::Http2; break;
     default: errors.add(field + ".codec_type", absl::StrCat(Hcm::CodecType_Name(proto.codec_type()), " is not supported"));
   }
   const auto& http1 = proto.http_protocol_options();
@@ -30,6 +31,9 @@ void read_codec(const Hcm& proto, const std::string& field, HcmConfig& out, Erro
   out.default_host_for_http_10 = http1.default_host_for_http_10();
   out.enable_trailers = http1.enable_trailers();
   out.allow_chunked_length = http1.allow_chunked_length();
+  out.http2 = parse_http2(proto.http2_protocol_options(), proto.stream_error_on_invalid_http_message().value(), field + ".http2_protocol_options", errors);
+  if (proto.has_drain_timeout()) out.drain_timeout = ms(proto.drain_timeout());
+  if (proto.has_stream_flush_timeout()) out.stream_flush_timeout = ms(proto.stream_flush_timeout());
 }
 
 void read_routes(const Hcm& proto, const std::string& field, const HcmOptions& options, HcmConfig& out, ErrorList& errors) {

@@ -12,6 +12,7 @@
 
 #include "dataplane/config/access_log.h"
 #include "dataplane/config/address.h"
+#include "dataplane/config/http2.h"
 #include "dataplane/config/registry.h"
 #include "dataplane/router/route_table.h"
 
@@ -50,7 +51,7 @@ struct LocalReplyConfig {
 };
 
 struct HcmConfig {
-  enum class Codec : uint8_t { Auto, Http1 };
+  enum class Codec : uint8_t { Auto, Http1, Http2 };
   enum class ServerHeader : uint8_t { Overwrite, AppendIfAbsent, PassThrough };
   enum class EscapedSlashes : uint8_t { KeepUnchanged, RejectRequest, UnescapeAndRedirect, UnescapeAndForward };
   enum class HeadersWithUnderscores : uint8_t { Allow, RejectRequest, DropHeader };
@@ -110,6 +111,10 @@ struct HcmConfig {
   std::string default_host_for_http_10;
   bool enable_trailers = false;
   bool allow_chunked_length = false;
+
+  Http2Options http2;
+  milliseconds drain_timeout{5000};                 // Envoy 1.40: 5 s, between the two GOAWAYs of HTTP/2
+  std::optional<milliseconds> stream_flush_timeout; // Envoy 1.40: stream_idle_timeout
 
   std::optional<LocalReplyConfig> local_reply;
 };

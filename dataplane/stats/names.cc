@@ -20,6 +20,7 @@ constexpr std::string_view leaf(std::string_view, std::string_view text) { retur
 FAIRLEAD_TABLE(ClusterStat, kClusterStats, FAIRLEAD_CLUSTER_STATS, false);
 FAIRLEAD_TABLE(ClusterResponseStat, kClusterResponseStats, FAIRLEAD_CLUSTER_RESPONSE_STATS, true);
 FAIRLEAD_TABLE(HttpStat, kHttpStats, FAIRLEAD_HTTP_STATS, false);
+FAIRLEAD_TABLE(Http2Stat, kHttp2Stats, FAIRLEAD_HTTP2_STATS, true);
 FAIRLEAD_TABLE(ListenerStat, kListenerStats, FAIRLEAD_LISTENER_STATS, false);
 FAIRLEAD_TABLE(ListenerHttpStat, kListenerHttpStats, FAIRLEAD_LISTENER_HTTP_STATS, false);
 FAIRLEAD_TABLE(ClusterManagerStat, kClusterManagerStats, FAIRLEAD_CLUSTER_MANAGER_STATS, false);

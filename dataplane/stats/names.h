@@ -66,6 +66,18 @@ namespace fairlead::stats {
   C(downstream_rq_ws_on_non_ws_route) C(no_cluster) C(no_route) C(rq_direct_response) C(rq_redirect) C(rq_reset_after_downstream_response_started) \
   C(rq_total) C(rs_too_large) H(downstream_cx_length_ms) H(downstream_rq_time)
 
+// In the order of h2::Stat.
+#define FAIRLEAD_HTTP2_STATS(C, G, H) \
+  C(goaway_sent, "http2.goaway_sent") C(header_list_size_too_large, "http2.header_list_size_too_large") C(header_overflow, "http2.header_overflow") C(headers_cb_no_stream, "http2.headers_cb_no_stream") \
+  C(inbound_empty_frames_flood, "http2.inbound_empty_frames_flood") C(inbound_priority_frames_flood, "http2.inbound_priority_frames_flood") \
+  C(inbound_window_update_frames_flood, "http2.inbound_window_update_frames_flood") C(keepalive_timeout, "http2.keepalive_timeout") \
+  C(outbound_control_flood, "http2.outbound_control_flood") C(outbound_flood, "http2.outbound_flood") \
+  C(rx_messaging_error, "http2.rx_messaging_error") C(rx_reset, "http2.rx_reset") C(stream_refused_errors, "http2.stream_refused_errors") \
+  C(too_many_premature_resets, "http2.too_many_premature_resets") C(trailers, "http2.trailers") C(tx_flush_timeout, "http2.tx_flush_timeout") \
+  C(tx_reset, "http2.tx_reset") G(deferred_stream_close, "http2.deferred_stream_close") \
+  G(outbound_control_frames_active, "http2.outbound_control_frames_active") G(outbound_frames_active, "http2.outbound_frames_active") \
+  G(pending_send_bytes, "http2.pending_send_bytes") G(streams_active, "http2.streams_active")
+
 #define FAIRLEAD_LISTENER_STATS(C, G, H) \
   G(downstream_cx_active) C(downstream_cx_destroy) C(downstream_cx_overflow) C(downstream_cx_total) C(downstream_cx_transport_socket_connect_timeout) \
   C(downstream_listener_filter_error) C(downstream_listener_filter_remote_close) G(downstream_pre_cx_active) C(downstream_pre_cx_timeout) \
@@ -98,6 +110,7 @@ namespace fairlead::stats {
 FAIRLEAD_STAT_SET(ClusterStat, kClusterStats, FAIRLEAD_CLUSTER_STATS);  // cluster.<name>.
 FAIRLEAD_STAT_SET(ClusterResponseStat, kClusterResponseStats, FAIRLEAD_CLUSTER_RESPONSE_STATS);  // cluster.<name>. as well; Envoy makes these with the first response
 FAIRLEAD_STAT_SET(HttpStat, kHttpStats, FAIRLEAD_HTTP_STATS);  // http.<stat_prefix>.
+FAIRLEAD_STAT_SET(Http2Stat, kHttp2Stats, FAIRLEAD_HTTP2_STATS);  // cluster.<name>., or none for listeners; made with the first HTTP/2 connection in Envoy
 FAIRLEAD_STAT_SET(ListenerStat, kListenerStats, FAIRLEAD_LISTENER_STATS);  // listener.<address>.
 FAIRLEAD_STAT_SET(ListenerHttpStat, kListenerHttpStats, FAIRLEAD_LISTENER_HTTP_STATS);  // listener.<address>.http.<stat_prefix>.
 FAIRLEAD_STAT_SET(ClusterManagerStat, kClusterManagerStats, FAIRLEAD_CLUSTER_MANAGER_STATS);  // cluster_manager.

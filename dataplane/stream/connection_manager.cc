@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "dataplane/net/address.h"
+#include "dataplane/upstream/pool/http2_codec.h"
 
 namespace fairlead::stream {
 namespace {
@@ -34,6 +35,15 @@ h1::Settings codec_settings(const config::HcmConfig& config) {
   settings.enable_trailers = config.enable_trailers;
   settings.allow_absolute_url = config.allow_absolute_url;
   settings.allow_chunked_length = config.allow_chunked_length;
+  return settings;
+}
+
+h2::Settings http2_settings(const config::HcmConfig& config) {
+  h2::Settings settings = upstream::http2_settings(config.http2);
+  settings.max_head_bytes = config.max_request_headers_kb * 1024;
+  settings.max_headers = config.max_headers_count;
+  settings.drain_timeout = config.drain_timeout;
+  settings.flush_timeout = config.stream_flush_timeout.value_or(config.stream_idle_timeout);
   return settings;
 }
 
@@ -66,6 +76,7 @@ absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::crea
   if (!log.ok()) return prefix(place, log.status());
   manager->access_log_ = *std::move(log);
   manager->h1_settings_ = codec_settings(config);
+  manager->h2_settings_ = http2_settings(config);
   manager->path_options_ = {.normalize = config.normalize_path, .merge_slashes = config.merge_slashes, .escaped_slashes = escaped_slashes(config.escaped_slashes)};
   manager->local_ip_ = find_local_ip();
   manager->service_cluster_ = options.service_cluster;
@@ -73,6 +84,8 @@ absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::crea
   manager->stats = manager->scope->block<stats::HttpStat>(stats::kHttpStats);
   const std::string& name = manager->listener_->stat_prefix.empty() ? options.listener_address : manager->listener_->stat_prefix;
   manager->listener_scope = options.stats->scope(stats::listener_http_scope(name, config.stat_prefix));
+  manager->root_scope = options.stats->scope(stats::plain_scope(""));
+  manager->http2_stats = manager->root_scope->block<stats::Http2Stat>(stats::kHttp2Stats);
   manager->listener_stats = manager->listener_scope->block<stats::ListenerHttpStat>(stats::kListenerHttpStats);
   return std::shared_ptr<const ConnectionManager>(std::move(manager));
 }

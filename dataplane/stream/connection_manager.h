@@ -11,6 +11,7 @@
 #include "dataplane/accesslog/access_log.h"
 #include "dataplane/config/listener.h"
 #include "dataplane/http/h1/session.h"
+#include "dataplane/http/h2/session.h"
 #include "dataplane/stats/names.h"
 #include "dataplane/stream/filter.h"
 #include "dataplane/stream/path.h"
@@ -40,6 +41,7 @@ class ConnectionManager {
   const std::vector<NamedFilter>& filters() const { return filters_; }
   const accesslog::AccessLoggers& access_log() const { return access_log_; }
   const h1::Settings& h1_settings() const { return h1_settings_; }
+  const h2::Settings& h2_settings() const { return h2_settings_; }  // without a place for counts
   const PathOptions& path_options() const { return path_options_; }
   // The address that x-forwarded-for gets for a loopback peer: this machine's own.
   const std::string& local_ip() const { return local_ip_; }
@@ -50,6 +52,8 @@ class ConnectionManager {
   stats::ScopePtr listener_scope;  // listener.<address>.http.<stat_prefix>.
   stats::Block<stats::HttpStat> stats;
   stats::Block<stats::ListenerHttpStat> listener_stats;
+  stats::ScopePtr root_scope;      // Envoy 1.40: http2.* of downstream connections have no prefix
+  stats::Block<stats::Http2Stat> http2_stats;
 
  private:
   ConnectionManager() = default;
@@ -58,6 +62,7 @@ class ConnectionManager {
   std::vector<NamedFilter> filters_;
   accesslog::AccessLoggers access_log_;
   h1::Settings h1_settings_;
+  h2::Settings h2_settings_;
   PathOptions path_options_;
   std::string local_ip_, service_cluster_, service_node_;
 };

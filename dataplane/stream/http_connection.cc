@@ -1,8 +1,10 @@
 // Downstream connections; see http_connection.h.
 #include "dataplane/stream/http_connection.h"
 
+#include "dataplane/http/h2/session.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/stream/stream.h"
+#include "dataplane/upstream/pool/http2_codec.h"
 
 namespace fairlead::stream {
 
@@ -14,13 +16,16 @@ milliseconds to_ms(net::Duration d) { return std::chrono::duration_cast<millisec
 }  // namespace
 
 HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection)
-    : owner_(&owner), worker_(owner.worker()), manager_(std::move(manager)), idle_timer_(worker_.loop().timers(), [this] { on_idle_timeout(); }), created_(worker_.loop().now()) {
-  session_ = h1::make_server_session(std::move(connection), manager_->h1_settings(), *this);
+    : owner_(&owner), worker_(owner.worker()), manager_(std::move(manager)), connection_(connection.get()), idle_timer_(worker_.loop().timers(), [this] { on_idle_timeout(); }), created_(worker_.loop().now()) {
+  waiting_ = std::move(connection);
   stats::Cells& cells = worker_.cells();
   cells.add(manager_->stats, HttpStat::downstream_cx_total);
   cells.add(manager_->stats, HttpStat::downstream_cx_active);
-  cells.add(manager_->stats, HttpStat::downstream_cx_http1_total);
-  cells.add(manager_->stats, HttpStat::downstream_cx_http1_active);
+  switch (manager_->config().codec) {
+    case config::HcmConfig::Codec::Http1: start(false); break;
+    case config::HcmConfig::Codec::Http2: start(true); break;
+    case config::HcmConfig::Codec::Auto: waiting_->set_events(this); break;
+  }
   arm_idle();
   const milliseconds limit = manager_->config().max_connection_duration;
   if (limit.count() != 0) {
@@ -30,6 +35,37 @@ HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const Con
 }
 
 HttpConnection::~HttpConnection() = default;
+
+void HttpConnection::start(bool http2) {
+  stats::Cells& cells = worker_.cells();
+  if (http2) {
+    h2::Settings settings = manager_->h2_settings();
+    settings.stats = std::make_shared<upstream::Http2StatSink>(cells, manager_->http2_stats);
+    session_ = h2::make_server_session(std::move(waiting_), settings, *this);
+    cells.add(manager_->stats, HttpStat::downstream_cx_http2_total);
+    cells.add(manager_->stats, HttpStat::downstream_cx_http2_active);
+  } else {
+    session_ = h1::make_server_session(std::move(waiting_), manager_->h1_settings(), *this);
+    cells.add(manager_->stats, HttpStat::downstream_cx_http1_total);
+    cells.add(manager_->stats, HttpStat::downstream_cx_http1_active);
+  }
+}
+
+// HTTP/2 says so with its first bytes. Envoy looks at the first read alone; a preface in pieces is one all the same.
+void HttpConnection::on_data(net::Buffer& data, bool) {
+  constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  char first[kPreface.size()];
+  const size_t size = data.copy_out(0, first, sizeof first);
+  const bool http2 = kPreface.substr(0, size) == std::string_view(first, size);
+  if (http2 && size < kPreface.size()) {
+    if (size != 0) on_request_begins();
+    return;
+  }
+  head_complete();
+  start(http2);
+  connection_->read_disable();  // offers the bytes again, to the session
+  connection_->read_enable();
+}
 
 const std::string& HttpConnection::remote_text() {
   if (remote_text_.empty()) remote_text_ = connection().remote_address().to_string();
@@ -56,6 +92,7 @@ void HttpConnection::on_request_begins() {
 
 void HttpConnection::on_headers_timeout() {
   worker_.cells().add(manager_->stats, HttpStat::downstream_rq_header_timeout);
+  if (session_ == nullptr) return waiting_->close(net::CloseType::NoFlush);
   session_->refuse_slow_head();
 }
 
@@ -69,7 +106,7 @@ http::MessageReceiver* HttpConnection::on_stream(http::MessageSender& sender) {
 
 void HttpConnection::on_protocol_error(http::MessageSender&, http::MessageReceiver& receiver, const http::ProtocolError& error) {
   if (error.status != 408) worker_.cells().add(manager_->stats, HttpStat::downstream_cx_protocol_error);  // slow is not wrong
-  last_response_ = true;
+  if (!http2()) last_response_ = true;
   static_cast<Stream&>(receiver).on_protocol_error(error);
 }
 
@@ -100,22 +137,27 @@ void HttpConnection::arm_idle() {
 
 void HttpConnection::on_idle_timeout() {
   worker_.cells().add(manager_->stats, HttpStat::downstream_cx_idle_timeout);
-  session_->drain();
+  close_if_idle();
 }
 
 void HttpConnection::on_max_duration() {
   worker_.cells().add(manager_->stats, HttpStat::downstream_cx_max_duration_reached);
   draining_ = true;
-  if (active_ == 0) session_->drain();
+  close_if_idle();
 }
 
 void HttpConnection::close_if_idle() {
-  if (active_ == 0) session_->drain();
+  if (active_ != 0) return;
+  if (session_ == nullptr) return waiting_->close(net::CloseType::NoFlush);
+  session_->drain();
 }
 
-void HttpConnection::close(net::CloseType type) { session_->close(type); }
+void HttpConnection::close(net::CloseType type) {
+  if (session_ == nullptr) return waiting_->close(type);
+  session_->close(type);
+}
 
-void HttpConnection::on_session_closed(net::CloseReason reason) {
+void HttpConnection::ended(net::CloseReason reason) {
   closed_ = true;
   idle_timer_.disarm();
   if (headers_timer_) headers_timer_->disarm();
@@ -125,7 +167,7 @@ void HttpConnection::on_session_closed(net::CloseReason reason) {
   const auto& stats = manager_->stats;
   const bool local = reason == net::CloseReason::Local || reason == net::CloseReason::DelayedCloseTimeout;
   cells.sub(stats, HttpStat::downstream_cx_active);
-  cells.sub(stats, HttpStat::downstream_cx_http1_active);
+  if (session_ != nullptr) cells.sub(stats, http2() ? HttpStat::downstream_cx_http2_active : HttpStat::downstream_cx_http1_active);
   cells.add(stats, HttpStat::downstream_cx_destroy);
   cells.add(stats, local ? HttpStat::downstream_cx_destroy_local : HttpStat::downstream_cx_destroy_remote);
   if (active_ != 0) {
@@ -139,7 +181,7 @@ void HttpConnection::on_session_closed(net::CloseReason reason) {
 }
 
 void HttpConnection::count_bytes() {
-  const net::Connection& c = session_->connection();
+  const net::Connection& c = *connection_;
   worker_.cells().add(manager_->stats, HttpStat::downstream_cx_rx_bytes_total, c.bytes_received() - received_counted_);
   worker_.cells().add(manager_->stats, HttpStat::downstream_cx_tx_bytes_total, c.bytes_sent() - sent_counted_);
   received_counted_ = c.bytes_received();

@@ -15,15 +15,15 @@ namespace fairlead::stream {
 
 class HttpConnections;
 
-class HttpConnection final : private http::ServerSessionEvents, public net::Deferred {
+class HttpConnection final : private http::ServerSessionEvents, private net::ConnectionEvents, public net::Deferred {
  public:
   HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection);
   ~HttpConnection() override;
 
   const ConnectionManager& manager() const { return *manager_; }
   WorkerContext& worker() const { return worker_; }
-  http::ServerSession& session() const { return *session_; }
-  net::Connection& connection() const { return session_->connection(); }
+  net::Connection& connection() const { return *connection_; }
+  bool http2() const { return session_ != nullptr && session_->protocol() == http::Protocol::Http2; }
   // Texts for logs and headers; made on first use.
   const std::string& remote_text();
   const std::string& local_text();
@@ -32,7 +32,9 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   // True: the response that is about to begin must be the last ("connection: close").
   bool response_closes();
   void drain() { draining_ = true; }
+  // HTTP/1 only: over HTTP/2 an exchange that went wrong ends alone.
   void close_after_response() {
+    if (http2()) return;
     last_response_ = true;
     session_->drain();
   }
@@ -50,7 +52,12 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   void on_request_begins() override;
   http::MessageReceiver* on_stream(http::MessageSender& sender) override;
   void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
-  void on_session_closed(net::CloseReason reason) override;
+  void on_session_closed(net::CloseReason reason) override { ended(reason); }
+  // net::ConnectionEvents: while the first bytes have yet to tell the protocol
+  void on_data(net::Buffer& data, bool end_stream) override;
+  void on_closed(net::CloseReason reason) override { ended(reason); }
+  void start(bool http2);
+  void ended(net::CloseReason reason);
   void arm_idle();
   void on_idle_timeout();
   void on_headers_timeout();
@@ -60,6 +67,8 @@ class HttpConnection final : private http::ServerSessionEvents, public net::Defe
   HttpConnections* owner_;
   WorkerContext& worker_;
   std::shared_ptr<const ConnectionManager> manager_;
+  net::ConnectionPtr waiting_;  // until the protocol is known, then the session's
+  net::Connection* connection_;
   net::DeferredPtr<http::ServerSession> session_;
   net::Timer idle_timer_;
   std::unique_ptr<net::Timer> duration_timer_, headers_timer_;  // max_connection_duration, request_headers_timeout

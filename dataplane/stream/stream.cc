@@ -61,7 +61,7 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
   const auto& stats = manager().stats;
   cells.add(stats, HttpStat::downstream_rq_total);
   cells.add(stats, HttpStat::downstream_rq_active);
-  cells.add(stats, HttpStat::downstream_rq_http1_total);
+  cells.add(stats, connection.http2() ? HttpStat::downstream_rq_http2_total : HttpStat::downstream_rq_http1_total);
   const config::HcmConfig& config = manager().config();
   idle_timeout_ = config.stream_idle_timeout;
   touch();
@@ -112,10 +112,15 @@ bool Stream::prepare_request() {
   }
   if (config.headers_with_underscores != config::HcmConfig::HeadersWithUnderscores::Allow && !check_underscores(headers, config.headers_with_underscores == config::HcmConfig::HeadersWithUnderscores::DropHeader)) {
     info_.flags.set(ResponseFlag::DownstreamProtocolError);
+    if (connection_->http2()) {
+      reset("http2.unexpected_underscore");
+      return false;
+    }
     connection_->close_after_response();
     send_local_reply({.status = 400, .body = http::reason_phrase(400), .details = "http1.unexpected_underscore"});
     return false;
   }
+  if (!headers.has(Token::PseudoAuthority)) return refuse(400, "missing_host_header");
   const std::string_view path = headers.get(Token::PseudoPath);
   if ((path.empty() || path[0] != '/') && method != "CONNECT") {
     worker_.cells().add(manager().stats, HttpStat::downstream_rq_non_relative_path);
@@ -450,6 +455,7 @@ void Stream::response_sent() {
   response_complete_ = true;
   decoding_stopped_ = true;
   mark(TimePoint::DownstreamTxEnd);
+  if (upgrade_ && !request_complete_ && connection_->http2()) return;  // half a tunnel: until the client ends its half
   end(request_complete_);
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "dataplane/http/codec.h"
@@ -78,7 +79,7 @@ struct Settings {
   uint32_t premature_reset_streams = 500;
   std::chrono::milliseconds premature_reset_lifetime{1000};
 
-  StatSink* stats = nullptr;  // outlives the session; null: nothing is counted
+  std::shared_ptr<StatSink> stats;  // null: nothing is counted
 };
 
 // Makes an http::ServerSession over an accepted connection. Takes the connection's events.

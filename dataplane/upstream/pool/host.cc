@@ -12,7 +12,7 @@ Host::Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config:
 
 Host::~Host() {
   for (size_t i = 0; i < pools_.size(); ++i) {
-    if (pools_[i]) cluster_->breakers[i].pools.give_back();
+    if (pools_[i]) cluster_->breakers[i / 2].pools.give_back();
   }
 }
 
@@ -42,8 +42,10 @@ void Host::retire_connections() {
   }
 }
 
-void Host::acquire(PoolRequest& request, bool high) {
-  auto& pool = pools_[high ? 1 : 0];
+void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as) {
+  const config::UpstreamProtocol wanted = cluster_->config->http.protocol;
+  const bool http2 = wanted == config::UpstreamProtocol::Downstream ? came_as == http::Protocol::Http2 : wanted == config::UpstreamProtocol::Http2;
+  auto& pool = pools_[(high ? 2 : 0) + (http2 ? 1 : 0)];
   if (!pool) {
     Limit& pools = cluster_->breakers[high ? 1 : 0].pools;
     if (!pools.can_take()) {
@@ -51,7 +53,7 @@ void Host::acquire(PoolRequest& request, bool high) {
       return request.on_pool_failure(ResetReason::kOverflow, {});
     }
     pools.take();
-    pool = std::make_unique<Http1Pool>(*this, high);
+    pool = std::make_unique<ConnectionPool>(*this, http2 ? PoolProtocol::kHttp2 : PoolProtocol::kHttp1, high);
   }
   pool->acquire(request);
 }

@@ -8,8 +8,9 @@
 #include <string>
 
 #include "dataplane/net/address.h"
+#include "dataplane/http/codec.h"
 #include "dataplane/upstream/lb/host.h"
-#include "dataplane/upstream/pool/http1_pool.h"
+#include "dataplane/upstream/pool/connection_pool.h"
 #include "dataplane/upstream/pool/ref.h"
 
 namespace fairlead::net {
@@ -46,8 +47,9 @@ class Host final : public LbHost, public Counted {
   // Every connection closes at once; for shutdown.
   void close_all();
 
-  // Attaches, queues or fails the request, in the pool of that priority.
-  void acquire(PoolRequest& request, bool high);
+  // Attaches, queues or fails the request, in the pool of that priority and of the protocol that the cluster asks for.
+  // `came_as`: the protocol of the request, for clusters that follow it.
+  void acquire(PoolRequest& request, bool high, http::Protocol came_as);
   // Connections go as soon as they are free; new requests get new ones.
   void retire_connections();
   const net::Address& address() const { return address_; }
@@ -67,7 +69,7 @@ class Host final : public LbHost, public Counted {
   std::string hostname_;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata_;
   bool removed_ = false;
-  std::array<std::unique_ptr<Http1Pool>, 2> pools_;
+  std::array<std::unique_ptr<ConnectionPool>, 4> pools_;  // HTTP/1 and HTTP/2 at priority DEFAULT, then HIGH
 };
 
 }  // namespace fairlead::upstream

@@ -1,11 +1,13 @@
-// One upstream connection and the request it serves; see http1_pool.h.
+// One upstream connection and the requests it serves; see pooled_session.h.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
 #include "dataplane/http/h1/session.h"
+#include "dataplane/http/h2/session.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/pool/host.h"
-#include "dataplane/upstream/pool/http1_pool.h"
+#include "dataplane/upstream/pool/http2_codec.h"
+#include "dataplane/upstream/pool/pooled_session.h"
 
 namespace fairlead::upstream {
 
@@ -33,7 +35,7 @@ void set_keepalive(int fd, const config::TcpKeepalive& keepalive) {
   if (interval != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
 }
 
-h1::Settings session_settings(const config::UpstreamHttpOptions& http) {
+h1::Settings http1_settings(const config::UpstreamHttpOptions& http) {
   h1::Settings settings;
   settings.max_head_bytes = http.max_response_headers_kb * 1024;
   settings.max_headers = http.max_headers_count;
@@ -45,27 +47,66 @@ h1::Settings session_settings(const config::UpstreamHttpOptions& http) {
 
 }  // namespace
 
-PooledSession::PooledSession(Http1Pool& pool) : pool_(pool), host_(&pool.host_), idle_timer_(host_->env().loop.timers(), [this] { on_idle_timeout(); }) {
+// --- PooledStream ---------------------------------------------------------------------------------------------------------
+
+http::MessageSender& PooledStream::open(http::MessageReceiver& receiver) { return session_->session_->new_stream(receiver); }
+void PooledStream::release(bool complete) {
+  if (session_ != nullptr) session_->released(*this, complete);
+}
+net::Connection& PooledStream::connection() const { return session_->session_->connection(); }
+std::chrono::nanoseconds PooledStream::connect_time() const { return session_->connect_time_; }
+bool PooledStream::response_begun() const { return connection().bytes_received() != received_before_; }
+bool PooledStream::request_begun() const { return connection().bytes_sent() != sent_before_; }
+
+// --- PooledSession --------------------------------------------------------------------------------------------------------
+
+PooledSession::PooledSession(ConnectionPool& pool) : pool_(pool), host_(&pool.host_), max_streams_(pool.max_streams()), idle_timer_(host_->env().loop.timers(), [this] { on_idle_timeout(); }) {
   const config::ClusterConfig& config = *pool.cluster().config;
   net::ConnectionPtr connection = net::Connection::connect(host_->env().loop, host_->address(), connection_options(config));
   if (config.keepalive) set_keepalive(connection->fd(), *config.keepalive);
-  session_ = h1::make_client_session(std::move(connection), session_settings(config.http), *this);
+  if (pool.protocol() == PoolProtocol::kHttp2) {
+    h2::Settings settings = http2_settings(config.http.http2);
+    settings.max_head_bytes = config.http.max_response_headers_kb * 1024;
+    settings.max_headers = config.http.max_headers_count;
+    settings.stats = std::make_shared<Http2StatSink>(host_->env().cells, pool.cluster().http2_stats);
+    session_ = h2::make_client_session(std::move(connection), settings, *this);
+  } else {
+    h1::Settings settings = http1_settings(config.http);
+    settings.peer_counts = &peer_counts_;
+    session_ = h1::make_client_session(std::move(connection), settings, *this);
+  }
 }
 
 PooledSession::~PooledSession() = default;
 
-net::Connection& PooledSession::connection() const { return session_->connection(); }
-bool PooledSession::response_begun() const { return session_->connection().bytes_received() != received_before_; }
-bool PooledSession::request_begun() const { return session_->connection().bytes_sent() != sent_before_; }
-
-http::MessageSender& PooledSession::open(http::MessageReceiver& receiver) {
-  exchange_open_ = true;
-  return session_->new_stream(receiver);
+PooledStream& PooledSession::attach() {
+  PooledStream* stream = &first_;
+  if (first_free_) {
+    first_free_ = false;
+  } else if (spare_.empty()) {
+    stream = new PooledStream();
+  } else {
+    stream = spare_.back().release();
+    spare_.pop_back();
+  }
+  const net::Connection& connection = session_->connection();
+  stream->session_ = this;
+  stream->number_ = ++requests_;
+  stream->sent_before_ = connection.bytes_sent();
+  stream->received_before_ = connection.bytes_received();
+  ++streams_;
+  cut_ = false;
+  return *stream;
 }
 
-void PooledSession::release(bool complete) {
-  if (!attached_) return;
-  attached_ = false;
+void PooledSession::released(PooledStream& stream, bool complete) {
+  stream.session_ = nullptr;
+  if (&stream == &first_) {
+    first_free_ = true;
+  } else {
+    spare_.emplace_back(&stream);
+  }
+  --streams_;
   cut_ = !complete;
   pool_.breakers_.requests.give_back();
   --host_->active_requests;
@@ -74,32 +115,41 @@ void PooledSession::release(bool complete) {
   settle();
 }
 
-// The connection is free when both the owner of the request and the codec are done with it.
+// There is room again when both the owner of a request and the codec are done with it.
 void PooledSession::settle() {
-  if (state_ == State::kBusy && !attached_ && !exchange_open_ && session_->can_open_stream()) pool_.session_ready(*this);
+  if (state_ != State::kReady && state_ != State::kFull) return;
+  if (going_away_) {
+    if (streams_ == 0 && session_->active_streams() == 0) close(net::CloseType::Flush);
+  } else if (has_room()) {
+    pool_.session_has_room(*this);
+  }
 }
 
 void PooledSession::on_session_connected() {
   connect_time_ = session_->connection().loop().now() - session_->connection().created_at();
   --pool_.connecting_;
   pool_.cells().record(pool_.cluster().stats, ClusterStat::upstream_cx_connect_ms, std::chrono::duration_cast<std::chrono::milliseconds>(connect_time_).count());
-  state_ = State::kBusy;
-  pool_.session_ready(*this);
+  state_ = State::kFull;
+  pool_.session_has_room(*this);
 }
 
 void PooledSession::on_stream_slot() {
-  exchange_open_ = false;
+  cut_ = false;
   settle();
 }
 
-void PooledSession::on_going_away() {
+void PooledSession::on_going_away() { retire(); }
+
+void PooledSession::retire() {
   going_away_ = true;
-  if (state_ == State::kIdle) {
-    pool_.idle_.remove(*this);
-    pool_.others_.push(*this);
-    state_ = State::kClosing;
-    session_->close(net::CloseType::NoFlush);
-  }
+  if (state_ == State::kReady) pool_.set_ready(*this, false);
+  if (state_ == State::kFull && streams_ == 0 && session_->active_streams() == 0) close(net::CloseType::NoFlush);
+}
+
+void PooledSession::close(net::CloseType type) {
+  if (state_ == State::kReady) pool_.set_ready(*this, false);
+  if (state_ == State::kFull) state_ = State::kClosing;  // one that is still connecting ends as a failed connect
+  session_->close(type);
 }
 
 void PooledSession::on_session_closed(net::CloseReason reason) {
@@ -116,11 +166,11 @@ void PooledSession::on_session_closed(net::CloseReason reason) {
 net::Duration PooledSession::age() const { return session_->connection().loop().now() - session_->connection().created_at(); }
 
 void PooledSession::on_idle_timeout() {
-  if (state_ != State::kIdle) return;  // the timer is left armed while a request runs
+  if (state_ != State::kReady || streams_ != 0) return;  // the timer is left armed while a request runs
   const auto& max_age = pool_.cluster().config->http.max_connection_duration;
   const bool old = max_age && age() >= *max_age;
   pool_.cells().add(pool_.cluster().stats, old ? ClusterStat::upstream_cx_max_duration_reached : ClusterStat::upstream_cx_idle_timeout);
-  on_going_away();
+  retire();
 }
 
 void PooledSession::count_bytes() {
@@ -128,6 +178,8 @@ void PooledSession::count_bytes() {
   stats::Cells& cells = pool_.cells();
   cells.add(pool_.cluster().stats, ClusterStat::upstream_cx_rx_bytes_total, connection.bytes_received() - received_counted_);
   cells.add(pool_.cluster().stats, ClusterStat::upstream_cx_tx_bytes_total, connection.bytes_sent() - sent_counted_);
+  cells.add(pool_.cluster().stats, ClusterStat::upstream_cx_protocol_error, std::exchange(peer_counts_.unasked_bytes, 0));
+  cells.add(pool_.cluster().stats, ClusterStat::upstream_cx_close_notify, std::exchange(peer_counts_.close_announced, 0));
   received_counted_ = connection.bytes_received();
   sent_counted_ = connection.bytes_sent();
 }

@@ -21,7 +21,9 @@ SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config
       external_codes(scope->codes("external.upstream_rq_")),
       internal_codes(scope->codes("internal.upstream_rq_")),
       retry_codes(scope->codes("retry.upstream_rq_")),
-      breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])} {}
+      breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])} {
+  if (config->http.protocol != config::UpstreamProtocol::Http1) http2_stats = scope->block<stats::Http2Stat>(stats::kHttp2Stats);
+}
 
 std::shared_ptr<const HashTables> SharedCluster::hash_tables(const std::shared_ptr<const config::EndpointSet>& set,
                                                              const std::function<std::shared_ptr<const HashTables>()>& build) {

@@ -59,6 +59,7 @@ struct SharedCluster {
   stats::ScopePtr scope;
   stats::Block<stats::ClusterStat> stats;
   stats::Block<stats::ClusterResponseStat> response_stats;
+  stats::Block<stats::Http2Stat> http2_stats;  // only where connections may speak it
   stats::CodeCounters& codes;           // upstream_rq_<code>
   stats::CodeCounters& external_codes;  // external.upstream_rq_<code>
   stats::CodeCounters& internal_codes;  // internal.upstream_rq_<code>

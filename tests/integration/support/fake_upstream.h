@@ -1,4 +1,4 @@
-// An HTTP/1.1 server for tests, on a thread and a port of its own: answers each request with what a handler returns and remembers it.
+// An HTTP/1.1 or HTTP/2 server for tests, on a thread and a port of its own: answers each request with what a handler returns and remembers it.
 // Handlers run on its thread, one at a time. Everything public is for the test's thread.
 #pragma once
 
@@ -23,13 +23,14 @@ struct UpstreamRequest {
 };
 
 struct UpstreamReply {
-  int status = 200;
+  int status = 200;                        // 101: what follows is echoed
   std::string body = "ok";
   std::vector<std::pair<std::string, std::string>> headers;
   std::vector<std::pair<std::string, std::string>> trailers;
   bool chunked = false;                    // no content-length
   std::chrono::milliseconds delay{0};
   bool never = false;                      // no answer at all
+  bool reset = false;                      // RST_STREAM in place of an answer
   bool close_first = false;                // the connection ends before any byte of a response
   std::ptrdiff_t close_after = -1;         // or after this many bytes of the body
   bool goodbye = false;                    // "connection: close"
@@ -38,7 +39,7 @@ struct UpstreamReply {
 class FakeUpstream {
  public:
   using Handler = std::function<UpstreamReply(const UpstreamRequest&)>;
-  explicit FakeUpstream(Handler handler = [](const UpstreamRequest&) { return UpstreamReply{}; });
+  explicit FakeUpstream(Handler handler = [](const UpstreamRequest&) { return UpstreamReply{}; }, bool http2 = false);
   // Answers "<name>" to everything.
   static Handler named(std::string name);
   ~FakeUpstream();
@@ -55,6 +56,7 @@ class FakeUpstream {
 
  private:
   class Session;
+  class Exchange;
   struct Shared;
   std::shared_ptr<Shared> shared_;
   uint16_t port_ = 0;

@@ -7,6 +7,7 @@
 #include "dataplane/http/status.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/net/timer.h"
+#include "dataplane/upstream/pool/pooled_session.h"
 #include "dataplane/upstream/worker_clusters.h"
 
 namespace fairlead::filters::router {
@@ -21,12 +22,12 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
 
   void start(std::chrono::milliseconds timeout, bool high_priority) {
     if (timeout.count() != 0) timer_.arm(timeout);
-    host_->acquire(*this, high_priority);
+    host_->acquire(*this, high_priority, http::Protocol::Http11);
   }
 
-  void on_pool_ready(upstream::PooledSession& session) override {
-    session_ = &session;
-    sender_ = &session.open(*this);
+  void on_pool_ready(upstream::PooledStream& stream) override {
+    stream_ = &stream;
+    sender_ = &stream.open(*this);
     const bool headers_only = body_.empty() && !trailers_;
     sender_->send_headers(headers_, headers_only);
     if (!body_.empty()) sender_->send_data(body_, !trailers_);
@@ -55,7 +56,7 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
   void done(bool complete = true) {
     sender_ = nullptr;
     timer_.disarm();
-    if (session_ != nullptr) std::exchange(session_, nullptr)->release(complete);
+    if (stream_ != nullptr) std::exchange(stream_, nullptr)->release(complete);
     cluster_->env().loop.delete_later(this);
   }
 
@@ -65,7 +66,7 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
   http::HeaderMap headers_;
   net::Buffer body_;
   std::optional<http::HeaderMap> trailers_;
-  upstream::PooledSession* session_ = nullptr;
+  upstream::PooledStream* stream_ = nullptr;
   http::MessageSender* sender_ = nullptr;
   net::Timer timer_;
 };

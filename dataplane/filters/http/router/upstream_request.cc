@@ -4,6 +4,7 @@
 #include "dataplane/filters/http/router/filter.h"
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/stream.h"
+#include "dataplane/upstream/pool/pooled_session.h"
 
 namespace fairlead::filters::router {
 
@@ -32,13 +33,13 @@ void UpstreamRequest::start(upstream::Host& host, bool high_priority) {
   pending_.clear();
   pending_end_ = false;
   pending_trailers_ = nullptr;
-  host.acquire(*this, high_priority);
+  host.acquire(*this, high_priority, router_.stream().protocol());
 }
 
-void UpstreamRequest::on_pool_ready(upstream::PooledSession& session) {
-  session_ = &session;
-  sender_ = &session.open(*this);
-  if (!router_.stream().manager().access_log().empty()) local_address_ = session.connection().local_address().to_string();
+void UpstreamRequest::on_pool_ready(upstream::PooledStream& stream) {
+  stream_ = &stream;
+  sender_ = &stream.open(*this);
+  if (!router_.stream().manager().access_log().empty()) local_address_ = stream.connection().local_address().to_string();
   const bool headers_only = router_.request_is_headers_only();
   if (headers_only) end_request();
   sender_->send_headers(router_.stream().request_headers(), headers_only);
@@ -99,7 +100,7 @@ void UpstreamRequest::finish() {
   if (paused_downstream_) on_write_ready();
   take_wire_bytes();
   sender_ = nullptr;
-  if (session_ != nullptr) std::exchange(session_, nullptr)->release(request_ended_ && response_ended_);
+  if (stream_ != nullptr) std::exchange(stream_, nullptr)->release(request_ended_ && response_ended_);
 }
 
 void UpstreamRequest::abandon() {
@@ -133,10 +134,10 @@ void UpstreamRequest::on_trailers(http::HeaderMap& trailers) {
 void UpstreamRequest::on_reset(http::ResetReason reason, std::string_view) {
   take_wire_bytes();
   sender_ = nullptr;
-  if (session_ != nullptr) {
-    reused_ = session_->reused();
-    response_begun_ = session_->response_begun();
-    request_begun_ = session_->request_begun();
+  if (stream_ != nullptr) {
+    reused_ = stream_->reused();
+    response_begun_ = stream_->response_begun();
+    request_begun_ = stream_->request_begun();
   }
   finish();
   router_.on_attempt_reset(from_codec(reason), {});

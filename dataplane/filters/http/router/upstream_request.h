@@ -1,6 +1,6 @@
 // One attempt of a request at one host: waits for a connection, sends what there is of the request, and reports what comes back.
 // A member of the router filter, used again for each retry; one worker.
-// Invariant: while sender_ is set the attempt owns a stream of session_; abandon() or a reset ends that exactly once.
+// Invariant: while sender_ is set the attempt owns a stream of stream_; abandon() or a reset ends that exactly once.
 #pragma once
 
 #include <optional>
@@ -40,7 +40,7 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   void flush_pending();
 
   // upstream::PoolRequest
-  void on_pool_ready(upstream::PooledSession& session) override;
+  void on_pool_ready(upstream::PooledStream& stream) override;
   void on_pool_failure(upstream::ResetReason reason, std::string_view detail) override;
   // http::MessageReceiver: the response
   http::Arena& arena() override;
@@ -59,7 +59,7 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
 
   RouterFilter& router_;
   upstream::Ref<upstream::Host> host_;
-  upstream::PooledSession* session_ = nullptr;
+  upstream::PooledStream* stream_ = nullptr;
   http::MessageSender* sender_ = nullptr;
   net::Buffer pending_;
   bool pending_end_ = false;

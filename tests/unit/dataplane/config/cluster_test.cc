@@ -202,7 +202,7 @@ TEST_CASE("wrong clusters are refused with Envoy's words") {
              Contains("endpoint.address.pipe.path: Path \"xxx") && Contains("exceeds maximum UNIX domain socket path size of 108"));
 }
 
-TEST_CASE("HTTP/2 and TLS are for clusters that lead to the control plane") {
+TEST_CASE("TLS is for clusters that lead to the control plane") {
   const std::string yaml = R"(
 name: xds
 type: STRICT_DNS
@@ -218,8 +218,7 @@ transport_socket:
     common_tls_context: {tls_certificates: [{certificate_chain: {filename: /c}, private_key: {filename: /k}}], validation_context: {trusted_ca: {filename: /ca}}}
 load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: control, port_value: 18000}}}}]}]}
 )";
-  CHECK_THAT(error_of(yaml), Contains("HTTP/2 is supported only for clusters that lead to the control plane") &&
-                                 Contains("transport_socket: TLS is supported only for clusters that lead to the control plane"));
+  CHECK_THAT(error_of(yaml), Contains("transport_socket: TLS is supported only for clusters that lead to the control plane"));
   const auto cluster = good(yaml, ClusterUse::ControlPlane);
   REQUIRE(cluster->control_plane);
   CHECK(cluster->control_plane->http2);
@@ -228,6 +227,28 @@ load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {add
   CHECK(cluster->control_plane->trusted_ca.kind == DataSource::Kind::File);
   CHECK(cluster->control_plane->private_key.value == "/k");
   CHECK(cluster->control_plane->keepalive_interval->count() == 30'000);
+}
+
+TEST_CASE("clusters speak the protocol of their options, and HTTP/1 without any") {
+  const auto with = [](const std::string& options) {
+    return R"({name: a, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, )" + options + "}}}";
+  };
+  CHECK(good("{name: a}")->http.protocol == UpstreamProtocol::Http1);
+  CHECK(good("{name: a, http2_protocol_options: {}}")->http.protocol == UpstreamProtocol::Http2);
+  CHECK(good("{name: a, http2_protocol_options: {}, protocol_selection: USE_DOWNSTREAM_PROTOCOL}")->http.protocol == UpstreamProtocol::Downstream);
+  const auto http2 = good(with("explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 7, initial_stream_window_size: 65535, connection_keepalive: {interval: 30s, timeout: 5s, interval_jitter: {value: 3}, connection_idle_interval: 2s}}}"));
+  CHECK(http2->http.protocol == UpstreamProtocol::Http2);
+  CHECK(http2->http.http2.max_concurrent_streams == 7);
+  CHECK(http2->http.http2.initial_stream_window_size == 65535);
+  CHECK(http2->http.http2.keepalive_interval.count() == 30'000);
+  CHECK(http2->http.http2.keepalive_timeout.count() == 5'000);
+  CHECK(http2->http.http2.keepalive_jitter_percent == 3);
+  CHECK(http2->http.http2.keepalive_idle_interval.count() == 2'000);
+  const auto follow = good(with("use_downstream_protocol_config: {http_protocol_options: {}, http2_protocol_options: {max_concurrent_streams: 9}}"));
+  CHECK(follow->http.protocol == UpstreamProtocol::Downstream);
+  CHECK(follow->http.http2.max_concurrent_streams == 9);
+  CHECK(good(with("explicit_http_config: {http_protocol_options: {}}"))->http.protocol == UpstreamProtocol::Http1);
+  CHECK_FALSE(error_of(with("explicit_http_config: {http2_protocol_options: {connection_keepalive: {interval: 30s}}}")).empty());  // no timeout
 }
 
 TEST_CASE("endpoints: priorities, localities, weights, health") {

@@ -146,7 +146,7 @@ TEST_CASE("wrong listeners are refused, every problem at once") {
              Contains("malformed IP address: name") && Contains("no filter chains specified"));
   CHECK_THAT(error_of(listener(hcm(std::string(routes) + ", strip_any_host_port: true, strip_matching_host_port: true"))),
              Contains("Error: Only one of `strip_matching_host_port` or `strip_any_host_port` can be set."));
-  CHECK_THAT(error_of(listener(hcm(std::string(routes) + ", codec_type: HTTP2"))), Contains("codec_type: HTTP2 is not supported"));
+  CHECK_THAT(error_of(listener(hcm(std::string(routes) + ", codec_type: HTTP3"))), Contains("codec_type: HTTP3 is not supported"));
   CHECK_THAT(error_of("{name: l, address: {socket_address: {address: 127.0.0.1, port_value: 1}}, filter_chains: [{filter_chain_match: {server_names: [a]}, filters: [{name: hcm, typed_config: " + hcm(routes) + "}]}]}"),
              Contains("filter_chains[0].filter_chain_match.server_names: not supported"));
   CHECK_THAT(error_of(listener("{\"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, cluster: c}")),

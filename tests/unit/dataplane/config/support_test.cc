@@ -51,13 +51,13 @@ filter_chains:
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
       stat_prefix: s
-      http2_protocol_options: {}
+      http3_protocol_options: {}
       tracing: {}
       http_filters:
       - {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, start_child_span: true}})");
   SupportFindings findings;
   CHECK_THAT(std::string(check_support(listener, &findings).message()),
-             Contains("filter_chains[0].filters[0].typed_config.http2_protocol_options: not supported: HTTP/2 is not available"));
+             Contains("filter_chains[0].filters[0].typed_config.http3_protocol_options: not supported: HTTP/3 is not available"));
   REQUIRE(findings.ignored.size() == 2);
   const auto has = [&](std::string_view path, std::string_view row) {
     for (const IgnoredField& field : findings.ignored) {

@@ -290,7 +290,7 @@ struct ClientEvents : http::ClientSessionEvents {
 };
 
 inline Settings counted(Settings settings, Counts& counts) {
-  settings.stats = &counts;
+  settings.stats = std::shared_ptr<StatSink>(std::shared_ptr<void>(), &counts);  // the test's own
   return settings;
 }
 

@@ -1,5 +1,5 @@
-// Who gets which connection; see http1_pool.h.
-#include "dataplane/upstream/pool/http1_pool.h"
+// Who gets which connection; see connection_pool.h.
+#include "dataplane/upstream/pool/connection_pool.h"
 
 #include <absl/strings/str_cat.h>
 
@@ -7,6 +7,7 @@
 
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/pool/host.h"
+#include "dataplane/upstream/pool/pooled_session.h"
 
 namespace fairlead::upstream {
 
@@ -14,68 +15,55 @@ using stats::ClusterStat;
 
 void PoolRequest::cancel() {
   if (pool_ == nullptr) return;
-  Http1Pool& pool = *pool_;
+  ConnectionPool& pool = *pool_;
   pool.dequeue(*this);
   pool.cells().add(pool.cluster().stats, ClusterStat::upstream_rq_cancelled);
 }
 
-void Http1Pool::SessionList::push(PooledSession& session) {
+void ConnectionPool::SessionList::push(PooledSession& session) {
   session.prev_ = nullptr;
   session.next_ = head;
   if (head != nullptr) head->prev_ = &session;
   head = &session;
 }
 
-void Http1Pool::SessionList::remove(PooledSession& session) {
+void ConnectionPool::SessionList::remove(PooledSession& session) {
   (session.prev_ != nullptr ? session.prev_->next_ : head) = session.next_;
   if (session.next_ != nullptr) session.next_->prev_ = session.prev_;
   session.prev_ = session.next_ = nullptr;
 }
 
-Http1Pool::Http1Pool(Host& host, bool high) : host_(host), breakers_(host.cluster().breakers[high ? 1 : 0]) {}
+ConnectionPool::ConnectionPool(Host& host, PoolProtocol protocol, bool high) : host_(host), breakers_(host.cluster().breakers[high ? 1 : 0]), protocol_(protocol) {}
 
-Http1Pool::~Http1Pool() {
+ConnectionPool::~ConnectionPool() {
   while (first_waiting_ != nullptr) dequeue(*first_waiting_);
 }
 
-SharedCluster& Http1Pool::cluster() const { return host_.cluster(); }
-stats::Cells& Http1Pool::cells() const { return host_.env().cells; }
+uint32_t ConnectionPool::max_streams() const { return protocol_ == PoolProtocol::kHttp2 ? cluster().config->http.http2.max_concurrent_streams : 1; }
+SharedCluster& ConnectionPool::cluster() const { return host_.cluster(); }
+stats::Cells& ConnectionPool::cells() const { return host_.env().cells; }
 
-void Http1Pool::acquire(PoolRequest& request) {
-  while (idle_.head != nullptr && !idle_.head->session_->can_open_stream()) {  // closing, and its end is not reported yet
-    PooledSession& session = *idle_.head;
-    idle_.remove(session);
-    others_.push(session);
-    session.state_ = PooledSession::State::kClosing;
-  }
-  if (idle_.head != nullptr) {
+void ConnectionPool::acquire(PoolRequest& request) {
+  while (ready_.head != nullptr && !ready_.head->has_room()) set_ready(*ready_.head, false);  // closing, and its end is not reported yet
+  if (ready_.head != nullptr) {
     if (!breakers_.requests.can_take()) {
       cells().add(cluster().stats, ClusterStat::upstream_rq_active_overflow);
       return overflow(request);
     }
-    return attach(request, *idle_.head);
+    return attach(request, *ready_.head);
   }
   if (!breakers_.pending.can_take()) return overflow(request);
   enqueue(request);
   connect_for_waiting();
 }
 
-void Http1Pool::overflow(PoolRequest& request) {
+void ConnectionPool::overflow(PoolRequest& request) {
   cells().add(cluster().stats, ClusterStat::upstream_rq_pending_overflow);
   request.on_pool_failure(ResetReason::kOverflow, {});
 }
 
-void Http1Pool::attach(PoolRequest& request, PooledSession& session) {
-  if (session.state_ == PooledSession::State::kIdle) {
-    idle_.remove(session);
-    others_.push(session);
-  }
-  session.state_ = PooledSession::State::kBusy;
-  session.attached_ = true;
-  ++session.requests_;
-  const net::Connection& connection = session.session_->connection();
-  session.sent_before_ = connection.bytes_sent();
-  session.received_before_ = connection.bytes_received();
+void ConnectionPool::attach(PoolRequest& request, PooledSession& session) {
+  PooledStream& stream = session.attach();
   breakers_.requests.take();
   ++host_.active_requests;
   ++host_.counters.rq_total;
@@ -87,33 +75,42 @@ void Http1Pool::attach(PoolRequest& request, PooledSession& session) {
     session.going_away_ = true;
     cells().add(c.stats, ClusterStat::upstream_cx_max_requests);
   }
-  request.on_pool_ready(session);
+  if (session.state_ == PooledSession::State::kReady && (session.going_away_ || session.streams_ >= session.max_streams_)) set_ready(session, false);
+  request.on_pool_ready(stream);
 }
 
-void Http1Pool::enqueue(PoolRequest& request) {
+void ConnectionPool::set_ready(PooledSession& session, bool ready) {
+  (ready ? others_ : ready_).remove(session);
+  (ready ? ready_ : others_).push(session);
+  session.state_ = ready ? PooledSession::State::kReady : PooledSession::State::kFull;
+}
+
+void ConnectionPool::enqueue(PoolRequest& request) {
   request.pool_ = this;
   request.prev_ = last_waiting_;
   request.next_ = nullptr;
   (last_waiting_ != nullptr ? last_waiting_->next_ : first_waiting_) = &request;
   last_waiting_ = &request;
   ++waiting_;
+  ++host_.counters.rq_pending;
   breakers_.pending.take();
   cells().add(cluster().stats, ClusterStat::upstream_rq_pending_total);
   cells().add(cluster().stats, ClusterStat::upstream_rq_pending_active);
 }
 
-void Http1Pool::dequeue(PoolRequest& request) {
+void ConnectionPool::dequeue(PoolRequest& request) {
   (request.prev_ != nullptr ? request.prev_->next_ : first_waiting_) = request.next_;
   (request.next_ != nullptr ? request.next_->prev_ : last_waiting_) = request.prev_;
   request.pool_ = nullptr;
   request.prev_ = request.next_ = nullptr;
   --waiting_;
+  --host_.counters.rq_pending;
   breakers_.pending.give_back();
   cells().sub(cluster().stats, ClusterStat::upstream_rq_pending_active);
 }
 
-void Http1Pool::connect_for_waiting() {
-  while (waiting_ > connecting_) {
+void ConnectionPool::connect_for_waiting() {
+  while (waiting_ > connecting_ * size_t{max_streams()}) {
     if (!breakers_.connections.can_take()) {
       cells().add(cluster().stats, ClusterStat::upstream_cx_overflow);
       if (connections_ != 0) return;  // a pool without any connection always gets one, or its queue would never move
@@ -122,7 +119,7 @@ void Http1Pool::connect_for_waiting() {
   }
 }
 
-void Http1Pool::connect() {
+void ConnectionPool::connect() {
   ++connections_;
   ++connecting_;
   breakers_.connections.take();
@@ -131,48 +128,43 @@ void Http1Pool::connect() {
   SharedCluster& c = cluster();
   cells().add(c.stats, ClusterStat::upstream_cx_total);
   cells().add(c.stats, ClusterStat::upstream_cx_active);
-  cells().add(c.stats, ClusterStat::upstream_cx_http1_total);
+  cells().add(c.stats, protocol_ == PoolProtocol::kHttp2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
   others_.push(*new PooledSession(*this));
 }
 
-void Http1Pool::session_ready(PooledSession& session) {
-  using State = PooledSession::State;
+// The session has just connected, or a request on it has ended.
+void ConnectionPool::session_has_room(PooledSession& session) {
   const auto& max_age = cluster().config->http.max_connection_duration;
-  if (max_age && session.age() >= *max_age) {
+  if (max_age && session.age() >= *max_age && !session.going_away_) {
     session.going_away_ = true;
     cells().add(cluster().stats, ClusterStat::upstream_cx_max_duration_reached);
   }
-  if (session.going_away_ && session.requests_ != 0) {  // a new connection still serves what it was made for
-    session.state_ = State::kClosing;
-    session.session_->close(net::CloseType::Flush);
-    return;
-  }
-  while (first_waiting_ != nullptr) {
+  const bool fresh = session.requests_ == 0;  // a new connection still serves what it was made for
+  while (first_waiting_ != nullptr && session.streams_ < session.max_streams_ && session.session_->can_open_stream() && (fresh || !session.going_away_)) {
     PoolRequest& request = *first_waiting_;
     dequeue(request);
-    if (breakers_.requests.can_take()) return attach(request, session);
-    cells().add(cluster().stats, ClusterStat::upstream_rq_active_overflow);
-    overflow(request);
+    if (breakers_.requests.can_take()) {
+      attach(request, session);  // may end the session
+      if (session.state_ != PooledSession::State::kReady && session.state_ != PooledSession::State::kFull) return;
+      if (protocol_ == PoolProtocol::kHttp1) return;
+    } else {
+      cells().add(cluster().stats, ClusterStat::upstream_rq_active_overflow);
+      overflow(request);
+    }
   }
-  if (draining_) {
-    session.state_ = State::kClosing;
-    session.session_->close(net::CloseType::Flush);
-    return;
-  }
-  if (session.state_ != State::kIdle) {
-    others_.remove(session);
-    idle_.push(session);
-    session.state_ = State::kIdle;
-  }
+  if (session.streams_ == 0 && (draining_ || session.going_away_)) return session.close(net::CloseType::Flush);
+  if (!session.has_room()) return;
+  if (session.state_ == PooledSession::State::kFull) set_ready(session, true);
+  if (session.streams_ != 0) return;
   const auto& idle_timeout = cluster().config->http.idle_timeout;
   if (idle_timeout) session.idle_timer_.arm(max_age ? std::min<net::Duration>(*idle_timeout, *max_age - session.age()) : *idle_timeout);
   if (!idle_timeout && max_age) session.idle_timer_.arm(*max_age - session.age());
 }
 
-void Http1Pool::session_gone(PooledSession& session, net::CloseReason reason) {
+void ConnectionPool::session_gone(PooledSession& session, net::CloseReason reason) {
   using State = PooledSession::State;
   const bool was_connecting = session.state_ == State::kConnecting;
-  (session.state_ == State::kIdle ? idle_ : others_).remove(session);
+  (session.state_ == State::kReady ? ready_ : others_).remove(session);
   session.state_ = State::kGone;
   --connections_;
   breakers_.connections.give_back();
@@ -183,7 +175,7 @@ void Http1Pool::session_gone(PooledSession& session, net::CloseReason reason) {
   const bool local = reason == net::CloseReason::Local || reason == net::CloseReason::DelayedCloseTimeout || reason == net::CloseReason::ConnectTimeout;
   counts.add(c.stats, ClusterStat::upstream_cx_destroy);
   counts.add(c.stats, local ? ClusterStat::upstream_cx_destroy_local : ClusterStat::upstream_cx_destroy_remote);
-  if (session.attached_ || (session.exchange_open_ && session.cut_)) {
+  if (session.streams_ != 0 || session.cut_) {
     counts.add(c.stats, ClusterStat::upstream_cx_destroy_with_active_rq);
     counts.add(c.stats, local ? ClusterStat::upstream_cx_destroy_local_with_active_rq : ClusterStat::upstream_cx_destroy_remote_with_active_rq);
   }
@@ -201,7 +193,7 @@ void Http1Pool::session_gone(PooledSession& session, net::CloseReason reason) {
   connect_for_waiting();
 }
 
-void Http1Pool::fail_waiting(ResetReason reason, std::string_view detail) {
+void ConnectionPool::fail_waiting(ResetReason reason, std::string_view detail) {
   // Those that wait now, not those that a retry adds meanwhile. Any of them may cancel another, so the end is found by count.
   for (size_t left = waiting_; left != 0 && first_waiting_ != nullptr; --left) {
     PoolRequest& request = *first_waiting_;
@@ -211,25 +203,25 @@ void Http1Pool::fail_waiting(ResetReason reason, std::string_view detail) {
   }
 }
 
-void Http1Pool::drain() {
+void ConnectionPool::drain() {
   draining_ = true;
   retire_connections();
 }
 
-void Http1Pool::retire_connections() {
-  for (PooledSession* session = others_.head; session != nullptr; session = session->next_) session->going_away_ = true;
-  while (idle_.head != nullptr) {
-    PooledSession& session = *idle_.head;
-    idle_.remove(session);
-    others_.push(session);
-    session.state_ = PooledSession::State::kClosing;
-    session.session_->close(net::CloseType::NoFlush);
+void ConnectionPool::retire_connections() {
+  for (PooledSession *session = others_.head, *next; session != nullptr; session = next) {
+    next = session->next_;
+    session->retire();
   }
+  while (ready_.head != nullptr) ready_.head->retire();
 }
 
-void Http1Pool::close_all() {
+void ConnectionPool::close_all() {
   drain();
-  for (PooledSession* session = others_.head; session != nullptr; session = session->next_) session->session_->close(net::CloseType::NoFlush);
+  for (PooledSession *session = others_.head, *next; session != nullptr; session = next) {
+    next = session->next_;
+    session->close(net::CloseType::NoFlush);
+  }
 }
 
 }  // namespace fairlead::upstream
