@@ -128,6 +128,9 @@ TEST_CASE("a listener moves to another address and back, with connections open")
   settle(proxy);
   CHECK_THROWS_WITH(RawSocket::connect(here), Contains("refused"));
   send_listeners(ads, "3", {listener("l", direct("ok"), here)});
+  while (proxy.port("l") != here) {  // accepted is not yet listening
+  }
+  settle(proxy);
   for (int i = 0; i < 10; ++i) open_with_answer(here, "ok");
 }
 
