@@ -40,13 +40,6 @@ void read_http2(const core::Http2ProtocolOptions& proto, ClusterUse use, const s
   out.http.protocol = UpstreamProtocol::Http2;
   out.http.http2 = parse_http2(proto, false, field, errors);
   if (use != ClusterUse::ControlPlane) return;
-  for (const char* name : {"allow_connect", "max_outbound_frames", "max_outbound_control_frames", "max_consecutive_inbound_frames_with_empty_payload",
-                           "max_inbound_priority_frames_per_stream", "max_inbound_window_update_frames_per_data_frame_sent", "override_stream_error_on_invalid_http_message"}) {
-    const auto* option = core::Http2ProtocolOptions::descriptor()->FindFieldByName(name);
-    const auto* reflection = core::Http2ProtocolOptions::GetReflection();
-    const bool set = option->has_presence() ? reflection->HasField(proto, option) : reflection->GetBool(proto, option);
-    if (set) errors.add(absl::StrCat(field, ".", name), "connections to a control plane have no such option");
-  }
   out.control_plane->http2 = true;
   if (proto.has_connection_keepalive()) {
     if (proto.connection_keepalive().has_interval()) out.control_plane->keepalive_interval = ms(proto.connection_keepalive().interval());

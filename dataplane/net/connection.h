@@ -63,6 +63,7 @@ class Connection final : public Deferred, private FdHandler {
                             const Options& options);
   ~Connection() override;
 
+  // From inside on_data: what is left of the bytes goes to the new events in the same call.
   void set_events(ConnectionEvents* events) { events_ = events; }
 
   // Append to output(), then call output_changed() (cheap; as often as wanted in a turn).

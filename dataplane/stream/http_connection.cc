@@ -13,6 +13,15 @@ using std::chrono::milliseconds;
 
 namespace {
 milliseconds to_ms(net::Duration d) { return std::chrono::duration_cast<milliseconds>(d); }
+
+class DownstreamHttp2Stats final : public upstream::Http2StatSink {
+ public:
+  DownstreamHttp2Stats(stats::Cells& cells, const ConnectionManager& manager) : Http2StatSink(cells, manager.http2_stats), stats_(manager.stats) {}
+  void protocol_error() override { cells_.add(stats_, HttpStat::downstream_cx_protocol_error); }
+
+ private:
+  stats::Block<HttpStat> stats_;
+};
 }  // namespace
 
 HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection)
@@ -40,7 +49,7 @@ void HttpConnection::start(bool http2) {
   stats::Cells& cells = worker_.cells();
   if (http2) {
     h2::Settings settings = manager_->h2_settings();
-    settings.stats = std::make_shared<upstream::Http2StatSink>(cells, manager_->http2_stats);
+    settings.stats = std::make_shared<DownstreamHttp2Stats>(cells, *manager_);
     session_ = h2::make_server_session(std::move(waiting_), settings, *this);
     cells.add(manager_->stats, HttpStat::downstream_cx_http2_total);
     cells.add(manager_->stats, HttpStat::downstream_cx_http2_active);
@@ -62,9 +71,7 @@ void HttpConnection::on_data(net::Buffer& data, bool) {
     return;
   }
   head_complete();
-  start(http2);
-  connection_->read_disable();  // offers the bytes again, to the session
-  connection_->read_enable();
+  start(http2);  // the session takes the connection's events, and so these bytes
 }
 
 const std::string& HttpConnection::remote_text() {
@@ -105,7 +112,7 @@ http::MessageReceiver* HttpConnection::on_stream(http::MessageSender& sender) {
 }
 
 void HttpConnection::on_protocol_error(http::MessageSender&, http::MessageReceiver& receiver, const http::ProtocolError& error) {
-  if (error.status != 408) worker_.cells().add(manager_->stats, HttpStat::downstream_cx_protocol_error);  // slow is not wrong
+  if (error.status != 408 && !http2()) worker_.cells().add(manager_->stats, HttpStat::downstream_cx_protocol_error);  // slow is not wrong; over HTTP/2 this is about one stream
   if (!http2()) last_response_ = true;
   static_cast<Stream&>(receiver).on_protocol_error(error);
 }

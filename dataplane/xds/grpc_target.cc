@@ -129,9 +129,16 @@ absl::Status read_tls(const google::protobuf::Any& any, const std::string& field
 }
 
 absl::Status read_http2(const envoy::config::core::v3::Http2ProtocolOptions& http2, const std::string& field, GrpcEndpoints& out) {
-  // window sizes and stream limits of a channel with one stream change nothing that could be seen
+  const auto note = [&](bool set, std::string_view name, std::string_view reason) {
+    if (set) out.ignored.push_back({absl::StrCat(field, ".", name), absl::StrCat("envoy.config.core.v3.Http2ProtocolOptions.", name), std::string(reason)});
+  };
+  constexpr std::string_view kOwn = "a channel has gRPC's own windows and a stream for each subscription";
+  note(http2.has_hpack_table_size(), "hpack_table_size", kOwn);
+  note(http2.has_max_concurrent_streams(), "max_concurrent_streams", kOwn);
+  note(http2.has_initial_stream_window_size(), "initial_stream_window_size", kOwn);
+  note(http2.has_initial_connection_window_size(), "initial_connection_window_size", kOwn);
+  note(http2.connection_keepalive().has_interval_jitter(), "connection_keepalive.interval_jitter", "gRPC's PINGs come at their exact interval");
   FL_RETURN_IF_ERROR(only(http2, {"connection_keepalive", "max_concurrent_streams", "initial_stream_window_size", "initial_connection_window_size", "hpack_table_size"}, field));
-  // gRPC spreads its pings itself
   FL_RETURN_IF_ERROR(only(http2.connection_keepalive(), {"interval", "timeout", "interval_jitter"}, absl::StrCat(field, ".connection_keepalive")));
   if (http2.connection_keepalive().has_interval()) out.keepalive_interval = to_ms(http2.connection_keepalive().interval());
   if (http2.connection_keepalive().has_timeout()) out.keepalive_timeout = to_ms(http2.connection_keepalive().timeout());

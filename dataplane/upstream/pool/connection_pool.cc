@@ -47,18 +47,17 @@ void ConnectionPool::acquire(PoolRequest& request) {
   while (ready_.head != nullptr && !ready_.head->has_room()) set_ready(*ready_.head, false);  // closing, and its end is not reported yet
   if (ready_.head != nullptr) {
     if (!breakers_.requests.can_take()) {
-      cells().add(cluster().stats, ClusterStat::upstream_rq_active_overflow);
-      return overflow(request);
+      return overflow(request, ClusterStat::upstream_rq_active_overflow);
     }
     return attach(request, *ready_.head);
   }
-  if (!breakers_.pending.can_take()) return overflow(request);
+  if (!breakers_.pending.can_take()) return overflow(request, ClusterStat::upstream_rq_pending_overflow);
   enqueue(request);
   connect_for_waiting();
 }
 
-void ConnectionPool::overflow(PoolRequest& request) {
-  cells().add(cluster().stats, ClusterStat::upstream_rq_pending_overflow);
+void ConnectionPool::overflow(PoolRequest& request, ClusterStat limit) {
+  cells().add(cluster().stats, limit);
   request.on_pool_failure(ResetReason::kOverflow, {});
 }
 
@@ -148,8 +147,7 @@ void ConnectionPool::session_has_room(PooledSession& session) {
       if (session.state_ != PooledSession::State::kReady && session.state_ != PooledSession::State::kFull) return;
       if (protocol_ == PoolProtocol::kHttp1) return;
     } else {
-      cells().add(cluster().stats, ClusterStat::upstream_rq_active_overflow);
-      overflow(request);
+      overflow(request, ClusterStat::upstream_rq_active_overflow);
     }
   }
   if (session.streams_ == 0 && (draining_ || session.going_away_)) return session.close(net::CloseType::Flush);

@@ -75,7 +75,7 @@ class ConnectionPool {
   void session_gone(PooledSession& session, net::CloseReason reason);
   void set_ready(PooledSession& session, bool ready);
   void fail_waiting(ResetReason reason, std::string_view detail);
-  void overflow(PoolRequest& request);
+  void overflow(PoolRequest& request, stats::ClusterStat limit);  // counted as `limit`
   uint32_t max_streams() const;  // of one connection, as configured
   SharedCluster& cluster() const;
   stats::Cells& cells() const;
