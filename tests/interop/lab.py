@@ -1,5 +1,6 @@
 """What every interop case uses: processes that end with the case, ports from the kernel, requests as raw bytes, and checks that say what differed."""
 import http.client
+import importlib
 import json
 import os
 import pathlib
@@ -61,6 +62,24 @@ def go():
 def build_go_peers():
     PEERS.mkdir(parents=True, exist_ok=True)
     subprocess.run([go(), "build", "-o", f"{PEERS}/", "./..."], cwd=ROOT / "tests/interop/go", check=True)
+
+
+def go_tool(name, package):
+    """A program of another module that tests/interop/go/go.mod pins as a tool, built once."""
+    target = PEERS / name
+    if not target.exists():
+        PEERS.mkdir(parents=True, exist_ok=True)
+        subprocess.run([go(), "build", "-o", target, package], cwd=ROOT / "tests/interop/go", check=True)
+    return target
+
+
+def python_package(name, version):
+    """A module of a pinned PyPI package, for this process."""
+    install(f"{name}=={version}")
+    for path in VENV.glob("lib/python*/site-packages"):
+        if str(path) not in sys.path:
+            sys.path.append(str(path))
+    return importlib.import_module(name)
 
 
 class Process:
