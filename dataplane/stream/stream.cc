@@ -299,14 +299,15 @@ void Stream::on_trailers(http::HeaderMap& trailers) {
   }
 }
 
-void Stream::on_reset(http::ResetReason, std::string_view) {
+void Stream::on_reset(http::ResetReason reason, std::string_view detail) {
   take_wire_bytes();
   if (active_) info();  // while the protocol is known
   sender_ = nullptr;
   if (!active_) return;
   if (!response_complete_) {
-    info_.flags.set(ResponseFlag::DownstreamConnectionTermination);
-    info_.response_code_details = "downstream_remote_disconnect";
+    const bool by_stream = connection_->http2() && (reason == http::ResetReason::RemoteReset || reason == http::ResetReason::ProtocolError || reason == http::ResetReason::RemoteRefused);
+    info_.flags.set(!by_stream ? ResponseFlag::DownstreamConnectionTermination : reason == http::ResetReason::ProtocolError ? ResponseFlag::DownstreamProtocolError : ResponseFlag::DownstreamRemoteReset);
+    info_.response_code_details = by_stream ? detail : "downstream_remote_disconnect";
   }
   end(false);
 }
@@ -478,8 +479,7 @@ void Stream::end(bool complete) {
   for (uint8_t i = 0; i < filter_count_; ++i) filters_[i]->on_stream_end();
   stats::Cells& cells = worker_.cells();
   cells.sub(manager().stats, HttpStat::downstream_rq_active);
-  // Envoy 1.40: over HTTP/1 whoever gives the exchange up; over HTTP/2 the client alone.
-  if (!complete && (sender_ == nullptr || sender_->protocol() < http::Protocol::Http2)) cells.add(manager().stats, HttpStat::downstream_rq_rx_reset);
+  if (!complete) cells.add(manager().stats, HttpStat::downstream_rq_rx_reset);
   if (upgrade_) cells.sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
   const auto took = since_start();
   cells.record(manager().stats, HttpStat::downstream_rq_time, std::chrono::duration_cast<milliseconds>(took).count());

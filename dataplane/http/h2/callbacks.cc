@@ -158,8 +158,9 @@ struct Session::Callbacks {
     const bool short_of = stream.length_left != 0 && stream.length_left != UINT64_MAX;
     if (short_of || !stream.head_seen) return s.reject_body(stream);
     if (stream.last_event >= 0) {
+      // A head stays without its end: gRPC's servers take the end of a request from a DATA frame alone, and from no other.
       Event& last = s.events_[static_cast<size_t>(stream.last_event)];
-      if (last.kind == EventKind::Body || last.kind == EventKind::Head) {
+      if (last.kind == EventKind::Body) {
         last.end = true;
         return;
       }
@@ -189,7 +190,7 @@ struct Session::Callbacks {
     if (end) stream->peer_ended = true;
     if (trailers) {
       if (!end || (stream->length_left != 0 && stream->length_left != UINT64_MAX)) return s.reject(*stream, kMessaging);
-      s.count(Stat::trailers);
+      if (s.server_) s.count(Stat::trailers);  // Envoy 1.40: of requests alone
       s.push_event(*stream, EventKind::Trailers, true);
       return;
     }
@@ -293,7 +294,7 @@ struct Session::Callbacks {
       s.count(Stat::goaway_sent);
       s.goaway_final_ |= frame->goaway.last_stream_id != INT32_MAX;
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !s.failed_) {
-        s.failed_ = true;
+        s.failed_ = s.peer_at_fault_ = true;
         s.fail_detail_ = "http2.protocol_error";
       }
       return 0;

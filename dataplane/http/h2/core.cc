@@ -105,6 +105,7 @@ void Session::reset_on_wire(Stream& stream, uint32_t error_code) {
 void Session::fail(uint32_t error_code, std::string_view detail) {
   if (failed_) return;
   failed_ = true;
+  peer_at_fault_ = error_code != NGHTTP2_ENHANCE_YOUR_CALM;  // Envoy 1.40: floods have counters of their own
   fail_detail_ = detail;
   nghttp2_session_terminate_session(ng_, error_code);  // ignores what follows, too
 }
@@ -113,7 +114,12 @@ void Session::fail(uint32_t error_code, std::string_view detail) {
 void Session::reject(Stream& stream, std::string_view problem) {
   if (stream.close_known) return;
   count(Stat::rx_messaging_error);
-  if (!settings_.stream_error_on_invalid_http_message) return fail(NGHTTP2_PROTOCOL_ERROR, problem);
+  if (!settings_.stream_error_on_invalid_http_message) {
+    stream.close_known = true;
+    stream.close_reason = http::ResetReason::ProtocolError;
+    stream.close_detail = problem;
+    return fail(NGHTTP2_PROTOCOL_ERROR, problem);
+  }
   reject_alone(stream, problem);
 }
 
@@ -127,7 +133,6 @@ void Session::reject_alone(Stream& stream, std::string_view problem) {
   stream.close_reason = http::ResetReason::ProtocolError;
   stream.close_detail = problem;
   stream.peer_ended = false;
-  if (server_ && stream.receiver == nullptr && stream.events == 0) stream.over = true;  // nobody has heard of it, and nobody will
   reset_on_wire(stream, NGHTTP2_PROTOCOL_ERROR);
 }
 
@@ -178,6 +183,10 @@ void Session::give_up() {
   if (closed_) return;
   pump();
   if (closed_) return;
+  if (peer_at_fault_ && settings_.stats != nullptr) settings_.stats->protocol_error();
+  for (Stream* s = streams_; server_ && s != nullptr; s = s->next) {
+    if (s->close_known && s->close_reason == http::ResetReason::ProtocolError && s->receiver == nullptr && !s->over) begin_refused(*s);
+  }
   closed_ = closing_ = true;
   drop_streams(server_ ? http::ResetReason::ConnectionTermination : http::ResetReason::ProtocolError, fail_detail_);
   connection_->close(server_ ? net::CloseType::FlushAndWait : net::CloseType::Flush);
@@ -210,7 +219,8 @@ void Session::drop_streams(http::ResetReason reason, std::string_view detail) {
     http::MessageReceiver* receiver = s->receiver;
     if (receiver == nullptr) continue;
     end_for_user(*s);
-    receiver->on_reset(reason, detail);
+    const bool own = s->close_known && s->close_reason == http::ResetReason::ProtocolError;
+    receiver->on_reset(own ? s->close_reason : reason, own ? s->close_detail : detail);
   }
   busy_ = was_busy;
 }

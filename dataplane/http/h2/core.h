@@ -62,6 +62,7 @@ class Session : protected net::ConnectionEvents {
   virtual void stream_gone() {}                       // given back
   virtual void went_idle() {}                         // a stream was reset: perhaps the last
   virtual void head_incomplete() {}
+  virtual void begin_refused(Stream&) {}              // a malformed request, so that its end can be told and logged
   virtual void settings_received() {}
   virtual void goaway_received() {}
   virtual void session_ended(net::CloseReason reason) = 0;
@@ -135,6 +136,7 @@ class Session : protected net::ConnectionEvents {
   bool receiving_ = false;      // inside nghttp2_session_mem_recv
   bool pumping_ = false;
   bool failed_ = false;         // the peer broke the protocol or a limit
+  bool peer_at_fault_ = false;  // the protocol
   bool closing_ = false;        // no further request or stream
   bool closed_ = false;         // the connection is gone or going: nothing more is read or sent
   bool goaway_final_ = false;   // ours has left

@@ -149,7 +149,7 @@ bool BlockCheck::fail(std::string_view problem) {
 }
 
 bool BlockCheck::once(uint32_t bit) {
-  if ((seen_ & bit) != 0) return fail(kMessaging);
+  if ((seen_ & bit) != 0) return fail(kInvalidField);
   seen_ |= bit;
   return true;
 }
@@ -168,8 +168,8 @@ bool BlockCheck::add(Field& field, bool static_name, bool static_value) {
 
 bool BlockCheck::pseudo(const Field& f) {
   const std::string_view value = f.value_view();
-  if (regular_seen_ || kind_ == BlockKind::Trailers) return fail(kMessaging);
-  if ((f.token == Token::PseudoStatus) != (kind_ == BlockKind::Response)) return fail(kMessaging);
+  if (regular_seen_ || kind_ == BlockKind::Trailers) return fail(kInvalidField);
+  if ((f.token == Token::PseudoStatus) != (kind_ == BlockKind::Response)) return fail(kInvalidField);
   switch (f.token) {
     case Token::PseudoMethod:
       connect_ = value == "CONNECT";

@@ -26,6 +26,7 @@ class Http2Server final : public http::ServerSession, private Session {
   void went_idle() override;
   void head_incomplete() override;
   void session_ended(net::CloseReason reason) override;
+  void begin_refused(Stream& stream) override { open(stream); }
   bool open(Stream& stream);
   void end_drain();
 
@@ -50,7 +51,7 @@ bool Http2Server::open(Stream& stream) {
 void Http2Server::deliver_head(Stream& stream, const Event& event) {
   begun_ = nullptr;
   if (!stream.on_wire) {  // given up in the same read: as if it had never been
-    return end_for_user(stream);
+    return stream.close_known && stream.close_reason == http::ResetReason::ProtocolError ? deliver_closed(stream) : end_for_user(stream);
   }
   if (!open(stream)) return;
   http::Arena& arena = stream.receiver->arena();

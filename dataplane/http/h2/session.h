@@ -47,6 +47,8 @@ class StatSink {
  public:
   virtual ~StatSink() = default;
   virtual void add(Stat stat, int64_t delta) = 0;
+  // The connection ends because the peer broke the protocol (not: a limit). Counted outside of "http2.".
+  virtual void protocol_error() {}
 };
 
 struct Settings {

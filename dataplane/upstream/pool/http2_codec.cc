@@ -1,6 +1,8 @@
 // See http2_codec.h.
 #include "dataplane/upstream/pool/http2_codec.h"
 
+#include <algorithm>
+
 namespace fairlead::upstream {
 
 h2::Settings http2_settings(const config::Http2Options& options) {
@@ -8,6 +10,8 @@ h2::Settings http2_settings(const config::Http2Options& options) {
   settings.hpack_table_size = options.hpack_table_size;
   settings.max_concurrent_streams = options.max_concurrent_streams;
   settings.initial_stream_window_size = options.initial_stream_window_size;
+  // Envoy 1.40: the window bounds what a stream holds back, in both directions. Ours only lowers what we hold anyway.
+  settings.stream_buffer_limit = std::min(settings.stream_buffer_limit, options.initial_stream_window_size);
   settings.initial_connection_window_size = options.initial_connection_window_size;
   settings.allow_connect = options.allow_connect;
   settings.max_outbound_frames = options.max_outbound_frames;

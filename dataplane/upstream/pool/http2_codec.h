@@ -12,13 +12,15 @@ namespace fairlead::upstream {
 h2::Settings http2_settings(const config::Http2Options& options);
 
 // A session's counts in a worker's cells. Lives as long as its session.
-class Http2StatSink final : public h2::StatSink {
+class Http2StatSink : public h2::StatSink {
  public:
   Http2StatSink(stats::Cells& cells, const stats::Block<stats::Http2Stat>& block) : cells_(cells), block_(block) {}
   void add(h2::Stat stat, int64_t delta) override { cells_.add(block_, static_cast<stats::Http2Stat>(stat), static_cast<uint64_t>(delta)); }
 
- private:
+ protected:
   stats::Cells& cells_;
+
+ private:
   stats::Block<stats::Http2Stat> block_;
 };
 

@@ -35,6 +35,15 @@ void set_keepalive(int fd, const config::TcpKeepalive& keepalive) {
   if (interval != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
 }
 
+class UpstreamHttp2Stats final : public Http2StatSink {
+ public:
+  UpstreamHttp2Stats(stats::Cells& cells, const SharedCluster& cluster) : Http2StatSink(cells, cluster.http2_stats), stats_(cluster.stats) {}
+  void protocol_error() override { cells_.add(stats_, ClusterStat::upstream_cx_protocol_error); }
+
+ private:
+  stats::Block<ClusterStat> stats_;
+};
+
 h1::Settings http1_settings(const config::UpstreamHttpOptions& http) {
   h1::Settings settings;
   settings.max_head_bytes = http.max_response_headers_kb * 1024;
@@ -68,7 +77,7 @@ PooledSession::PooledSession(ConnectionPool& pool) : pool_(pool), host_(&pool.ho
     h2::Settings settings = http2_settings(config.http.http2);
     settings.max_head_bytes = config.http.max_response_headers_kb * 1024;
     settings.max_headers = config.http.max_headers_count;
-    settings.stats = std::make_shared<Http2StatSink>(host_->env().cells, pool.cluster().http2_stats);
+    settings.stats = std::make_shared<UpstreamHttp2Stats>(host_->env().cells, pool.cluster());
     session_ = h2::make_client_session(std::move(connection), settings, *this);
   } else {
     h1::Settings settings = http1_settings(config.http);
@@ -138,7 +147,10 @@ void PooledSession::on_stream_slot() {
   settle();
 }
 
-void PooledSession::on_going_away() { retire(); }
+void PooledSession::on_going_away() {
+  if (session_->protocol() == http::Protocol::Http2) pool_.cells().add(pool_.cluster().stats, ClusterStat::upstream_cx_close_notify);
+  retire();
+}
 
 void PooledSession::retire() {
   going_away_ = true;

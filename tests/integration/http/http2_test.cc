@@ -136,7 +136,7 @@ TEST_CASE("a client that gives its stream up ends only that stream", "[http2]") 
   const size_t request = client.start("GET", "/never");
   REQUIRE(up.wait_for(1));
   client.reset(request);
-  CHECK(proxy.access_log(1)[0] == "0 DC downstream_remote_disconnect");
+  CHECK(proxy.access_log(1)[0] == "0 DR http2.remote_reset");
   CHECK(client.get("/").status == 200);
   CHECK(up.connections() == 1);
   CHECK(proxy.wait_for_stat("cluster.up.upstream_rq_active", 0));

@@ -48,6 +48,7 @@ class RouterFilter final : public stream::Filter {
   void on_upstream_trailers(http::HeaderMap& trailers);
   void on_upstream_blocked();
   void on_upstream_ready();
+  void count_reset(stats::ClusterStat stat) { cells().add(cluster_->shared().stats, stat); }
 
  private:
   struct Timeouts {

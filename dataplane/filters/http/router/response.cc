@@ -228,7 +228,7 @@ void RouterFilter::replay() {
 
 void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail) {
   disarm_try_timers();
-  if (reason == ResetReason::kProtocolError) cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_protocol_error);
+  if (reason == ResetReason::kProtocolError && !attempt_.http2()) cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_protocol_error);
   if (!stream().active()) return;
   if (response_begun_) {
     stream().set_flag(flag_of(reason));
@@ -236,7 +236,7 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
   }
   upstream::Host& host = *attempt_.host();
   ++host.counters.rq_error;
-  if (reason == ResetReason::kRemoteReset || reason == ResetReason::kRemoteRefusedStream) cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_rx_reset);
+  if (reason == ResetReason::kRemoteReset && !attempt_.http2()) cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_rx_reset);
   if (retry_lost_connection(reason) || retry_reset(reason, attempt_.request_left())) return;
   if (reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout) stream().mutable_info().upstream_transport_failure_reason = in_arena(absl::StrReplaceAll(detail, {{" ", "_"}}));
   const std::string body = absl::StrCat("upstream connect error or disconnect/reset before headers. ", attempts_ > 1 ? "retried and the latest " : "", "reset reason: ", upstream::reset_reason_text(reason));

@@ -99,6 +99,7 @@ void UpstreamRequest::take_wire_bytes() {
 void UpstreamRequest::finish() {
   if (paused_downstream_) on_write_ready();
   take_wire_bytes();
+  if (sender_ != nullptr && response_ended_ && !request_ended_) count_reset(ResetReason::kLocalReset);  // the codec gives the rest up
   sender_ = nullptr;
   if (stream_ != nullptr) std::exchange(stream_, nullptr)->release(request_ended_ && response_ended_);
 }
@@ -107,9 +108,25 @@ void UpstreamRequest::abandon() {
   cancel();
   if (sender_ != nullptr && !(request_ended_ && response_ended_)) {
     take_wire_bytes();
+    count_reset(ResetReason::kLocalReset);
     std::exchange(sender_, nullptr)->reset(http::ResetReason::LocalReset);
   }
   finish();
+}
+
+// Envoy 1.40, HTTP/2 pools: resets by their direction, and what goes down with its connection. What breaks the protocol its codec resets.
+void UpstreamRequest::count_reset(ResetReason reason) {
+  http2_ = sender_ != nullptr && sender_->protocol() == http::Protocol::Http2;
+  if (!http2_) return;
+  stats::ClusterStat stat = stats::ClusterStat::upstream_rq_tx_reset;
+  switch (reason) {
+    case ResetReason::kRemoteReset: stat = stats::ClusterStat::upstream_rq_rx_reset; break;
+    case ResetReason::kConnectionTermination: stat = stats::ClusterStat::upstream_rq_pending_failure_eject; break;
+    case ResetReason::kLocalReset:
+    case ResetReason::kProtocolError: break;
+    default: return;
+  }
+  router_.count_reset(stat);
 }
 
 http::Arena& UpstreamRequest::arena() { return router_.stream().arena(); }
@@ -133,6 +150,7 @@ void UpstreamRequest::on_trailers(http::HeaderMap& trailers) {
 
 void UpstreamRequest::on_reset(http::ResetReason reason, std::string_view) {
   take_wire_bytes();
+  count_reset(from_codec(reason));
   sender_ = nullptr;
   if (stream_ != nullptr) {
     reused_ = stream_->reused();

@@ -33,6 +33,7 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   // On a connection that had served before, and nothing of a response came: probably closed by the upstream while idle.
   bool lost_reused_connection() const { return reused_ && !response_begun_; }
   bool request_left() const { return request_begun_; }
+  bool http2() const { return http2_; }
   http::MessageSender* sender() const { return sender_; }
   const std::string& local_address() const { return local_address_; }
 
@@ -56,6 +57,7 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   void finish();
   void end_request();
   void take_wire_bytes();
+  void count_reset(upstream::ResetReason reason);
 
   RouterFilter& router_;
   upstream::Ref<upstream::Host> host_;
@@ -65,6 +67,7 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   bool pending_end_ = false;
   const http::HeaderMap* pending_trailers_ = nullptr;
   bool paused_downstream_ = false;
+  bool http2_ = false;           // the attempt that ended last
   bool request_ended_ = false;   // end_stream is with the codec
   bool response_ended_ = false;
   bool reused_ = false, response_begun_ = false, request_begun_ = false;  // as of a reset

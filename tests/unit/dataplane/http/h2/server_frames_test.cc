@@ -23,8 +23,11 @@ std::string verdict(const Headers& request, Settings settings = {}) {
   rig.hello();
   rig.write(headers(1, request));
   rig.settle();
-  if (rig.goaway() > 0) return "goaway " + std::to_string(rig.goaway()) + (rig.requests.empty() ? "" : " and a request");
-  if (rig.rst(1) >= 0) return "rst " + std::to_string(rig.rst(1));
+  const bool told = !rig.requests.empty() && rig.requests[0]->has_head;
+  // What is refused is told of as a request that ends before its head, so that it can be logged.
+  REQUIRE((told || rig.requests.empty() || (rig.requests[0]->reset && rig.requests[0]->reason == http::ResetReason::ProtocolError)));
+  if (rig.goaway() > 0) return "goaway " + std::to_string(rig.goaway()) + (told ? " and a request" : "");
+  if (rig.rst(1) >= 0) return "rst " + std::to_string(rig.rst(1)) + (told ? " and a request" : "");
   return rig.requests.empty() ? "nothing" : rig.requests[0]->head;
 }
 
@@ -66,6 +69,23 @@ TEST_CASE("malformed requests end the connection, or with the option only their 
     INFO(block(request));
     CHECK(verdict(request) == "goaway 1");
     CHECK(verdict(request, lenient) == "rst 1");
+  }
+}
+
+TEST_CASE("a malformed request begins and is reset, with what is wrong and without a head", "[h2][server]") {
+  for (const bool alone : {false, true}) {
+    Settings settings;
+    settings.stream_error_on_invalid_http_message = alone;
+    ServerRig rig(settings);
+    rig.hello();
+    rig.write(headers(1, without(kGet, ":method")));
+    rig.settle();
+    REQUIRE(rig.requests.size() == 1);
+    CHECK_FALSE(rig.requests[0]->has_head);
+    CHECK(rig.requests[0]->reset);
+    CHECK(rig.requests[0]->reason == http::ResetReason::ProtocolError);
+    CHECK(rig.counts[Stat::rx_messaging_error] == 1);
+    CHECK(rig.counts[Stat::streams_active] == 0);
   }
 }
 
@@ -136,6 +156,19 @@ TEST_CASE("a read that holds several messages is told message by message, each p
   CHECK(rig.requests[0]->body == "ab");
   CHECK(rig.requests[1]->body == "xy");
   CHECK((rig.requests[0]->ended && rig.requests[1]->ended));
+}
+
+// gRPC: a request's end stands on a DATA frame, be it empty; Go's servers wait for ever for the end of one whose HEADERS ended it.
+TEST_CASE("an end that comes without a body is not told with the head", "[h2][server]") {
+  ServerRig rig;
+  rig.hello();
+  bool ended_with_head = true;
+  rig.when_head = [&](Message& m) { ended_with_head = m.ended; };
+  rig.write(headers(1, kPost, false) + frame(kData, kEndStream, 1, ""));
+  rig.settle();
+  REQUIRE(rig.requests.size() == 1);
+  CHECK_FALSE(ended_with_head);
+  CHECK(rig.requests[0]->ended);
 }
 
 TEST_CASE("a request that arrives byte by byte is the same request", "[h2][server]") {
