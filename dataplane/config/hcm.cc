@@ -4,10 +4,13 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
+#include <google/protobuf/message.h>
 
 #include "base/descriptors.h"
+#include "base/validate.h"
 #include "dataplane/config/fields.h"
 #include "dataplane/config/route.h"
+#include "envoy/config/common/mutation_rules/v3/mutation_rules.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
@@ -136,6 +139,7 @@ void read_identity(const Hcm& proto, const std::string& field, HcmConfig& out, E
   out.use_remote_address = proto.use_remote_address().value();
   out.xff_num_trusted_hops = proto.xff_num_trusted_hops();
   out.skip_xff_append = proto.skip_xff_append();
+  read_ip_detections(proto, field, out.ip_detections, errors);
   out.internal_unix_sockets = proto.internal_address_config().unix_sockets();
   for (int i = 0; i < proto.internal_address_config().cidr_ranges_size(); ++i) {
     auto cidr = matching::Cidr::compile(proto.internal_address_config().cidr_ranges(i));
@@ -272,6 +276,30 @@ absl::StatusOr<std::shared_ptr<const router::RouteTable>> parse_route_table(cons
   return router::RouteTable::compile(proto, route_options(options, false));
 }
 
+void read_early_header_changes(const Hcm& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
+  using Mutation = envoy::config::common::mutation_rules::v3::HeaderMutation;
+  for (int i = 0; i < proto.early_header_mutation_extensions_size(); ++i) {
+    const auto& extension = proto.early_header_mutation_extensions(i);
+    const std::string place = absl::StrCat(field, ".early_header_mutation_extensions[", i, "]");
+    if (type_name(extension.typed_config().type_url()) != "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation") {
+      errors.add(unknown_extension(place, extension.name(), extension.typed_config().type_url()));
+      continue;
+    }
+    const std::string inside = place + ".typed_config";
+    auto message = unpack(extension.typed_config(), inside);  // through the embedded descriptors
+    absl::Status status = message.ok() ? validate(**message, {.path = inside}) : message.status();
+    if (!status.ok()) {
+      errors.add(status);
+      continue;
+    }
+    google::protobuf::RepeatedPtrField<Mutation> mutations;
+    const auto* reflection = (*message)->GetReflection();
+    const auto* list = (*message)->GetDescriptor()->FindFieldByName("mutations");
+    for (int k = 0; k < reflection->FieldSize(**message, list); ++k) mutations.Add()->ParseFromString(reflection->GetRepeatedMessage(**message, list, k).SerializeAsString());
+    for (auto& change : router::parse_header_changes(mutations, inside + ".mutations", errors)) out.early_header_changes.push_back(std::move(change));
+  }
+}
+
 absl::StatusOr<std::shared_ptr<const HcmConfig>> parse_hcm(const Hcm& proto, const std::string& field, const HcmOptions& options) {
   auto out = std::make_shared<HcmConfig>();
   ErrorList errors(20);
@@ -281,6 +309,7 @@ absl::StatusOr<std::shared_ptr<const HcmConfig>> parse_hcm(const Hcm& proto, con
   read_filters(proto, field, options, *out, errors);
   read_limits(proto, field, *out, errors);
   read_identity(proto, field, *out, errors);
+  read_early_header_changes(proto, field, *out, errors);
   read_paths(proto, field, *out, errors);
   read_access_logs(proto, field, options, *out, errors);
   if (proto.has_local_reply_config()) read_local_reply(proto.local_reply_config(), field + ".local_reply_config", options, *out, errors);

@@ -13,7 +13,9 @@
 #include "dataplane/config/access_log.h"
 #include "dataplane/config/address.h"
 #include "dataplane/config/http2.h"
+#include "dataplane/config/ip_detection.h"
 #include "dataplane/config/registry.h"
+#include "dataplane/router/header_changes.h"
 #include "dataplane/router/route_table.h"
 
 namespace envoy::extensions::filters::network::http_connection_manager::v3 {
@@ -86,9 +88,11 @@ struct HcmConfig {
   bool use_remote_address = false;
   uint32_t xff_num_trusted_hops = 0;
   bool skip_xff_append = false;
+  std::vector<IpDetection> ip_detections;           // instead of xff_num_trusted_hops; not with use_remote_address
   std::vector<matching::Cidr> internal_cidrs;       // internal_address_config; none: nobody is internal
   bool internal_unix_sockets = false;
   // forward_client_cert_details is SANITIZE (Envoy 1.40's default): x-forwarded-client-cert of requests is always removed.
+  router::HeaderChanges early_header_changes;       // of all early_header_mutation_extensions: before anything else looks at a request's headers
   bool append_x_forwarded_port = false;
   bool generate_request_id = true;                  // Envoy 1.40: true
   bool preserve_external_request_id = false;

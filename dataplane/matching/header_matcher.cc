@@ -115,6 +115,36 @@ bool QueryMatcher::match(std::string_view path_with_query) const {
   return value && string_->match(*value);
 }
 
+std::optional<std::string_view> cookie_value(const http::HeaderMap& headers, std::string_view name) {
+  std::optional<std::string_view> found;
+  headers.for_each_value("cookie", [&](std::string_view rest) {
+    while (!found && !rest.empty()) {
+      std::string_view pair = rest.substr(0, rest.find(';'));
+      rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+      const size_t equals = pair.find('=');
+      const size_t start = std::min(pair.find_first_not_of(' '), equals);
+      if (equals == std::string_view::npos || pair.substr(start, equals - start) != name) continue;
+      std::string_view value = pair.substr(equals + 1);
+      if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+      found = value;
+    }
+  });
+  return found;
+}
+
+absl::StatusOr<CookieMatcher> CookieMatcher::compile(const envoy::config::route::v3::CookieMatcher& proto) {
+  auto value = StringMatcher::compile(proto.string_match());
+  if (!value.ok()) return prefix("string_match", value.status());
+  return CookieMatcher(proto.name(), std::move(*value), proto.invert_match());
+}
+
+bool CookieMatcher::match(const http::HeaderMap& headers) const {
+  const auto value = cookie_value(headers, name_);
+  return (value && value_.match(*value)) != invert_;
+}
+
+std::string CookieMatcher::describe() const { return absl::StrCat("cookie ", name_, invert_ ? " not " : " ", value_.describe()); }
+
 std::string QueryMatcher::describe() const {
   return absl::StrCat("query ", name_, " ", string_ ? string_->describe() : present_ ? "present" : "absent");
 }

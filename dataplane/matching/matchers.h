@@ -30,6 +30,7 @@ class RuntimeFractionalPercent;
 }
 namespace envoy::config::route::v3 {
 class HeaderMatcher;
+class CookieMatcher;
 class QueryParameterMatcher;
 }
 namespace fairlead::http {
@@ -113,6 +114,23 @@ class QueryMatcher {
 
 // First value of `key` in the query of `path`; nullopt when there is none.
 std::optional<std::string_view> query_value(std::string_view path, std::string_view key);
+
+// A cookie must be there to match; inverted, one that is missing matches too. Only the first cookie of the name counts.
+class CookieMatcher {
+ public:
+  static absl::StatusOr<CookieMatcher> compile(const envoy::config::route::v3::CookieMatcher& proto);
+  bool match(const http::HeaderMap& headers) const;
+  std::string describe() const;
+
+ private:
+  CookieMatcher(std::string name, StringMatcher value, bool invert) : name_(std::move(name)), value_(std::move(value)), invert_(invert) {}
+  std::string name_;
+  StringMatcher value_;
+  bool invert_;
+};
+
+// The first cookie of that name in the request, without quotes around it; nullopt when there is none.
+std::optional<std::string_view> cookie_value(const http::HeaderMap& headers, std::string_view name);
 
 // An IP network; v4 addresses are kept as v4, a v4-mapped v6 address equals its v4 form.
 class Cidr {

@@ -36,24 +36,6 @@ std::optional<uint64_t> hash_header(const HashMethod& method, const http::Header
   return hash;
 }
 
-// The first cookie of that name, without quotes; empty when there is none.
-std::string_view cookie_value(const http::HeaderMap& headers, std::string_view name) {
-  std::optional<std::string_view> found;
-  headers.for_each_value("cookie", [&](std::string_view rest) {
-    while (!found && !rest.empty()) {
-      std::string_view pair = rest.substr(0, rest.find(';'));
-      rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
-      const size_t equals = pair.find('=');
-      const size_t start = std::min(pair.find_first_not_of(' '), equals);
-      if (equals == std::string_view::npos || pair.substr(start, equals - start) != name) continue;
-      std::string_view value = pair.substr(equals + 1);
-      if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
-      found = value;
-    }
-  });
-  return found.value_or(std::string_view());
-}
-
 std::optional<uint64_t> hash_of(const HashMethod& method, const http::HeaderMap& headers, std::string_view source_ip, NewCookie new_cookie) {
   switch (method.kind) {
     case HashMethod::Kind::Header: return hash_header(method, headers);
@@ -63,7 +45,7 @@ std::optional<uint64_t> hash_of(const HashMethod& method, const http::HeaderMap&
     }
     case HashMethod::Kind::SourceIp: return source_ip.empty() ? std::nullopt : std::optional(xx_hash64(source_ip));
     case HashMethod::Kind::Cookie: {
-      std::string_view value = cookie_value(headers, method.name);
+      std::string_view value = matching::cookie_value(headers, method.name).value_or(std::string_view());
       if (value.empty() && method.ttl) value = new_cookie(method);
       return value.empty() ? std::nullopt : std::optional(xx_hash64(value));
     }
@@ -83,10 +65,10 @@ std::optional<uint64_t> hash_request(const std::vector<HashMethod>& policy, cons
   return hash;
 }
 
-std::string set_cookie(const HashMethod& cookie, std::string_view value) {
-  std::string text = absl::StrCat(cookie.name, "=\"", value, "\"");
-  if (cookie.ttl.value_or(std::chrono::seconds(0)).count() != 0) absl::StrAppend(&text, "; Max-Age=", cookie.ttl->count());
-  return absl::StrCat(text, cookie.attributes, "; HttpOnly");
+std::string set_cookie(std::string_view name, std::string_view value, std::optional<std::chrono::seconds> ttl, std::string_view attributes) {
+  std::string text = absl::StrCat(name, "=\"", value, "\"");
+  if (ttl.value_or(std::chrono::seconds(0)).count() != 0) absl::StrAppend(&text, "; Max-Age=", ttl->count());
+  return absl::StrCat(text, attributes, "; HttpOnly");
 }
 
 std::vector<HashMethod> TableCompiler::hash_policy(const Repeated<v3::RouteAction_HashPolicy>& protos, const Path& path) {

@@ -20,7 +20,7 @@ using NewCookie = absl::FunctionRef<std::string_view(const HashMethod& cookie)>;
 // `source_ip`: the client's, without a port; empty: it has none. Nullopt: nothing of what the policy looks at is there.
 std::optional<uint64_t> hash_request(const std::vector<HashMethod>& policy, const http::HeaderMap& headers, std::string_view source_ip, NewCookie new_cookie);
 
-// `name="value"; Max-Age=60; Path=/; HttpOnly`
-std::string set_cookie(const HashMethod& cookie, std::string_view value);
+// `name="value"; Max-Age=60; Path=/; HttpOnly`: `attributes` is "; Path=/"; no Max-Age without a ttl or with one of 0.
+std::string set_cookie(std::string_view name, std::string_view value, std::optional<std::chrono::seconds> ttl, std::string_view attributes);
 
 }  // namespace fairlead::router

@@ -194,6 +194,8 @@ struct Route {
   PathMatch path;
   std::vector<matching::HeaderMatcher> headers;
   std::vector<matching::QueryMatcher> query;
+  std::vector<matching::CookieMatcher> cookies;
+  std::optional<bool> client_certificate_presented, client_certificate_validated;  // tls_context
   bool grpc = false;
   std::optional<matching::Fraction> fraction;
 

@@ -104,6 +104,16 @@ void TableCompiler::match(const v3::RouteMatch& proto, const Path& path, Route& 
       errors_.add(prefix(absl::StrCat(path, ".query_parameters[", i, "]"), matcher.status()));
     }
   }
+  for (int i = 0; i < proto.cookies_size(); ++i) {
+    auto matcher = matching::CookieMatcher::compile(proto.cookies(i));
+    if (matcher.ok()) {
+      route.cookies.push_back(std::move(*matcher));
+    } else {
+      errors_.add(prefix(absl::StrCat(path, ".cookies[", i, "]"), matcher.status()));
+    }
+  }
+  if (proto.tls_context().has_presented()) route.client_certificate_presented = proto.tls_context().presented().value();
+  if (proto.tls_context().has_validated()) route.client_certificate_validated = proto.tls_context().validated().value();
   route.grpc = proto.has_grpc();
   if (proto.has_runtime_fraction()) {
     auto fraction = matching::Fraction::compile(proto.runtime_fraction());

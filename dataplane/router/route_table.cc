@@ -26,7 +26,7 @@ bool is_grpc(const http::HeaderMap& headers) {
 
 // What a route demands beside its path. Null: all is met; else the description of what is not.
 struct Unmet {
-  enum class Kind : uint8_t { None, Fraction, Header, Query, Grpc } kind = Kind::None;
+  enum class Kind : uint8_t { None, Fraction, Header, Query, Cookie, Certificate, Grpc } kind = Kind::None;
   size_t index = 0;
 };
 
@@ -41,8 +41,24 @@ Unmet first_unmet(const Route& route, const http::HeaderMap& headers, const Requ
       if (!route.query[i].match(path)) return {Unmet::Kind::Query, i};
     }
   }
+  for (size_t i = 0; i < route.cookies.size(); ++i) {
+    if (!route.cookies[i].match(headers)) return {Unmet::Kind::Cookie, i};
+  }
+  if (route.client_certificate_presented.value_or(facts.certificate_presented) != facts.certificate_presented ||
+      route.client_certificate_validated.value_or(facts.certificate_validated) != facts.certificate_validated) {
+    return {Unmet::Kind::Certificate};
+  }
   if (route.grpc && !is_grpc(headers)) return {Unmet::Kind::Grpc};
   return {};
+}
+
+// "client certificate presented, not validated"
+std::string certificate_text(const Route& route) {
+  std::string text = "client certificate";
+  if (route.client_certificate_presented) text += *route.client_certificate_presented ? " presented" : " not presented";
+  if (route.client_certificate_presented && route.client_certificate_validated) text += ",";
+  if (route.client_certificate_validated) text += *route.client_certificate_validated ? " validated" : " not validated";
+  return text;
 }
 
 std::string describe(const Route& route, const Unmet& unmet) {
@@ -51,6 +67,8 @@ std::string describe(const Route& route, const Unmet& unmet) {
       return absl::StrCat("outside of the runtime fraction ", route.fraction->numerator(), "/", route.fraction->denominator());
     case Unmet::Kind::Header: return absl::StrCat("does not satisfy: ", route.headers[unmet.index].describe());
     case Unmet::Kind::Query: return absl::StrCat("does not satisfy: ", route.query[unmet.index].describe());
+    case Unmet::Kind::Cookie: return absl::StrCat("does not satisfy: ", route.cookies[unmet.index].describe());
+    case Unmet::Kind::Certificate: return absl::StrCat("does not satisfy: ", certificate_text(route));
     case Unmet::Kind::Grpc: return "is not a gRPC request";
     case Unmet::Kind::None: break;
   }
@@ -255,6 +273,8 @@ std::string Route::describe() const {
   if (!path.case_sensitive) text += " (any case)";
   for (const auto& header : headers) absl::StrAppend(&text, ", ", header.describe());
   for (const auto& parameter : query) absl::StrAppend(&text, ", ", parameter.describe());
+  for (const auto& cookie : cookies) absl::StrAppend(&text, ", ", cookie.describe());
+  if (client_certificate_presented || client_certificate_validated) absl::StrAppend(&text, ", ", certificate_text(*this));
   if (grpc) text += ", gRPC";
   if (fraction) absl::StrAppend(&text, ", fraction ", fraction->numerator(), "/", fraction->denominator());
   return text;

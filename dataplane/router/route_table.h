@@ -47,6 +47,8 @@ struct RequestFacts {
   uint64_t random = 0;                // the stream's stable random number: fractions and weighted clusters
   std::string_view source_ip = {};    // the client's address without port, for weighted clusters that follow the hash policy
   const matching::Runtime* runtime = nullptr;
+  // Of the client's certificate. Connections without TLS have none.
+  bool certificate_presented = false, certificate_validated = false;
 };
 
 struct Match {

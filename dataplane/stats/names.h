@@ -61,7 +61,7 @@ namespace fairlead::stats {
   C(downstream_flow_control_resumed_reading_total) C(downstream_rq_1xx) C(downstream_rq_2xx) C(downstream_rq_3xx) C(downstream_rq_4xx) \
   C(downstream_rq_5xx) G(downstream_rq_active) C(downstream_rq_completed) C(downstream_rq_failed_path_normalization) C(downstream_rq_header_timeout) \
   C(downstream_rq_http1_total) C(downstream_rq_http2_total) C(downstream_rq_idle_timeout) C(downstream_rq_max_duration_reached) \
-  C(downstream_rq_non_relative_path) C(downstream_rq_redirected_with_normalized_path) C(downstream_rq_response_before_rq_complete) \
+  C(downstream_rq_non_relative_path) C(downstream_rq_redirected_with_normalized_path) C(downstream_rq_rejected_via_ip_detection) C(downstream_rq_response_before_rq_complete) \
   C(downstream_rq_rx_reset) C(downstream_rq_timeout) C(downstream_rq_too_large) C(downstream_rq_total) C(downstream_rq_tx_reset) \
   C(downstream_rq_ws_on_non_ws_route) C(no_cluster) C(no_route) C(rq_direct_response) C(rq_redirect) C(rq_reset_after_downstream_response_started) \
   C(rq_total) C(rs_too_large) H(downstream_cx_length_ms) H(downstream_rq_time)

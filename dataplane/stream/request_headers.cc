@@ -1,6 +1,9 @@
 // The connection manager's header rules; see request_headers.h.
 #include "dataplane/stream/request_headers.h"
 
+#include <algorithm>
+
+#include <absl/container/inlined_vector.h>
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
@@ -61,12 +64,81 @@ void remove_control_headers(HeaderMap& headers, bool edge, const std::vector<std
   }
 }
 
-bool is_internal(const config::HcmConfig& config, std::string_view ip, const Peer& peer) {
-  if (ip.empty()) return peer.remote->kind() == net::Address::Kind::Unix && config.internal_unix_sockets;
-  for (const matching::Cidr& cidr : config.internal_cidrs) {
-    if (cidr.contains_text(ip)) return true;
+bool is_ip(std::string_view entry) {
+  char text[INET6_ADDRSTRLEN];
+  unsigned char bytes[16];
+  if (entry.empty() || entry.size() >= sizeof text) return false;
+  std::memcpy(text, entry.data(), entry.size());
+  text[entry.size()] = 0;
+  return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+bool any_contains(const std::vector<matching::Cidr>& ranges, std::string_view ip) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const matching::Cidr& range) { return range.contains_text(ip); });
+}
+
+// Adds the peer to x-forwarded-for; a loopback peer stands there as this machine.
+void append_hop(HeaderMap& headers, const config::HcmConfig& config, const Peer& peer) {
+  if (!peer.remote->is_ip()) return;
+  const std::string_view hop = peer.remote->is_loopback() ? peer.local_ip : peer.remote_ip;
+  const bool map = config.represent_ipv4_remote_address_as_ipv4_mapped_ipv6 && hop.find(':') == std::string_view::npos;
+  const bool fresh = headers.get(Token::XForwardedFor).empty();  // a header without a value gets no comma
+  std::string mapped;
+  if (map) mapped = absl::StrCat("::ffff:", hop);
+  const std::string_view entry = map ? mapped : hop;
+  if (fresh) {
+    headers.set(Token::XForwardedFor, entry);
+  } else {
+    headers.append(Token::XForwardedFor, entry);
+  }
+}
+
+// The last entry of x-forwarded-for that is no trusted proxy, or the first entry when all are. `single`: it is the only one.
+std::string_view last_untrusted(const HeaderMap& headers, const std::vector<matching::Cidr>& trusted, bool& single) {
+  constexpr size_t kMostEntries = 20;  // Envoy 1.40
+  const http::Header* header = headers.find(Token::XForwardedFor);
+  if (header == nullptr) return {};
+  absl::InlinedVector<std::string_view, kMostEntries> entries;
+  for (std::string_view entry : absl::StrSplit(header->value(), ',')) {
+    if (entries.size() == kMostEntries) return {};
+    entries.push_back(absl::StripAsciiWhitespace(entry));
+  }
+  single = entries.size() == 1;
+  for (size_t i = entries.size(); i-- != 0;) {
+    if (!is_ip(entries[i])) return {};
+    if (i == 0 || !any_contains(trusted, entries[i])) return entries[i];
+  }
+  return {};
+}
+
+// original_ip_detection_extensions. Returns whether the address found may make the request internal.
+bool detect_client(HeaderMap& headers, const config::HcmConfig& config, const Peer& peer, Origin& origin) {
+  for (const config::IpDetection& way : config.ip_detections) {
+    bool may_be_internal = way.may_be_internal;
+    bool append = way.header.empty() && !way.skip_append;
+    if (!way.header.empty()) {
+      const http::Header* header = headers.find(way.header);
+      if (header != nullptr && is_ip(header->value())) origin.client_ip = header->value();
+    } else if (way.trusted_proxies.empty()) {
+      origin.client_ip = forwarded_address(headers, way.trusted_hops, may_be_internal);
+    } else if (any_contains(way.trusted_proxies, peer.remote_ip)) {
+      origin.client_ip = last_untrusted(headers, way.trusted_proxies, may_be_internal);
+    } else {
+      append = true;  // Envoy 1.40: whatever skip_xff_append says
+    }
+    if (append) append_hop(headers, config, peer);
+    if (!origin.client_ip.empty()) return may_be_internal;
+    if (way.reject_status) {
+      origin.reject_status = *way.reject_status;
+      return false;
+    }
   }
   return false;
+}
+
+bool is_internal(const config::HcmConfig& config, std::string_view ip, const Peer& peer) {
+  if (ip.empty()) return peer.remote->kind() == net::Address::Kind::Unix && config.internal_unix_sockets;
+  return any_contains(config.internal_cidrs, ip);
 }
 
 }  // namespace
@@ -137,12 +209,7 @@ std::string_view forwarded_address(const HeaderMap& headers, uint32_t skip, bool
   const size_t comma = end == 0 ? std::string_view::npos : list.rfind(',', end - 1);
   const size_t begin = comma == std::string_view::npos ? 0 : comma + 1;
   const std::string_view entry = absl::StripAsciiWhitespace(list.substr(begin, end - begin));
-  char text[INET6_ADDRSTRLEN];
-  unsigned char bytes[16];
-  if (entry.empty() || entry.size() >= sizeof text) return {};
-  std::memcpy(text, entry.data(), entry.size());
-  text[entry.size()] = 0;
-  if (inet_pton(AF_INET, text, bytes) != 1 && inet_pton(AF_INET6, text, bytes) != 1) return {};
+  if (!is_ip(entry)) return {};
   single = begin == 0 && end == list.size();
   return entry;
 }
@@ -161,19 +228,17 @@ Origin set_origin_headers(HeaderMap& headers, const config::HcmConfig& config, c
       origin.client_ip = trusted = forwarded_address(headers, config.xff_num_trusted_hops - 1, ignored);
     }
     if (trusted.empty()) trusted = peer.remote_ip;
-    if (!config.skip_xff_append && peer.remote->is_ip()) {
-      const std::string_view hop = peer.remote->is_loopback() ? peer.local_ip : peer.remote_ip;
-      const bool map = config.represent_ipv4_remote_address_as_ipv4_mapped_ipv6 && hop.find(':') == std::string_view::npos;
-      if (map) {
-        headers.append(Token::XForwardedFor, absl::StrCat("::ffff:", hop));
-      } else {
-        headers.append(Token::XForwardedFor, hop);
-      }
-    }
+    if (!config.skip_xff_append) append_hop(headers, config, peer);
     if (config.xff_num_trusted_hops == 0 || !headers.has(Token::XForwardedProto)) headers.set_ref(Token::XForwardedProto, scheme);
     if (config.append_x_forwarded_port && (config.xff_num_trusted_hops == 0 || !headers.has(Token::XForwardedPort))) headers.set(Token::XForwardedPort, absl::StrCat(peer.local_port));
   } else {
-    origin.client_ip = trusted = forwarded_address(headers, config.xff_num_trusted_hops, single);
+    if (config.ip_detections.empty()) {
+      origin.client_ip = forwarded_address(headers, config.xff_num_trusted_hops, single);
+    } else {
+      single = detect_client(headers, config, peer, origin);
+      if (origin.reject_status != 0) return origin;
+    }
+    trusted = origin.client_ip;
     if (!headers.has(Token::XForwardedProto)) headers.add_ref(Token::XForwardedProto, scheme);
   }
   if (!config.scheme_to_overwrite.empty()) {

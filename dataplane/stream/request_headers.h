@@ -17,7 +17,7 @@ namespace fairlead::stream {
 // What is known of the downstream connection and of this proxy.
 struct Peer {
   const net::Address* remote = nullptr;
-  std::string_view remote_ip;  // of `remote`, without port
+  std::string_view remote_ip;  // of `remote`, without port; only where the configuration asks for it
   std::string_view local_ip;   // this machine's own, for a loopback peer
   uint16_t local_port = 0;
   bool tls = false;
@@ -27,7 +27,8 @@ struct Peer {
 struct Origin {
   bool internal = false;
   bool edge = false;              // external, and the peer's address is the client's
-  std::string_view client_ip;     // from x-forwarded-for; empty: the peer's
+  std::string_view client_ip;     // from x-forwarded-for or another header; empty: the peer's
+  uint32_t reject_status = 0;     // not 0: the request has no address where it must have one, and is answered with this
 };
 
 // Returns false when the Connection header nominates a header that must not be dropped: answer 400.

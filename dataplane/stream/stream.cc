@@ -92,13 +92,12 @@ void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
 // Checks and normalises; false when the request has been answered here.
 bool Stream::prepare_request() {
   http::HeaderMap& headers = *request_headers_;
-  http::join_repeated(headers, http::MessageKind::kRequest);
   const config::HcmConfig& config = manager().config();
+  http::join_repeated(headers, http::MessageKind::kRequest);
   const std::string_view method = headers.get(Token::PseudoMethod);
   head_ = method == "HEAD";
-  grpc_ = has_grpc_content_type(headers);
-  upgrade_ = headers.has(Token::Upgrade) && asks_for_upgrade(headers);
-  tunnel_ = upgrade_ || method == "CONNECT";
+  grpc_ = has_grpc_content_type(headers);  // Envoy 1.40: as the request came, whatever early mutation makes of it
+  find_upgrade();
   const auto refuse = [&](uint32_t status, std::string_view details) {
     send_local_reply({.status = status, .details = details});
     return false;
@@ -119,6 +118,12 @@ bool Stream::prepare_request() {
     connection_->close_after_response();
     send_local_reply({.status = 400, .body = http::reason_phrase(400), .details = "http1.unexpected_underscore"});
     return false;
+  }
+  if (!config.early_header_changes.empty()) {  // Envoy 1.40: after what its codec looks at, before all else
+    router::apply(config.early_header_changes, headers, info());
+    info_complete_ = false;  // the client's address is yet to be found
+    http::join_repeated(headers, http::MessageKind::kRequest);
+    find_upgrade();
   }
   if (!headers.has(Token::PseudoAuthority)) return refuse(400, "missing_host_header");
   const std::string_view path = headers.get(Token::PseudoPath);
@@ -145,10 +150,14 @@ bool Stream::prepare_request() {
     epoch_ = connection_->kept_epoch();
     table_ = epoch_->snapshot().route_table(config.routes);
   }
-  const Peer peer{.remote = &connection.remote_address(), .remote_ip = config.use_remote_address ? std::string_view(connection_->remote_ip()) : std::string_view(),
+  const Peer peer{.remote = &connection.remote_address(), .remote_ip = config.use_remote_address || !config.ip_detections.empty() ? std::string_view(connection_->remote_ip()) : std::string_view(),
                   .local_ip = manager().local_ip(), .local_port = static_cast<uint16_t>(config.append_x_forwarded_port ? connection.local_address().port() : 0),
                   .service_cluster = manager().service_cluster(), .service_node = manager().service_node()};
   const Origin origin = set_origin_headers(headers, config, peer, table_ != nullptr ? &table_->internal_only_headers() : nullptr, random_, worker_.random().next());
+  if (origin.reject_status != 0) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_rejected_via_ip_detection);
+    return refuse(origin.reject_status, "rejecting_because_detection_failed");
+  }
   internal_ = origin.internal;
   client_ip_ = origin.client_ip;
   info_.stream_id = headers.get(Token::XRequestId);
@@ -162,6 +171,12 @@ bool Stream::prepare_request() {
     worker_.cells().add(manager().stats, HttpStat::downstream_cx_upgrades_active);
   }
   return true;
+}
+
+void Stream::find_upgrade() {
+  const http::HeaderMap& headers = *request_headers_;
+  upgrade_ = headers.has(Token::Upgrade) && asks_for_upgrade(headers);
+  tunnel_ = upgrade_ || headers.get(Token::PseudoMethod) == "CONNECT";
 }
 
 // The route's word on an upgrade type counts before the connection manager's. HTTP/2 over an upgrade is ignored, as in Envoy.
@@ -579,6 +594,7 @@ void Stream::recycle() {
   client_ip_ = {};
   connection_ = nullptr;
   slots_ = nullptr;
+  override_host_.reset();
   response_pauses_ = 0;
   health_check_ = writer_blocked_ = false;
   route_known_ = internal_ = grpc_ = head_ = upgrade_ = tunnel_ = request_complete_ = decoding_stopped_ = false;

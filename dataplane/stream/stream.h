@@ -34,6 +34,13 @@ struct LocalReply {
   std::function<void(http::HeaderMap&)> modify_headers = {};  // before the encoder filters see them
 };
 
+// The host that session persistence asks for; the first attempt goes to it. `address` ("10.0.0.1:80") is arena text.
+struct OverrideHost {
+  std::string_view address;
+  bool strict = false;             // no other host, should this one not be there
+  uint32_t missing_status = 503;   // the answer then
+};
+
 class Stream final : public http::MessageReceiver {
  public:
   explicit Stream(WorkerContext& worker);
@@ -96,6 +103,9 @@ class Stream final : public http::MessageReceiver {
   // Holds the upstream back while a filter keeps more than it should. Counted.
   void pause_response();
   void resume_response();
+  // Read by the terminal filter when it has the headers.
+  void set_override_host(const OverrideHost& host) { override_host_ = host; }
+  const std::optional<OverrideHost>& override_host() const { return override_host_; }
   // One pointer of the stream's life per key, for filters that work together; null at first.
   void*& slot(const void* key);
 
@@ -149,6 +159,7 @@ class Stream final : public http::MessageReceiver {
   };
 
   bool prepare_request();  // false: answered
+  void find_upgrade();
   void create_filters();
   bool upgrade_allowed(std::string_view type);
   const router::PerFilter* per_filter(std::string_view name);
@@ -222,6 +233,7 @@ class Stream final : public http::MessageReceiver {
     Slot* next;
   };
   Slot* slots_ = nullptr;          // in the arena
+  std::optional<OverrideHost> override_host_;
   uint32_t buffer_limit_ = 0;
   uint64_t random_ = 0;
   net::TimePoint start_{};

@@ -31,6 +31,15 @@ def free_port():
         return s.getsockname()[1]
 
 
+def free_ports(names):
+    """A port for each name, no two alike: all are held until the last is found."""
+    held = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
+    ports = {name: s.getsockname()[1] for name, s in held.items()}
+    for s in held.values():
+        s.close()
+    return ports
+
+
 def install(package):
     """Installs one pinned PyPI package into build/venv, once."""
     if not (VENV / "bin/pip").exists():

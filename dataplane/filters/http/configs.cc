@@ -11,6 +11,7 @@
 #include "dataplane/filters/http/health_check/config.h"
 #include "dataplane/filters/http/local_ratelimit/config.h"
 #include "dataplane/filters/http/router/config.h"
+#include "dataplane/filters/http/stateful_session/config.h"
 
 namespace fairlead::filters {
 
@@ -26,6 +27,7 @@ void register_configs(config::Registry& registry) {
   health_check::register_config(registry);
   local_ratelimit::register_config(registry);
   router::register_config(registry);
+  stateful_session::register_config(registry);
 }
 
 }  // namespace fairlead::filters

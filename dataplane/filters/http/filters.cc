@@ -11,6 +11,7 @@
 #include "dataplane/filters/http/health_check/filter.h"
 #include "dataplane/filters/http/local_ratelimit/filter.h"
 #include "dataplane/filters/http/router/filter.h"
+#include "dataplane/filters/http/stateful_session/filter.h"
 
 namespace fairlead::filters {
 
@@ -26,6 +27,7 @@ void register_filters(stream::FilterRegistry& registry) {
   health_check::register_filter(registry);
   local_ratelimit::register_filter(registry);
   router::register_filter(registry);
+  stateful_session::register_filter(registry);
 }
 
 }  // namespace fairlead::filters

@@ -15,6 +15,14 @@ def query(**how):
     return {"prefix": "/", "query_parameters": [dict(name="a", **how)]}
 
 
+def cookies(*matchers):
+    return {"prefix": "/", "cookies": [dict(name=name, **how) for name, how in matchers]}
+
+
+def certificate(**how):
+    return {"prefix": "/", "tls_context": how}
+
+
 def fraction(numerator, key=None):
     return {"prefix": "/", "runtime_fraction": {"default_value": {"numerator": numerator}, **({"runtime_key": key} if key else {})}}
 
@@ -33,6 +41,10 @@ MATCHES = {
     "any-case": header(string_match={"exact": "AbC", "ignore_case": True}), "any-case-contains": header(string_match={"contains": "BC", "ignore_case": True}),
     "query-present": query(present_match=True), "query-absent": query(present_match=False), "query-exact": query(string_match={"exact": "b"}),
     "query-empty": query(string_match={"exact": ""}), "query-name": query(), "query-blank": query(string_match={"exact": "a b"}),
+    "cookie": cookies(("a", {"string_match": {"exact": "1"}})), "cookie-not": cookies(("a", {"string_match": {"exact": "1"}, "invert_match": True})),
+    "cookie-empty": cookies(("a", {"string_match": {"exact": ""}})), "cookie-regex": cookies(("a", {"string_match": {"safe_regex": {"regex": "[0-9]+"}}})),
+    "cookie-case": cookies(("A", {"string_match": {"contains": "1"}})), "cookies": cookies(("a", {"string_match": {"prefix": "1"}}), ("b", {"string_match": {"suffix": "x"}})),
+    "certificate": certificate(presented=True), "certificate-not": certificate(presented=False), "valid": certificate(validated=True), "valid-not": certificate(validated=False), "certificate-any": certificate(),
     "prefix-any-case": {"prefix": "/AbC", "case_sensitive": False}, "path-any-case": {"path": "/AbC", "case_sensitive": False},
     "separated-any-case": {"path_separated_prefix": "/AbC", "case_sensitive": False}, "separated": {"path_separated_prefix": "/abc"}, "path-regex": {"safe_regex": {"regex": "/a.c"}},
     "path-regex-any-case": {"safe_regex": {"regex": "/abc"}, "case_sensitive": False}, "grpc": {"prefix": "/", "grpc": {}}, "fraction-0": fraction(0), "fraction-100": fraction(100),
@@ -62,6 +74,9 @@ FILTERS = {
     "runtime-unset": {"runtime_filter": {"runtime_key": "none"}}, "runtime-key": {"runtime_filter": {"runtime_key": "share.number"}},
 }
 HEADERS = [[], ["a: 1"], ["a: 1", "a: 2"], ["a: 2"], ["a: "], ["a: abc"], ["a: xABCx"], ["content-type: application/grpc"]]
+COOKIES = [["cookie: " + line for line in lines] for lines in (
+    ["a=1"], ["a=2"], ["a="], ["a"], ["a=1; a=2"], ["a=2; a=1"], ["a=1", "a=2"], ["a=2", "a=1"], ['a="1"'], ["b=x;a=1"], ["A=1"], ["a =1"], ["a= 1"], [" a=1"], ["a=1 "], ["x; a=1;"], ["a=1=1"], ["=1"], ["a=;a=1"],
+    ['a="'], ['a=""'], ['a="1'], [""], ["a=1,a=2"], ["a=10"], ["ab=1"], ["a=1; b=yx; a=2; b=z"])]
 PATHS = ["/?a", "/?a=", "/?a=b", "/?a=c&a=b", "/?x=1", "/?a=a%20b", "/?A=b", "/abc", "/ABC", "/AbC/x", "/abcd", "/abc?x=/", "/abc/"]
 LOGGED = [("q500", "/500", []), ("w200", "/200", []), ("q404", "/nope", []), ("grpc200", "/200", ["content-type: application/grpc"]), ("grpc404", "/nope", ["content-type: application/grpc"]),
           ("checked", "/200", ["user-agent: Envoy/HC"]), ("grpc500", "/500", ["content-type: application/grpc"])]
@@ -103,7 +118,7 @@ def run(lab):
         seen = {}
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rb") as stream:
             for host in MATCHES:
-                for path, headers in [("/", h) for h in HEADERS] + [(p, []) for p in PATHS]:
+                for path, headers in [("/", h) for h in HEADERS + (COOKIES if host.startswith("cookie") else [])] + [(p, []) for p in PATHS]:
                     seen[f"{host} {path} {headers}"] = ask(connection, stream, host, path, headers)
             for name, path, headers in LOGGED:
                 seen[f"logged {name}"] = ask(connection, stream, "logged", path, headers + [f"x-id: {name}"])

@@ -562,6 +562,35 @@ field_table("hcm", hcm, {
     "rds": [{"config_source": {"path_config_source": {"path": "/dev/null"}, "resource_api_version": "V3"}, "route_config_name": "r"}],
     "nonsense": [True],
 })
+
+
+def detection(kind, **fields):
+    message = {"xff": "XffConfig", "custom_header": "CustomHeaderConfig"}[kind]
+    return {"name": "e", "typed_config": {"@type": f"{TYPE}extensions.http.original_ip_detection.{kind}.v3.{message}", **fields}}
+
+
+for name, (extension, more) in {
+        "header": (detection("custom_header", header_name="X-Real", reject_with_status={"code": "Unauthorized"}), {}), "no-header": (detection("custom_header"), {}),
+        "bad-header": (detection("custom_header", header_name="a b"), {}), "no-status": (detection("custom_header", header_name="a", reject_with_status={}), {}),
+        "odd-status": (detection("custom_header", header_name="a", reject_with_status={"code": 999}), {}), "low-status": (detection("custom_header", header_name="a", reject_with_status={"code": "OK"}), {}),
+        "xff": (detection("xff", xff_num_trusted_hops=1, skip_xff_append=False), {}), "ranges": (detection("xff", xff_trusted_cidrs={"cidrs": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}), {}),
+        "hops-and-ranges": (detection("xff", xff_num_trusted_hops=1, xff_trusted_cidrs={}), {}), "with-remote-address": (detection("xff"), {"use_remote_address": True}),
+        "with-hops": (detection("xff"), {"xff_num_trusted_hops": 1}), "unknown-field": (detection("xff", hops=1), {})}.items():
+    case(f"ip-detection/{name}", hcm(original_ip_detection_extensions=[extension], **more))
+
+
+def session(kind, message, **fields):
+    return {"session_state": {"name": f"envoy.http.stateful_session.{kind}", "typed_config": {"@type": f"{TYPE}extensions.http.stateful_session.{kind}.v3.{message}", **fields}}}
+
+
+COOKIE_SESSION, HEADER_SESSION = ("cookie", "CookieBasedSessionState"), ("header", "HeaderBasedSessionState")
+for name, config in {
+        "none": {}, "cookie": session(*COOKIE_SESSION, cookie={"name": "a", "ttl": "5s", "path": "/", "attributes": [{"name": "Secure"}]}), "no-cookie": session(*COOKIE_SESSION),
+        "no-cookie-name": session(*COOKIE_SESSION, cookie={"path": "/"}), "bad-ttl": session(*COOKIE_SESSION, cookie={"name": "a", "ttl": "-1s"}), "header": session(*HEADER_SESSION, name="A"),
+        "no-header-name": session(*HEADER_SESSION), "another-name": {"session_state": {**session(*HEADER_SESSION)["session_state"], "name": "mine"}}, "no-config": {"session_state": {"name": "envoy.http.stateful_session.cookie"}},
+        "another-message": {"session_state": {**session(*COOKIE_SESSION, cookie={"name": "a"})["session_state"], "name": "envoy.http.stateful_session.header"}},
+        "strict": {"strict": True, "status_on_strict_destination_not_found": 410, "stat_prefix": "s"}, "odd-status": {"strict": True, "status_on_strict_destination_not_found": 99}}.items():
+    case(f"stateful-session/{name}", hcm(http_filters=[{"name": "s", "typed_config": {"@type": TYPE + "extensions.filters.http.stateful_session.v3.StatefulSession", **config}}, ROUTER]))
 case("hcm/rds", hcm(route_config=MISSING, rds={"route_config_name": "r", "config_source": {"path_config_source": {"path": "/dev/null"}, "resource_api_version": "V3"}}))
 case("hcm/rds-no-source", hcm(route_config=MISSING, rds={"route_config_name": "r"}))
 case("hcm/rds-ads-without-ads", hcm(route_config=MISSING, rds={"route_config_name": "r", "config_source": {"ads": {}, "resource_api_version": "V3"}}))
@@ -683,14 +712,14 @@ field_table("match", match, {
     "case_sensitive": [False, "yes"],
     "runtime_fraction": [{"default_value": {"numerator": 50}}, {"default_value": {"numerator": 50, "denominator": 9}}, {}, {"default_value": {"numerator": 200}}],
     "grpc": [{}],
-    "tls_context": [{"presented": True}],
+    "tls_context": [{"presented": True}, {}, {"validated": False}],
     "headers": [[{"name": "a"}], [{"name": ""}], [{}], [{"name": "a b", "present_match": True}], [{"name": "a", "exact_match": "x"}], [{"name": "a", "string_match": {"exact": "x"}}],
                 [{"name": "a", "string_match": {}}], [{"name": "a", "string_match": {"prefix": ""}}], [{"name": "a", "string_match": {"suffix": ""}}],
                 [{"name": "a", "string_match": {"contains": ""}}], [{"name": "a", "string_match": {"safe_regex": {"regex": "["}}}], [{"name": "a", "prefix_match": ""}],
                 [{"name": "a", "range_match": {"start": 1, "end": 5}}], [{"name": "a", "range_match": {"start": 5, "end": 1}}], [{"name": "a", "safe_regex_match": REGEX}],
                 [{"name": "a", "present_match": True, "invert_match": True}], [{"name": ":path", "string_match": {"exact": "/"}}]],
     "query_parameters": [[{"name": "a"}], [{"name": ""}], [{}], [{"name": "a", "string_match": {"exact": "b"}}], [{"name": "x" * 1025}], [{"name": "a", "present_match": True}]],
-    "cookies": [[{"name": "a", "string_match": {"exact": "b"}}], [{"name": ""}], [{"name": "a"}]],
+    "cookies": [[{"name": "a", "string_match": {"exact": "b"}}], [{"name": ""}], [{"name": "a"}], [{"name": "a", "string_match": {"safe_regex": {"regex": "("}}}], [{"name": "a", "string_match": {"exact": ""}, "invert_match": True}]],
     "dynamic_metadata": [[{"filter": "f", "path": [{"key": "k"}], "value": {"present_match": True}}], [{"filter": "f"}]],
     "nonsense": [1],
 })

@@ -14,40 +14,8 @@ namespace fairlead::filters::header_mutation {
 namespace {
 
 namespace v3 = envoy::extensions::filters::http::header_mutation::v3;
-using envoy::config::common::mutation_rules::v3::HeaderMutation;
-using envoy::config::core::v3::HeaderValueOption;
 using fairlead::router::AppendAction;
-using fairlead::router::HeaderOps;
-
-absl::StatusOr<HeaderChange> parse_change(const HeaderMutation& proto) {
-  HeaderChange change;
-  google::protobuf::RepeatedPtrField<HeaderValueOption> add;
-  google::protobuf::RepeatedPtrField<std::string> remove;
-  switch (proto.action_case()) {
-    case HeaderMutation::kRemove: remove.Add()->assign(proto.remove()); break;
-    case HeaderMutation::kAppend: *add.Add() = proto.append(); break;
-    case HeaderMutation::kRemoveOnMatch: {
-      FL_ASSIGN_OR_RETURN(change.remove_matching, matching::StringMatcher::compile(proto.remove_on_match().key_matcher()));
-      return change;
-    }
-    case HeaderMutation::ACTION_NOT_SET: return absl::InvalidArgumentError("one of remove, append, remove_on_match must be set");
-  }
-  FL_ASSIGN_OR_RETURN(change.ops, HeaderOps::compile(add, remove, "header"));
-  return change;
-}
-
-HeaderChanges parse_changes(const google::protobuf::RepeatedPtrField<HeaderMutation>& protos, const std::string& field, ErrorList& errors) {
-  HeaderChanges changes;
-  for (int i = 0; i < protos.size(); ++i) {
-    auto change = parse_change(protos[i]);
-    if (change.ok()) {
-      changes.push_back(std::move(*change));
-    } else {
-      errors.add(prefix(absl::StrCat(field, "[", i, "]"), change.status()));
-    }
-  }
-  return changes;
-}
+using fairlead::router::parse_header_changes;
 
 absl::StatusOr<QueryChange> parse_query(const envoy::config::core::v3::KeyValueMutation& proto) {
   using envoy::config::core::v3::KeyValueAppend;
@@ -77,10 +45,10 @@ absl::StatusOr<QueryChange> parse_query(const envoy::config::core::v3::KeyValueM
 absl::StatusOr<Mutations> parse_mutations(const v3::Mutations& proto) {
   Mutations out;
   ErrorList errors(20);
-  out.request = parse_changes(proto.request_mutations(), "mutations.request_mutations", errors);
-  out.response = parse_changes(proto.response_mutations(), "mutations.response_mutations", errors);
-  out.request_trailers = parse_changes(proto.request_trailers_mutations(), "mutations.request_trailers_mutations", errors);
-  out.response_trailers = parse_changes(proto.response_trailers_mutations(), "mutations.response_trailers_mutations", errors);
+  out.request = parse_header_changes(proto.request_mutations(), "mutations.request_mutations", errors);
+  out.response = parse_header_changes(proto.response_mutations(), "mutations.response_mutations", errors);
+  out.request_trailers = parse_header_changes(proto.request_trailers_mutations(), "mutations.request_trailers_mutations", errors);
+  out.response_trailers = parse_header_changes(proto.response_trailers_mutations(), "mutations.response_trailers_mutations", errors);
   for (int i = 0; i < proto.query_parameter_mutations_size(); ++i) {
     auto change = parse_query(proto.query_parameter_mutations(i));
     if (change.ok()) {
@@ -128,16 +96,6 @@ void append_encoded(std::string_view text, std::string& out) {
 }
 
 }  // namespace
-
-void apply(const HeaderChanges& changes, http::HeaderMap& headers, const format::FormatContext& context) {
-  for (const HeaderChange& change : changes) {
-    if (change.remove_matching) {
-      headers.remove_if([&](const http::Header& h) { return !h.is_pseudo() && h.token() != http::Token::Host && change.remove_matching->match(h.name()); });
-    } else {
-      change.ops.apply(headers, context);
-    }
-  }
-}
 
 std::string change_query(std::string_view path, const std::vector<const std::vector<QueryChange>*>& changes, const format::FormatContext& context) {
   struct Parameter {

@@ -1,22 +1,16 @@
 // The header mutation filter's configuration: lists of changes to headers, trailers and query parameters. Pure; also linked by the control plane.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "dataplane/config/registry.h"
-#include "dataplane/matching/matchers.h"
-#include "dataplane/router/header_ops.h"
+#include "dataplane/router/header_changes.h"
 
 namespace fairlead::filters::header_mutation {
 
-// One change: `ops` holds a single removal or addition, or everything whose name matches goes.
-struct HeaderChange {
-  fairlead::router::HeaderOps ops;
-  std::optional<matching::StringMatcher> remove_matching;
-};
-using HeaderChanges = std::vector<HeaderChange>;
+using fairlead::router::apply;
+using fairlead::router::HeaderChanges;
 
 struct QueryChange {
   std::string remove;  // not empty: parameters of this name go
@@ -39,8 +33,6 @@ struct RouteConfig final : fairlead::router::PerFilterConfig {
   Mutations mutations;
 };
 
-// In order, each seeing what the ones before it left.
-void apply(const HeaderChanges& changes, http::HeaderMap& headers, const format::FormatContext& context);
 // The path with its query changed: parameters sorted by name, untouched ones byte for byte as they came. `path` has a query or gets one.
 std::string change_query(std::string_view path, const std::vector<const std::vector<QueryChange>*>& changes, const format::FormatContext& context);
 

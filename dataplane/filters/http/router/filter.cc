@@ -344,11 +344,21 @@ void RouterFilter::send_mirrors() {
 
 upstream::Host* RouterFilter::pick_host() {
   const fairlead::router::RouteAction& action = match_->route->forward;
-  std::optional<uint64_t> hash;
+  upstream::PickContext wish;
   if (!action.hash_policy.empty() && cluster_->config().lb.hashes()) {  // Envoy 1.40: nobody else asks, so no cookie is made either
-    hash = fairlead::router::hash_request(action.hash_policy, stream().request_headers(), stream().client_ip(), [this](const auto& cookie) { return new_cookie(cookie); });
+    wish.hash = fairlead::router::hash_request(action.hash_policy, stream().request_headers(), stream().client_ip(), [this](const auto& cookie) { return new_cookie(cookie); });
   }
-  return hosts_.pick(*cluster_, action.retry_policy ? &*action.retry_policy : nullptr, hash, attempts_ > 0);
+  if (const stream::OverrideHost* session = override_host(); session != nullptr) {
+    wish.override_host = session->address;
+    wish.strict_override = session->strict;
+  }
+  return hosts_.pick(*cluster_, action.retry_policy ? &*action.retry_policy : nullptr, wish, attempts_ > 0);
+}
+
+// Envoy 1.40: retries go anywhere. One after a connection that was lost while idle is no retry for the client, so the session holds.
+const stream::OverrideHost* RouterFilter::override_host() const {
+  const bool first = attempts_ == 0 || (attempts_ == 1 && lost_connection_retry_);
+  return first && stream().override_host() ? &*stream().override_host() : nullptr;
 }
 
 // The same for every request of a connection, as several may be on their way before the client has the cookie.
@@ -356,18 +366,20 @@ std::string_view RouterFilter::new_cookie(const fairlead::router::HashMethod& co
   stream::HttpConnection& connection = stream().connection();
   const uint64_t hash = xx_hash64(absl::StrCat(connection.remote_text(), connection.local_text()));
   const std::string_view value = in_arena(absl::StrCat(absl::Hex(hash, absl::kZeroPad16)));
-  set_cookies_.push_back(in_arena(fairlead::router::set_cookie(cookie, value)));  // Envoy 1.40: again with each attempt
+  set_cookies_.push_back(in_arena(fairlead::router::set_cookie(cookie.name, value, cookie.ttl, cookie.attributes)));  // Envoy 1.40: again with each attempt
   return value;
 }
 
 void RouterFilter::begin_attempt() {
+  const stream::OverrideHost* session = override_host();
   upstream::Host* host = pick_host();
   ++attempts_;
   format::FormatContext& info = stream().mutable_info();
   info.upstream_attempts = attempts_;
   if (host == nullptr) {
     cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_none_healthy);
-    return fail(503, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
+    const uint32_t status = session != nullptr && session->strict ? session->missing_status : 503;
+    return fail(status, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
   }
   if (attempts_ > 1) {  // Envoy 1.40: times are those of the last attempt
     for (const TimePoint point : {TimePoint::UpstreamTxBegin, TimePoint::UpstreamTxEnd, TimePoint::UpstreamRxBegin}) info.times.set(point, std::chrono::nanoseconds(-1));

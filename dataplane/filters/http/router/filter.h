@@ -68,6 +68,7 @@ class RouterFilter final : public stream::Filter {
   void send_mirrors();
   void begin_attempt();
   upstream::Host* pick_host();
+  const stream::OverrideHost* override_host() const;
   std::string_view new_cookie(const fairlead::router::HashMethod& cookie);
   void request_complete();
   void arm_global();

@@ -10,9 +10,7 @@ namespace fairlead::filters::router {
 
 using upstream::PriorityLoad;
 
-upstream::Host* HostChoice::pick(upstream::Cluster& cluster, const fairlead::router::RetryPolicy* policy, std::optional<uint64_t> hash, bool retry) {
-  upstream::PickContext context;
-  context.hash = hash;
+upstream::Host* HostChoice::pick(upstream::Cluster& cluster, const fairlead::router::RetryPolicy* policy, upstream::PickContext context, bool retry) {
   if (policy == nullptr) return cluster.pick(context);
   upstream::Host* host = retry ? pick_again(cluster, *policy, context) : cluster.pick(context);
   if (host == nullptr) return nullptr;

@@ -21,8 +21,9 @@ namespace fairlead::filters::router {
 
 class HostChoice {
  public:
-  // `policy` may be null; `retry`: an earlier attempt has had its host, so the policy's wishes count. Null: the cluster has none.
-  upstream::Host* pick(upstream::Cluster& cluster, const fairlead::router::RetryPolicy* policy, std::optional<uint64_t> hash, bool retry);
+  // `policy` may be null; `retry`: an earlier attempt has had its host, so the policy's wishes count. `context` holds what the request wishes.
+  // Null: the cluster has none.
+  upstream::Host* pick(upstream::Cluster& cluster, const fairlead::router::RetryPolicy* policy, upstream::PickContext context, bool retry);
 
  private:
   upstream::Host* pick_again(upstream::Cluster& cluster, const fairlead::router::RetryPolicy& policy, upstream::PickContext& context);

@@ -111,6 +111,24 @@ TEST_CASE("a connection manager keeps what was configured") {
   CHECK(manager.local_reply->content_type == "text/plain");
 }
 
+TEST_CASE("early header mutation takes all of its extensions in order, and not what would change the target") {
+  const auto extension = [](const std::string& mutations) {
+    return "{name: e, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation, mutations: [" + mutations + "]}}";
+  };
+  const auto with = [&](const std::string& extensions) { return listener(hcm(std::string(routes) + ", early_header_mutation_extensions: [" + extensions + "]")); };
+  const std::string set = "{append: {header: {key: a, value: b}}}";
+  const auto parsed = good(with(extension(set + ", {remove: c}") + ", " + extension("{remove_on_match: {key_matcher: {prefix: x-}}}")));
+  const router::HeaderChanges& changes = parsed->chain.hcm->early_header_changes;
+  REQUIRE(changes.size() == 3);
+  CHECK_FALSE(changes[1].remove_matching);
+  CHECK(changes[2].remove_matching);
+  CHECK_THAT(error_of(with(extension(set) + ", " + extension("{append: {header: {key: ':path', value: /}}}"))),
+             Contains("early_header_mutation_extensions[1].typed_config.mutations[0]") && Contains(":-prefixed or host headers may not be modified"));
+  CHECK_THAT(error_of(with(extension("{remove: host}"))), Contains("early_header_mutation_extensions[0].typed_config.mutations[0]"));
+  CHECK_THAT(error_of(with(extension(""))), Contains("early_header_mutation_extensions[0].typed_config.mutations"));
+  CHECK_THAT(error_of(with("{name: e, typed_config: {\"@type\": type.googleapis.com/google.protobuf.StringValue, value: x}}")), Contains("early_header_mutation_extensions[0]"));
+}
+
 TEST_CASE("filters: unknown, optional, terminal where they should not be") {
   const std::string unknown = "{name: x, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}}";
   CHECK_THAT(error_of(listener(hcm(routes, unknown + "," + std::string(router_filter)))),

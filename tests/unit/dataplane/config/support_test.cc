@@ -38,8 +38,8 @@ TEST_CASE("a refused field is an error with its path, wherever it stands") {
   CHECK_THAT(std::string(status.message()), Contains("outlier_detection: not supported: outlier detection is not available") &&
                                                 Contains("lb_policy: CLUSTER_PROVIDED is not supported"));
   const auto table = from_yaml<envoy::config::route::v3::RouteConfiguration>(R"(
-virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}, {match: {prefix: /, cookies: [{name: a}]}, route: {cluster: c}}]}])");
-  CHECK_THAT(std::string(check_support(table).message()), Contains("virtual_hosts[0].routes[1].match.cookies: not supported"));
+virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}, {match: {prefix: /, dynamic_metadata: [{filter: a}]}, route: {cluster: c}}]}])");
+  CHECK_THAT(std::string(check_support(table).message()), Contains("virtual_hosts[0].routes[1].match.dynamic_metadata: not supported"));
 }
 
 TEST_CASE("an Any of an accepted type is opened") {

@@ -97,6 +97,34 @@ TEST_CASE("query matchers use the first value of a key") {
   }
 }
 
+TEST_CASE("cookie matchers use the first cookie of a name, and inverted match when there is none") {
+  struct Row {
+    std::string_view yaml, first, second;
+    bool match;
+  };
+  const Row table[] = {
+      {"{name: a, string_match: {exact: '1'}}", "a=1", "a=2", true},     {"{name: a, string_match: {exact: '1'}}", "a=2; a=1", "a=1", false},
+      {"{name: a, string_match: {exact: '1'}}", "b=x;a=1", "", true},    {"{name: a, string_match: {exact: '1'}}", "b=2", "c; a=1;", true},
+      {"{name: a, string_match: {exact: '1'}}", "a=\"1\"", "", true},    {"{name: a, string_match: {exact: '\"1\"'}}", "a=\"1\"", "", false},
+      {"{name: a, string_match: {exact: '1'}}", "A=1", "a =1", false},   {"{name: a, string_match: {exact: '1'}}", "ab=1", "", false},
+      {"{name: a, string_match: {exact: ''}}", "a", "", false},          {"{name: a, string_match: {exact: ''}}", "a=", "", true},
+      {"{name: a, string_match: {exact: ''}}", "a=\"\"", "", true},      {"{name: a, string_match: {prefix: '1='}}", "a=1=1", "", true},
+      {"{name: a, string_match: {exact: '1'}, invert_match: true}", "", "", true}, {"{name: a, string_match: {exact: '1'}, invert_match: true}", "a=1", "", false},
+      {"{name: a, string_match: {exact: '1'}, invert_match: true}", "a=2", "", true},
+  };
+  for (const Row& row : table) {
+    INFO(row.yaml << " on " << row.first << " and " << row.second);
+    auto matcher = CookieMatcher::compile(from_yaml<envoy::config::route::v3::CookieMatcher>(row.yaml));
+    REQUIRE(matcher.ok());
+    test::Headers headers;
+    for (const std::string_view line : {row.first, row.second}) {
+      if (!line.empty()) headers->add("cookie", line);
+    }
+    CHECK(matcher->match(*headers) == row.match);
+  }
+  CHECK_FALSE(CookieMatcher::compile(from_yaml<envoy::config::route::v3::CookieMatcher>("{name: a}")).ok());
+}
+
 TEST_CASE("networks") {
   CHECK(Cidr::parse("10.1.2.3", 8).value().contains_text("10.200.0.1"));
   CHECK_FALSE(Cidr::parse("10.0.0.0", 8).value().contains_text("11.0.0.1"));

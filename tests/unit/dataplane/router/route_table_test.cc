@@ -149,6 +149,20 @@ TEST_CASE("headers, query, method, gRPC and fraction must all hold") {
   CHECK(pick(*table, std::move(post), out) == "post");
 }
 
+TEST_CASE("cookies and the client's certificate are conditions too") {
+  const auto table = table_of(R"(
+{name: cookie, match: {prefix: /, cookies: [{name: a, string_match: {exact: '1'}}, {name: b, string_match: {prefix: x}}]}, route: {cluster: c}},
+{name: valid, match: {prefix: /, tls_context: {presented: true, validated: true}}, route: {cluster: c}},
+{name: invalid, match: {prefix: /, tls_context: {validated: false, presented: true}}, route: {cluster: c}},
+{name: none, match: {prefix: /, tls_context: {presented: false}}, route: {cluster: c}})");
+  CHECK(pick(*table, request("/", "h", {{"cookie", "b=xy; a=1"}})) == "cookie");
+  CHECK(pick(*table, request("/", "h", {{"cookie", "a=1"}})) == "none");
+  CHECK(pick(*table, request("/"), {.certificate_presented = true, .certificate_validated = true}) == "valid");
+  CHECK(pick(*table, request("/"), {.certificate_presented = true}) == "invalid");
+  CHECK(table->virtual_hosts()[0].routes[0].describe() == "prefix \"/\", cookie a exact \"1\", cookie b prefix \"x\"");
+  CHECK(table->virtual_hosts()[0].routes[2].describe() == "prefix \"/\", client certificate presented, not validated");
+}
+
 TEST_CASE("weighted clusters follow the stream's random number or a header") {
   const auto table = table_of(R"(
 {name: w, match: {prefix: /w}, route: {weighted_clusters: {clusters: [{name: a, weight: 1}, {name: zero, weight: 0}, {name: b, weight: 3}, {cluster_header: X-C, weight: 1}]}}},

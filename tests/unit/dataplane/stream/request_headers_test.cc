@@ -92,6 +92,77 @@ TEST_CASE_METHOD(Fixture, "a loopback peer is appended as this machine") {
   CHECK(headers.get(Token::XForwardedFor) == "10.1.1.1");
 }
 
+TEST_CASE_METHOD(Fixture, "an empty x-forwarded-for gets no comma") {
+  config.use_remote_address = true;
+  headers.add(Token::XForwardedFor, "");
+  apply();
+  CHECK(headers.get(Token::XForwardedFor) == "203.0.113.7");
+}
+
+TEST_CASE_METHOD(Fixture, "a header of its own may name the client") {
+  trust("10.0.0.0", 8);
+  config.ip_detections.push_back({.header = "x-real"});
+  headers.add("x-forwarded-for", "9.9.9.9");
+  SECTION("an address alone") {
+    headers.add("x-real", "10.0.0.9");
+    const Origin origin = apply();
+    CHECK(origin.client_ip == "10.0.0.9");
+    CHECK_FALSE(origin.internal);
+    CHECK(headers.get(Token::XForwardedFor) == "9.9.9.9");
+  }
+  SECTION("that is trusted") {
+    config.ip_detections[0].may_be_internal = true;
+    headers.add("x-real", "10.0.0.9");
+    CHECK(apply().internal);
+  }
+  SECTION("anything else is no address") {
+    for (const char* bad : {"", "junk", "1.2.3.4:80", "[::1]:80", "1.2.3.4, 5.6.7.8"}) {
+      headers.set("x-real", bad);
+      const Origin origin = apply();
+      CHECK(origin.client_ip.empty());
+      CHECK(origin.reject_status == 0);
+    }
+  }
+  SECTION("or is refused") {
+    config.ip_detections[0].reject_status = 401;
+    CHECK(apply().reject_status == 401);
+    headers.set("x-real", "::1");
+    CHECK(apply().reject_status == 0);
+  }
+  SECTION("what it does not find, the next may") {
+    config.ip_detections.push_back({.skip_append = false});
+    CHECK(apply().client_ip == "9.9.9.9");
+    CHECK(headers.get(Token::XForwardedFor) == "9.9.9.9,203.0.113.7");
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "trusted proxies in x-forwarded-for are passed over") {
+  trust("10.0.0.0", 8);
+  config.ip_detections.push_back({.trusted_proxies = {matching::Cidr::parse("203.0.113.0", 24).value(), matching::Cidr::parse("10.0.0.0", 8).value()}});
+  std::string twenty = "10.0.0.1";
+  for (int i = 1; i < 20; ++i) twenty += ", 10.0.0.1";
+  struct Row {
+    std::string header;
+    const char* address;
+  };
+  for (const Row& row : {Row{"9.9.9.9", "9.9.9.9"}, {"9.9.9.9, 10.1.1.1", "9.9.9.9"}, {"9.9.9.9, 8.8.8.8,10.1.1.1", "8.8.8.8"}, {"10.2.2.2, 10.1.1.1", "10.2.2.2"}, {"junk, 10.1.1.1", ""}, {"9.9.9.9,,10.1.1.1", ""},
+                         {"junk, 9.9.9.9, 10.1.1.1", "9.9.9.9"}, {twenty, "10.0.0.1"}, {twenty + ", 8.8.8.8", ""}, {"", ""}}) {
+    INFO(row.header);
+    headers.set("x-forwarded-for", row.header);
+    const Origin origin = apply();
+    CHECK(origin.client_ip == row.address);
+    CHECK_FALSE(origin.internal);
+    CHECK(headers.get(Token::XForwardedFor) == row.header);
+  }
+  headers.set("x-forwarded-for", "10.2.2.2");
+  CHECK(apply().internal);  // the only address there is
+  remote = net::Address::from_ip("192.0.2.1", 4000).value();
+  remote_ip = "192.0.2.1";
+  headers.set("x-forwarded-for", "9.9.9.9");
+  CHECK(apply().client_ip.empty());  // whoever is no proxy may have written anything
+  CHECK(headers.get(Token::XForwardedFor) == "9.9.9.9,192.0.2.1");
+}
+
 TEST_CASE_METHOD(Fixture, "skip_xff_append changes no header") {
   config.use_remote_address = config.skip_xff_append = true;
   apply();
