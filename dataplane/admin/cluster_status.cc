@@ -11,12 +11,23 @@ namespace {
 
 using upstream::HostStatus;
 
-std::string_view health_flags(const HostStatus& host) {
-  switch (host.health) {
-    case upstream::Health::kHealthy: return "healthy";
-    case upstream::Health::kDegraded: return "/degraded_eds_health";
-    default: return "/failed_eds_health";
-  }
+// Envoy 1.40's order.
+std::string health_flags(const HostStatus& host) {
+  std::string out;
+  const auto add = [&](bool set, std::string_view name) {
+    if (set) out += name;
+  };
+  const uint32_t flags = host.health_flags;
+  add((flags & upstream::kFailedCheck) != 0, "/failed_active_hc");
+  add((flags & upstream::kEjected) != 0, "/failed_outlier_check");
+  add(host.health == upstream::Health::kUnhealthy, "/failed_eds_health");
+  add((flags & upstream::kDegradedCheck) != 0, "/degraded_active_hc");
+  add(host.health == upstream::Health::kDegraded, "/degraded_eds_health");
+  add((flags & upstream::kPendingRemoval) != 0, "/pending_dynamic_removal");
+  add((flags & upstream::kPendingCheck) != 0, "/pending_active_hc");
+  add((flags & upstream::kExcludedByAnswer) != 0, "/excluded_via_immediate_hc_fail");
+  add((flags & upstream::kCheckTimedOut) != 0, "/active_hc_timeout");
+  return out.empty() ? "healthy" : out;
 }
 
 void breakers_text(std::string& out, const config::ClusterConfig& c, std::string_view priority, const config::CircuitBreaker& b) {
@@ -56,7 +67,7 @@ std::string clusters_text(const std::vector<ClusterRow>& rows) {
       absl::StrAppend(&out, lead, "rq_timeout::", n.rq_timeout, "\n", lead, "rq_total::", n.rq_total, "\n", lead, "hostname::", h.hostname, "\n");
       absl::StrAppend(&out, lead, "health_flags::", health_flags(h), "\n", lead, "weight::", h.weight, "\n", lead, "region::", h.region, "\n");
       absl::StrAppend(&out, lead, "zone::", h.zone, "\n", lead, "sub_zone::", h.sub_zone, "\n", lead, "canary::false\n");
-      absl::StrAppend(&out, lead, "priority::", h.priority, "\n", lead, "success_rate::-1\n", lead, "local_origin_success_rate::-1\n");
+      absl::StrAppend(&out, lead, "priority::", h.priority, "\n", lead, "success_rate::", h.success_rate, "\n", lead, "local_origin_success_rate::", h.local_success_rate, "\n");
     }
   }
   return out;
@@ -100,6 +111,16 @@ std::string clusters_json(const std::vector<ClusterRow>& rows) {
       host->mutable_health_status()->set_eds_health_status(h.health == upstream::Health::kHealthy    ? envoy::config::core::v3::HEALTHY
                                                            : h.health == upstream::Health::kDegraded ? envoy::config::core::v3::DEGRADED
                                                                                                      : envoy::config::core::v3::UNHEALTHY);
+      auto* health = host->mutable_health_status();
+      health->set_failed_active_health_check((h.health_flags & upstream::kFailedCheck) != 0);
+      health->set_failed_outlier_check((h.health_flags & upstream::kEjected) != 0);
+      health->set_failed_active_degraded_check((h.health_flags & upstream::kDegradedCheck) != 0);
+      health->set_pending_dynamic_removal((h.health_flags & upstream::kPendingRemoval) != 0);
+      health->set_pending_active_hc((h.health_flags & upstream::kPendingCheck) != 0);
+      health->set_excluded_via_immediate_hc_fail((h.health_flags & upstream::kExcludedByAnswer) != 0);
+      health->set_active_hc_timeout((h.health_flags & upstream::kCheckTimedOut) != 0);
+      if (h.success_rate >= 0) host->mutable_success_rate()->set_value(h.success_rate);
+      if (h.local_success_rate >= 0) host->mutable_local_origin_success_rate()->set_value(h.local_success_rate);
       host->set_weight(h.weight);
       host->set_priority(h.priority);
       host->set_hostname(h.hostname);

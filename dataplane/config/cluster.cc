@@ -8,6 +8,7 @@
 #include "dataplane/config/cluster_http.h"
 #include "dataplane/config/cluster_lb.h"
 #include "dataplane/config/fields.h"
+#include "dataplane/config/health.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 
 namespace fairlead::config {
@@ -97,6 +98,22 @@ void parse_dns(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) 
   }
 }
 
+// After the protocol is known.
+void parse_health(const v3::Cluster& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
+  if (use == ClusterUse::ControlPlane) {
+    if (proto.health_checks_size() != 0) errors.add("health_checks", "not supported: connections to a control plane are not checked");
+    if (proto.has_outlier_detection()) errors.add("outlier_detection", "not supported: hosts of a control plane are not ejected");
+    return;
+  }
+  out.health_check = parse_health_check(proto, errors);
+  if (out.health_check && out.health_check->kind == HealthCheck::Kind::Grpc && out.http.protocol == UpstreamProtocol::Http1) {
+    errors.add("health_checks[0].grpc_health_check", absl::StrCat(proto.name(), " cluster must support HTTP/2 for gRPC healthchecking"));
+  }
+  out.outlier = parse_outlier_detection(proto, errors);
+  out.ignore_health_on_host_removal = proto.ignore_health_on_host_removal();
+  out.ignore_new_hosts_until_first_check = proto.common_lb_config().ignore_new_hosts_until_first_hc();
+}
+
 }  // namespace
 
 absl::StatusOr<BindConfig> parse_bind(const envoy::config::core::v3::BindConfig& proto, const std::string& field) {
@@ -128,6 +145,7 @@ absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Clu
   parse_dns(proto, *out, errors);
   parse_upstream_http(proto, use, *out, errors);
   parse_transport(proto, use, *out, errors);
+  parse_health(proto, use, *out, errors);
   if (proto.upstream_connection_options().has_tcp_keepalive()) {
     const auto& keepalive = proto.upstream_connection_options().tcp_keepalive();
     out->keepalive = TcpKeepalive{keepalive.keepalive_probes().value(), std::chrono::seconds(keepalive.keepalive_time().value()),

@@ -22,6 +22,9 @@ class Cluster;
 
 namespace fairlead::config {
 
+struct HealthCheck;       // health.h
+struct OutlierDetection;
+
 struct CircuitBreaker {
   // Envoy 1.40: 1024 / 1024 / 1024 / 3, connection pools unlimited
   uint32_t max_connections = 1024;
@@ -99,6 +102,11 @@ struct ClusterConfig {
   uint32_t per_connection_buffer_limit = 1024 * 1024;     // Envoy 1.40: 1 MiB
   LoadBalancing lb;
   bool close_connections_on_host_set_change = false;
+
+  std::shared_ptr<const HealthCheck> health_check;        // null: none
+  std::shared_ptr<const OutlierDetection> outlier;        // null: none
+  bool ignore_new_hosts_until_first_check = false;
+  bool ignore_health_on_host_removal = false;
 
   std::array<CircuitBreaker, 2> breakers;                 // [0] DEFAULT, [1] HIGH
   UpstreamHttpOptions http;

@@ -36,8 +36,15 @@ absl::StatusOr<Endpoint> build_endpoint(const envoy::config::endpoint::v3::LbEnd
   Endpoint endpoint;
   FL_ASSIGN_OR_RETURN(endpoint.address, endpoint_address(proto.endpoint().address(), dns_names_allowed, field + ".endpoint.address"));
   endpoint.hostname = proto.endpoint().hostname();
-  if (const auto& check = proto.endpoint().health_check_config(); check.has_address()) {  // ignored, but a wrong address is wrong all the same
-    FL_RETURN_IF_ERROR(endpoint_address(check.address(), dns_names_allowed, field + ".endpoint.health_check_config.address").status());
+  if (proto.endpoint().has_health_check_config()) {
+    const auto& check = proto.endpoint().health_check_config();
+    EndpointCheck& out = endpoint.check.emplace();
+    if (check.has_address()) {
+      FL_ASSIGN_OR_RETURN(out.address.emplace(), endpoint_address(check.address(), dns_names_allowed, field + ".endpoint.health_check_config.address"));
+    }
+    out.port = static_cast<uint16_t>(check.port_value());
+    out.hostname = check.hostname();
+    out.disabled = check.disable_active_health_check();
   }
   if (proto.has_load_balancing_weight()) endpoint.weight = proto.load_balancing_weight().value();
   endpoint.health = health_of(proto.health_status());

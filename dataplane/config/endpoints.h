@@ -24,11 +24,20 @@ namespace fairlead::config {
 
 enum class HealthStatus : uint8_t { Unknown, Healthy, Unhealthy, Draining, Timeout, Degraded };
 
+// Where and whether an endpoint is checked, if not at its own address.
+struct EndpointCheck {
+  std::optional<Address> address;
+  uint16_t port = 0;     // 0: the endpoint's
+  std::string hostname;  // the host header; empty: the check's own
+  bool disabled = false;
+};
+
 struct Endpoint {
   Address address;
   std::string hostname;
   uint32_t weight = 1;  // Envoy 1.40: 1 when unset
   HealthStatus health = HealthStatus::Unknown;
+  std::optional<EndpointCheck> check;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
 
   // Envoy 1.40: UNKNOWN counts as healthy; DRAINING and TIMEOUT as unhealthy.

@@ -62,6 +62,7 @@ Server::~Server() {
   connector_.reset();
   resolver_.reset();
   workers_.clear();
+  health_.reset();
   listeners_.reset();
   if (logs_ != nullptr) logs_->flush_all();
   log::flush();

@@ -82,6 +82,9 @@ absl::Status Server::start() {
     zone.locality.emplace(own.region(), own.zone(), own.sub_zone());
   }
   shared_clusters_->set_local_zone(std::move(zone));
+  shared_clusters_->set_health_sink([this](const config::ClusterConfig* cluster, const std::string& address, upstream::HealthEvent event) {
+    loop_->post([this, cluster, address, event] { health_->on_event(cluster, address, event); });
+  });
   FL_ASSIGN_OR_RETURN(dns_, net::DnsResolver::create(*loop_, {}));
 
   std::random_device random;
@@ -114,6 +117,7 @@ absl::Status Server::start() {
     epoch_->set_dns(*it->second, std::move(set));
     settle_soon();
   });
+  make_health(seed);
   make_pipeline();
   FL_RETURN_IF_ERROR(add_static());
   FL_RETURN_IF_ERROR(start_admin());
@@ -122,11 +126,28 @@ absl::Status Server::start() {
   return absl::OkStatus();
 }
 
+void Server::make_health(uint64_t seed) {
+  upstream::HealthMonitor::Options options{.loop = *loop_, .shared = *shared_clusters_, .registry = *stats_, .seed = seed, .changed = {}, .checked = {}, .left = {}};
+  options.changed = [this](const std::shared_ptr<const config::ClusterConfig>& cluster) {
+    for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [cluster](WorkerSlot& slot) { slot.context->clusters().health_changed(*cluster); });
+  };
+  options.checked = [this](const config::ClusterConfig& cluster) {
+    epoch_->checks_done(cluster);
+    settle_soon();
+  };
+  options.left = [this] {
+    epoch_->leaving_changed();
+    settle_soon();
+  };
+  health_ = std::make_unique<upstream::HealthMonitor>(std::move(options));
+}
+
 void Server::make_pipeline() {
   const config::BootstrapConfig& boot = *bootstrap_.config;
   xds::Epoch::Options gate;
   gate.clusters_may_come = boot.cds.has_value();
   gate.runtime = boot.runtime;
+  gate.with_leaving = [this](const config::ClusterConfig& cluster, const std::shared_ptr<const config::EndpointSet>& named) { return health_->with_leaving(cluster, named); };
   gate.endpoints_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::endpoint, name); };
   gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
   epoch_ = std::make_unique<xds::Epoch>(std::move(gate));
@@ -259,6 +280,7 @@ void Server::settle_soon() { loop_->run_soon(settle_task_); }
 void Server::settle() {
   if (stopping_) return;
   if (auto snapshot = epoch_->commit(steady_clock::now())) publish(std::move(snapshot));
+  health_->watch(publisher_->current(), epoch_->awaiting_checks());
   // endpoint and route updates, by far the most frequent, change no wish
   if (subscribed_ != epoch_->wanted_generation()) subscribe();
   advance_init();

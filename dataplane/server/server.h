@@ -22,6 +22,7 @@
 #include "dataplane/server/worker_listeners.h"
 #include "dataplane/stream/worker_context.h"
 #include "dataplane/upstream/cluster_resolver.h"
+#include "dataplane/upstream/health/health_monitor.h"
 #include "dataplane/xds/epoch.h"
 #include "dataplane/xds/ingest.h"
 #include "dataplane/xds/ledger.h"
@@ -73,6 +74,7 @@ class Server {
   Server(Options options, std::string version, LoadedBootstrap bootstrap);
   absl::Status start();
   void make_pipeline();
+  void make_health(uint64_t seed);
   absl::Status add_static();
   absl::Status start_admin();
   void start_dynamic(uint64_t seed);
@@ -107,6 +109,7 @@ class Server {
   std::unique_ptr<DiscoveryCounters> discovery_counters_;
   std::unique_ptr<accesslog::LogFiles> logs_;
   std::unique_ptr<upstream::SharedClusters> shared_clusters_;
+  std::unique_ptr<upstream::HealthMonitor> health_;
   std::unique_ptr<net::DnsResolver> dns_;
   std::unique_ptr<upstream::ClusterResolver> resolver_;
   absl::flat_hash_map<std::string, std::shared_ptr<const config::ClusterConfig>> dns_clusters_;

@@ -60,17 +60,20 @@ double setting(const matching::Runtime* runtime, std::string_view key, double co
 // Envoy 1.40 rounds percentages to whole ones.
 uint32_t percent(double value) { return static_cast<uint32_t>(std::lround(std::clamp(value, 0.0, 100.0))); }
 
-std::shared_ptr<const HashTables> build_tables(const config::ClusterConfig& config, const config::EndpointSet* set, const LocalZone& local, const matching::Runtime* runtime) {
+std::shared_ptr<const HashTables> build_tables(SharedCluster& cluster, const config::EndpointSet* set, const LocalZone& local, const matching::Runtime* runtime) {
+  const config::ClusterConfig& config = *cluster.config;
   const config::LoadBalancing& lb = config.lb;
   const FlatEndpoints flat = flatten(config, set, local);
   std::vector<HashHost> hosts;
   hosts.reserve(flat.hosts.size());
   for (const FlatEndpoint& host : flat.hosts) {
+    const uint32_t flags = cluster.health ? cluster.health->host(host.name, !(host.endpoint->check && host.endpoint->check->disabled))->flags.load(std::memory_order_relaxed) : 0;
     hosts.push_back({.key = hash_key(host, lb.use_hostname_for_hashing),
                      .weight = std::max(1u, host.endpoint->weight),
                      .priority = host.priority,
                      .locality = host.locality,
-                     .health = health_of(*host.endpoint)});
+                     .health = health_in(health_of(*host.endpoint), flags),
+                     .excluded = (flags & (kPendingCheck | kExcludedByAnswer)) != 0});
   }
   HashOptions options;
   options.kind = lb.policy == config::LoadBalancing::Policy::Maglev ? HashOptions::Kind::Maglev : HashOptions::Kind::Ring;
@@ -153,8 +156,8 @@ HostSelector::Options selector_options(const config::LoadBalancing& lb, const co
 std::shared_ptr<const HashTables> hash_tables(SharedCluster& cluster, const std::shared_ptr<const config::EndpointSet>& set, const LocalZone& local,
                                               const matching::Runtime* runtime) {
   if (!cluster.config->lb.hashes()) return nullptr;
-  if (set == nullptr) return build_tables(*cluster.config, nullptr, local, runtime);
-  return cluster.hash_tables(set, [&] { return build_tables(*cluster.config, set.get(), local, runtime); });
+  if (set == nullptr) return build_tables(cluster, nullptr, local, runtime);
+  return cluster.hash_tables(set, [&] { return build_tables(cluster, set.get(), local, runtime); });
 }
 
 void prepare(const config::Snapshot& snapshot, SharedClusters& shared) {

@@ -36,6 +36,7 @@ struct FlatEndpoints {
 // Endpoints whose address cannot be used are left out and logged. `set` may be null; the result points into it.
 FlatEndpoints flatten(const config::ClusterConfig& cluster, const config::EndpointSet* set, const LocalZone& local);
 
+// What the control plane says.
 Health health_of(const config::Endpoint& endpoint);
 // The runtime, where there is one, sets what the configuration names a key for, and Envoy's own keys: upstream.healthy_panic_threshold,
 // upstream.zone_routing.enabled and upstream.zone_routing.min_cluster_size.

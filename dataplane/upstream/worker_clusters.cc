@@ -73,11 +73,24 @@ void Cluster::adopt(const FlatEndpoint& flat, Host& host) {
   host.priority = flat.priority;
   host.locality = flat.locality;
   host.name = host.address_text();
-  host.status = static_cast<HostStatusCode>(flat.endpoint->health);
   host.canary = is_canary(*flat.endpoint);
-  // Slow start begins when a host is first seen healthy; without active checks it does not begin again.
-  if (config().lb.slow_start.window.count() != 0 && host.health == Health::kHealthy && host.healthy_since == MonotonicTime{}) host.healthy_since = env_.loop.now();
+  begin_slow_start(host);
   if (total_active_) host.active_requests.count_into(total_active_);
+}
+
+// Slow start begins when a host is first seen healthy, and again when its checks pass after they had failed.
+void Cluster::begin_slow_start(Host& host) const {
+  if (config().lb.slow_start.window.count() != 0 && host.health == Health::kHealthy && host.healthy_since == MonotonicTime{}) host.healthy_since = env_.loop.now();
+}
+
+bool Cluster::refresh_health(const Cluster* local) {
+  bool changed = false;
+  for (const Ref<Host>& host : hosts_) {
+    changed |= host->refresh_health();
+    begin_slow_start(*host);
+  }
+  if (changed) rebuild(local);
+  return changed;
 }
 
 bool Cluster::set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints, const Cluster* local) {
@@ -171,16 +184,18 @@ LocalZones Cluster::local_zones(const Cluster& local, uint32_t panic_percent) co
 }
 
 void Cluster::set_membership_gauges() const {
-  uint64_t healthy = 0, degraded = 0, heaviest = 0;
+  uint64_t healthy = 0, degraded = 0, excluded = 0, heaviest = 0;
   for (const Ref<Host>& host : hosts_) {
     healthy += host->health == Health::kHealthy;
     degraded += host->health == Health::kDegraded;
+    excluded += host->excluded;
     heaviest = std::max<uint64_t>(heaviest, host->weight);
   }
   const auto& stats = shared_->stats;
   env_.cells.set(stats, ClusterStat::membership_total, hosts_.size());
   env_.cells.set(stats, ClusterStat::membership_healthy, healthy);
   env_.cells.set(stats, ClusterStat::membership_degraded, degraded);
+  env_.cells.set(stats, ClusterStat::membership_excluded, excluded);
   // Envoy 1.40: known only to clusters whose hosts change
   const auto discovery = config().discovery;
   const bool dynamic = discovery == config::ClusterConfig::Discovery::Eds || discovery == config::ClusterConfig::Discovery::StrictDns;
@@ -258,6 +273,21 @@ bool WorkerClusters::apply(const std::string& name, const config::ClusterEntry& 
   return true;
 }
 
+void WorkerClusters::health_changed(const config::ClusterConfig& which) {
+  const auto it = clusters_.find(which.name);
+  if (it == clusters_.end() || it->second.config.get() != &which) return;  // warming, or gone
+  const std::string& local_name = shared_.local_zone().cluster;
+  const Cluster* local = local_name.empty() ? nullptr : find(local_name);
+  Cluster& cluster = *it->second.cluster;
+  if (!cluster.refresh_health(local == &cluster ? nullptr : local)) return;
+  if (counts_membership_) {
+    cluster.set_membership_gauges();
+    cluster.set_table_gauges();
+  }
+  if (local != &cluster) return;
+  for (const auto& [name, entry] : clusters_) entry.cluster->local_cluster_changed(local);
+}
+
 void WorkerClusters::close_all() {
   for (const auto& [name, entry] : clusters_) {
     for (const Ref<Host>& host : entry.cluster->hosts()) host->close_all();
@@ -276,7 +306,12 @@ void WorkerClusters::describe(std::string_view name, std::vector<HostStatus>& ou
     }
   }
   for (const Ref<Host>& host : cluster->hosts()) {
-    HostStatus status{.address = host->address_text(), .hostname = host->hostname(), .weight = host->weight, .priority = host->priority, .health = host->health, .counters = host->counters, .rq_active = host->active_requests};
+    HostStatus status{.address = host->address_text(), .hostname = host->hostname(), .weight = host->weight, .priority = host->priority, .health = host->said_health(), .counters = host->counters, .rq_active = host->active_requests};
+    if (const HostHealth* health = host->shared_health()) {
+      status.health_flags = health->flags.load(std::memory_order_relaxed);
+      status.success_rate = health->success_rate.load(std::memory_order_relaxed);
+      status.local_success_rate = health->local_success_rate.load(std::memory_order_relaxed);
+    }
     if (const auto place = places.find(status.address); place != places.end()) {
       status.region = place->second->region;
       status.zone = place->second->zone;

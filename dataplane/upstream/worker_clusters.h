@@ -42,6 +42,8 @@ class Cluster final : public Counted {
   bool set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints, const Cluster* local);
   // The local cluster's endpoints have changed: only zone-aware routing follows.
   void local_cluster_changed(const Cluster* local);
+  // The flags of hosts have changed. True when that changes what traffic any of them gets.
+  bool refresh_health(const Cluster* local);
   void set_membership_gauges() const;
   void set_table_gauges() const;
   const std::shared_ptr<const config::EndpointSet>& endpoints() const { return endpoints_; }
@@ -50,6 +52,7 @@ class Cluster final : public Counted {
 
  private:
   void adopt(const FlatEndpoint& endpoint, Host& host);
+  void begin_slow_start(Host& host) const;
   void rebuild(const Cluster* local);
   LocalZones local_zones(const Cluster& local, uint32_t panic_percent) const;
   void count(const HostSelector::Picked& picked) const;
@@ -72,7 +75,9 @@ class Cluster final : public Counted {
 struct HostStatus {
   std::string address, hostname;
   uint32_t weight = 1, priority = 0;
-  Health health = Health::kHealthy;
+  Health health = Health::kHealthy;  // the control plane's word
+  uint32_t health_flags = 0;         // HealthFlag
+  double success_rate = -1, local_success_rate = -1;
   std::string region, zone, sub_zone;
   HostCounters counters;
   uint64_t rq_active = 0;
@@ -85,6 +90,8 @@ class WorkerClusters {
   ~WorkerClusters();
 
   void apply(const config::Snapshot& snapshot);
+  // Health checks or outlier detection have changed the flags of hosts of `cluster`.
+  void health_changed(const config::ClusterConfig& cluster);
   Cluster* find(std::string_view name) const {
     const auto it = clusters_.find(name);
     return it == clusters_.end() ? nullptr : it->second.cluster.get();

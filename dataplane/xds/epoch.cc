@@ -118,10 +118,34 @@ bool Epoch::warm(const config::ClusterConfig& cluster) const {
   return endpoints != nullptr && (endpoints->set != nullptr || endpoints->given_up);
 }
 
+std::shared_ptr<const config::EndpointSet> Epoch::endpoint_set(const config::ClusterConfig& cluster) const {
+  if (cluster.discovery == Discovery::Static) return cluster.endpoints;
+  const Endpoints* endpoints = endpoints_of(cluster);
+  return endpoints != nullptr ? endpoints->set : nullptr;
+}
+
+bool Epoch::to_be_checked(const Candidate& candidate) const {
+  if (!candidate.config->health_check || candidate.checked) return false;
+  const auto endpoints = endpoint_set(*candidate.config);
+  return endpoints != nullptr && endpoints->size() != 0;
+}
+
+std::vector<config::ClusterEntry> Epoch::awaiting_checks() const {
+  std::vector<config::ClusterEntry> out;
+  for (const auto& [name, state] : clusters_)
+    if (state.next.has_value() && to_be_checked(*state.next)) out.push_back({state.next->config, endpoint_set(*state.next->config), false});
+  return out;
+}
+
+void Epoch::checks_done(const config::ClusterConfig& cluster) {
+  const auto it = clusters_.find(cluster.name);
+  if (it != clusters_.end() && it->second.next.has_value() && it->second.next->config.get() == &cluster) it->second.next->checked = true;
+}
+
 bool Epoch::promote_clusters(Time now) {
   bool any = false;
   for (auto& [name, state] : clusters_) {
-    if (!state.next.has_value() || (!warm(*state.next->config) && now < state.next->deadline)) continue;
+    if (!state.next.has_value() || (!warm(*state.next->config) && now < state.next->deadline) || to_be_checked(*state.next)) continue;
     state.live = std::move(state.next->config);
     state.next.reset();
     ++wanted_generation_;
@@ -270,11 +294,9 @@ std::shared_ptr<const config::Snapshot> Epoch::build() const {
   out->runtime = options_.runtime;
   for (const auto& [name, state] : clusters_) {
     if (state.live == nullptr) continue;
-    config::ClusterEntry entry{state.live, state.live->endpoints, warm(*state.live)};
-    if (state.live->discovery != Discovery::Static) {
-      const Endpoints* endpoints = endpoints_of(*state.live);
-      entry.endpoints = endpoints != nullptr ? endpoints->set : nullptr;
-    }
+    config::ClusterEntry entry{state.live, endpoint_set(*state.live), warm(*state.live)};
+    const bool dynamic = state.live->discovery == Discovery::Eds || state.live->discovery == Discovery::StrictDns;
+    if (dynamic && state.live->health_check && options_.with_leaving) entry.endpoints = options_.with_leaving(*state.live, entry.endpoints);
     out->clusters.emplace(name, std::move(entry));
   }
   for (const auto& [name, state] : tables_)
@@ -326,7 +348,7 @@ std::vector<Epoch::Waiting> Epoch::waiting() const {
   };
   for (const auto& [name, state] : clusters_)
     if (state.next.has_value())
-      out.push_back({"cluster", name, state.next->config->discovery == Discovery::Eds ? absl::StrCat("endpoints of '", state.next->config->eds_service_name, "'") : "name resolution"});
+      out.push_back({"cluster", name, to_be_checked(*state.next) ? "the first round of health checks" : state.next->config->discovery == Discovery::Eds ? absl::StrCat("endpoints of '", state.next->config->eds_service_name, "'") : "name resolution"});
   for (const auto& [name, state] : tables_)
     if (state.next != nullptr) out.push_back({"route table", name, missing(state.next->cluster_names())});
   for (const auto& [name, state] : listeners_)

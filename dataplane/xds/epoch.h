@@ -4,6 +4,7 @@
 // Rules ("one epoch"):
 //  * a cluster is warm when its endpoints are known (static: at once; EDS, DNS: when they came) or its time is up; a changed cluster
 //    serves in its old form until the new one is warm;
+//  * a cluster with health checks is warm when, besides, each of its hosts has had a first result, however long that takes;
 //  * a route table goes live when every cluster it names is warm, or unknown for `fetch_timeout`; a name that the live table
 //    of the same name already lacks does not hold it up. The old table serves meanwhile;
 //  * a removed cluster stays until no live route table and no live listener names it;
@@ -39,6 +40,8 @@ class Epoch {
     // Endpoints or a route table that nobody names any more were let go.
     std::function<void(const std::string& service_name)> endpoints_dropped;
     std::function<void(const std::string& name)> table_dropped;
+    // What to serve of the endpoints that a cluster with health checks has now; null: those.
+    std::function<std::shared_ptr<const config::EndpointSet>(const config::ClusterConfig&, const std::shared_ptr<const config::EndpointSet>&)> with_leaving = {};
   };
   explicit Epoch(Options options);
 
@@ -50,6 +53,12 @@ class Epoch {
   void set_dns(const config::ClusterConfig& cluster, std::shared_ptr<const config::EndpointSet> endpoints);
   // The server had no (valid) answer: the wait is over, as if the time were up.
   void give_up_eds(std::string_view service_name);
+
+  // Clusters that wait for the first round of health checks, with the endpoints to check; checks_done() tells of its end.
+  std::vector<config::ClusterEntry> awaiting_checks() const;
+  void checks_done(const config::ClusterConfig& cluster);
+  // Options::with_leaving has another answer.
+  void leaving_changed() { changed_ = true; }
 
   void set_listener(std::shared_ptr<const config::ListenerConfig> listener, Time now);
   void remove_listener(std::string_view name);
@@ -79,7 +88,7 @@ class Epoch {
   const std::shared_ptr<const config::Snapshot>& current() const { return current_; }
 
  private:
-  struct Candidate { std::shared_ptr<const config::ClusterConfig> config; Time deadline; };
+  struct Candidate { std::shared_ptr<const config::ClusterConfig> config; Time deadline; bool checked = false; };
   struct ClusterState {
     std::shared_ptr<const config::ClusterConfig> live;
     std::optional<Candidate> next;
@@ -107,6 +116,8 @@ class Epoch {
 
   const Endpoints* endpoints_of(const config::ClusterConfig& cluster) const;
   bool warm(const config::ClusterConfig& cluster) const;
+  std::shared_ptr<const config::EndpointSet> endpoint_set(const config::ClusterConfig& cluster) const;  // null: none known
+  bool to_be_checked(const Candidate& candidate) const;
   bool gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Time deadline, Time now) const;
   bool promote_clusters(Time now);
   bool promote_tables(Time now);

@@ -7,6 +7,7 @@ namespace fairlead::upstream {
 
 Host::Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config::Endpoint& endpoint, net::Address address)
     : env_(env), cluster_(std::move(cluster)), address_(std::move(address)), address_text_(address_.to_string()) {
+  if (cluster_->health) shared_health_ = cluster_->health->host(address_text_, !(endpoint.check && endpoint.check->disabled));
   update(endpoint);
 }
 
@@ -18,9 +19,32 @@ Host::~Host() {
 
 void Host::update(const config::Endpoint& endpoint) {
   weight = std::max(1u, endpoint.weight);
-  health = endpoint.health == config::HealthStatus::Degraded ? Health::kDegraded : endpoint.usable() ? Health::kHealthy : Health::kUnhealthy;
+  said_ = endpoint.health == config::HealthStatus::Degraded ? Health::kDegraded : endpoint.usable() ? Health::kHealthy : Health::kUnhealthy;
+  said_status_ = static_cast<HostStatusCode>(endpoint.health);
   hostname_ = endpoint.hostname;
   metadata_ = endpoint.metadata;
+  refresh_health();
+}
+
+bool Host::refresh_health() {
+  const Health health_before = health;
+  const bool excluded_before = excluded;
+  const HostStatusCode status_before = status;
+  const uint32_t flags = shared_health_ ? shared_health_->flags.load(std::memory_order_relaxed) : 0;
+  const bool failed = (flags & (kFailedCheck | kEjected)) != 0;
+  health = health_in(said_, flags);
+  excluded = (flags & (kPendingCheck | kExcludedByAnswer)) != 0;
+  // Envoy 1.40: the first that holds
+  status = said_status_ == HostStatusCode::kDraining ? said_status_
+           : (flags & kCheckTimedOut) != 0           ? HostStatusCode::kTimeout
+           : failed                                  ? HostStatusCode::kUnhealthy
+           : said_ == Health::kHealthy && (flags & kDegradedCheck) != 0 ? HostStatusCode::kDegraded
+                                                                        : said_status_;
+  // Envoy 1.40: connections of a host that fails serve what they have and no more
+  if (failed && (flags_ & (kFailedCheck | kEjected)) == 0) retire_connections();
+  if ((flags_ & kFailedCheck) != 0 && (flags & kFailedCheck) == 0) healthy_since = MonotonicTime{};  // a slow start begins anew
+  flags_ = flags;
+  return health != health_before || excluded != excluded_before || status != status_before;
 }
 
 void Host::remove() {

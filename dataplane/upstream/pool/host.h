@@ -59,6 +59,21 @@ class Host final : public LbHost, public Counted {
   SharedCluster& cluster() const { return *cluster_; }
   WorkerEnv& env() const { return env_; }
   bool removed() const { return removed_; }
+  Health said_health() const { return said_; }  // by the control plane
+  // Null in clusters without health checks and outlier detection.
+  HostHealth* shared_health() const { return shared_health_.get(); }
+  // Takes over what the checks and outlier detection say now, beside the control plane's word. True when that changed what traffic the host gets.
+  bool refresh_health();
+  // What an attempt has shown; for outlier detection.
+  void report_status(uint32_t status) const {
+    if (shared_health_) cluster_->health->on_status(*shared_health_, status);
+  }
+  void report_local(LocalResult result) const {
+    if (shared_health_) cluster_->health->on_local(*shared_health_, result);
+  }
+  void report_immediate_fail() const {
+    if (shared_health_) cluster_->health->on_immediate_fail(*shared_health_);
+  }
   HostCounters counters;
 
  private:
@@ -68,6 +83,10 @@ class Host final : public LbHost, public Counted {
   std::string address_text_;
   std::string hostname_;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata_;
+  std::shared_ptr<HostHealth> shared_health_;
+  Health said_ = Health::kHealthy;                      // by the control plane
+  HostStatusCode said_status_ = HostStatusCode::kUnknown;
+  uint32_t flags_ = 0;                                  // of shared_health_, as last seen
   bool removed_ = false;
   std::array<std::unique_ptr<ConnectionPool>, 4> pools_;  // HTTP/1 and HTTP/2 at priority DEFAULT, then HIGH
 };

@@ -12,7 +12,7 @@ bool Breakers::can_retry() const {
   return retries.used() < allowed;
 }
 
-SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config_in, stats::Registry& registry)
+SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config_in, stats::Registry& registry, const HealthSink& sink)
     : config(std::move(config_in)),
       scope(registry.scope(stats::cluster_scope(config->stat_name()))),
       stats(scope->block<stats::ClusterStat>(stats::kClusterStats)),
@@ -23,23 +23,30 @@ SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config
       retry_codes(scope->codes("retry.upstream_rq_")),
       breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])} {
   if (config->http.protocol != config::UpstreamProtocol::Http1) http2_stats = scope->block<stats::Http2Stat>(stats::kHttp2Stats);
+  if (!config->health_check && !config->outlier) return;
+  // Envoy 1.40: a host takes no traffic before its first check has passed
+  const uint32_t unchecked = !config->health_check ? 0 : config->ignore_new_hosts_until_first_check ? kFailedCheck | kPendingCheck : kFailedCheck;
+  ClusterHealth::Report report;
+  if (sink) report = [sink, cluster = config.get()](const std::string& address, HealthEvent event) { sink(cluster, address, event); };
+  health = std::make_unique<ClusterHealth>(config->outlier.get(), unchecked, std::move(report));
 }
 
 std::shared_ptr<const HashTables> SharedCluster::hash_tables(const std::shared_ptr<const config::EndpointSet>& set,
                                                              const std::function<std::shared_ptr<const HashTables>()>& build) {
   std::lock_guard lock(tables_mutex_);
-  for (const auto& [known, tables] : tables_) {
-    if (known.lock() == set) return tables;
+  const uint64_t generation = health ? health->generation() : 0;
+  for (const Tables& known : tables_) {
+    if (known.health == generation && known.set.lock() == set) return known.tables;
   }
-  std::erase_if(tables_, [](const auto& entry) { return entry.first.expired(); });
-  return tables_.emplace_back(set, build()).second;
+  std::erase_if(tables_, [&](const Tables& known) { return known.set.expired() || known.set.lock() == set; });
+  return tables_.emplace_back(set, generation, build()).tables;
 }
 
 std::shared_ptr<SharedCluster> SharedClusters::get(const std::shared_ptr<const config::ClusterConfig>& config) {
   std::lock_guard lock(mutex_);
   std::weak_ptr<SharedCluster>& known = clusters_[config.get()];
   if (auto cluster = known.lock()) return cluster;
-  auto cluster = std::make_shared<SharedCluster>(config, registry_);
+  auto cluster = std::make_shared<SharedCluster>(config, registry_, health_sink_);
   known = cluster;
   // Seldom enough that loading ten thousand clusters does not look at all of them for each.
   if (clusters_.size() >= next_sweep_) {

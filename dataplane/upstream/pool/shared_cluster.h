@@ -17,6 +17,7 @@
 #include "dataplane/stats/names.h"
 #include "dataplane/stats/registry.h"
 #include "dataplane/upstream/lb/hash_table.h"
+#include "dataplane/upstream/pool/host_health.h"
 #include "dataplane/upstream/pool/local_zone.h"
 
 namespace fairlead::upstream {
@@ -52,8 +53,11 @@ struct Breakers {
   std::optional<config::CircuitBreaker::RetryBudget> budget;
 };
 
+// Told what workers have seen of a host. Any thread.
+using HealthSink = std::function<void(const config::ClusterConfig* cluster, const std::string& address, HealthEvent event)>;
+
 struct SharedCluster {
-  SharedCluster(std::shared_ptr<const config::ClusterConfig> config, stats::Registry& registry);
+  SharedCluster(std::shared_ptr<const config::ClusterConfig> config, stats::Registry& registry, const HealthSink& sink);
 
   std::shared_ptr<const config::ClusterConfig> config;
   stats::ScopePtr scope;
@@ -65,13 +69,20 @@ struct SharedCluster {
   stats::CodeCounters& internal_codes;  // internal.upstream_rq_<code>
   stats::CodeCounters& retry_codes;     // retry.upstream_rq_<code>
   std::array<Breakers, 2> breakers;     // DEFAULT, HIGH
+  std::unique_ptr<ClusterHealth> health;  // null: neither health checks nor outlier detection
 
-  // The tables of ring hash or Maglev for an endpoint set, made by `build` unless they exist; kept while the set lives. Any thread.
+  // The tables of ring hash or Maglev for an endpoint set, made by `build` unless they exist for the hosts' present health;
+  // kept while the set lives. Any thread.
   std::shared_ptr<const HashTables> hash_tables(const std::shared_ptr<const config::EndpointSet>& set, const std::function<std::shared_ptr<const HashTables>()>& build);
 
  private:
   std::mutex tables_mutex_;
-  std::vector<std::pair<std::weak_ptr<const config::EndpointSet>, std::shared_ptr<const HashTables>>> tables_;
+  struct Tables {
+    std::weak_ptr<const config::EndpointSet> set;
+    uint64_t health;  // generation
+    std::shared_ptr<const HashTables> tables;
+  };
+  std::vector<Tables> tables_;
 };
 
 class SharedClusters {
@@ -83,12 +94,15 @@ class SharedClusters {
   // Before any worker exists; constant then.
   void set_local_zone(LocalZone zone) { local_zone_ = std::move(zone); }
   const LocalZone& local_zone() const { return local_zone_; }
+  // Before any cluster exists.
+  void set_health_sink(HealthSink sink) { health_sink_ = std::move(sink); }
   // Sets the gauges circuit_breakers.<priority>.*_open of every live cluster; `cells` is the only owner of these. Before a scrape.
   void refresh_gauges(stats::Cells& cells);
 
  private:
   stats::Registry& registry_;
   LocalZone local_zone_;
+  HealthSink health_sink_;
   std::vector<std::shared_ptr<SharedCluster>> kept_;
   std::mutex mutex_;
   std::unordered_map<const config::ClusterConfig*, std::weak_ptr<SharedCluster>> clusters_;  // entries outlive their cluster until a sweep

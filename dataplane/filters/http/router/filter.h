@@ -91,6 +91,7 @@ class RouterFilter final : public stream::Filter {
   void on_max_duration();
   void response_complete();
   void fail(uint32_t status, std::string_view body, std::string_view details, format::ResponseFlag flag, bool overloaded = false);
+  void report_health(const upstream::Host& host, uint32_t status, const http::HeaderMap& headers);
   void count_status(uint32_t status);
   void count_status_class(stats::ClusterResponseStat completed, uint32_t status);
   stats::Cells& cells() const { return stream().worker().cells(); }

@@ -1,8 +1,10 @@
 // The router's response side: what comes back from an attempt, whether to try again, and what the client gets when nothing came; see filter.h.
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
 
 #include "dataplane/filters/http/router/filter.h"
+#include "dataplane/http/grpc_status.h"
 #include "dataplane/http/inline_headers.h"
 #include "dataplane/http/status.h"
 #include "dataplane/net/event_loop.h"
@@ -85,6 +87,14 @@ void RouterFilter::on_upstream_informational(http::HeaderMap& headers) {
   stream().encode_informational(headers);
 }
 
+// For outlier detection and passive checks. A gRPC answer without messages says in its head what came of it.
+void RouterFilter::report_health(const upstream::Host& host, uint32_t status, const http::HeaderMap& headers) {
+  uint32_t grpc = 0;
+  const bool told = stream().is_grpc() && headers.has(Token::GrpcStatus) && absl::SimpleAtoi(headers.get(Token::GrpcStatus), &grpc);
+  host.report_status(told ? http::http_status_of_grpc(grpc) : status);
+  if (headers.has(Token::XEnvoyImmediateHealthCheckFail)) host.report_immediate_fail();
+}
+
 void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream) {
   http::join_repeated(headers, http::MessageKind::kResponse);
   const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
@@ -92,6 +102,7 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   disarm_try_timers();
   upstream::Host& host = *attempt_.host();
   ++(status < 500 ? host.counters.rq_success : host.counters.rq_error);
+  if (host.shared_health() != nullptr) report_health(host, status, headers);
   if (retry_ && retry_response(status, headers)) return;
   release_retry();
   response_begun_ = true;
@@ -231,13 +242,16 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
   if (reason == ResetReason::kProtocolError && !attempt_.http2()) cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_protocol_error);
   if (!stream().active()) return;
   if (response_begun_) {
+    attempt_.host()->report_local(upstream::LocalResult::ConnectFailed);
     stream().set_flag(flag_of(reason));
     return stream().reset(in_arena(reset_details("upstream_reset_after_response_started", reason, detail)));
   }
   upstream::Host& host = *attempt_.host();
   ++host.counters.rq_error;
   if (reason == ResetReason::kRemoteReset && !attempt_.http2()) cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_rx_reset);
-  if (retry_lost_connection(reason) || retry_reset(reason, attempt_.request_left())) return;
+  if (retry_lost_connection(reason)) return;
+  if (reason != ResetReason::kOverflow) host.report_local(upstream::LocalResult::ConnectFailed);  // Envoy 1.40: whatever ended it
+  if (retry_reset(reason, attempt_.request_left())) return;
   if (reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout) stream().mutable_info().upstream_transport_failure_reason = in_arena(absl::StrReplaceAll(detail, {{" ", "_"}}));
   const std::string body = absl::StrCat("upstream connect error or disconnect/reset before headers. ", attempts_ > 1 ? "retried and the latest " : "", "reset reason: ", upstream::reset_reason_text(reason));
   fail(reason == ResetReason::kProtocolError ? 502 : 503, body, in_arena(reset_details("upstream_reset_before_response_started", reason, detail)), flag_of(reason), reason == ResetReason::kOverflow);
@@ -261,6 +275,7 @@ void RouterFilter::fail_timeout(std::string_view details) {
 void RouterFilter::on_global_timeout() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_timeout);
   if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
+  if (!response_begun_ && attempt_.active()) attempt_.host()->report_local(upstream::LocalResult::TimedOut);
   if (response_begun_) {
     stream().set_flag(ResponseFlag::UpstreamRequestTimeout);
     return stream().reset("response_timeout");
@@ -270,7 +285,10 @@ void RouterFilter::on_global_timeout() {
 
 void RouterFilter::on_per_try_timeout() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_per_try_timeout);
-  if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
+  if (attempt_.host() != nullptr) {
+    ++attempt_.host()->counters.rq_timeout;
+    attempt_.host()->report_local(upstream::LocalResult::TimedOut);
+  }
   timeout_retry_ = true;
   if (retry_reset(ResetReason::kLocalReset, true)) return;
   fail_timeout("upstream_per_try_timeout");
@@ -278,6 +296,7 @@ void RouterFilter::on_per_try_timeout() {
 
 void RouterFilter::on_per_try_idle() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_per_try_idle_timeout);
+  if (attempt_.host() != nullptr) attempt_.host()->report_local(upstream::LocalResult::TimedOut);
   if (response_begun_) {
     stream().set_flag(ResponseFlag::UpstreamRequestTimeout);
     return stream().reset("upstream_per_try_idle_timeout");

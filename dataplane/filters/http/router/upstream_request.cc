@@ -39,6 +39,7 @@ void UpstreamRequest::start(upstream::Host& host, bool high_priority) {
 void UpstreamRequest::on_pool_ready(upstream::PooledStream& stream) {
   stream_ = &stream;
   sender_ = &stream.open(*this);
+  host_->report_local(upstream::LocalResult::Connected);
   if (!router_.stream().manager().access_log().empty()) local_address_ = stream.connection().local_address().to_string();
   const bool headers_only = router_.request_is_headers_only();
   if (headers_only) end_request();

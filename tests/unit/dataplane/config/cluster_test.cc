@@ -1,5 +1,6 @@
 // Clusters and endpoint sets: defaults, what each field becomes, and what is refused in whose words.
 #include "dataplane/config/cluster.h"
+#include "dataplane/config/health.h"
 
 #include <catch2/catch.hpp>
 
@@ -188,8 +189,6 @@ TEST_CASE("wrong clusters are refused with Envoy's words") {
   CHECK_THAT(error_of("{name: a, type: LOGICAL_DNS, load_assignment: {cluster_name: a, endpoints: []}}"),
              Contains("LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "lb_policy: CLUSTER_PROVIDED, ")), Contains("lb_policy: CLUSTER_PROVIDED is not supported"));
-  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}], ")),
-             Contains("health_checks: not supported"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Struct}}, ")),
              Contains("Didn't find a registered network or http filter or protocol options implementation for name: 'x'"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_dns_resolver_config: {name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig}}, ")),
@@ -304,4 +303,41 @@ TEST_CASE("one category of drop overload is read as a share of a million") {
 TEST_CASE("an unchanged cluster has the same content hash") {
   CHECK(good(with_endpoint("127.0.0.1"))->content_hash == good(with_endpoint("127.0.0.1"))->content_hash);
   CHECK(good(with_endpoint("127.0.0.1"))->content_hash != good(with_endpoint("127.0.0.2"))->content_hash);
+}
+
+TEST_CASE("health checks and outlier detection start from Envoy's defaults") {
+  const auto cluster = good(with_endpoint("127.0.0.1", "health_checks: [{timeout: 1s, interval: 2s, unhealthy_threshold: 3, healthy_threshold: 4, no_traffic_interval: 7s, "
+                                                       "http_health_check: {path: /ok}}], outlier_detection: {base_ejection_time: 400s}, "));
+  REQUIRE(cluster->health_check);
+  const HealthCheck& check = *cluster->health_check;
+  CHECK(check.kind == HealthCheck::Kind::Http);
+  CHECK(check.path == "/ok");
+  CHECK(check.method == "GET");
+  CHECK(check.timeout.count() == 1000);
+  CHECK(check.unhealthy_threshold == 3);
+  CHECK(check.healthy_threshold == 4);
+  CHECK(check.no_traffic_healthy_interval.count() == 7000);
+  CHECK(check.unhealthy_edge_interval.count() == 2000);
+  CHECK(in_ranges(check.expected, 200));
+  CHECK_FALSE(in_ranges(check.expected, 201));
+  CHECK(check.reuse_connection);
+  REQUIRE(cluster->outlier);
+  CHECK(cluster->outlier->consecutive_5xx == 5);
+  CHECK(cluster->outlier->enforcing_gateway == 0);
+  CHECK(cluster->outlier->max_ejection_time.count() == 400'000);
+  CHECK(cluster->outlier->max_ejection_percent == 10);
+}
+
+TEST_CASE("health checks that cannot be are refused") {
+  const auto with = [](const std::string& check) {
+    return error_of(with_endpoint("127.0.0.1", "health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, " + check + "}], "));
+  };
+  CHECK(with("tcp_health_check: {}") == "");
+  CHECK_THAT(with("grpc_health_check: {service_name: s}"), Contains("must support HTTP/2 for gRPC healthchecking"));
+  CHECK_THAT(with("tcp_health_check: {send: {text: 0g}}"), Contains("health_checks[0].tcp_health_check.send.text: invalid hex string '0g'"));
+  CHECK_THAT(with("http_health_check: {path: /, expected_statuses: [{start: 200, end: 200}]}"), Contains("expecting start < end"));
+  CHECK_THAT(with("http_health_check: {path: /}, event_log_path: /x"), Contains("event_log_path: not supported"));
+  const std::string one = "{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}";
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "health_checks: [" + one + ", " + one + "], ")), Contains("Multiple health checks not supported"));
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "outlier_detection: {base_ejection_time: 2s, max_ejection_time: 1s}, ")), Contains("max_ejection_time"));
 }

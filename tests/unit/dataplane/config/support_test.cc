@@ -32,10 +32,10 @@ TEST_CASE("docs/support.md follows the table") {
 }
 
 TEST_CASE("a refused field is an error with its path, wherever it stands") {
-  const auto cluster = from_yaml<envoy::config::cluster::v3::Cluster>("{name: a, outlier_detection: {}, lb_policy: CLUSTER_PROVIDED}");
+  const auto cluster = from_yaml<envoy::config::cluster::v3::Cluster>("{name: a, lb_subset_config: {}, lb_policy: CLUSTER_PROVIDED}");
   const absl::Status status = check_support(cluster);
   CHECK(status.code() == absl::StatusCode::kInvalidArgument);
-  CHECK_THAT(std::string(status.message()), Contains("outlier_detection: not supported: outlier detection is not available") &&
+  CHECK_THAT(std::string(status.message()), Contains("lb_subset_config: not supported: subset load balancing is not available") &&
                                                 Contains("lb_policy: CLUSTER_PROVIDED is not supported"));
   const auto table = from_yaml<envoy::config::route::v3::RouteConfiguration>(R"(
 virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}, {match: {prefix: /, dynamic_metadata: [{filter: a}]}, route: {cluster: c}}]}])");

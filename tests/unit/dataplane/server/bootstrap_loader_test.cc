@@ -73,7 +73,8 @@ static_resources:
   REQUIRE(loaded->warnings.size() == 1);
   CHECK_THAT(loaded->warnings[0], StartsWith("--config-yaml:8: static_resources.clusters[0].lb_policy: ignored: xDS streams go to the endpoints in turn"));
   CHECK_THAT(std::string(with("http2_protocol_options: {max_outbound_frames: 5}").status().message()), Contains("http2_protocol_options.max_outbound_frames: not supported"));
-  CHECK_THAT(std::string(with("outlier_detection: {}").status().message()), StartsWith("--config-yaml:8: static_resources.clusters[0].outlier_detection: not supported"));
+  CHECK_THAT(std::string(with("lb_subset_config: {}").status().message()), StartsWith("--config-yaml:8: static_resources.clusters[0].lb_subset_config: not supported"));
+  CHECK_THAT(std::string(with("outlier_detection: {}").status().message()), Contains("outlier_detection: not supported"));
 }
 
 TEST_CASE("errors of a bootstrap begin with file and line") {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "dataplane/config/health.h"
 #include "dataplane/xds/epoch.h"
 #include "envoy/config/route/v3/route.pb.h"
 
@@ -373,6 +374,52 @@ TEST_CASE("wanted: endpoints of clusters that are not removed, route tables of l
   w.listener("l", "r2", 2);
   CHECK(w.epoch.wanted().eds.size() == 1);
   CHECK(w.epoch.wanted().rds.size() == 2);
+}
+
+TEST_CASE("a cluster with health checks waits for their first round, its old form serves meanwhile") {
+  World w;
+  w.eds_cluster("a");
+  w.endpoints("a");
+  w.commit();
+  auto checked = std::make_shared<config::ClusterConfig>();
+  checked->name = checked->eds_service_name = "a";
+  checked->discovery = config::ClusterConfig::Discovery::Eds;
+  checked->eds_source = config::ConfigSource{};
+  checked->content_hash = 2;
+  checked->health_check = std::make_shared<const config::HealthCheck>();
+  w.epoch.set_cluster(checked, w.now);
+  auto endpoints = std::make_shared<config::EndpointSet>();
+  endpoints->content_hash = 2;
+  endpoints->priorities.push_back({config::Locality{}});
+  endpoints->priorities[0][0].endpoints.emplace_back();
+  w.epoch.set_eds("a", endpoints);
+  auto now = w.commit();  // the endpoints reach the old form
+  REQUIRE(now);
+  CHECK(now->cluster("a")->config->content_hash == 1);
+  REQUIRE(w.epoch.awaiting_checks().size() == 1);
+  CHECK(w.epoch.awaiting_checks()[0].endpoints == endpoints);
+  CHECK(w.epoch.waiting()[0].reason == "the first round of health checks");
+  w.now += 1h;  // each check has a time of its own: no other ends the wait
+  CHECK(w.commit() == nullptr);
+  w.epoch.checks_done(*now->cluster("a")->config);  // another form's
+  CHECK(w.commit() == nullptr);
+  w.epoch.checks_done(*checked);
+  now = w.commit();
+  REQUIRE(now);
+  CHECK(now->cluster("a")->config == checked);
+  CHECK(w.epoch.awaiting_checks().empty());
+}
+
+TEST_CASE("a cluster with health checks and no endpoints waits for nothing but those") {
+  World w;
+  auto checked = std::make_shared<config::ClusterConfig>();
+  checked->name = "a";
+  checked->endpoints = std::make_shared<config::EndpointSet>();
+  checked->health_check = std::make_shared<const config::HealthCheck>();
+  w.epoch.set_cluster(checked, w.now);
+  CHECK(w.epoch.awaiting_checks().empty());
+  REQUIRE(w.commit());
+  CHECK(w.epoch.clusters_settled());
 }
 
 }  // namespace
