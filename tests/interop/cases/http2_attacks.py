@@ -1,0 +1,224 @@
+"""Clients that abuse HTTP/2, each for 2 seconds from a process of its own: the proxy stays up, its memory stays bounded (the curve is printed), another
+client is served meanwhile, and the counter of the limit moves."""
+import multiprocessing
+import pathlib
+import socket
+import struct
+import threading
+import time
+
+import http2
+import wire
+from http2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST, SETTINGS, WINDOW, frame
+from lab import free_port, get, require
+
+SMOKE = True
+SECONDS = 2.0
+GROWTH = 48 * 1024  # KiB that an attack may add at most
+HEAD = bytes.fromhex("828684") + b"\x01\x08any.test"  # GET / http, not indexed
+BIG = b"x" * 4000
+
+
+def settings(**values):
+    return frame(SETTINGS, 0, 0, http2.settings(**values).payload)
+
+
+def streams(start=1):
+    return range(start, 1 << 30, 2)
+
+
+def batches(make, size=100):
+    """Endless pieces of output, `size` calls of make(stream) each."""
+    numbers = iter(streams())
+    while True:
+        yield b"".join(make(next(numbers)) for _ in range(size))
+
+
+def reset(stream):
+    return frame(HEADERS, END_STREAM | END_HEADERS, stream, HEAD) + frame(RST, 0, stream, struct.pack(">I", 8))
+
+
+def once(first, again):
+    yield first
+    while True:
+        yield again
+
+
+def bomb():
+    """One large entry in the table, then heads that name it thousands of times."""
+    literal = b"\x40\x05x-big" + b"\x7f\xa1\x1e" + BIG  # 127 + 30 * 128 + 33 - 127 = 4000
+    numbers = iter(streams())
+    yield frame(HEADERS, END_STREAM | END_HEADERS, next(numbers), HEAD + literal)
+    while True:
+        yield frame(HEADERS, END_STREAM | END_HEADERS, next(numbers), HEAD + b"\xbe" * 16000)
+
+
+def large_head(stream):
+    field = b"\x00\x05x-big\x7f\xa1\x1e" + BIG
+    block = HEAD + field * 20
+    return (frame(HEADERS, END_STREAM, stream, block[:16000]) + b"".join(frame(CONTINUATION, 0, stream, block[i:i + 16000]) for i in range(16000, 64000, 16000))
+            + frame(CONTINUATION, END_HEADERS, stream, block[64000:]))
+
+
+def large_answers(stream):
+    return frame(HEADERS, END_STREAM | END_HEADERS, stream, bytes.fromhex("8286") + b"\x04\x06/large" + b"\x41\x08any.test") if stream < 200 else frame(PING, 0, 0, b"12345678")
+
+
+OPEN = frame(HEADERS, END_HEADERS, 1, bytes.fromhex("8386") + b"\x04\x06/large" + b"\x41\x08any.test")
+# name: (output after the preface, whether it reads what comes back, counters of which one must move: "http." of the listener's connection manager)
+ATTACKS = {
+    "rapid reset": (lambda: batches(reset), True, ("http2.too_many_premature_resets",)),
+    "rapid reset, one by one": (lambda: batches(reset, 1), True, ("http2.too_many_premature_resets",)),
+    "continuation flood": (lambda: once(frame(HEADERS, END_STREAM, 1, HEAD), frame(CONTINUATION, 0, 1, b"\x00\x01x\x7f\xa1\x1e" + BIG)), True, ("http.downstream_cx_protocol_error",)),
+    "empty continuation flood": (lambda: once(frame(HEADERS, END_STREAM, 1, HEAD), frame(CONTINUATION, 0, 1) * 100), True, ("http2.inbound_empty_frames_flood",)),
+    "ping flood, unread": (lambda: once(b"", frame(PING, 0, 0, b"12345678") * 500), False, ("http2.outbound_control_flood",)),
+    "ping flood, read": (lambda: once(b"", frame(PING, 0, 0, b"12345678") * 100), True, ()),
+    "settings flood, unread": (lambda: once(b"", settings(window=1000) * 500), False, ("http2.outbound_control_flood",)),
+    "large heads": (lambda: batches(large_head, 5), True, ("http2.header_list_size_too_large",)),
+    "hpack bomb": (bomb, True, ("http2.header_list_size_too_large", "http2.header_overflow")),
+    "zero windows, large answers": (lambda: batches(large_answers, 1), True, ("http.downstream_rq_idle_timeout", "http2.tx_flush_timeout")),
+    "empty data flood": (lambda: once(OPEN, frame(DATA, 0, 1) * 100), True, ("http2.inbound_empty_frames_flood",)),
+    "priority flood": (lambda: once(b"", frame(PRIORITY, 0, 1, b"\0\0\0\x03\x10") * 100), True, ("http2.inbound_priority_frames_flood",)),
+    "window update flood": (lambda: once(OPEN, frame(WINDOW, 0, 1, b"\0\0\0\x01") * 100), True, ("http2.inbound_window_update_frames_flood",)),
+    "malformed requests": (lambda: batches(lambda stream: frame(HEADERS, END_STREAM | END_HEADERS, stream, b"\x82"), 1), True, ("http.downstream_cx_protocol_error",)),
+    "requests without a pause": (lambda: batches(lambda stream: frame(HEADERS, END_STREAM | END_HEADERS, stream, HEAD), 20), True, ()),
+}
+
+
+def attack(port, name, connections):
+    """Four connections at a time, each made again when it ends; how many is told through `connections`."""
+    output, reads, _ = ATTACKS[name]
+    end = time.monotonic() + SECONDS
+
+    def one():
+        while time.monotonic() < end:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=0.5) as s:
+                    with connections.get_lock():
+                        connections.value += 1
+                    s.sendall(PREFACE + settings(push=0, window=0 if name.startswith("zero") else 1 << 20) + frame(SETTINGS, 1, 0))
+                    for part in output():
+                        if time.monotonic() > end:
+                            break
+                        s.settimeout(0.5)
+                        s.sendall(part)
+                        s.settimeout(0.001)
+                        try:
+                            if reads and not s.recv(1 << 20):
+                                break
+                        except TimeoutError:
+                            pass
+            except OSError:
+                time.sleep(0.01)  # cut off
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+
+def rss(pid):
+    return int(next(line.split()[1] for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")))
+
+
+class LargeUpstream:
+    """Answers whatever is asked with 4 MiB."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
+            except OSError:
+                return
+
+    def serve(self, connection):
+        body = bytes(1 << 16)
+        try:
+            with connection:
+                connection.settimeout(10)
+                connection.recv(65536)
+                connection.sendall(wire.reply("200 OK", f"content-length: {4 << 20}"))
+                for _ in range(64):
+                    connection.sendall(body)
+        except OSError:
+            pass
+
+
+def visit(port, until, latencies):
+    """Another client on the same listener: a request after the other, each answered with 200."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+        client = http2.Connection(s, False)
+        for stream in streams():
+            if not until.is_alive():
+                return
+            start = time.monotonic()
+            client.send(http2.H(stream, [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "any.test")]))
+            client.step(http2.Await(stream), 0)
+            require(dict(client.head(stream) or []).get(":status") == "200", f"the other client got {client.streams[stream]}")
+            latencies.append(time.monotonic() - start)
+            time.sleep(0.01)
+
+
+def run(lab):
+    upstream = LargeUpstream()
+    admin, *ports = wire.free_ports(1 + len(ATTACKS))
+    # What an edge would set: few streams, small buffers, an idle timeout.
+    hcm = {"http2_protocol_options": {"max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576}, "stream_idle_timeout": "1s",
+           "access_log": None}
+    scenarios = [wire.Scenario(name, [], hcm=hcm, listener={"per_connection_buffer_limit_bytes": 32768}, host={"routes": [
+        {"match": {"prefix": "/large"}, "route": {"cluster": f"s{i}"}}, {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}]},
+        cluster={"per_connection_buffer_limit_bytes": 32768}) for i, name in enumerate(ATTACKS)]
+    config = wire.configuration(scenarios, ports, [upstream.port] * len(ATTACKS), admin, lab.dir / "access")
+    proxy = lab.proxy("fairlead-proxy", lab.write("attacks.json", config), f"127.0.0.1:{admin}")
+    pid = proxy.process.pid
+    wrong = []
+    for i, (name, (_, _, counters)) in enumerate(ATTACKS.items()):
+        connections = multiprocessing.get_context("fork").Value("i", 0)
+        attacker = multiprocessing.get_context("fork").Process(target=attack, args=(ports[i], name, connections))
+        start, curve, latencies, before = rss(pid), [], [], counted(admin, i, counters)
+        attacker.start()
+        visitor = threading.Thread(target=lambda: failures.extend(caught(lambda: visit(ports[i], attacker, latencies))))
+        failures = []
+        visitor.start()
+        while attacker.is_alive() and proxy.process.poll() is None:
+            curve.append(rss(pid))
+            time.sleep(0.02)
+        attacker.join()
+        visitor.join()
+        time.sleep(0.3)
+        moved = {name: value - before[name] for name, value in counted(admin, i, counters).items()}
+        end, most = rss(pid), max(curve, default=0)
+        print(f"        {name}: {connections.value} connections, RSS {start} → {most} → {end} KiB, {len(latencies)} others served, at most {max(latencies, default=0) * 1000:.0f} ms, {moved}", flush=True)
+        if failures:
+            wrong.append(f"{name}: {failures[0]}")
+        if most - start > GROWTH:
+            wrong.append(f"{name}: memory grew from {start} to {most} KiB")
+        if counters and not any(moved.values()):
+            wrong.append(f"{name}: none of {counters} moved")
+        if len(latencies) < 3 or max(latencies, default=9) > 1.5:
+            wrong.append(f"{name}: the other client was served {len(latencies)} times, at most in {max(latencies, default=0):.2f} s")
+        require(proxy.process.poll() is None, f"{name}: the proxy ended: {proxy.text()[-2000:]}")
+    upstream.listener.close()
+    require(get(f"127.0.0.1:{admin}", "/ready").status == 200, "not ready afterwards")
+    code = lab.stop(proxy)
+    require(code == 0, f"exit code {code}")
+    require(not wrong, "\n".join(wrong))
+
+
+def counted(admin, i, counters):
+    stats = wire.statistics(f"127.0.0.1:{admin}")
+    return {c: int(stats.get(c.replace("http.", f"http.s{i}."), 0)) for c in counters}
+
+
+def caught(call):
+    try:
+        call()
+        return []
+    except Exception as error:
+        return [repr(error)]
