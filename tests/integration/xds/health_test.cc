@@ -102,6 +102,34 @@ TEST_CASE("retriable statuses count towards the threshold, and connections are k
   CHECK(one.upstream.connections() == 1);
 }
 
+TEST_CASE("without reuse_connection each check has a connection of its own") {
+  for (const bool http2 : {false, true}) {
+    Backend one("one", 200, http2);
+    ProxyProcess proxy(config({one.port()}, "health_checks: [{" + kPace + ", reuse_connection: false, http_health_check: {path: /health, codec_client_type: " + (http2 ? "HTTP2" : "HTTP1") + "}}]\n"));
+    proxy.wait_for_state("LIVE");
+    REQUIRE(one.upstream.wait_for(4));
+    CHECK(one.upstream.connections() >= 4);
+    CHECK(proxy.stat("cluster.a.health_check.failure") == "0");
+  }
+}
+
+TEST_CASE("a host whose checks say that it is degraded gets traffic only when the others cannot take it") {
+  Backend one("one");
+  FakeUpstream two([](const UpstreamRequest& r) {
+    UpstreamReply reply{.body = "two"};
+    if (r.path == "/health") reply.headers.emplace_back("x-envoy-degraded", "");
+    return reply;
+  });
+  ProxyProcess proxy(config({one.port(), two.port()}, http_check() + "common_lb_config: {healthy_panic_threshold: {value: 0}}\n"));
+  proxy.wait_for_state("LIVE");
+  CHECK(proxy.stat("cluster.a.membership_degraded") == "1");
+  CHECK(proxy.stat("cluster.a.health_check.degraded") == "1");
+  CHECK_THAT(proxy.admin("/clusters").body, Contains("::health_flags::/degraded_active_hc\n"));
+  *one.check = 500;
+  proxy.wait_for_stat("cluster.a.membership_healthy", "0");
+  CHECK(answers(proxy) == std::set{"two"s});
+}
+
 TEST_CASE("a check that is not answered in time fails, and is told from others") {
   FakeUpstream silent([](const UpstreamRequest&) { return UpstreamReply{.never = true}; });
   ProxyProcess proxy(config({silent.port()}, "health_checks: [{timeout: 0.05s, interval: 60s, healthy_threshold: 1, unhealthy_threshold: 1, http_health_check: {path: /health}}]\n"));
