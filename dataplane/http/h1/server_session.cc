@@ -140,7 +140,7 @@ bool Http1Server::read_head(Buffer& data) {
   size_t size = 0;
   switch (find_head(data, settings_.max_head_bytes, true, scanned_, size)) {
     case HeadSearch::Incomplete: {
-      if (data.empty()) return false;
+      if (data.empty() || (receiver_ == nullptr && data.size() == 1 && data.front()[0] == '\r')) return false;  // half an empty line is no head yet
       if (!line_checked_) {
         Verdict v = check_request_start(data.front(), settings_);
         if (!v.ok()) {

@@ -299,6 +299,18 @@ TEST_CASE("a request begins with the first byte of its head, and the timer for s
   CHECK(rig.requests.size() == 1);
 }
 
+TEST_CASE("an empty line before a request begins nothing, not even half of one", "[h1][server]") {
+  ServerRig rig;
+  for (const char* piece : {"\r", "\n", "\r", "\n\n"}) {
+    rig.write(piece);
+    rig.settle();
+  }
+  CHECK(rig.begins == 0);
+  CHECK(rig.requests.empty());
+  rig.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  REQUIRE(rig.run([&] { return rig.requests.size() == 1 && rig.requests[0]->has_head; }));
+}
+
 TEST_CASE("a client that leaves in the middle of a head resets its request", "[h1][server]") {
   ServerRig rig;
   rig.write("GET / HT");
