@@ -293,6 +293,7 @@ def play(lab, kind, scenarios):
     ports, refused = free[:len(scenarios)], free[len(scenarios):]
     targets = [nobody if s.refused else u.port for s, u, nobody in zip(scenarios, upstreams, refused)]
     log = lab.dir / f"{kind}.access"
+    log.unlink(missing_ok=True)  # of an earlier play
     proxy = lab.proxy(kind, lab.write(f"{kind}-wire.json", configuration(scenarios, ports, targets, admin, log)), f"127.0.0.1:{admin}")
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         clients = list(pool.map(lambda i: scenarios[i].play(ports[i]), range(len(scenarios))))
@@ -350,13 +351,13 @@ def alike(key, a, b):
     return a == b
 
 
-def compare(lab, scenarios, not_compared=NOT_COMPARED):
-    theirs, ours = play(lab, "envoy", scenarios), play(lab, "fairlead-proxy", scenarios)
-    differences, compared = [], 0
+def judge(scenarios, ours, theirs, not_compared):
+    """What differs, by scenario, and how much was compared."""
+    differences, compared = {}, 0
     for s, a, b in zip(scenarios, ours, theirs):
         if s.differs:
             if all(alike(key, a[key], b.get(key)) for key in ("client", "client end", "times", "log 0 RESPONSE_CODE_DETAILS") if key in a):
-                differences.append(f"  {s.name}: said to differ ({s.differs}), but does not")
+                differences[s.name] = f"  {s.name}: said to differ ({s.differs}), but does not"
             continue
         wrong = []
         for key in dict.fromkeys((*b, *a)):
@@ -370,7 +371,20 @@ def compare(lab, scenarios, not_compared=NOT_COMPARED):
             if not (key in a and key in b and alike(key, a[key], b[key])):
                 wrong.append(f"    {key}:\n      fairlead {a.get(key, '(absent)')!r}\n      envoy    {b.get(key, '(absent)')!r}")
         if wrong:
-            differences.append(f"  {s.name}\n" + "\n".join(wrong))
+            differences[s.name] = f"  {s.name}\n" + "\n".join(wrong)
+    return differences, compared
+
+
+def compare(lab, scenarios, not_compared=NOT_COMPARED):
+    """Plays all scenarios through both. Where bytes meet timers, a loaded machine may show either proxy another order of the same events: what
+    differs is played again, and counts only when it differs three times."""
+    differences, compared = judge(scenarios, play(lab, "fairlead-proxy", scenarios), play(lab, "envoy", scenarios), not_compared)
+    again = 0
+    while differences and again < 2:
+        again += 1
+        left = [s for s in scenarios if s.name in differences]
+        print(f"        {len(left)} of {len(scenarios)} scenarios differ; again: {', '.join(s.name for s in left[:5])}", flush=True)
+        differences, _ = judge(left, play(lab, "fairlead-proxy", left), play(lab, "envoy", left), not_compared)
     if differences:
-        raise Failed(f"{len(differences)} of {len(scenarios)} scenarios differ:\n" + "\n".join(differences))
+        raise Failed(f"{len(differences)} of {len(scenarios)} scenarios differ:\n" + "\n".join(differences.values()))
     print(f"        {len(scenarios)} scenarios, {compared} observations alike")

@@ -8,7 +8,6 @@ from echo import Echo
 from lab import Failed, free_port
 from parity import get
 
-SMOKE = True
 
 # What Envoy shows and fairlead-proxy has not: features and flags that do not exist here, Envoy's own build and its list of extensions, and the
 # statistics that docs/differences.md names.

@@ -7,7 +7,6 @@ import wire
 from echo import Echo
 from lab import free_port, go_tool, require
 
-SMOKE = True
 TOTAL = 145
 EXCEPTIONS = {"HTTP2": [], "AUTO": ["Sends invalid connection preface"]}
 

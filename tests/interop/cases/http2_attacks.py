@@ -12,7 +12,6 @@ import wire
 from http2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST, SETTINGS, WINDOW, frame
 from lab import free_port, get, require
 
-SMOKE = True
 SECONDS = 2.0
 GROWTH = 48 * 1024  # KiB that an attack may add at most
 HEAD = bytes.fromhex("828684") + b"\x01\x08any.test"  # GET / http, not indexed

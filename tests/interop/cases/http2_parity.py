@@ -5,7 +5,6 @@ import struct
 from http2 import CONTINUATION, DATA, END, END_HEADERS, END_STREAM, GOAWAY, HEADERS, HTTP2, PING, PRIORITY, READY, REQUEST, SETTINGS, WINDOW, Await, D, F, H, R, Scenario as S, goaway, settings
 from wire import CHUNKS, CLOSE, HEAD, NOT_COMPARED, OK, RESET, RESPONSE, REST, Body, compare, merged, reply, request
 
-SMOKE = True
 ROUTER = {"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}
 NOT_HERE = tuple(p.replace("http1|http2|", "http1|") for p in NOT_COMPARED) + (
     r"log \d .*WIRE_BYTES", r"stat .*cx_(rx|tx)_bytes", r"stat .*http2\.(outbound_|pending_send|deferred_stream|metadata_empty|goaway_sent|nghttp2_|requests_rejected|dropped_headers)",

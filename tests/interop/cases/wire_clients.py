@@ -1,7 +1,6 @@
 """Clients, scripted: pipelining with errors in the middle, split requests, garbage, keep-alive, HTTP/1.0, large heads and bodies, slow readers, WebSockets, in Envoy and in fairlead-proxy."""
 from wire import CHUNKS, CLOSE, HALF, HEAD, OK, RESET, RESPONSE, REST, Body, Scenario as S, compare, reply, request
 
-SMOKE = True
 GET = request()
 POST = request("/", "content-length: 4", method="POST", body=b"body")
 CHUNKED = request("/", "transfer-encoding: chunked", method="POST", body=b"4\r\nbody\r\n0\r\n\r\n")

@@ -1,7 +1,6 @@
 """Upstreams that misbehave, scripted: resets, stalls, early, broken, doubled and interim answers, wrong lengths, in Envoy and in fairlead-proxy."""
 from wire import CHUNKS, CLOSE, HALF, HEAD, OK, RESET, RESPONSE, REST, Body, Scenario as S, compare, reply, request
 
-SMOKE = True
 GET = request()
 POST = request("/", "content-length: 4", method="POST", body=b"body")
 HALF_POST = request("/", "content-length: 8", method="POST", body=b"half")
