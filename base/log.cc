@@ -117,13 +117,6 @@ Output& output() {
   return *made;
 }
 
-// Paths in lines are relative to the source tree, whose place this very file tells.
-std::string_view source_root() {
-  static constexpr std::string_view here = __FILE__;
-  static constexpr std::string_view own = "base/log.cc";
-  return here.ends_with(own) ? here.substr(0, here.size() - own.size()) : std::string_view();
-}
-
 absl::Status open_sink(Output& out, const std::string& path) {
   std::shared_ptr<spdlog::sinks::sink> sink;
   try {
@@ -167,8 +160,6 @@ std::string_view level_name(Level level) {
 Component& component(std::string_view name) { return Components::instance().get(name); }
 
 void write(const Component& component, Level level, const char* file, int line, std::string_view text) {
-  std::string_view place = file;
-  if (place.starts_with(source_root())) place.remove_prefix(source_root().size());
   Output& out = output();
   const std::lock_guard lock(out.mutex);
   if (out.capture != nullptr) {
@@ -176,8 +167,8 @@ void write(const Component& component, Level level, const char* file, int line, 
     return;
   }
   try {
-    // spdlog's levels have the same numbers. `place` ends where the literal ends, so data() is a C string.
-    const spdlog::details::log_msg message(spdlog::source_loc(place.data(), line, ""), component.name(),
+    // spdlog's levels have the same numbers. The build makes __FILE__ relative to the source tree.
+    const spdlog::details::log_msg message(spdlog::source_loc(file, line, ""), component.name(),
                                            static_cast<spdlog::level::level_enum>(level), {text.data(), text.size()});
     out.sink->log(message);
     out.sink->flush();
