@@ -122,15 +122,21 @@ def h2load(port, seconds, *options):
     return good, failed + errored + timeout, re.search(r"time for request:\s+\S+\s+(\S+)", done)[1] + " max"
 
 
+def start_all(lab, names, start_upstream, **settings):
+    """Starts the upstream and every proxy; returns their ports and processes by name."""
+    upstream = start_upstream(lab)
+    ports = {name: free_port() for name in names}
+    running = {}
+    for name, port in ports.items():
+        running[name] = lab.start(name, pinned(SERVER_CORE, command_of(lab, name, port, upstream, **settings)))
+        await_port(port, running[name])
+    return ports, running
+
+
 def race(title, names, start_upstream, load, options, bars, **settings):
     """Runs one race and prints it. `bars`: (peers, factor) pairs: at most factor times the best of those peers."""
     with Lab() as lab:
-        upstream = start_upstream(lab)
-        ports = {name: free_port() for name in names}
-        running = {}
-        for name, port in ports.items():
-            running[name] = lab.start(name, pinned(SERVER_CORE, command_of(lab, name, port, upstream, **settings)))
-            await_port(port, running[name])
+        ports, running = start_all(lab, names, start_upstream, **settings)
         for port in ports.values():
             load(port, 1)
         figures = {name: [] for name in names}
@@ -151,6 +157,41 @@ def race(title, names, start_upstream, load, options, bars, **settings):
         for peers, factor in bars:
             verdict(f"CPU per request at most {factor} of the best of {', '.join(peers)}", median["fairlead-proxy"] / min(median[p] for p in peers), factor)
         verdict("RSS at most Envoy's", memory["fairlead-proxy"] / memory["envoy"], 1.0)
+        verdict("errors", errors["fairlead-proxy"], 0)
+
+
+def open_loop(lab, port, seconds, rate, *options):
+    """Requests at a fixed rate whatever the answers take; their times in microseconds, and the errors. A request that finds no free place
+    on its connection waits and is timed from when it is sent: at 70 % of the peak that is rare."""
+    log = lab.dir / "open_loop.log"
+    clients = int(options[0][2:])
+    log.unlink(missing_ok=True)
+    done = subprocess.run(pinned(OTHER_CORES, ["h2load", *options, f"-D{seconds}", f"--rps={rate / clients:.1f}", f"--log-file={log}", f"http://127.0.0.1:{port}/"]),
+                          capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in log.read_text().splitlines()]
+    errors = sum(int(re.search(rf"(\d+) {word}", done)[1]) for word in ("failed", "errored", "timeout")) + sum(r[1] != "200" for r in rows)
+    return sorted(int(r[2]) for r in rows), errors
+
+
+def at_rate(title, names, options, connections, **settings):
+    """p99 at 70 % of the slowest proxy's peak rate, open loop; median of five rounds."""
+    with Lab() as lab:
+        ports, _ = start_all(lab, names, nginx_upstream, **settings)
+        peak = {}
+        for name, port in ports.items():
+            done = subprocess.run(pinned(OTHER_CORES, ["h2load", *connections, f"-D{options.seconds}", f"http://127.0.0.1:{port}/"]), capture_output=True, text=True, check=True).stdout
+            peak[name] = int(re.search(r"(\d+) succeeded", done)[1]) / options.seconds
+        rate = 0.7 * min(peak[name] for name in names if name != "fairlead-proxy")
+        figures, errors = {name: [] for name in names}, dict.fromkeys(names, 0)
+        for _ in range(5):
+            for name, port in ports.items():
+                times, bad = open_loop(lab, port, options.seconds, rate, *connections)
+                figures[name].append([times[min(len(times) - 1, int(len(times) * part))] for part in (0.5, 0.99, 0.999)])
+                errors[name] += bad
+        median = {name: [statistics.median(x) for x in zip(*fs)] for name, fs in figures.items()}
+        table(f"{title}: {rate:.0f} requests/s, 70 % of the slowest peer's peak, open loop, median of 5 rounds of {options.seconds} s",
+              [(name, f"{peak[name]:.0f}", *(f"{x / 1000:.2f}" for x in median[name]), errors[name]) for name in names], ["proxy", "peak/s", "p50 ms", "p99 ms", "p99.9 ms", "errors"])
+        verdict("p99 at most 1.2 of the best peer's", median["fairlead-proxy"][1] / min(median[name][1] for name in names if name != "fairlead-proxy"), 1.2)
         verdict("errors", errors["fairlead-proxy"], 0)
 
 
@@ -215,4 +256,11 @@ def features(options):
          hcm=JSON_LOG, route=RETRIES, operations=OPERATIONS)
 
 
-RACES = {"http1": http1, "http2": http2, "http2-http2": http2_http2, "grpc": grpc, "bodies": bodies, "features": features}
+def latency(options):
+    """p99 at 70 % of the slowest peer's peak rate, open loop, HTTP/1.1 and HTTP/2 clients, beside nginx, HAProxy and Envoy."""
+    names = ["fairlead-proxy", "nginx", "haproxy", "envoy"]
+    at_rate("HTTP/1.1, 64 connections", names, options, ["-c64", "-m1", "--h1"])
+    at_rate("HTTP/2, 4 connections x 32 streams", names, options, ["-c4", "-m32"], front="h2")
+
+
+RACES = {"http1": http1, "http2": http2, "http2-http2": http2_http2, "grpc": grpc, "bodies": bodies, "features": features, "latency": latency}

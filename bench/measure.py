@@ -39,7 +39,13 @@ def pinned(core, command):
     return ["taskset", "-c", core, *command]
 
 
+RESULTS = []  # every verdict of this run: {"title", "what", "value", "bar"}
+_title = ""
+
+
 def table(title, rows, head):
+    global _title
+    _title = title
     print(f"\n{title}")
     cells = [head] + [[str(c) for c in r] for r in rows]
     widths = [max(len(r[i]) for r in cells) for i in range(len(head))]
@@ -48,4 +54,5 @@ def table(title, rows, head):
 
 
 def verdict(what, value, bar):
+    RESULTS.append({"title": _title, "what": what, "value": round(value, 4), "bar": bar})
     print(f"  {what}: {value:.2f}" + ("" if bar is None else "  (met)" if value <= bar else f"  (NOT met: {bar})"))
