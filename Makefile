@@ -21,6 +21,7 @@ BUILD_PACKAGES := build-essential cmake ninja-build ccache mold pkg-config ca-ce
   libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev zlib1g-dev libbrotli-dev libzstd-dev catch2 curl
 TEST_PACKAGES := openssl procps
 INTEROP_PACKAGES := python3-venv
+BROWSER_PACKAGES := chromium-headless-shell
 BENCH_PACKAGES := nginx-light haproxy wrk nghttp2-client nghttp2-server nghttp2-proxy python3-venv
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev llvm-14
 FORMAT_PACKAGES := clang-format-14
@@ -69,8 +70,8 @@ unit: configure ## the unit tests alone
 integration: configure ## the integration tests alone
 	@cmake --build $(BUILD) -j $(JOBS) && $(CTEST) -L integration
 
-interop: build ## against real peers: Envoy 1.40, go-control-plane, gRPC's xDS client
-	@$(call need,$(INTEROP_PACKAGES))
+interop: build ## against real peers: Envoy 1.40, go-control-plane, gRPC's xDS client, a browser
+	@$(call need,$(INTEROP_PACKAGES) $(BROWSER_PACKAGES))
 	@tests/interop/run all
 
 interop-smoke: build ## the part of interop that CI runs
