@@ -92,8 +92,9 @@ check-full: test interop ## everything: tests, both sanitizer builds, fuzzing, a
 	@cmake --build build/asan-ubsan -j $(JOBS)
 	@ctest --test-dir build/asan-ubsan --output-on-failure --no-tests=error -LE 'interop|soak' -j $(JOBS)
 	@[ -f build/tsan/build.ninja ] || cmake --preset tsan
-	@cmake --build build/tsan -j $(JOBS) --target $(TSAN_TESTS)
+	@cmake --build build/tsan -j $(JOBS) --target $(TSAN_TESTS) fairlead-proxy
 	@for t in $(TSAN_TESTS); do echo "== $$t (ThreadSanitizer)"; build/tsan/bin/$$t; done
+	@echo "== pushes under load (ThreadSanitizer)"; tests/integration/pushes.py build/tsan/bin 20
 	@$(MAKE) --no-print-directory fuzz
 	@$(CTEST) -L soak
 
