@@ -98,7 +98,7 @@ for name, redirect in {"code-text": {"path_redirect": "/", "response_code": "302
     case(f"mean-redirect/{name}", routes({"match": {"prefix": "/"}, "redirect": redirect}))
 for name, direct in {"filename": {"status": 200, "body": {"filename": "/dev/null"}}, "environment": {"status": 200, "body": {"environment_variable": "PATH"}},
                      "environment-unset": {"status": 200, "body": {"environment_variable": "NO_SUCH_VARIABLE_HERE"}}, "environment-empty-name": {"status": 200, "body": {"environment_variable": ""}},
-                     "filename-empty": {"status": 200, "body": {"filename": ""}}, "filename-folder": {"status": 200, "body": {"filename": "/tmp"}},
+                     "filename-empty": {"status": 200, "body": {"filename": ""}}, "filename-folder": {"status": 200, "body": {"filename": "/mnt"}},
                      "watched": {"status": 200, "body": {"filename": "/dev/null", "watched_directory": {"path": "/tmp"}}}, "two": {"status": 200, "body": {"inline_string": "a", "inline_bytes": "YQ=="}},
                      "status-text": {"status": "200"}, "status-200.5": {"status": 200.5}, "status-204-body": {"status": 204, "body": {"inline_string": "x"}}, "status-100": {"status": 100},
                      "body-url-base64": {"status": 200, "body": {"inline_bytes": "_-8"}}, "body-unpadded": {"status": 200, "body": {"inline_bytes": "YQ"}},
