@@ -118,13 +118,10 @@ std::string format_duration(std::chrono::nanoseconds duration) {
   std::uint64_t left = duration.count() < 0 ? 0 - static_cast<std::uint64_t>(duration.count()) : static_cast<std::uint64_t>(duration.count());
   const auto append_fraction = [&out, &left](std::uint64_t unit, std::string_view name) {
     absl::StrAppend(&out, left / unit);
-    char digits[16];
-    int width = 0;
-    for (std::uint64_t u = unit; u > 1; u /= 10) ++width;
-    std::snprintf(digits, sizeof digits, ".%0*llu", width, static_cast<unsigned long long>(left % unit));
-    std::string_view shown = width == 0 ? std::string_view() : std::string_view(digits);
-    while (shown.ends_with('0')) shown.remove_suffix(1);
-    if (shown != ".") absl::StrAppend(&out, shown);
+    std::string digits;
+    for (std::uint64_t u = unit / 10; u > 0; u /= 10) digits.push_back(static_cast<char>('0' + left / u % 10));
+    while (digits.ends_with('0')) digits.pop_back();
+    if (!digits.empty()) absl::StrAppend(&out, ".", digits);
     absl::StrAppend(&out, name);
   };
   if (left < 1000) {

@@ -80,7 +80,7 @@ std::optional<intent::PathRewrite> read_path_rewrite(doc::Object o, bool one_pre
   if (!is_new_path(rewrite.value)) {
     o.error(used, absl::StrCat("\"", rewrite.value, "\" is not a path: it begins with '/' and holds no blank, '?', '#' or unencoded character"));
   }
-  if (!prefix && rewrite.value.empty()) rewrite.value = "/";  // no request has an empty path
+  if (!prefix && rewrite.value.empty()) rewrite.value.assign(1, '/');  // no request has an empty path
   if (prefix && !one_prefix_match) {
     o.error("type", "ReplacePrefixMatch needs a rule with exactly one match, of path type PathPrefix");
   }

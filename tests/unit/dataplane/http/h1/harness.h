@@ -8,14 +8,11 @@
 
 #include "dataplane/http/h1/session.h"
 #include "dataplane/net/simulated.h"
+#include "tests/unit/dataplane/http/messages.h"
 
 namespace fairlead::h1::test {
 
-inline std::string text_of(const http::HeaderMap& headers) {
-  std::string text;
-  for (const http::Header& h : headers) text += std::string(h.name()) + ": " + std::string(h.value()) + "\n";
-  return text;
-}
+using namespace http::test;
 
 // The far end: collects bytes.
 struct Peer : net::ConnectionEvents {
@@ -34,71 +31,8 @@ struct Peer : net::ConnectionEvents {
   }
 };
 
-// One message as received.
-struct Message : http::MessageReceiver {
-  http::Arena memory;
-  http::MessageSender* sender = nullptr;
-  std::string head;
-  std::vector<std::string> informational;
-  std::string body;
-  std::string trailers;
-  bool has_head = false;
-  bool ended = false;
-  bool reset = false;
-  bool after_end = false;  // a call came after the end
-  http::ResetReason reason{};
-  std::string detail;
-  int blocked = 0;
-  int ready = 0;
-  std::function<void(Message&)> when_head;
-  std::function<void(Message&)> when_ended;
-
-  http::Arena& arena() override { return memory; }
-  void on_headers(http::HeaderMap& headers, bool end) override {
-    after_end = after_end || ended || reset;
-    has_head = true;
-    head = text_of(headers);
-    ended = end;
-    if (when_head) when_head(*this);
-    if (ended && when_ended) when_ended(*this);
-  }
-  void on_informational(http::HeaderMap& headers) override { informational.push_back(text_of(headers)); }
-  void on_data(net::Buffer& data, bool end) override {
-    after_end = after_end || ended || reset || !has_head;
-    body += data.to_string();
-    data.clear();
-    ended = ended || end;
-    if (ended && when_ended) when_ended(*this);
-  }
-  void on_trailers(http::HeaderMap& headers) override {
-    after_end = after_end || ended || reset;
-    trailers = text_of(headers);
-    ended = true;
-    if (when_ended) when_ended(*this);
-  }
-  void on_reset(http::ResetReason r, std::string_view d) override {
-    after_end = after_end || reset;
-    reset = true;
-    reason = r;
-    detail = std::string(d);
-  }
-  void on_write_blocked() override { ++blocked; }
-  void on_write_ready() override { ++ready; }
-};
-
-// Sends a head (and body) given as name/value pairs.
-inline void send(http::MessageSender& sender, std::vector<std::pair<std::string, std::string>> headers, std::string body = "", bool end = true) {
-  http::Arena arena;
-  http::HeaderMap map(arena);
-  for (auto& [name, value] : headers) map.add(name, value);
-  sender.send_headers(map, end && body.empty());
-  if (body.empty()) return;
-  net::Buffer data(body);
-  sender.send_data(data, end);
-}
-
 // A server session whose requests are collected; errors are answered with their status and details unless `answer_errors` is off.
-struct ServerRig : http::ServerSessionEvents {
+struct ServerRig : Loop, http::ServerSessionEvents {
   explicit ServerRig(const Settings& settings = {}, const net::Connection::Options& options = {}) : pair(loop, options) {
     client = pair.take_b();
     client->set_events(&peer);
@@ -127,17 +61,7 @@ struct ServerRig : http::ServerSessionEvents {
   }
 
   void write(std::string_view bytes) { client->write(bytes); }
-  bool run(const std::function<bool()>& done) { return loop.run_until(done, std::chrono::seconds(5)); }
-  // Lets everything in flight arrive.
-  void settle() {
-    for (int i = 0; i < 6; ++i) {
-      bool turned = false;
-      loop.post([&] { turned = true; });
-      loop.run_until([&] { return turned; }, std::chrono::seconds(5));
-    }
-  }
 
-  net::EventLoop loop;
   net::SimulatedPair pair;
   Peer peer;
   net::ConnectionPtr client;
@@ -154,7 +78,7 @@ struct ServerRig : http::ServerSessionEvents {
   net::CloseReason reason{};
 };
 
-struct ClientRig : http::ClientSessionEvents {
+struct ClientRig : Loop, http::ClientSessionEvents {
   explicit ClientRig(const Settings& settings = {}, const net::Connection::Options& options = {}) : pair(loop, options) {
     server = pair.take_b();
     server->set_events(&peer);
@@ -177,16 +101,7 @@ struct ClientRig : http::ClientSessionEvents {
   }
   http::MessageSender& get() { return start({{":method", "GET"}, {":path", "/"}, {":authority", "a"}}); }
   void write(std::string_view bytes) { server->write(bytes); }
-  bool run(const std::function<bool()>& done) { return loop.run_until(done, std::chrono::seconds(5)); }
-  void settle() {
-    for (int i = 0; i < 6; ++i) {
-      bool turned = false;
-      loop.post([&] { turned = true; });
-      loop.run_until([&] { return turned; }, std::chrono::seconds(5));
-    }
-  }
 
-  net::EventLoop loop;
   net::SimulatedPair pair;
   Peer peer;
   net::ConnectionPtr server;
