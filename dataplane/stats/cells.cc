@@ -52,7 +52,9 @@ Cells::~Cells() {
 }
 
 void Cells::record(Histogram h, uint64_t value) {
-  auto& slot = histogram_chunks_[h.slot >> kHistogramChunkBits].load(std::memory_order_acquire)->slots[h.slot & (kHistogramChunk - 1)];
+  auto& place = histogram_chunks_[h.slot >> kHistogramChunkBits];
+  if (place.load(std::memory_order_relaxed) == nullptr) place.store(new HistogramChunk, std::memory_order_release);
+  auto& slot = place.load(std::memory_order_relaxed)->slots[h.slot & (kHistogramChunk - 1)];
   HistogramCells* cells = slot.load(std::memory_order_relaxed);
   if (cells == nullptr) {
     cells = new HistogramCells;
@@ -66,20 +68,24 @@ const HistogramCells* Cells::read_histogram(uint32_t slot) const {
   return chunk == nullptr ? nullptr : chunk->slots[slot & (kHistogramChunk - 1)].load(std::memory_order_acquire);
 }
 
-void Cells::ensure(CellIndex end, uint32_t histogram_end) {
-  for (uint32_t i = 0; i << kChunkBits < end; ++i)
-    if (chunks_[i].load(std::memory_order_relaxed) == nullptr) chunks_[i].store(new Chunk, std::memory_order_release);
-  for (uint32_t i = 0; i << kHistogramChunkBits < histogram_end; ++i)
-    if (histogram_chunks_[i].load(std::memory_order_relaxed) == nullptr) histogram_chunks_[i].store(new HistogramChunk, std::memory_order_release);
+Cells::Chunk* Cells::make_chunk(uint32_t n) {
+  Chunk* made = new Chunk;
+  chunks_[n].store(made, std::memory_order_release);
+  return made;
 }
 
 void Cells::clear(CellIndex begin, uint32_t n) {
-  for (CellIndex i = begin; i < begin + n; ++i) cell(i).store(0, std::memory_order_relaxed);
+  for (CellIndex i = begin; i < begin + n; ++i) {
+    Chunk* chunk = chunks_[i >> kChunkBits].load(std::memory_order_acquire);
+    if (chunk != nullptr) chunk->cells[i & (kChunkCells - 1)].store(0, std::memory_order_relaxed);
+  }
 }
 
 void Cells::clear_histograms(uint32_t begin, uint32_t n) {
-  for (uint32_t i = begin; i < begin + n; ++i)
-    delete histogram_chunks_[i >> kHistogramChunkBits].load(std::memory_order_relaxed)->slots[i & (kHistogramChunk - 1)].exchange(nullptr);
+  for (uint32_t i = begin; i < begin + n; ++i) {
+    HistogramChunk* chunk = histogram_chunks_[i >> kHistogramChunkBits].load(std::memory_order_acquire);
+    if (chunk != nullptr) delete chunk->slots[i & (kHistogramChunk - 1)].exchange(nullptr);
+  }
 }
 
 }  // namespace fairlead::stats

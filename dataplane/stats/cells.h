@@ -1,8 +1,7 @@
 // The numbers themselves: one Cells per thread that counts (each worker, and the main thread).
 // Threads: only the owner adds; any thread may read while it does. No lock and no read-modify-write instruction on the adding side.
 // Storage: chunks of 512 cells aligned to cache lines, never shared by two owners and never moved, so an index stays valid until its
-// scope goes. Chunks are made by the Registry before an index is handed out; the way an index travels to a worker (a published
-// snapshot, or the Registry's lock) is what orders the chunk's creation before its use.
+// scope goes. The owner makes a chunk when it first counts there: what a thread never counts costs that thread nothing.
 #pragma once
 
 #include <array>
@@ -67,19 +66,22 @@ class Cells {
   void add(Counter c, uint64_t n = 1) { bump(c.cell, n); }
   void add(Gauge g, int64_t n = 1) { bump(g.cell, static_cast<uint64_t>(n)); }
   void sub(Gauge g, int64_t n = 1) { bump(g.cell, static_cast<uint64_t>(-n)); }
-  void set(Gauge g, uint64_t v) { cell(g.cell).store(v, std::memory_order_relaxed); }  // only for a gauge that one thread owns
+  void set(Gauge g, uint64_t v) { store(g.cell, v); }  // only for a gauge that one thread owns
   void record(Histogram h, uint64_t value);
 
   template <class E> void add(const Block<E>& b, E e, uint64_t n = 1) { bump(b.at(e), n); }
   template <class E> void sub(const Block<E>& b, E e, uint64_t n = 1) { bump(b.at(e), uint64_t{0} - n); }
-  template <class E> void set(const Block<E>& b, E e, uint64_t v) { cell(b.at(e)).store(v, std::memory_order_relaxed); }
+  template <class E> void set(const Block<E>& b, E e, uint64_t v) { store(b.at(e), v); }
   // `e` is the histogram's own enumerator: see StatSet in names.h.
   template <class E> void record(const Block<E>& b, std::type_identity_t<E> e, uint64_t value) {
     record(Histogram{b.histogram_base + static_cast<uint32_t>(e) - static_cast<uint32_t>(E::first_histogram)}, value);
   }
 
   // Any thread.
-  uint64_t read(CellIndex i) const { return const_cast<Cells*>(this)->cell(i).load(std::memory_order_relaxed); }
+  uint64_t read(CellIndex i) const {
+    const Chunk* chunk = chunks_[i >> kChunkBits].load(std::memory_order_acquire);
+    return chunk == nullptr ? 0 : chunk->cells[i & (kChunkCells - 1)].load(std::memory_order_relaxed);
+  }
   const HistogramCells* read_histogram(uint32_t slot) const;
 
  private:
@@ -88,14 +90,20 @@ class Cells {
   struct HistogramChunk { std::array<std::atomic<HistogramCells*>, kHistogramChunk> slots{}; };
 
   std::atomic<uint64_t>& cell(CellIndex i) {
-    return chunks_[i >> kChunkBits].load(std::memory_order_acquire)->cells[i & (kChunkCells - 1)];
+    Chunk* chunk = chunks_[i >> kChunkBits].load(std::memory_order_acquire);
+    if (chunk == nullptr) [[unlikely]] chunk = make_chunk(i >> kChunkBits);
+    return chunk->cells[i & (kChunkCells - 1)];
   }
+  Chunk* make_chunk(uint32_t n);
   void bump(CellIndex i, uint64_t n) {
     std::atomic<uint64_t>& c = cell(i);
     c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
+  void store(CellIndex i, uint64_t v) {
+    if (v == 0 && chunks_[i >> kChunkBits].load(std::memory_order_relaxed) == nullptr) return;  // zero as it is
+    cell(i).store(v, std::memory_order_relaxed);
+  }
   // Registry's side, under its lock.
-  void ensure(CellIndex end, uint32_t histogram_end);
   void clear(CellIndex begin, uint32_t n);
   void clear_histograms(uint32_t begin, uint32_t n);
 

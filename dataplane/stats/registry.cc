@@ -130,7 +130,6 @@ uint32_t Registry::take(bool histograms, uint32_t n) {
   }
   const uint32_t base = end;
   end += n;
-  for (auto& c : cells_) c->ensure(cells_end_, histograms_end_);
   return base;
 }
 
