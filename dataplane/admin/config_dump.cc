@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "base/doc_proto.h"
 #include "envoy/admin/v3/config_dump.pb.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -29,8 +30,21 @@ void set_time(google::protobuf::Timestamp* out, std::chrono::system_clock::time_
   out->set_nanos(static_cast<int32_t>(ms % 1000) * 1000000);
 }
 
-void set_error(envoy::admin::v3::UpdateFailureState* out, const LedgerEntry::Error& error) {
-  if (error.refused != nullptr) out->mutable_failed_configuration()->PackFrom(*error.refused);
+// A resource as the ledger keeps it is what an Any holds.
+void fill(google::protobuf::Any* out, Type type, const LedgerEntry::Bytes& bytes) {
+  out->set_type_url(std::string(xds::type_url(type)));
+  out->set_value(*bytes);
+}
+
+template <class T>
+T opened(const LedgerEntry::Bytes& bytes) {
+  T out;
+  if (!out.ParseFromString(*bytes)) out.Clear();
+  return out;
+}
+
+void set_error(envoy::admin::v3::UpdateFailureState* out, Type type, const LedgerEntry::Error& error) {
+  if (error.refused != nullptr) fill(out->mutable_failed_configuration(), type, error.refused);
   set_time(out->mutable_last_update_attempt(), error.at);
   out->set_details(error.details);
   out->set_version_info(error.version);
@@ -57,7 +71,7 @@ class Dump {
 
   std::unique_ptr<Message> bootstrap() {
     auto dump = std::make_unique<envoy::admin::v3::BootstrapConfigDump>();
-    dump->mutable_bootstrap()->CopyFrom(*in_.bootstrap);
+    if (!dump->mutable_bootstrap()->ParseFromString(*in_.bootstrap)) dump->clear_bootstrap();
     set_time(dump->mutable_last_updated(), in_.bootstrap_at);
     return dump;
   }
@@ -69,24 +83,24 @@ class Dump {
       if (!wanted(name)) continue;
       if (entry.is_static) {
         auto* row = dump->add_static_clusters();
-        if (entry.accepted != nullptr) row->mutable_cluster()->PackFrom(*entry.accepted);
+        if (entry.accepted != nullptr) fill(row->mutable_cluster(), Type::cluster, entry.accepted);
         set_time(row->mutable_last_updated(), entry.accepted_at);
         continue;
       }
       const bool warming = in_.epoch->cluster_warming(name);
-      if (warming && entry.before.has_value()) {
+      if (warming && entry.before != nullptr) {
         auto* row = dump->add_dynamic_active_clusters();
         row->set_version_info(entry.before->version);
-        row->mutable_cluster()->PackFrom(*entry.before->message);
+        fill(row->mutable_cluster(), Type::cluster, entry.before->message);
         set_time(row->mutable_last_updated(), entry.before->at);
       }
       auto* row = warming ? dump->add_dynamic_warming_clusters() : dump->add_dynamic_active_clusters();
       if (entry.accepted != nullptr) {
         row->set_version_info(entry.version);
-        row->mutable_cluster()->PackFrom(*entry.accepted);
+        fill(row->mutable_cluster(), Type::cluster, entry.accepted);
         set_time(row->mutable_last_updated(), entry.accepted_at);
       }
-      if (entry.error.has_value()) set_error(row->mutable_error_state(), *entry.error);
+      if (entry.error != nullptr) set_error(row->mutable_error_state(), Type::cluster, *entry.error);
     }
     return dump;
   }
@@ -94,18 +108,18 @@ class Dump {
   std::unique_ptr<Message> endpoints() {
     auto dump = std::make_unique<envoy::admin::v3::EndpointsConfigDump>();
     for (const auto& [name, entry] : in_.ledger->entries(Type::endpoint)) {
-      if (!wanted(name) || (entry.accepted == nullptr && !entry.error.has_value())) continue;
+      if (!wanted(name) || (entry.accepted == nullptr && entry.error == nullptr)) continue;
       auto* row = dump->add_dynamic_endpoint_configs();
       row->set_version_info(entry.version);
       if (entry.accepted != nullptr) {
-        row->mutable_endpoint_config()->PackFrom(*entry.accepted);
+        fill(row->mutable_endpoint_config(), Type::endpoint, entry.accepted);
         set_time(row->mutable_last_updated(), entry.accepted_at);
       }
-      if (entry.error.has_value()) set_error(row->mutable_error_state(), *entry.error);
+      if (entry.error != nullptr) set_error(row->mutable_error_state(), Type::endpoint, *entry.error);
     }
     for (const auto& [name, entry] : in_.ledger->entries(Type::cluster)) {
       if (entry.accepted == nullptr || !wanted(name)) continue;
-      const auto& cluster = static_cast<const envoy::config::cluster::v3::Cluster&>(*entry.accepted);
+      const auto cluster = opened<envoy::config::cluster::v3::Cluster>(entry.accepted);
       if (cluster.has_load_assignment()) dump->add_static_endpoint_configs()->mutable_endpoint_config()->PackFrom(cluster.load_assignment());
     }
     return dump;
@@ -118,7 +132,7 @@ class Dump {
       if (!wanted(name)) continue;
       if (entry.is_static) {
         auto* row = dump->add_static_listeners();
-        if (entry.accepted != nullptr) row->mutable_listener()->PackFrom(*entry.accepted);
+        if (entry.accepted != nullptr) fill(row->mutable_listener(), Type::listener, entry.accepted);
         set_time(row->mutable_last_updated(), entry.accepted_at);
         continue;
       }
@@ -126,17 +140,17 @@ class Dump {
       row->set_name(name);
       if (entry.accepted != nullptr) {
         const bool warming = in_.epoch->listener_warming(name);
-        if (warming && entry.before.has_value()) {
+        if (warming && entry.before != nullptr) {
           row->mutable_active_state()->set_version_info(entry.before->version);
-          row->mutable_active_state()->mutable_listener()->PackFrom(*entry.before->message);
+          fill(row->mutable_active_state()->mutable_listener(), Type::listener, entry.before->message);
           set_time(row->mutable_active_state()->mutable_last_updated(), entry.before->at);
         }
         auto* state = warming ? row->mutable_warming_state() : row->mutable_active_state();
         state->set_version_info(entry.version);
-        state->mutable_listener()->PackFrom(*entry.accepted);
+        fill(state->mutable_listener(), Type::listener, entry.accepted);
         set_time(state->mutable_last_updated(), entry.accepted_at);
       }
-      if (entry.error.has_value()) set_error(row->mutable_error_state(), *entry.error);
+      if (entry.error != nullptr) set_error(row->mutable_error_state(), Type::listener, *entry.error);
     }
     return dump;
   }
@@ -146,7 +160,8 @@ class Dump {
     auto dump = std::make_unique<envoy::admin::v3::RoutesConfigDump>();
     for (const auto& [name, entry] : in_.ledger->entries(Type::listener)) {
       if (entry.accepted == nullptr) continue;
-      for (const auto& chain : static_cast<const envoy::config::listener::v3::Listener&>(*entry.accepted).filter_chains())
+      const auto listener = opened<envoy::config::listener::v3::Listener>(entry.accepted);
+      for (const auto& chain : listener.filter_chains())
         for (const auto& filter : chain.filters()) {
           Hcm hcm;
           if (!filter.typed_config().UnpackTo(&hcm) || !hcm.has_route_config() || !wanted(hcm.route_config().name())) continue;
@@ -160,10 +175,10 @@ class Dump {
       auto* row = dump->add_dynamic_route_configs();
       if (entry.accepted != nullptr) {
         row->set_version_info(entry.version);
-        row->mutable_route_config()->PackFrom(*entry.accepted);
+        fill(row->mutable_route_config(), Type::route, entry.accepted);
         set_time(row->mutable_last_updated(), entry.accepted_at);
       }
-      if (entry.error.has_value()) set_error(row->mutable_error_state(), *entry.error);
+      if (entry.error != nullptr) set_error(row->mutable_error_state(), Type::route, *entry.error);
     }
     return dump;
   }

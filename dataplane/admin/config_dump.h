@@ -11,14 +11,10 @@
 #include "dataplane/xds/epoch.h"
 #include "dataplane/xds/ledger.h"
 
-namespace google::protobuf {
-class Message;
-}
-
 namespace fairlead::admin {
 
 struct DumpInput {
-  const google::protobuf::Message* bootstrap = nullptr;
+  const std::string* bootstrap = nullptr;  // the bytes of the message
   std::chrono::system_clock::time_point bootstrap_at{};
   const xds::Ledger* ledger = nullptr;
   const xds::Epoch* epoch = nullptr;

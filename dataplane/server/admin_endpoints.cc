@@ -182,7 +182,7 @@ Response AdminEndpoints::stats(const Request& request, bool prometheus) {
 
 Response AdminEndpoints::config_dump(const Request& request) const {
   admin::DumpInput in;
-  in.bootstrap = server_.bootstrap().proto.get();
+  in.bootstrap = &server_.bootstrap().bytes;
   in.bootstrap_at = std::chrono::system_clock::now() - server_.uptime();
   in.ledger = &server_.ledger();
   in.epoch = &server_.epoch();

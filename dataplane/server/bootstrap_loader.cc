@@ -209,10 +209,10 @@ absl::StatusOr<LoadedBootstrap> load_bootstrap(const Options& options, const std
   FL_RETURN_IF_ERROR(with_marks(validate(merged, rules), marks));
   config::SupportFindings findings;
   FL_RETURN_IF_ERROR(with_marks(config::check_support(merged, &findings), marks));
-  for (const auto& cluster : merged.static_resources().clusters())
-    out.grpc_clusters.emplace(cluster.name(), std::make_shared<const envoy::config::cluster::v3::Cluster>(cluster));
   std::set<std::string> streams;
   find_stream_clusters(merged, streams);
+  for (const auto& cluster : merged.static_resources().clusters())
+    if (streams.contains(cluster.name())) out.grpc_clusters.emplace(cluster.name(), std::make_shared<const envoy::config::cluster::v3::Cluster>(cluster));
   for (int i = 0; i < merged.static_resources().clusters_size(); ++i) {
     if (!streams.contains(merged.static_resources().clusters(i).name())) continue;
     const auto target = xds::parse_grpc_cluster(merged.static_resources().clusters(i), absl::StrCat("static_resources.clusters[", i, "]"));

@@ -17,12 +17,13 @@ class Cluster;
 namespace fairlead::server {
 
 struct LoadedBootstrap {
-  std::shared_ptr<const envoy::config::bootstrap::v3::Bootstrap> proto;  // as given, flags applied: for /config_dump
+  std::shared_ptr<const envoy::config::bootstrap::v3::Bootstrap> proto;  // as given, flags applied; of a server that has started, the node alone
+  std::string bytes;  // of a server that has started: the whole, for /config_dump
   std::shared_ptr<const config::BootstrapConfig> config;
   std::vector<std::string> warnings;   // unknown fields with --allow-unknown-static-fields, ignored fields
   uint64_t unknown_fields = 0, ignored_fields = 0;
-  // Static clusters as given, by name, for xDS streams: what a stream goes to becomes a gRPC channel, so it may use HTTP/2 and TLS. Those
-  // that the bootstrap names for streams are no part of the data plane (`config` lacks them).
+  // The clusters that the bootstrap names for xDS streams, as given, by name: what a stream goes to becomes a gRPC channel, so it may use HTTP/2
+  // and TLS. They are no part of the data plane (`config` lacks them).
   std::map<std::string, std::shared_ptr<const envoy::config::cluster::v3::Cluster>> grpc_clusters;
 };
 

@@ -182,17 +182,20 @@ void Server::make_pipeline() {
 }
 
 absl::Status Server::add_static() {
-  const auto& resources = bootstrap_.proto->static_resources();
-  for (const auto& cluster : bootstrap_.config->clusters) {
-    std::shared_ptr<const google::protobuf::Message> proto;
-    for (const auto& c : resources.clusters())
-      if (c.name() == cluster->name) proto = std::make_shared<envoy::config::cluster::v3::Cluster>(c);
-    ingest_->add_static_cluster(cluster, std::move(proto));
-  }
+  const auto whole = bootstrap_.proto;
+  const auto& resources = whole->static_resources();
+  absl::flat_hash_map<std::string_view, const google::protobuf::Message*> protos;
+  for (const auto& c : resources.clusters()) protos.emplace(c.name(), &c);
+  for (const auto& cluster : bootstrap_.config->clusters) ingest_->add_static_cluster(cluster, std::shared_ptr<const google::protobuf::Message>(whole, protos.at(cluster->name)));
   for (size_t i = 0; i < bootstrap_.config->listeners.size(); ++i) {
-    auto proto = std::make_shared<envoy::config::listener::v3::Listener>(resources.listeners(static_cast<int>(i)));
+    std::shared_ptr<const google::protobuf::Message> proto(whole, &resources.listeners(static_cast<int>(i)));
     FL_RETURN_IF_ERROR(ingest_->add_static_listener(bootstrap_.config->listeners[i], std::move(proto)));
   }
+  // What is asked for from here on is the node, and now and then the whole, whose messages would take ten times its bytes.
+  auto node = std::make_shared<envoy::config::bootstrap::v3::Bootstrap>();
+  *node->mutable_node() = whole->node();
+  bootstrap_.bytes = whole->SerializeAsString();
+  bootstrap_.proto = std::move(node);
   return absl::OkStatus();
 }
 
@@ -210,6 +213,15 @@ absl::Status Server::start_admin() {
   return absl::OkStatus();
 }
 
+// Streams go to what the bootstrap names for them, or to any other static cluster.
+std::shared_ptr<const envoy::config::cluster::v3::Cluster> Server::stream_cluster(const std::string& name) const {
+  if (const auto it = bootstrap_.grpc_clusters.find(name); it != bootstrap_.grpc_clusters.end()) return it->second;
+  const xds::LedgerEntry* known = ledger_.find(xds::Type::cluster, name);
+  auto out = std::make_shared<envoy::config::cluster::v3::Cluster>();
+  if (known == nullptr || !known->is_static || !out->ParseFromString(*known->accepted)) return nullptr;
+  return out;
+}
+
 void Server::start_dynamic(uint64_t seed) {
   epoch_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] { settle(); });
   init_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] { init_timed_out(); });
@@ -218,7 +230,7 @@ void Server::start_dynamic(uint64_t seed) {
     shut_down();
   });
   idle_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] { drain_tick(); });
-  connector_ = xds::make_grpc_connector(*loop_, bootstrap_.grpc_clusters);
+  connector_ = xds::make_grpc_connector(*loop_, [this](const std::string& name) { return stream_cluster(name); });
   xds::Sources::Options from;
   from.loop = loop_.get();
   from.connector = connector_.get();

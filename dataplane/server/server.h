@@ -78,6 +78,7 @@ class Server {
   absl::Status add_static();
   absl::Status start_admin();
   void start_dynamic(uint64_t seed);
+  std::shared_ptr<const envoy::config::cluster::v3::Cluster> stream_cluster(const std::string& name) const;
   xds::Outcome apply(const xds::Update& update);
   void source_failed(xds::Type type, const absl::Status& status);
   void source_has_none(xds::Type type, const std::vector<std::string>& names);

@@ -155,7 +155,7 @@ class FailedStream final : public Stream {
 
 class GrpcConnector final : public Connector {
  public:
-  GrpcConnector(net::EventLoop& loop, std::map<std::string, std::shared_ptr<const envoy::config::cluster::v3::Cluster>> clusters)
+  GrpcConnector(net::EventLoop& loop, FindCluster clusters)
       : loop_(loop), clusters_(std::move(clusters)), living_(std::make_shared<Living>()) {}
   ~GrpcConnector() override {
     std::unique_lock lock(living_->mutex);
@@ -188,9 +188,9 @@ class GrpcConnector final : public Connector {
 
   absl::StatusOr<Peer*> find(const config::GrpcTarget& target) {
     if (auto it = peers_.find(target.cluster); it != peers_.end()) return &it->second;
-    auto cluster = clusters_.find(target.cluster);
-    if (cluster == clusters_.end()) return absl::NotFoundError(absl::StrCat("unknown cluster '", target.cluster, "' for xDS streams"));
-    absl::StatusOr<GrpcEndpoints> endpoints = parse_grpc_cluster(*cluster->second, absl::StrCat("cluster '", target.cluster, "'"));
+    const auto cluster = clusters_(target.cluster);
+    if (cluster == nullptr) return absl::NotFoundError(absl::StrCat("unknown cluster '", target.cluster, "' for xDS streams"));
+    absl::StatusOr<GrpcEndpoints> endpoints = parse_grpc_cluster(*cluster, absl::StrCat("cluster '", target.cluster, "'"));
     if (!endpoints.ok()) return endpoints.status();
     Peer& peer = peers_[target.cluster];
     for (const std::string& t : endpoints->targets) peer.channels.push_back(make_channel(*endpoints, t, target));
@@ -220,14 +220,14 @@ class GrpcConnector final : public Connector {
   }
 
   net::EventLoop& loop_;
-  std::map<std::string, std::shared_ptr<const envoy::config::cluster::v3::Cluster>> clusters_;
+  FindCluster clusters_;
   std::map<std::string, Peer> peers_;
   std::shared_ptr<Living> living_;
 };
 
 }  // namespace
 
-std::unique_ptr<Connector> make_grpc_connector(net::EventLoop& loop, std::map<std::string, std::shared_ptr<const envoy::config::cluster::v3::Cluster>> clusters) {
+std::unique_ptr<Connector> make_grpc_connector(net::EventLoop& loop, FindCluster clusters) {
   return std::make_unique<GrpcConnector>(loop, std::move(clusters));
 }
 

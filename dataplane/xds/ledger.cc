@@ -4,27 +4,31 @@
 #include <google/protobuf/message.h>
 
 namespace fairlead::xds {
+namespace {
 
-void Ledger::add_static(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, Time now) {
+LedgerEntry::Bytes pack(const Ledger::Message& message) { return message == nullptr ? nullptr : std::make_shared<const std::string>(message->SerializeAsString()); }
+
+}  // namespace
+
+void Ledger::add_static(Type type, const std::string& name, const Message& message, Time now) {
   LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
-  entry.accepted = std::move(message);
+  entry.accepted = pack(message);
   entry.accepted_at = now;
   entry.is_static = true;
 }
 
-void Ledger::accept(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, Time now, bool warming) {
+void Ledger::accept(Type type, const std::string& name, const Message& message, const std::string& version, Time now, bool warming) {
   LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
-  if (!warming && entry.accepted != nullptr) entry.before = LedgerEntry::Form{std::move(entry.accepted), entry.version, entry.accepted_at};
-  entry.accepted = std::move(message);
+  if (!warming && entry.accepted != nullptr) entry.before = std::make_unique<const LedgerEntry::Form>(LedgerEntry::Form{std::move(entry.accepted), entry.version, entry.accepted_at});
+  entry.accepted = pack(message);
   entry.version = version;
   entry.accepted_at = now;
   entry.error.reset();
 }
 
-void Ledger::refuse(Type type, const std::string& name, std::shared_ptr<const google::protobuf::Message> message, const std::string& version, std::string details,
-                    Time now) {
+void Ledger::refuse(Type type, const std::string& name, const Message& message, const std::string& version, std::string details, Time now) {
   LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
-  entry.error = LedgerEntry::Error{std::move(message), version, std::move(details), now};
+  entry.error = std::make_unique<const LedgerEntry::Error>(LedgerEntry::Error{pack(message), version, std::move(details), now});
 }
 
 void Ledger::remove(Type type, std::string_view name) {

@@ -88,7 +88,7 @@ TEST_CASE("a mask keeps the named paths, through lists, with @type") {
 }
 
 TEST_CASE("config_dump: static, active, warming and refused clusters each in their place") {
-  envoy::config::bootstrap::v3::Bootstrap bootstrap;
+  const std::string bootstrap;
   xds::Ledger ledger;
   xds::Epoch epoch(xds::Epoch::Options{});
   auto cluster = [](const std::string& name) {
