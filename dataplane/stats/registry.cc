@@ -89,6 +89,11 @@ Histogram Scope::histogram(std::string_view leaf) {
   return Histogram{find_single(leaf, Kind::histogram, false)};
 }
 
+void Scope::set_text(std::string_view leaf, std::string_view value) {
+  std::lock_guard lock(registry_->mutex_);
+  texts_.insert_or_assign(std::string(leaf), std::string(value));
+}
+
 CodeCounters& Scope::codes(std::string_view stem) {
   std::lock_guard lock(registry_->mutex_);
   auto& family = codes_[std::string(stem)];
@@ -234,6 +239,10 @@ void Registry::for_each_sample(void (*f)(void*, const Sample&), void* arg) const
         visit(*scope, def.name, def.kind, index, run.set->hide_unused);
       }
     for (const Scope::Single& s : scope->singles_) visit(*scope, s.leaf, s.kind, s.index, s.on_use);
+    for (const auto& [leaf, text] : scope->texts_) {
+      const Sample s{.scope = &scope->name_, .leaf = leaf, .kind = Kind::text, .used = !text.empty(), .text = text};
+      f(arg, s);
+    }
   }
 }
 

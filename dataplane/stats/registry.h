@@ -21,7 +21,7 @@
 
 namespace fairlead::stats {
 
-enum class Kind : uint8_t { counter, gauge, histogram };
+enum class Kind : uint8_t { counter, gauge, histogram, text };  // text: Envoy's "text readout"
 
 struct StatDef {
   std::string_view name;  // leaf, static storage: "upstream_rq_total"; a leaf may itself have dots ("http1.dropped_headers_with_underscores")
@@ -72,6 +72,7 @@ class Scope {
   Counter counter_on_use(std::string_view leaf);  // not shown while zero
   Gauge gauge(std::string_view leaf);
   Histogram histogram(std::string_view leaf);
+  void set_text(std::string_view leaf, std::string_view value);  // a readout, shown from its first setting on; rare: takes the registry's lock
   CodeCounters& codes(std::string_view stem);  // "upstream_rq_", "downstream_rq_", "external.upstream_rq_"
 
  private:
@@ -87,6 +88,7 @@ class Scope {
   ScopeName name_;
   std::vector<Run> runs_;
   std::vector<Single> singles_;
+  std::map<std::string, std::string, std::less<>> texts_;
   std::map<std::string, std::unique_ptr<CodeCounters>, std::less<>> codes_;
 };
 using ScopePtr = std::shared_ptr<Scope>;
@@ -145,7 +147,8 @@ struct Sample {
   Kind kind;
   uint64_t value = 0;               // counters; gauges as two's complement
   const HistogramSnapshot* histogram = nullptr;
-  bool used = false;                // non-zero, or a histogram with values
+  bool used = false;                // non-zero, a histogram with values, a text that is not empty
+  std::string_view text = {};
 };
 
 class Registry {

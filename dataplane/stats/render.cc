@@ -22,7 +22,7 @@ constexpr std::string_view kQuantileNames[] = {"P0", "P25", "P50", "P75", "P90",
 struct Row {
   std::string name;
   Kind kind;
-  std::string value;  // counters and gauges
+  std::string value;  // counters and gauges; texts, quoted
   HistogramSnapshot histogram;
   PrometheusName prometheus;
 };
@@ -33,9 +33,21 @@ bool kind_wanted(TypeFilter type, Kind kind) {
     case TypeFilter::counters: return kind == Kind::counter;
     case TypeFilter::gauges: return kind == Kind::gauge;
     case TypeFilter::histograms: return kind == Kind::histogram;
-    case TypeFilter::text_readouts: return false;
+    case TypeFilter::text_readouts: return kind == Kind::text;
   }
   return false;
+}
+
+std::string json_string(std::string_view s) {
+  std::string out = "\"";
+  for (const char c : s) {
+    if (c == '"' || c == '\\') out.push_back('\\');
+    if (static_cast<unsigned char>(c) < 0x20)
+      absl::StrAppendFormat(&out, "\\u%04x", c);
+    else
+      out.push_back(c);
+  }
+  return out + "\"";
 }
 
 absl::StatusOr<std::vector<Row>> collect(const Registry& registry, const Selection& selection, bool prometheus) {
@@ -49,11 +61,14 @@ absl::StatusOr<std::vector<Row>> collect(const Registry& registry, const Selecti
   std::vector<Row> rows;
   registry.for_each([&](const Sample& s) {
     if (!kind_wanted(selection.type, s.kind) || (selection.used_only && !s.used)) return;
+    if (prometheus && s.kind == Kind::text) return;  // Envoy 1.40: not without &text_readouts
     std::string name = absl::StrCat(s.scope->text, s.leaf);
     if (filter != nullptr && re2::RE2::PartialMatch(name, *filter) == selection.invert_filter) return;
     Row row{std::move(name), s.kind, {}, {}, {}};
     if (s.histogram != nullptr) {
       row.histogram = *s.histogram;
+    } else if (s.kind == Kind::text) {
+      row.value = json_string(s.text);
     } else {
       // a gauge that workers raise and lower at different moments may be read as slightly below zero for an instant; a version hash may be any number
       const bool negative = s.kind == Kind::gauge && s.value > UINT64_MAX - UINT32_MAX;
@@ -63,26 +78,14 @@ absl::StatusOr<std::vector<Row>> collect(const Registry& registry, const Selecti
     rows.push_back(std::move(row));
   });
   std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
-    const bool ha = a.kind == Kind::histogram, hb = b.kind == Kind::histogram;
-    return ha != hb ? hb : a.name < b.name;
+    const auto place = [](Kind kind) { return kind == Kind::text ? 0 : kind == Kind::histogram ? 2 : 1; };
+    return std::pair(place(a.kind), std::string_view(a.name)) < std::pair(place(b.kind), std::string_view(b.name));
   });
   return rows;
 }
 
 // Envoy prints at most 5 or 6 significant digits and no trailing zeros.
 std::string number(double v) { return std::isnan(v) ? "nan" : absl::StrFormat("%.6g", v); }
-
-std::string json_string(std::string_view s) {
-  std::string out = "\"";
-  for (const char c : s) {
-    if (c == '"' || c == '\\') out.push_back('\\');
-    if (static_cast<unsigned char>(c) < 0x20)
-      absl::StrAppendFormat(&out, "\\u%04x", c);
-    else
-      out.push_back(c);
-  }
-  return out + "\"";
-}
 
 // Tag and family names: every byte that Prometheus does not allow becomes '_'.
 std::string sanitize(std::string_view name) {

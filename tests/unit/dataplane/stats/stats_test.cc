@@ -100,6 +100,19 @@ TEST_CASE("Envoy's text names") {
   CHECK(*render_json(registry, {.used_only = true}) == R"({"stats":[{"name":"listener.127.0.0.1_8080.downstream_cx_total","value":1}]})");
 }
 
+TEST_CASE("texts come first in the text form, quoted; unused while empty; Prometheus does not see them") {
+  Registry registry(1);
+  ScopePtr scope = registry.scope(plain_scope("cds."));
+  scope->set_text("version_text", "");
+  registry.cells(0).add(scope->counter("a"));
+  CHECK(*render_text(registry, {}) == "cds.version_text: \"\"\ncds.a: 1\n");
+  CHECK(*render_text(registry, {.used_only = true}) == "cds.a: 1\n");
+  scope->set_text("version_text", "7\"");
+  CHECK(*render_text(registry, {.type = TypeFilter::text_readouts}) == "cds.version_text: \"7\\\"\"\n");
+  CHECK(*render_json(registry, {.type = TypeFilter::text_readouts}) == R"({"stats":[{"name":"cds.version_text","value":"7\""}]})");
+  CHECK(*render_prometheus(registry, {}) == "# TYPE envoy_cds_a counter\nenvoy_cds_a{} 1\n");
+}
+
 TEST_CASE("what Envoy makes on first use is shown only when used") {
   Registry registry(1);
   ScopePtr up = registry.scope(cluster_scope("up"));
