@@ -58,6 +58,7 @@ class Dump {
     std::vector<std::unique_ptr<Message>> out;
     if (names_ == nullptr) out.push_back(bootstrap());
     out.push_back(clusters());
+    if (!in_.epoch->wanted().extensions.empty()) out.push_back(extensions());  // Envoy 1.40: once some filter is discovered
     if (query_.include_eds) out.push_back(endpoints());
     out.push_back(listeners());
     out.push_back(std::make_unique<envoy::admin::v3::ScopedRoutesConfigDump>());
@@ -121,6 +122,21 @@ class Dump {
       if (entry.accepted == nullptr || !wanted(name)) continue;
       const auto cluster = opened<envoy::config::cluster::v3::Cluster>(entry.accepted);
       if (cluster.has_load_assignment()) dump->add_static_endpoint_configs()->mutable_endpoint_config()->PackFrom(cluster.load_assignment());
+    }
+    return dump;
+  }
+
+  std::unique_ptr<Message> extensions() {
+    auto dump = std::make_unique<envoy::admin::v3::EcdsConfigDump>();
+    for (const auto& [name, entry] : in_.ledger->entries(Type::extension)) {
+      if (!wanted(name)) continue;
+      auto* row = dump->add_ecds_filters();
+      if (entry.accepted != nullptr) {
+        row->set_version_info(entry.version);
+        fill(row->mutable_ecds_filter(), Type::extension, entry.accepted);
+        set_time(row->mutable_last_updated(), entry.accepted_at);
+      }
+      if (entry.error != nullptr) set_error(row->mutable_error_state(), Type::extension, *entry.error);
     }
     return dump;
   }

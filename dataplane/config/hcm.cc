@@ -66,8 +66,14 @@ void read_filters(const Hcm& proto, const std::string& field, const HcmOptions& 
   for (int i = 0; i < proto.http_filters_size(); ++i) {
     const auto& filter = proto.http_filters(i);
     const std::string place = absl::StrCat(field, ".http_filters[", i, "]");
+    const bool last = i + 1 == proto.http_filters_size();
+    // also for one that is discovered: what comes for it will have to be terminal
+    if (last && filter.disabled()) {
+      errors.add(place, absl::StrCat("Error: the last (terminal) filter (", filter.name(), ") in the chain cannot be disabled by default."));
+    }
     if (filter.config_type_case() == v3::HttpFilter::kConfigDiscovery) {
-      errors.add(place + ".config_discovery", "extension config discovery is not supported");
+      auto discovery = parse_filter_discovery(filter.config_discovery(), filter.name(), last, place, registry_of(options));
+      if (errors.check(discovery)) out.http_filters.push_back({filter.name(), nullptr, nullptr, filter.disabled(), *std::move(discovery)});
       continue;
     }
     const HttpFilterType* type = registry_of(options).http_filter(filter.typed_config().type_url());
@@ -80,16 +86,7 @@ void read_filters(const Hcm& proto, const std::string& field, const HcmOptions& 
       }
       continue;
     }
-    const bool last = i + 1 == proto.http_filters_size();
-    if (last != type->terminal) {
-      errors.add(place, last ? absl::StrCat("Error: non-terminal filter named ", filter.name(), " of type ", type->canonical,
-                                            " is the last filter in a http filter chain.")
-                             : absl::StrCat("Error: terminal filter named ", filter.name(), " of type ", type->canonical,
-                                            " must be the last filter in a http filter chain."));
-    }
-    if (last && filter.disabled()) {
-      errors.add(place, absl::StrCat("Error: the last (terminal) filter (", filter.name(), ") in the chain cannot be disabled by default."));
-    }
+    errors.add(prefix(place, check_terminal(filter.name(), *type, last)));
     auto config = type->parse(filter.typed_config());
     if (!config.ok()) {
       errors.add(prefix(place + ".typed_config", config.status()));

@@ -12,6 +12,7 @@
 
 #include "dataplane/config/access_log.h"
 #include "dataplane/config/address.h"
+#include "dataplane/config/extension.h"
 #include "dataplane/config/http2.h"
 #include "dataplane/config/ip_detection.h"
 #include "dataplane/config/registry.h"
@@ -26,9 +27,10 @@ namespace fairlead::config {
 
 struct HttpFilterEntry {
   std::string name;                // configured name: the key of typed_per_filter_config
-  const HttpFilterType* type = nullptr;
+  const HttpFilterType* type = nullptr;             // null for one that is discovered
   std::shared_ptr<const FilterConfig> config;
   bool disabled = false;           // may be enabled per route
+  std::shared_ptr<const FilterDiscovery> discovery = nullptr;
 };
 
 struct RouteSource {

@@ -56,7 +56,7 @@ void read_chain(const v3::FilterChain& proto, const std::string& field, const Hc
     const auto& filter = proto.filters(i);
     const std::string place = absl::StrCat(field, ".filters[", i, "]");
     if (filter.config_type_case() == v3::Filter::kConfigDiscovery) {
-      errors.add(place + ".config_discovery", "extension config discovery is not supported");
+      errors.add(place + ".config_discovery", "only HTTP filters are discovered");
       continue;
     }
     if (!filter.typed_config().Is<Hcm>()) {

@@ -14,6 +14,10 @@
 #include "dataplane/config/listener.h"
 #include "dataplane/router/route_table.h"
 
+namespace fairlead::stream {
+class FilterFactory;
+}
+
 namespace fairlead::config {
 
 struct ClusterEntry {
@@ -22,11 +26,19 @@ struct ClusterEntry {
   bool warm = false;
 };
 
+// What a discovered filter of a connection manager runs with. Keeps its description, whose address is the key, alive.
+struct DiscoveredFilter {
+  std::shared_ptr<const FilterDiscovery> discovery;
+  std::shared_ptr<const stream::FilterFactory> factory;  // null: there is no configuration, requests get 500
+};
+
 struct Snapshot {
   uint64_t epoch = 0;
   absl::flat_hash_map<std::string, std::shared_ptr<const ListenerConfig>> listeners;
   absl::flat_hash_map<std::string, std::shared_ptr<const router::RouteTable>> routes;  // RDS tables by name
   absl::flat_hash_map<std::string, ClusterEntry> clusters;
+  absl::flat_hash_map<std::string, std::shared_ptr<const ExtensionConfig>> extensions;  // by FilterDiscovery::key; null: none now
+  absl::flat_hash_map<const FilterDiscovery*, DiscoveredFilter> filters;                // of every connection manager that serves or will
   std::shared_ptr<const matching::Runtime> runtime;
 
   const ClusterEntry* cluster(std::string_view name) const {

@@ -206,7 +206,9 @@ void append_uuid(std::string& out) {
 
 bool emit_view(const Op& op, const FormatContext& context, std::string& out) {
   const std::string_view value = context.*op.view;
-  if (value.empty()) return op.view == &FormatContext::local_reply_body;  // Envoy 1.40: that is a text even when it is empty
+  if (value.empty()) {  // Envoy 1.40: these are texts even when they are empty
+    return op.view == &FormatContext::local_reply_body || (op.view == &FormatContext::response_code_details && context.flags.has(ResponseFlag::NoFilterConfigFound));
+  }
   if (op.text.empty()) {
     out.append(value);
   } else {

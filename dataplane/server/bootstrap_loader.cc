@@ -170,8 +170,12 @@ absl::Status check_paths(const config::BootstrapConfig& model) {
   for (const auto& cluster : model.clusters)
     if (cluster->eds_source) FL_RETURN_IF_ERROR(check_path(*cluster->eds_source, absl::StrCat("cluster '", cluster->name, "': eds_cluster_config.eds_config")));
   for (const auto& listener : model.listeners)
-    if (const auto& hcm = listener->chain.hcm; hcm != nullptr && hcm->routes.rds_source)
-      FL_RETURN_IF_ERROR(check_path(*hcm->routes.rds_source, absl::StrCat("listener '", listener->name, "': rds.config_source")));
+    if (const auto& hcm = listener->chain.hcm; hcm != nullptr) {
+      if (hcm->routes.rds_source) FL_RETURN_IF_ERROR(check_path(*hcm->routes.rds_source, absl::StrCat("listener '", listener->name, "': rds.config_source")));
+      for (const auto& filter : hcm->http_filters)
+        if (filter.discovery != nullptr)
+          FL_RETURN_IF_ERROR(check_path(filter.discovery->source, absl::StrCat("listener '", listener->name, "': http filter '", filter.name, "': config_discovery.config_source")));
+    }
   return absl::OkStatus();
 }
 
@@ -179,7 +183,12 @@ absl::Status check_paths(const config::BootstrapConfig& model) {
 absl::Status check_node(const Bootstrap& bootstrap, const config::BootstrapConfig& model) {
   bool dynamic = bootstrap.dynamic_resources().has_ads_config() || bootstrap.dynamic_resources().has_cds_config() || bootstrap.dynamic_resources().has_lds_config();
   for (const auto& cluster : model.clusters) dynamic |= cluster->eds_source.has_value();
-  for (const auto& listener : model.listeners) dynamic |= listener->chain.hcm != nullptr && listener->chain.hcm->routes.rds_source.has_value();
+  for (const auto& listener : model.listeners) {
+    const auto& hcm = listener->chain.hcm;
+    if (hcm == nullptr) continue;
+    dynamic |= hcm->routes.rds_source.has_value();
+    for (const auto& filter : hcm->http_filters) dynamic |= filter.discovery != nullptr;
+  }
   if (dynamic && (bootstrap.node().id().empty() || bootstrap.node().cluster().empty()))
     return absl::InvalidArgumentError("node: dynamic resources need node.id and node.cluster (or --service-node and --service-cluster)");
   return absl::OkStatus();

@@ -93,8 +93,7 @@ void Server::init_timed_out() {
   // Envoy 1.40: the wait for a first answer is over; the server goes on with what it has
   const xds::Type type = stage_ == Stage::clusters ? xds::Type::cluster : xds::Type::listener;
   FL_LOG(warning, "config", xds::short_name(type), ": no answer within the initial fetch timeout");
-  count_update(type, "init_fetch_timeout");
-  count_update(type, "update_attempt");  // Envoy 1.40: whatever ends a wait is one
+  subscription_stats_->timed_out(type);
   (type == xds::Type::cluster ? cds_answered_ : lds_answered_) = true;
   settle_soon();
 }

@@ -45,7 +45,7 @@ std::vector<net::ListenSocket::Options::SocketOption> socket_options(const confi
 
 }  // namespace
 
-ListenerSet::ListenerSet(Options options) : options_(std::move(options)) {}
+ListenerSet::ListenerSet(Options options) : options_(std::move(options)), filters_(options_.filter_conflict) {}
 ListenerSet::~ListenerSet() = default;
 
 absl::Status ListenerSet::check_duplicate(const config::ListenerConfig& listener) const {
@@ -176,6 +176,14 @@ absl::Status ListenerSet::apply(const config::Snapshot& snapshot) {
     options_.serve(chosen.listener, std::move(released));
   }
   return errors.status();
+}
+
+void ListenerSet::make_filters(config::Snapshot& snapshot) {
+  std::vector<const stream::ConnectionManager*> managers;
+  for (const auto* set : {&serving_, &prepared_})
+    for (const auto& [name, prepared] : *set)
+      if (prepared.listener->manager->discovery() != nullptr) managers.push_back(prepared.listener->manager.get());
+  filters_.fill(managers, snapshot);
 }
 
 void ListenerSet::stop(const std::string& name) {

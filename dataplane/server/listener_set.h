@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "dataplane/config/snapshot.h"
+#include "dataplane/server/discovered_filters.h"
 #include "dataplane/server/worker_listeners.h"
 
 namespace fairlead::server {
@@ -30,6 +31,7 @@ class ListenerSet {
     // Brings a listener to, or takes it from, every worker. `released`: to be called on the main thread once no worker uses what it replaced.
     std::function<void(std::shared_ptr<const ServingListener>, std::function<void()> released)> serve;
     std::function<void(const std::string& name, std::function<void()> released)> withdraw;
+    std::function<void(const std::string& name)> filter_conflict = {};  // DiscoveredFilters' constructor
   };
   explicit ListenerSet(Options options);
   ~ListenerSet();
@@ -39,6 +41,8 @@ class ListenerSet {
   absl::Status prepare(const std::shared_ptr<const config::ListenerConfig>& listener);
   // The listeners of a new snapshot: serves what is new or changed, withdraws what has gone. Errors of listen() are logged and returned.
   absl::Status apply(const config::Snapshot& snapshot);
+  // The discovered filters of all connection managers, those about to be replaced by apply() included.
+  void make_filters(config::Snapshot& snapshot);
   // The listener has left the configuration altogether: forget what prepare() kept for it; its address may be taken from now on.
   void forget(const std::string& name);
   // Closes its sockets for good: a later form of the listener under the same address gets none either (Envoy 1.40: likewise).
@@ -60,6 +64,7 @@ class ListenerSet {
   std::function<void()> retire(Prepared old);
 
   Options options_;
+  DiscoveredFilters filters_;
   std::map<std::string, Prepared> prepared_;  // judged good, not live yet: the newest form of each
   std::map<std::string, Prepared> serving_;
   std::set<std::string, std::less<>> leaving_;  // serving, but no longer configured: apply() withdraws them

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "dataplane/server/admin_endpoints.h"
@@ -59,8 +58,7 @@ absl::Status Server::start() {
   cluster_manager_scope_ = stats_->scope(stats::plain_scope("cluster_manager."));
   listener_manager_scope_ = stats_->scope(stats::plain_scope("listener_manager."));
   control_plane_scope_ = stats_->scope(stats::plain_scope("control_plane."));
-  cds_scope_ = stats_->scope(stats::plain_scope("cluster_manager.cds."));
-  lds_scope_ = stats_->scope(stats::plain_scope("listener_manager.lds."));
+  subscription_stats_ = std::make_unique<SubscriptionStats>(*stats_);
   server_stats_ = server_scope_->block<stats::ServerStat>(stats::kServerStats);
   cluster_stats_ = cluster_manager_scope_->block<stats::ClusterManagerStat>(stats::kClusterManagerStats);
   listener_stats_ = listener_manager_scope_->block<stats::ListenerManagerStat>(stats::kListenerManagerStats);
@@ -110,6 +108,7 @@ absl::Status Server::start() {
   listen.withdraw = [this](const std::string& name, std::function<void()> released) {
     on_all_workers([name, drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->remove(name, drain); }, std::move(released));
   };
+  listen.filter_conflict = [this](const std::string& name) { subscription_stats_->conflict(name); };
   listeners_ = std::make_unique<ListenerSet>(std::move(listen));
   resolver_ = std::make_unique<upstream::ClusterResolver>(*loop_, dns_.get(), seed, [this](const std::string& cluster, std::shared_ptr<const config::EndpointSet> set) {
     const auto it = dns_clusters_.find(cluster);
@@ -149,6 +148,8 @@ void Server::make_pipeline() {
   gate.runtime = boot.runtime;
   gate.with_leaving = [this](const config::ClusterConfig& cluster, const std::shared_ptr<const config::EndpointSet>& named) { return health_->with_leaving(cluster, named); };
   gate.endpoints_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::endpoint, name); };
+  gate.extension_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::extension, name); };
+  gate.make_filters = [this](config::Snapshot& snapshot) { listeners_->make_filters(snapshot); };
   gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
   epoch_ = std::make_unique<xds::Epoch>(std::move(gate));
 
@@ -244,26 +245,19 @@ void Server::start_dynamic(uint64_t seed) {
     FL_LOG(warning, "config", row, " is ignored");
     stats_->cells(0).add(server_scope_->counter("ignored_fields"));
   };
-  from.attempted = [this](xds::Type type) { count_update(type, "update_attempt"); };
+  from.attempted = [this](xds::Type type) { subscription_stats_->attempted(type); };
   from.connected = [this](bool connected) { stats_->cells(0).set(control_plane_scope_->gauge("connected_state"), connected ? 1 : 0); };
   sources_ = std::make_unique<xds::Sources>(std::move(from));
 }
 
-void Server::count_update(xds::Type type, std::string_view what) {
-  if (type == xds::Type::cluster) stats_->cells(0).add(cds_scope_->counter(what));
-  if (type == xds::Type::listener) stats_->cells(0).add(lds_scope_->counter(what));
-}
-
 xds::Outcome Server::apply(const xds::Update& update) {
+  const auto begin = steady_clock::now();
   xds::Outcome outcome = ingest_->apply(update);
-  count_update(update.type, outcome.status.ok() ? "update_success" : "update_rejected");
+  subscription_stats_->updated(update, outcome, std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - begin));
   if (!outcome.status.ok()) {
     FL_LOG(warning, "config", xds::short_name(update.type), ": update ", update.version, " rejected: ", outcome.status.message());
   } else {
     FL_LOG(debug, "config", xds::short_name(update.type), ": update ", update.version, ": ", outcome.applied.size(), " set, ", outcome.removed.size(), " removed");
-    // Envoy 1.40: the version gauge is xxHash64 of version_info
-    if (update.type == xds::Type::cluster) stats_->cells(0).set(cds_scope_->gauge("version"), xx_hash64(update.version));
-    if (update.type == xds::Type::listener) stats_->cells(0).set(lds_scope_->gauge("version"), xx_hash64(update.version));
   }
   if (update.type == xds::Type::endpoint)
     for (const auto& [name, version] : outcome.applied) discovery_counters_->endpoints_updated(name, true);
@@ -275,7 +269,7 @@ xds::Outcome Server::apply(const xds::Update& update) {
 
 void Server::source_failed(xds::Type type, const absl::Status& status) {
   FL_LOG(warning, "config", xds::short_name(type), ": ", status.message());
-  count_update(type, "update_failure");
+  subscription_stats_->failed(type);
 }
 
 void Server::source_has_none(xds::Type type, const std::vector<std::string>& names) {
@@ -284,6 +278,7 @@ void Server::source_has_none(xds::Type type, const std::vector<std::string>& nam
   // once traffic flows, a listener whose table is not there yet waits while its old form serves
   if (type != xds::Type::route || stage_ != Stage::done)
     for (const std::string& name : names) ingest_->give_up(type, name);
+  for (const std::string& name : names) subscription_stats_->unanswered(type, name);
   settle_soon();
 }
 
@@ -292,12 +287,14 @@ void Server::settle_soon() { loop_->run_soon(settle_task_); }
 void Server::settle() {
   if (stopping_) return;
   if (auto snapshot = epoch_->commit(steady_clock::now())) publish(std::move(snapshot));
+  subscription_stats_->expire(steady_clock::now());
   health_->watch(publisher_->current(), epoch_->awaiting_checks());
   // endpoint and route updates, by far the most frequent, change no wish
   if (subscribed_ != epoch_->wanted_generation()) subscribe();
   advance_init();
-  if (const auto deadline = epoch_->next_deadline(); deadline.has_value()) {
-    epoch_timer_->arm_at(*deadline);
+  if (const auto deadline = std::min(epoch_->next_deadline().value_or(steady_clock::time_point::max()), subscription_stats_->next_deadline());
+      deadline != steady_clock::time_point::max()) {
+    epoch_timer_->arm_at(deadline);
   } else {
     epoch_timer_->disarm();
   }
@@ -333,7 +330,19 @@ void Server::subscribe() {
   };
   for (const auto& [name, source] : wanted.eds) xds::Sources::add(wish, xds::Type::endpoint, actual(source, boot.cds), name);
   for (const auto& [name, source] : wanted.rds) xds::Sources::add(wish, xds::Type::route, actual(source, boot.lds), name);
+  for (const auto& [name, source] : wanted.extensions) xds::Sources::add(wish, xds::Type::extension, actual(source, boot.lds), name);
+  follow_subscriptions(wanted);
   if (absl::Status status = sources_->set(wish); !status.ok()) FL_LOG(error, "config", status.message());
+}
+
+void Server::follow_subscriptions(const xds::Epoch::Wanted& wanted) {
+  const config::BootstrapConfig& boot = *bootstrap_.config;
+  std::vector<SubscriptionStats::Followed> all;
+  if (boot.cds.has_value()) all.push_back({xds::Type::cluster, "", ""});
+  if (boot.lds.has_value()) all.push_back({xds::Type::listener, "", ""});
+  for (const auto& [name, source] : wanted.rds) all.push_back({xds::Type::route, name, wanted.rds_users.at(name), source.initial_fetch_timeout});
+  for (const auto& [name, source] : wanted.extensions) all.push_back({xds::Type::extension, name, "", source.initial_fetch_timeout});
+  subscription_stats_->follow(all, steady_clock::now());
 }
 
 void Server::on_worker(uint32_t index, std::function<void(WorkerSlot&)> job) {

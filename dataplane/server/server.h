@@ -19,6 +19,7 @@
 #include "dataplane/server/listener_set.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/publisher.h"
+#include "dataplane/server/subscription_stats.h"
 #include "dataplane/server/worker_listeners.h"
 #include "dataplane/stream/worker_context.h"
 #include "dataplane/upstream/cluster_resolver.h"
@@ -85,11 +86,11 @@ class Server {
   void settle_soon();               // once for all inputs of this turn
   void settle();                    // commit, publish, subscribe, advance the start
   void subscribe();
+  void follow_subscriptions(const xds::Epoch::Wanted& wanted);
   void advance_init();
   void init_timed_out();
   void publish(std::shared_ptr<const config::Snapshot> snapshot);
   void apply_listeners(const config::Snapshot& snapshot);
-  void count_update(xds::Type type, std::string_view what);
   void on_term();
   void begin_drain();
   void drain_tick();
@@ -103,11 +104,12 @@ class Server {
   LoadedBootstrap bootstrap_;
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<stats::Registry> stats_;
-  stats::ScopePtr server_scope_, cluster_manager_scope_, listener_manager_scope_, control_plane_scope_, cds_scope_, lds_scope_;
+  stats::ScopePtr server_scope_, cluster_manager_scope_, listener_manager_scope_, control_plane_scope_;
   stats::Block<stats::ServerStat> server_stats_;
   stats::Block<stats::ClusterManagerStat> cluster_stats_;
   stats::Block<stats::ListenerManagerStat> listener_stats_;
   std::unique_ptr<DiscoveryCounters> discovery_counters_;
+  std::unique_ptr<SubscriptionStats> subscription_stats_;
   std::unique_ptr<accesslog::LogFiles> logs_;
   std::unique_ptr<upstream::SharedClusters> shared_clusters_;
   std::unique_ptr<upstream::HealthMonitor> health_;

@@ -64,13 +64,18 @@ absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::crea
   manager->listener_ = std::move(listener);
   const config::HcmConfig& config = *(manager->config_ = manager->listener_->chain.hcm);
   const std::string place = absl::StrCat("listener '", manager->listener_->name, "'");
-  const FilterRegistry& registry = options.filters != nullptr ? *options.filters : FilterRegistry::global();
+  manager->registry_ = options.filters != nullptr ? options.filters : &FilterRegistry::global();
   manager->scope = options.stats->scope(stats::http_scope(config.stat_prefix));
-  const FactoryContext context{.stats = *options.stats, .scope = manager->scope, .stat_prefix = config.stat_prefix, .service_cluster = options.service_cluster};
+  manager->context_.emplace(FactoryContext{.stats = *options.stats, .scope = manager->scope, .stat_prefix = config.stat_prefix, .service_cluster = options.service_cluster});
   for (const config::HttpFilterEntry& entry : config.http_filters) {
-    const FilterRegistry::MakeWithStats* make = registry.find(entry.type->type_url);
-    if (make == nullptr) return absl::InvalidArgumentError(absl::StrCat(place, ": http filter '", entry.name, "': this build cannot run ", entry.type->type_url));
-    manager->filters_.push_back({entry.name, entry.disabled, (*make)(entry.config, context)});
+    if (entry.discovery != nullptr) {
+      if (manager->discovery_ == nullptr) manager->discovery_ = entry.discovery.get();
+      manager->filters_.push_back({entry.name, entry.disabled, nullptr, entry.discovery});
+      continue;
+    }
+    auto factory = manager->make_factory(*entry.type, entry.config);
+    if (factory == nullptr) return absl::InvalidArgumentError(absl::StrCat(place, ": http filter '", entry.name, "': this build cannot run ", entry.type->type_url));
+    manager->filters_.push_back({entry.name, entry.disabled, std::move(factory)});
   }
   auto log = accesslog::AccessLoggers::open(config.access_logs, *options.logs);
   if (!log.ok()) return prefix(place, log.status());
@@ -88,6 +93,11 @@ absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::crea
   manager->http2_stats = manager->root_scope->block<stats::Http2Stat>(stats::kHttp2Stats);
   manager->listener_stats = manager->listener_scope->block<stats::ListenerHttpStat>(stats::kListenerHttpStats);
   return std::shared_ptr<const ConnectionManager>(std::move(manager));
+}
+
+std::shared_ptr<const FilterFactory> ConnectionManager::make_factory(const config::HttpFilterType& type, std::shared_ptr<const config::FilterConfig> config) const {
+  const FilterRegistry::MakeWithStats* make = registry_->find(type.type_url);
+  return make == nullptr ? nullptr : (*make)(std::move(config), *context_);
 }
 
 }  // namespace fairlead::stream

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,12 +34,17 @@ class ConnectionManager {
   struct NamedFilter {
     std::string name;
     bool disabled = false;  // unless a route enables it
-    std::shared_ptr<const FilterFactory> factory;
+    std::shared_ptr<const FilterFactory> factory;                              // or
+    std::shared_ptr<const config::FilterDiscovery> discovery = nullptr;        // it is in the snapshot: Snapshot::filters
   };
 
   const config::HcmConfig& config() const { return *config_; }
   const config::ListenerConfig& listener() const { return *listener_; }
   const std::vector<NamedFilter>& filters() const { return filters_; }
+  // The first discovered filter; null: there is none. Whoever knows one of them in a snapshot finds all there.
+  const config::FilterDiscovery* discovery() const { return discovery_; }
+  // For a configuration that was discovered. Main thread. Precondition: the type is one that this build can run, as all registered ones are.
+  std::shared_ptr<const FilterFactory> make_factory(const config::HttpFilterType& type, std::shared_ptr<const config::FilterConfig> config) const;
   const accesslog::AccessLoggers& access_log() const { return access_log_; }
   const h1::Settings& h1_settings() const { return h1_settings_; }
   const h2::Settings& h2_settings() const { return h2_settings_; }  // without a place for counts
@@ -60,6 +66,9 @@ class ConnectionManager {
   std::shared_ptr<const config::ListenerConfig> listener_;
   std::shared_ptr<const config::HcmConfig> config_;
   std::vector<NamedFilter> filters_;
+  const config::FilterDiscovery* discovery_ = nullptr;
+  const FilterRegistry* registry_ = nullptr;
+  std::optional<FactoryContext> context_;
   accesslog::AccessLoggers access_log_;
   h1::Settings h1_settings_;
   h2::Settings h2_settings_;

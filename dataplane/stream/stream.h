@@ -161,6 +161,7 @@ class Stream final : public http::MessageReceiver {
   bool prepare_request();  // false: answered
   void find_upgrade();
   void create_filters();
+  const FilterFactory* discovered_filter(const config::FilterDiscovery& filter) const;  // null: it has no configuration
   bool upgrade_allowed(std::string_view type);
   const router::PerFilter* per_filter(std::string_view name);
   void describe_route();

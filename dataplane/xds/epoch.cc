@@ -25,6 +25,13 @@ const std::string* rds_name(const config::ListenerConfig& listener) {
   return hcm != nullptr && hcm->routes.inline_table == nullptr && !hcm->routes.rds_name.empty() ? &hcm->routes.rds_name : nullptr;
 }
 
+template <class Visit>
+void for_each_discovery(const config::ListenerConfig* listener, const Visit& visit) {
+  if (listener == nullptr || listener->chain.hcm == nullptr) return;
+  for (const config::HttpFilterEntry& filter : listener->chain.hcm->http_filters)
+    if (filter.discovery != nullptr) visit(*filter.discovery);
+}
+
 }  // namespace
 
 Epoch::Epoch(Options options) : options_(std::move(options)) {}
@@ -80,6 +87,12 @@ void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener,
   if (state.next == nullptr) state.gate_deadline = after(now, options_.fetch_timeout);
   if (state.next == nullptr || rds_name(*listener) == nullptr || rds_name(*state.next) == nullptr || *rds_name(*listener) != *rds_name(*state.next))
     state.next_deadline = after(now, wait);
+  for_each_discovery(listener.get(), [&](const config::FilterDiscovery& filter) {
+    const auto [it, fresh] = extensions_.try_emplace(filter.key);
+    if (!fresh) return;
+    it->second.name = filter.name;
+    it->second.deadline = after(now, filter.source.initial_fetch_timeout);
+  });
   state.next = std::move(listener);
   ++wanted_generation_;
 }
@@ -92,18 +105,57 @@ void Epoch::remove_listener(std::string_view name) {
   ++wanted_generation_;
 }
 
-void Epoch::set_route_table(std::shared_ptr<const router::RouteTable> table, Time now) {
+bool Epoch::set_route_table(std::shared_ptr<const router::RouteTable> table, Time now) {
   TableState& state = tables_[table->name()];
   state.given_up = false;
+  const auto& last = state.next != nullptr ? state.next : state.live;
+  const bool differs = last == nullptr || last->content_hash() != table->content_hash();
   if (state.live != nullptr && state.live->content_hash() == table->content_hash()) {
     state.next.reset();
-    return;
+    return differs;
   }
   if (state.next == nullptr) state.next_deadline = after(now, options_.fetch_timeout);
   state.next = std::move(table);
+  return differs;
 }
 
 void Epoch::give_up_route_table(std::string_view name) { tables_[std::string(name)].given_up = true; }
+
+Epoch::Discoveries Epoch::discoveries(std::string_view name) const {
+  Discoveries out;
+  for (const auto& [listener, state] : listeners_)
+    for (const auto* form : {state.live.get(), state.next.get()})
+      for_each_discovery(form, [&](const config::FilterDiscovery& filter) {
+        if (filter.name == name) out[filter.key].push_back(&filter);
+      });
+  return out;
+}
+
+bool Epoch::set_extension(std::string_view key, std::shared_ptr<const config::ExtensionConfig> extension) {
+  const auto it = extensions_.find(key);
+  if (it == extensions_.end()) return false;
+  it->second.answered = true;
+  if (it->second.live != nullptr && it->second.live->content_hash == extension->content_hash) return false;
+  it->second.live = std::move(extension);
+  changed_ = true;
+  return true;
+}
+
+size_t Epoch::remove_extension(std::string_view name) {
+  size_t n = 0;
+  for (auto& [key, state] : extensions_) {
+    if (state.name != name) continue;
+    changed_ = changed_ || state.live != nullptr;
+    state.live = nullptr;
+    ++n;
+  }
+  return n;
+}
+
+void Epoch::give_up_extension(std::string_view name) {
+  for (auto& [key, state] : extensions_)
+    if (name.empty() || state.name == name) state.answered = true;
+}
 
 const Epoch::Endpoints* Epoch::endpoints_of(const config::ClusterConfig& cluster) const {
   const bool eds = cluster.discovery == Discovery::Eds;
@@ -181,7 +233,41 @@ bool Epoch::promote_tables(Time now) {
   return any;
 }
 
+// The first filter of the listener that may not serve without an answer; null: none.
+const config::FilterDiscovery* Epoch::awaited_filter(const config::ListenerConfig& listener) const {
+  const config::FilterDiscovery* found = nullptr;
+  for_each_discovery(&listener, [&](const config::FilterDiscovery& filter) {
+    const auto it = extensions_.find(filter.key);
+    if (found == nullptr && !filter.without_warming && it != extensions_.end() && !it->second.answered) found = &filter;
+  });
+  return found;
+}
+
+void Epoch::end_extension_waits(Time now) {
+  for (auto& [key, state] : extensions_) state.answered = state.answered || now >= state.deadline;
+}
+
+// With the last filter that names it the subscription ends, and what it brought is forgotten.
+void Epoch::drop_unused_extensions() {
+  if (extensions_.empty()) return;
+  std::set<std::string_view> named;
+  for (const auto& [name, state] : listeners_)
+    for (const auto* form : {state.live.get(), state.next.get()})
+      for_each_discovery(form, [&](const config::FilterDiscovery& filter) { named.insert(filter.key); });
+  for (auto it = extensions_.begin(); it != extensions_.end();) {
+    if (named.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    const std::string name = it->second.name;
+    it = extensions_.erase(it);
+    const bool other = std::any_of(extensions_.begin(), extensions_.end(), [&](const auto& e) { return e.second.name == name; });
+    if (!other && options_.extension_dropped) options_.extension_dropped(name);
+  }
+}
+
 bool Epoch::listener_ready(const ListenerState& state, Time now) const {
+  if (awaited_filter(*state.next) != nullptr) return false;
   if (const auto* clusters = inline_clusters(*state.next)) {
     const auto* already = state.live != nullptr ? inline_clusters(*state.live) : nullptr;
     return gate_open(*clusters, already, state.gate_deadline, now);
@@ -277,10 +363,12 @@ std::shared_ptr<const config::Snapshot> Epoch::commit(Time now) {
   last_commit_ = now;
   bool any = changed_;
   tables_leave_ = false;
+  end_extension_waits(now);
   while (promote_clusters(now) | promote_tables(now) | promote_listeners(now)) any = true;
   if (drop_unused_tables(now)) any = true;
   if (drop_removed_clusters()) any = true;
   drop_unused_endpoints(now);
+  drop_unused_extensions();
   changed_ = false;
   if (!any) return nullptr;
   current_ = build();
@@ -303,6 +391,8 @@ std::shared_ptr<const config::Snapshot> Epoch::build() const {
     if (state.live != nullptr) out->routes.emplace(name, state.live);
   for (const auto& [name, state] : listeners_)
     if (state.live != nullptr) out->listeners.emplace(name, state.live);
+  for (const auto& [key, state] : extensions_) out->extensions.emplace(key, state.live);
+  if (options_.make_filters) options_.make_filters(*out);
   return out;
 }
 
@@ -317,6 +407,8 @@ std::optional<Epoch::Time> Epoch::next_deadline() const {
     if (state.next != nullptr) consider(state.next_deadline);
   for (const auto& [name, state] : listeners_)
     if (state.next != nullptr) consider(inline_clusters(*state.next) != nullptr ? state.gate_deadline : state.next_deadline);
+  for (const auto& [key, state] : extensions_)
+    if (!state.answered) consider(state.deadline);
   if (tables_leave_) consider(last_commit_ + Duration(1));
   if (first == Time::max()) return std::nullopt;
   return first;
@@ -331,8 +423,16 @@ Epoch::Wanted Epoch::wanted() const {
   }
   for (const auto& [name, state] : listeners_)
     for (const auto* listener : {state.live.get(), state.next.get()})
-      if (listener != nullptr && rds_name(*listener) != nullptr && listener->chain.hcm->routes.rds_source.has_value())
+      if (listener != nullptr && rds_name(*listener) != nullptr && listener->chain.hcm->routes.rds_source.has_value()) {
         out.rds.insert_or_assign(*rds_name(*listener), *listener->chain.hcm->routes.rds_source);
+        out.rds_users.try_emplace(*rds_name(*listener), listener->chain.hcm->stat_prefix);
+      }
+  std::set<std::string_view> seen;
+  for (const auto& [name, state] : listeners_)
+    for (const auto* form : {state.live.get(), state.next.get()})
+      for_each_discovery(form, [&](const config::FilterDiscovery& filter) {
+        if (seen.insert(filter.key).second) out.extensions.emplace_back(filter.name, filter.source);
+      });
   return out;
 }
 
@@ -352,7 +452,9 @@ std::vector<Epoch::Waiting> Epoch::waiting() const {
   for (const auto& [name, state] : tables_)
     if (state.next != nullptr) out.push_back({"route table", name, missing(state.next->cluster_names())});
   for (const auto& [name, state] : listeners_)
-    if (state.next != nullptr)
+    if (state.next != nullptr && awaited_filter(*state.next) != nullptr)
+      out.push_back({"listener", name, absl::StrCat("filter config '", awaited_filter(*state.next)->name, "'")});
+    else if (state.next != nullptr)
       out.push_back({"listener", name, rds_name(*state.next) != nullptr ? absl::StrCat("route table '", *rds_name(*state.next), "'") : missing(*inline_clusters(*state.next))});
   return out;
 }

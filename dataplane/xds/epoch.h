@@ -9,6 +9,8 @@
 //    of the same name already lacks does not hold it up. The old table serves meanwhile;
 //  * a removed cluster stays until no live route table and no live listener names it;
 //  * a listener goes live when its route table is live or its time is up; the old one serves meanwhile; inline tables count as route tables;
+//  * a listener waits, besides, for an answer for each of its discovered filters (but those that may start with their default), or its time; one
+//    subscription serves all filters of a name and source, and what comes for it goes live at once, with the next snapshot;
 //  * a table that no listener names any more goes one snapshot later than the listener: connections that drain keep what it said;
 //  * what becomes ready together is one snapshot.
 // Invariant: no snapshot has a live table that names a cold or absent cluster which an earlier snapshot served.
@@ -42,6 +44,10 @@ class Epoch {
     std::function<void(const std::string& name)> table_dropped;
     // What to serve of the endpoints that a cluster with health checks has now; null: those.
     std::function<std::shared_ptr<const config::EndpointSet>(const config::ClusterConfig&, const std::shared_ptr<const config::EndpointSet>&)> with_leaving = {};
+    // No filter names it any more.
+    std::function<void(const std::string& name)> extension_dropped = {};
+    // Fills Snapshot::filters of each snapshot before it is published.
+    std::function<void(config::Snapshot&)> make_filters = {};
   };
   explicit Epoch(Options options);
 
@@ -62,16 +68,30 @@ class Epoch {
 
   void set_listener(std::shared_ptr<const config::ListenerConfig> listener, Time now);
   void remove_listener(std::string_view name);
-  void set_route_table(std::shared_ptr<const router::RouteTable> table, Time now);
+  bool set_route_table(std::shared_ptr<const router::RouteTable> table, Time now);  // false: it is what came last
   void give_up_route_table(std::string_view name);
+
+  // Discovered filters of listeners, live or warming, by the key of their subscription.
+  using Discoveries = std::map<std::string, std::vector<const config::FilterDiscovery*>, std::less<>>;
+  Discoveries discoveries(std::string_view name) const;
+  // False when the subscription has that configuration already.
+  bool set_extension(std::string_view key, std::shared_ptr<const config::ExtensionConfig> extension);
+  // Back to defaults, for all subscriptions of that name; how many there were.
+  size_t remove_extension(std::string_view name);
+  // No listener waits any longer for that filter configuration; without a name for any: Envoy 1.40 does so when it refuses an update.
+  void give_up_extension(std::string_view name = {});
 
   // Moves everything that is ready. A new snapshot, or null when nothing changed since the last.
   std::shared_ptr<const config::Snapshot> commit(Time now);
   // When commit() may have more to do without new input; nothing when it waits for nobody.
   std::optional<Time> next_deadline() const;
 
-  // What has to be subscribed to: by EDS clusters and by RDS listeners, those still warming included.
-  struct Wanted { std::map<std::string, config::ConfigSource, std::less<>> eds, rds; };
+  // What has to be subscribed to: by EDS clusters, by RDS listeners and by discovered filters, those still warming included.
+  struct Wanted {
+    std::map<std::string, config::ConfigSource, std::less<>> eds, rds;
+    std::map<std::string, std::string, std::less<>> rds_users;                // stat_prefix of a connection manager that names the table
+    std::vector<std::pair<std::string, config::ConfigSource>> extensions;
+  };
   Wanted wanted() const;
   uint64_t wanted_generation() const { return wanted_generation_; }  // another number when wanted() may have changed
 
@@ -114,6 +134,13 @@ class Epoch {
     Time gate_deadline{};   // for the clusters of its inline table
   };
 
+  struct ExtensionState {
+    std::string name;
+    std::shared_ptr<const config::ExtensionConfig> live;
+    Time deadline{};
+    bool answered = false;  // or refused, or too late: nobody waits for it
+  };
+
   const Endpoints* endpoints_of(const config::ClusterConfig& cluster) const;
   bool warm(const config::ClusterConfig& cluster) const;
   std::shared_ptr<const config::EndpointSet> endpoint_set(const config::ClusterConfig& cluster) const;  // null: none known
@@ -123,6 +150,9 @@ class Epoch {
   bool promote_tables(Time now);
   bool promote_listeners(Time now);
   bool listener_ready(const ListenerState& state, Time now) const;
+  const config::FilterDiscovery* awaited_filter(const config::ListenerConfig& listener) const;
+  void end_extension_waits(Time now);
+  void drop_unused_extensions();
   template <class State>
   bool keep_unnamed(State& state, Time now) const;
   bool drop_unused_tables(Time now);
@@ -140,6 +170,7 @@ class Epoch {
   std::map<std::string, Endpoints, std::less<>> eds_, dns_;
   std::map<std::string, TableState, std::less<>> tables_;
   std::map<std::string, ListenerState, std::less<>> listeners_;
+  std::map<std::string, ExtensionState, std::less<>> extensions_;  // by FilterDiscovery::key
   std::shared_ptr<const config::Snapshot> current_;
 };
 

@@ -12,6 +12,7 @@
 #include "base/doc_proto.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
@@ -25,11 +26,15 @@ std::string directory_of(const config::ConfigSource& source) {
   return dir.empty() ? "." : dir;
 }
 
-// The name inside an endpoint or route resource; empty when the bytes are not one (Ingest says so).
+// The name inside an endpoint, route or extension resource; empty when the bytes are not one (Ingest says so).
 std::string name_in(Type type, const std::string& bytes) {
   if (type == Type::endpoint) {
     envoy::config::endpoint::v3::ClusterLoadAssignment m;
     return m.ParseFromString(bytes) ? m.cluster_name() : "";
+  }
+  if (type == Type::extension) {
+    envoy::config::core::v3::TypedExtensionConfig m;
+    return m.ParseFromString(bytes) ? m.name() : "";
   }
   envoy::config::route::v3::RouteConfiguration m;
   return m.ParseFromString(bytes) ? m.name() : "";
@@ -101,7 +106,7 @@ void FileSubscription::read() {
   if (!update.ok()) {
     if (options_.failed) options_.failed(type_, update.status());
   } else {
-    if (!interest_.wildcard && (type_ == Type::endpoint || type_ == Type::route))
+    if (!interest_.wildcard && type_ != Type::cluster && type_ != Type::listener)
       std::erase_if(update->resources, [&](const IncomingResource& r) {
         const std::string name = r.name.empty() ? name_in(type_, r.bytes) : r.name;
         lacking.erase(name);

@@ -14,6 +14,7 @@
 #include "base/validate.h"
 #include "dataplane/config/support.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -31,6 +32,7 @@ std::string_view noun(Type type) {
     case Type::endpoint: return "endpoints of cluster";
     case Type::listener: return "listener";
     case Type::route: return "route configuration";
+    case Type::extension: return "filter config";
   }
   return "";
 }
@@ -41,6 +43,7 @@ std::string name_of(Type type, const Message& m) {
     case Type::endpoint: return static_cast<const envoy::config::endpoint::v3::ClusterLoadAssignment&>(m).cluster_name();
     case Type::listener: return static_cast<const envoy::config::listener::v3::Listener&>(m).name();
     case Type::route: return static_cast<const envoy::config::route::v3::RouteConfiguration&>(m).name();
+    case Type::extension: return static_cast<const envoy::config::core::v3::TypedExtensionConfig&>(m).name();
   }
   return "";
 }
@@ -51,6 +54,7 @@ std::shared_ptr<Message> make(Type type) {
     case Type::endpoint: return std::make_shared<envoy::config::endpoint::v3::ClusterLoadAssignment>();
     case Type::listener: return std::make_shared<envoy::config::listener::v3::Listener>();
     case Type::route: return std::make_shared<envoy::config::route::v3::RouteConfiguration>();
+    case Type::extension: return std::make_shared<envoy::config::core::v3::TypedExtensionConfig>();
   }
   return nullptr;
 }
@@ -181,10 +185,21 @@ std::vector<std::string> Ingest::removals(const Update& update, const std::vecto
 }
 
 Outcome Ingest::apply(const Update& update) {
+  reloads_.clear();
+  Outcome out = judge(update);
+  out.reloads = std::move(reloads_);
+  // Envoy 1.40 tells every subscription of the type of a refusal, and each stops waiting
+  if (!out.status.ok() && update.type == Type::extension) options_.epoch->give_up_extension();
+  return out;
+}
+
+Outcome Ingest::judge(const Update& update) {
   Outcome out;
   std::vector<Parsed> parsed;
   if (out.status = parse_all(update, parsed); !out.status.ok()) return out;
 
+  if (update.type == Type::extension)  // what nobody asked for is not looked at; Envoy 1.40: likewise
+    std::erase_if(parsed, [&](const Parsed& resource) { return options_.epoch->discoveries(resource.name).empty(); });
   // Envoy 1.40 likewise: first, so that a new listener may take the address of one that goes
   out.removed = removals(update, parsed);
   for (const std::string& name : out.removed) remove(update.type, name);
@@ -202,6 +217,7 @@ Outcome Ingest::apply(const Update& update) {
       const std::string text = with_place(update.type, resource.name, status.message());
       options_.ledger->refuse(update.type, resource.name, resource.message, resource.version, text, options_.wall_now());
       give_up(update.type, resource.name);
+      out.refused.push_back(resource.name);
       fail(text);
       continue;
     }
@@ -227,6 +243,7 @@ absl::Status Ingest::apply_one(Type type, const Parsed& resource) {
     case Type::endpoint: return apply_endpoints(resource);
     case Type::listener: return apply_listener(resource);
     case Type::route: return apply_routes(resource);
+    case Type::extension: return apply_extension(resource);
   }
   return absl::OkStatus();
 }
@@ -301,8 +318,27 @@ absl::Status Ingest::apply_routes(const Parsed& resource) {
                                                               config::route_options(hcm, false)));
   for (const std::string& w : warnings) FL_LOG(warning, "config", w);
   note_findings(*resource.message, place(Type::route, resource.name));
-  options_.epoch->set_route_table(std::move(table), options_.now());
+  if (options_.epoch->set_route_table(std::move(table), options_.now())) ++reloads_[resource.name];
   return absl::OkStatus();
+}
+
+// All filters of a subscription must admit it, or it keeps what it has. Filters of the same name may have another source or another idea of how
+// long to wait: those are subscriptions of their own.
+absl::Status Ingest::apply_extension(const Parsed& resource) {
+  const config::Registry& registry = options_.hcm.registry != nullptr ? *options_.hcm.registry : config::Registry::global();
+  FL_ASSIGN_OR_RETURN(auto model, config::parse_extension(static_cast<const envoy::config::core::v3::TypedExtensionConfig&>(*resource.message), registry));
+  note_findings(*resource.message, place(Type::extension, resource.name));
+  ErrorList errors;
+  for (const auto& [key, filters] : options_.epoch->discoveries(resource.name)) {
+    absl::Status admitted;
+    for (const config::FilterDiscovery* filter : filters) admitted.Update(filter->admits(*model->type));
+    if (!admitted.ok()) {
+      errors.add(admitted);
+    } else if (options_.epoch->set_extension(key, model)) {
+      ++reloads_[resource.name];
+    }
+  }
+  return errors.status();
 }
 
 void Ingest::remove(Type type, const std::string& name) {
@@ -327,6 +363,9 @@ void Ingest::remove(Type type, const std::string& name) {
       return;
     case Type::route:
       return;
+    case Type::extension:
+      if (const size_t n = options_.epoch->remove_extension(name); n > 0) reloads_[name] += n;
+      break;
   }
   options_.ledger->remove(type, name);
 }
@@ -334,6 +373,7 @@ void Ingest::remove(Type type, const std::string& name) {
 void Ingest::give_up(Type type, const std::string& name) {
   if (type == Type::endpoint) options_.epoch->give_up_eds(name);
   if (type == Type::route) options_.epoch->give_up_route_table(name);
+  if (type == Type::extension) options_.epoch->give_up_extension(name);
 }
 
 }  // namespace fairlead::xds

@@ -45,6 +45,8 @@ struct Outcome {
   absl::Status status;                           // not OK: NACK with this message
   std::map<std::string, std::string> applied;    // name → version
   std::vector<std::string> removed;
+  std::vector<std::string> refused;              // broke a deeper rule
+  std::map<std::string, uint64_t> reloads;       // routes and filter configs: how many tables or subscriptions got something else than they had
 };
 
 class Ingest {
@@ -78,6 +80,7 @@ class Ingest {
   void give_up(Type type, const std::string& name);
 
  private:
+  Outcome judge(const Update& update);
   struct Parsed {
     std::string name, version;
     std::shared_ptr<google::protobuf::Message> message;
@@ -91,11 +94,13 @@ class Ingest {
   absl::Status apply_listener(const Parsed& resource);
   absl::StatusOr<std::shared_ptr<const config::ListenerConfig>> build_listener(const Parsed& resource, std::vector<std::string>& warnings);
   absl::Status apply_routes(const Parsed& resource);
+  absl::Status apply_extension(const Parsed& resource);
   void remove(Type type, const std::string& name);
   void note_findings(const google::protobuf::Message& message, const std::string& what);
 
   Options options_;
   Counts counts_;
+  std::map<std::string, uint64_t> reloads_;  // of the update that is judged now
   std::map<Type, std::map<std::string, bool, std::less<>>> known_;  // name → static
   std::map<std::string, uint64_t> warned_rows_;
 };

@@ -15,6 +15,8 @@ constexpr Row kRows[] = {
      "envoy.service.endpoint.v3.EndpointDiscoveryService", "Endpoints"},
     {"type.googleapis.com/envoy.config.listener.v3.Listener", "envoy.config.listener.v3.Listener", "lds", "envoy.service.listener.v3.ListenerDiscoveryService", "Listeners"},
     {"type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "envoy.config.route.v3.RouteConfiguration", "rds", "envoy.service.route.v3.RouteDiscoveryService", "Routes"},
+    {"type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "envoy.config.core.v3.TypedExtensionConfig", "ecds",
+     "envoy.service.extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs"},
 };
 const Row& row(Type type) { return kRows[static_cast<size_t>(type)]; }
 

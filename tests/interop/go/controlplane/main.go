@@ -20,6 +20,10 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/buffer/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -38,6 +42,8 @@ type file struct {
 	Endpoints []any `json:"endpoints"`
 	Listeners []any `json:"listeners"`
 	Routes    []any `json:"routes"`
+	// Filters that configuration discovery brings.
+	Extensions []any `json:"extensions"`
 }
 
 // parse turns each item into a message made by fresh.
@@ -80,6 +86,7 @@ func load(path string, version int) (*cache.Snapshot, error) {
 		{resource.EndpointType, f.Endpoints, func() proto.Message { return &endpointv3.ClusterLoadAssignment{} }},
 		{resource.ListenerType, f.Listeners, func() proto.Message { return &listenerv3.Listener{} }},
 		{resource.RouteType, f.Routes, func() proto.Message { return &routev3.RouteConfiguration{} }},
+		{resource.ExtensionConfigType, f.Extensions, func() proto.Message { return &corev3.TypedExtensionConfig{} }},
 	} {
 		if resources[kind.url], err = parse(kind.items, kind.fresh); err != nil {
 			return nil, err
@@ -120,7 +127,7 @@ func (oneForAll) ID(*corev3.Node) string { return "" }
 
 func main() {
 	generated := flag.String("generate", "", "CLUSTERSxENDPOINTS instead of a file")
-	config := flag.String("config", "", "YAML file with clusters, endpoints, listeners and routes")
+	config := flag.String("config", "", "YAML file with clusters, endpoints, listeners, routes and extensions")
 	node := flag.String("node", "", "node id to serve")
 	address := flag.String("address", "127.0.0.1:0", "address to listen on")
 	flag.Parse()

@@ -68,6 +68,25 @@ struct World {
     l->chain.hcm = std::move(hcm);
     epoch.set_listener(l, now);
   }
+  // A listener with one discovered filter and no routes of its own.
+  void discovering_listener(const std::string& name, const std::string& filter, bool without_warming = false, std::chrono::milliseconds timeout = 15000ms, uint64_t hash = 1) {
+    auto discovery = std::make_shared<config::FilterDiscovery>();
+    discovery->name = filter;
+    discovery->key = filter + "\n1";
+    discovery->without_warming = without_warming;
+    discovery->source.initial_fetch_timeout = timeout;
+    auto hcm = std::make_shared<config::HcmConfig>();
+    hcm->routes.inline_table = table(name, {});
+    hcm->http_filters.push_back({filter, nullptr, nullptr, false, std::move(discovery)});
+    add_listener(name, hcm, hash);
+  }
+  bool extension(const std::string& name, uint64_t hash = 1) {
+    auto e = std::make_shared<config::ExtensionConfig>();
+    e->name = name;
+    e->content_hash = hash;
+    return epoch.set_extension(name + "\n1", e);
+  }
+  bool live(const std::string& listener) { return epoch.current() != nullptr && epoch.current()->listeners.contains(listener); }
   std::shared_ptr<const config::Snapshot> commit() { return epoch.commit(now); }
 
   std::function<void(const std::string&)> on_endpoints_dropped = [](const std::string&) {}, on_table_dropped = [](const std::string&) {};
@@ -420,6 +439,76 @@ TEST_CASE("a cluster with health checks and no endpoints waits for nothing but t
   CHECK(w.epoch.awaiting_checks().empty());
   REQUIRE(w.commit());
   CHECK(w.epoch.clusters_settled());
+}
+
+TEST_CASE("a listener waits for the configuration of its discovered filter, unless it may start with the default") {
+  World w;
+  w.discovering_listener("waits", "x");
+  w.discovering_listener("starts", "y", true);
+  REQUIRE(w.commit() != nullptr);
+  CHECK_FALSE(w.live("waits"));
+  CHECK(w.live("starts"));
+  REQUIRE(w.epoch.waiting().size() == 1);
+  CHECK(w.epoch.waiting().front().reason == "filter config 'x'");
+  CHECK(w.extension("x"));
+  const auto snapshot = w.commit();
+  REQUIRE(snapshot != nullptr);
+  CHECK(w.live("waits"));
+  REQUIRE(snapshot->extensions.contains("x\n1"));
+  CHECK(snapshot->extensions.at("x\n1") != nullptr);
+  CHECK(snapshot->extensions.at("y\n1") == nullptr);
+}
+
+TEST_CASE("the wait for a filter's configuration ends with its time, with a refusal of any, and for all listeners of the subscription") {
+  World w;
+  w.discovering_listener("a", "x", false, 200ms);
+  w.discovering_listener("b", "y");
+  w.commit();
+  CHECK(w.epoch.next_deadline() == w.now + 200ms);
+  w.now += 200ms;
+  w.commit();
+  CHECK(w.live("a"));
+  CHECK_FALSE(w.live("b"));
+  w.discovering_listener("c", "x");  // whoever comes later does not wait either
+  w.epoch.give_up_extension();
+  w.commit();
+  CHECK(w.live("b"));
+  CHECK(w.live("c"));
+}
+
+TEST_CASE("a changed configuration is a new snapshot, the same one is not; a removed one leaves nothing, and the subscription goes on") {
+  World w;
+  w.discovering_listener("l", "x");
+  w.extension("x");
+  w.commit();
+  CHECK_FALSE(w.extension("x"));
+  CHECK(w.commit() == nullptr);
+  CHECK(w.extension("x", 2));
+  auto snapshot = w.commit();
+  REQUIRE(snapshot != nullptr);
+  CHECK(snapshot->extensions.at("x\n1")->content_hash == 2);
+  CHECK(w.epoch.remove_extension("x") == 1);
+  snapshot = w.commit();
+  REQUIRE(snapshot != nullptr);
+  CHECK(snapshot->extensions.at("x\n1") == nullptr);
+  CHECK(w.live("l"));
+  CHECK(w.epoch.wanted().extensions.size() == 1);
+}
+
+TEST_CASE("a filter's subscription ends with the last listener that names it: a later one waits anew") {
+  World w;
+  w.discovering_listener("l", "x");
+  w.extension("x");
+  w.commit();
+  CHECK(w.epoch.wanted().extensions.size() == 1);
+  w.epoch.remove_listener("l");
+  auto snapshot = w.commit();
+  REQUIRE(snapshot != nullptr);
+  CHECK(w.epoch.wanted().extensions.empty());
+  CHECK_FALSE(w.extension("x"));  // nobody asked
+  w.discovering_listener("l", "x");
+  w.commit();
+  CHECK_FALSE(w.live("l"));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "base/doc_proto.h"
 #include "dataplane/xds/ingest.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -67,6 +68,30 @@ filter_chains:
       rds: {route_config_name: r, config_source: {ads: {}, resource_api_version: V3}}
       http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
 address: {socket_address: {address: 127.0.0.1, port_value: )", port, "}}"))};
+  }
+  // A listener whose last filter is discovered under that name; only routers are allowed.
+  static IncomingResource discovering(const std::string& name, const std::string& filter) {
+    return {"", "", std::string(type_url(Type::listener)), bytes<envoy::config::listener::v3::Listener>(absl::StrCat("name: ", name, R"(
+filter_chains:
+- filters:
+  - name: hcm
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+      stat_prefix: p
+      route_config: {name: inline}
+      http_filters:
+      - name: )", filter, R"(
+        config_discovery:
+          config_source: {ads: {}, resource_api_version: V3}
+          type_urls: [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router]
+address: {socket_address: {address: 127.0.0.1, port_value: 1}})"))};
+  }
+  static IncomingResource extension(const std::string& name, const std::string& config = "{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}") {
+    return {"", "", std::string(type_url(Type::extension)), bytes<envoy::config::core::v3::TypedExtensionConfig>("name: " + name + "\ntyped_config: " + config)};
+  }
+  bool live(const std::string& listener) {
+    epoch.commit(std::chrono::steady_clock::time_point(1h));
+    return epoch.current()->listeners.contains(listener);
   }
   Outcome apply(Type type, const std::string& version, std::vector<IncomingResource> resources) { return ingest->apply({type, false, version, std::move(resources), {}}); }
   bool has(const std::string& cluster) {
@@ -261,6 +286,43 @@ TEST_CASE("unknown fields of a dynamic resource are counted, and refuse it only 
   std::string with_unknown = World::cluster("a").bytes + std::string("\xf8\xff\x03\x01", 4);  // field 8191
   REQUIRE(w.apply(Type::cluster, "1", {{"", "", std::string(type_url(Type::cluster)), with_unknown}}).status.ok());
   CHECK(w.unknown == 1);
+}
+
+TEST_CASE("a filter configuration of a type that its filter does not allow refuses the response; the last good one stays, good ones are applied") {
+  World w;
+  config::HttpFilterType buffer;
+  buffer.type_url = "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer";
+  buffer.canonical = "envoy.filters.http.buffer";
+  buffer.parse = [](const google::protobuf::Any&) -> absl::StatusOr<std::shared_ptr<const config::FilterConfig>> { return std::make_shared<NoConfig>(); };
+  w.registry.add(std::move(buffer));
+  const std::string bad = "{'@type': type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 1}";
+  REQUIRE(w.apply(Type::listener, "1", {World::discovering("l", "x"), World::discovering("m", "z")}).status.ok());
+  CHECK_FALSE(w.live("l"));
+  Outcome out = w.apply(Type::extension, "1", {World::extension("x")});
+  REQUIRE(out.status.ok());
+  CHECK(out.reloads == std::map<std::string, uint64_t>{{"x", 1}});
+  CHECK(w.live("l"));
+  CHECK_FALSE(w.live("m"));
+  out = w.apply(Type::extension, "2", {World::extension("x", bad), World::extension("z")});
+  CHECK_THAT(std::string(out.status.message()), Contains("filter config 'x'") && Contains("Error: filter config has type URL envoy.extensions.filters.http.buffer.v3.Buffer but expect "
+                                                                                          "envoy.extensions.filters.http.router.v3.Router."));
+  CHECK(out.refused == std::vector<std::string>{"x"});
+  CHECK(out.applied == std::map<std::string, std::string>{{"z", "2"}});
+  CHECK(w.live("m"));
+  const LedgerEntry* x = w.ledger.find(Type::extension, "x");
+  REQUIRE(x != nullptr);
+  CHECK(x->version == "1");
+  CHECK(static_cast<bool>(x->error));
+}
+
+TEST_CASE("filter configurations that nobody asked for are not looked at; a refused one ends every wait") {
+  World w;
+  CHECK(w.apply(Type::extension, "1", {World::extension("stray", "{'@type': type.googleapis.com/envoy.config.core.v3.Node}")}).status.ok());
+  CHECK(w.ledger.find(Type::extension, "stray") == nullptr);
+  REQUIRE(w.apply(Type::listener, "1", {World::discovering("l", "x"), World::discovering("m", "z")}).status.ok());
+  CHECK_FALSE(w.live("m"));
+  CHECK_FALSE(w.apply(Type::extension, "2", {World::extension("x", "{'@type': type.googleapis.com/envoy.config.core.v3.Node}")}).status.ok());
+  CHECK(w.live("m"));
 }
 
 }  // namespace
