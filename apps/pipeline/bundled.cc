@@ -4,11 +4,13 @@
 
 #include "dataplane/config/cluster.h"
 #include "dataplane/config/endpoints.h"
+#include "dataplane/config/extension.h"
 #include "dataplane/config/listener.h"
 #include "dataplane/config/registry.h"
 #include "dataplane/config/route.h"
 #include "dataplane/filters/http/builtin.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -40,6 +42,8 @@ absl::Status bundled_verdict(const resources::Resource& resource) {
       return check<envoy::config::listener::v3::Listener>(resource, [](const auto& m) { return config::parse_listener(m); });
     case Type::kRoute:
       return check<envoy::config::route::v3::RouteConfiguration>(resource, [](const auto& m) { return config::parse_route_table(m); });
+    case Type::kExtensionConfig:  // its place in a listener is not known here
+      return check<envoy::config::core::v3::TypedExtensionConfig>(resource, [](const auto& m) { return config::parse_extension(m, config::Registry::global()); });
     default:
       return absl::OkStatus();
   }

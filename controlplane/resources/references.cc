@@ -82,6 +82,8 @@ class Walker {
         const std::string service = text(*eds, "service_name");
         add(Type::kEndpoint, service.empty() ? text(m, "name") : service);
       }
+    } else if (name == "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter") {
+      if (const Message* discovery = part(m, "config_discovery"); discovery && !from_file(part(*discovery, "config_source"))) add(Type::kExtensionConfig, text(m, "name"));
     } else if (name == "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig") {
       if (const Message* source = part(m, "sds_config"); source && !from_file(source)) add(Type::kSecret, text(m, "name"));
     }

@@ -195,12 +195,12 @@ std::vector<intent::Finding> check_references(const Snapshot& snapshot) {
     set->for_each([&](const ResourcePtr& r) {
       for (const resources::Reference& ref : r->references) {
         if (snapshot.of(ref.type).find(ref.name)) continue;
-        // A cluster or a secret may stand in the proxy's own bootstrap.
-        const bool may_be_static = ref.type == Type::kCluster || ref.type == Type::kSecret;
+        // A cluster or a secret may stand in the proxy's own bootstrap, a filter may have a default.
+        const bool may_be_elsewhere = ref.type == Type::kCluster || ref.type == Type::kSecret || ref.type == Type::kExtensionConfig;
         const std::string message = absl::StrCat(resources::short_name(r->type), " \"", r->name, "\" refers to ",
                                                  resources::short_name(ref.type), " \"", ref.name, "\", which this scope does not have");
         for (const intent::Origin& origin : r->origins) {
-          out.push_back({may_be_static ? intent::Severity::kWarning : intent::Severity::kError, origin, snapshot.scope,
+          out.push_back({may_be_elsewhere ? intent::Severity::kWarning : intent::Severity::kError, origin, snapshot.scope,
                          "DanglingReference", message});
         }
       }

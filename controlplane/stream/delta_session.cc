@@ -50,6 +50,7 @@ Output DeltaSession::on_request(const Request& request, MonotonicTime now) {
         if (!current && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.push_back(name);
         return current;
       }
+      if (s.type == Type::kExtensionConfig) s.outdated.push_back(name);  // it has that: its removal is news
       // What routes name is not known of a client that comes back with a cluster of old: it goes once they have been changed.
       const bool keep = options_.incomplete || s.type == Type::kCluster;
       if (keep) s.kept.push_back(name);

@@ -111,7 +111,8 @@ bool Session::refusal_stands(const State& s) const {
 }
 
 // Make before break: a removed cluster waits until no route table or listener the client may still use names it, but not
-// longer than the grace, except for one the client fell back to; an assignment waits for its cluster.
+// longer than the grace, except for one the client fell back to; likewise a filter configuration until no listener names it, without
+// which requests would get 500; an assignment waits for its cluster.
 bool Session::must_wait(const State& s, const resources::Resource& r, MonotonicTime since, MonotonicTime now) const {
   auto names_it = [&](const resources::Resource& other) {
     return std::find(other.references.begin(), other.references.end(), resources::Reference{s.type, r.name}) != other.references.end();
@@ -122,7 +123,7 @@ bool Session::must_wait(const State& s, const resources::Resource& r, MonotonicT
     return clusters->sent->refers_to(s.type, r.name) ||
            std::any_of(clusters->exceptions.begin(), clusters->exceptions.end(), [&](const Exception& e) { return e.has && names_it(*e.has); });
   }
-  if (s.type != Type::kCluster) return false;
+  if (s.type != Type::kCluster && s.type != Type::kExtensionConfig) return false;
   const bool in_time = now < since + options_.removal_grace;
   for (Type user : {Type::kListener, Type::kRoute, Type::kScopedRoute, Type::kVirtualHost}) {
     const State* u = find(user);
@@ -233,8 +234,9 @@ void Session::bring(State& s, MonotonicTime now, Output& out) {
       if (held) after = before;
       if (!held || (force && before)) items.push_back({name, after, before});
       if (!held && outdated != s.outdated.end()) s.outdated.erase(outdated);
-    } else if (!want && delta_ && (force || outdated != s.outdated.end())) {
-      items.push_back({name, nullptr, nullptr});  // rule 46
+    } else if (!want && delta_ && ((force && s.type != Type::kExtensionConfig) || outdated != s.outdated.end())) {
+      // Rule 46. Not for filters that the client never had: Envoy 1.40 would take that for an answer, wait for the filter for ever, and not start.
+      items.push_back({name, nullptr, nullptr});
       if (outdated != s.outdated.end()) s.outdated.erase(outdated);
     }
     const bool as_target = in_target ? same_bytes(after, *in_target) : !after;

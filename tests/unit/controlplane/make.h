@@ -9,6 +9,7 @@
 #include "controlplane/resources/resource.h"
 #include "controlplane/snapshot/snapshot.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -47,11 +48,17 @@ inline ResourcePtr assignment(const std::string& name, int variant = 1) {
   return resources::make_resource(Type::kEndpoint, name, m, {});
 }
 
-inline ResourcePtr listener(const std::string& name, const std::string& routes, int variant = 1, intent::Origins origins = {}) {
+// `filter`: an HTTP filter that is discovered under that name; empty: none.
+inline ResourcePtr listener(const std::string& name, const std::string& routes, int variant = 1, intent::Origins origins = {}, const std::string& filter = {}) {
   envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager hcm;
   hcm.set_stat_prefix("s" + std::to_string(variant));
   hcm.mutable_rds()->set_route_config_name(routes);
   hcm.mutable_rds()->mutable_config_source()->mutable_ads();
+  if (!filter.empty()) {
+    auto* discovered = hcm.add_http_filters();
+    discovered->set_name(filter);
+    discovered->mutable_config_discovery()->mutable_config_source()->mutable_ads();
+  }
   envoy::config::listener::v3::Listener m;
   m.set_name(name);
   m.add_filter_chains()->add_filters()->mutable_typed_config()->PackFrom(hcm);
@@ -70,6 +77,13 @@ inline ResourcePtr routes(const std::string& name, const std::vector<std::string
     route->mutable_route()->set_cluster(c);
   }
   return resources::make_resource(Type::kRoute, name, m, std::move(origins));
+}
+
+inline ResourcePtr filter_config(const std::string& name, int variant = 1) {
+  envoy::config::core::v3::TypedExtensionConfig m;
+  m.set_name(name);
+  m.mutable_typed_config()->set_type_url("type.googleapis.com/acme.Filter" + std::to_string(variant));
+  return resources::make_resource(Type::kExtensionConfig, name, m, {});
 }
 
 // A scope that is edited step by step; each edit makes a new snapshot.

@@ -2,9 +2,12 @@
 #include "apps/pipeline/bundled.h"
 
 #include <catch2/catch.hpp>
+#include <google/protobuf/struct.pb.h>
 
 #include "dataplane/config/registry.h"
 #include "dataplane/config/support.h"
+#include "envoy/config/core/v3/extension.pb.h"
+#include "envoy/extensions/filters/http/buffer/v3/buffer.pb.h"
 
 using namespace fairlead;
 
@@ -23,4 +26,17 @@ TEST_CASE("the control plane knows every HTTP filter of the proxy") {
     INFO(name);
     CHECK(config::Registry::global().http_filter(std::string("type.googleapis.com/envoy.extensions.filters.http.") + name) != nullptr);
   }
+}
+
+TEST_CASE("a discovered filter is looked at as the proxy would, wherever it goes") {
+  const auto verdict = [](const google::protobuf::Message& config) {
+    envoy::config::core::v3::TypedExtensionConfig m;
+    m.set_name("x");
+    m.mutable_typed_config()->PackFrom(config);
+    return pipeline::bundled_verdict(*resources::make_resource(resources::Type::kExtensionConfig, "x", m, {}));
+  };
+  envoy::extensions::filters::http::buffer::v3::Buffer buffer;
+  buffer.mutable_max_request_bytes()->set_value(1);
+  CHECK(verdict(buffer).ok());
+  CHECK_THAT(std::string(verdict(google::protobuf::Struct()).message()), Catch::Matchers::Contains("Didn't find a registered implementation for 'x'"));
 }

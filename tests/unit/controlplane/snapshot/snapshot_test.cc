@@ -85,6 +85,8 @@ TEST_CASE("a set knows which names its members refer to") {
   CHECK_FALSE(w.now()->of(Type::kRoute).refers_to(Type::kCluster, "c"));
   CHECK(w.now()->of(Type::kListener).refers_to(Type::kRoute, "r"));
   CHECK(w.now()->of(Type::kCluster).refers_to(Type::kEndpoint, "a"));
+  w.put({listener("l", "r", 1, {}, "x")});
+  CHECK(w.now()->of(Type::kListener).refers_to(Type::kExtensionConfig, "x"));
 }
 
 TEST_CASE("references that lead nowhere are found: errors for assignments and route tables, warnings for clusters") {

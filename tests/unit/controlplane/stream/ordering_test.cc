@@ -34,6 +34,31 @@ TEMPLATE_TEST_CASE("rule 54: a removed cluster waits for the ACK of the routes t
   CHECK(c.session.status(Type::kCluster).withheld == 0);
 }
 
+TEST_CASE("rule 54: a removed filter configuration waits for the ACK of the listener that drops it") {
+  World w = edge();
+  w.put({listener("l", "r", 1, {}, "x"), filter_config("x")});
+  Delta c(w.now());
+  warm_up(c);
+  c.ack_all(c.ask(Type::kExtensionConfig, {"x"}));
+  w.put({listener("l", "r")}).drop(Type::kExtensionConfig, "x");
+  CHECK(shape(c.see(w)) == Names{"lds[l]", "rds[r]"});
+  CHECK(c.has(Type::kExtensionConfig) == Names{"x"});
+  CHECK(shape(c.ack(Type::kListener)) == Names{"ecds[-x]"});
+}
+
+TEST_CASE("rule 46: a filter configuration that does not exist is not said to be removed, unless the client comes back with one") {
+  World w = edge();
+  Delta c(w.now());
+  CHECK(shape(c.ask(Type::kExtensionConfig, {"x"})).empty());
+  w.put({filter_config("x")});
+  CHECK(shape(c.see(w)) == Names{"ecds[x]"});
+  Delta again(edge().now());
+  Request r = again.request(Type::kExtensionConfig);
+  r.names = {"x", "y"};
+  r.initial_versions = {{"x", "1"}};
+  CHECK(shape(again.send(r)) == Names{"ecds[-x]"});
+}
+
 TEST_CASE("rule 54: a SotW response made while a removal waits still has the cluster, under a version of its own") {
   World w = edge();
   Sotw c(w.now());
