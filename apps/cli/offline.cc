@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 
 #include "apps/cli/commands.h"
 #include "controlplane/inspect/inspect.h"
@@ -16,6 +17,10 @@ int check_files(const std::vector<std::string>& paths, Format format, bool stric
     return 2;
   }
   const pipeline::Offline& offline = **run;
+  if (offline.objects->size() == 0 && offline.findings.empty()) {
+    std::cerr << "fairlead: no objects in " << absl::StrJoin(paths, ", ") << "\n";
+    return 2;
+  }
   const size_t errors = offline.count(intent::Severity::kError), warnings = offline.count(intent::Severity::kWarning);
   if (format == Format::kTable) {
     const bool coloured = colours();

@@ -4,6 +4,8 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -197,6 +199,18 @@ class GrpcConnector final : public Connector {
     return &peer;
   }
 
+  // The certificate is held against the SNI alone, as in Envoy: an `authority` says who is asked, not who answers.
+  static std::shared_ptr<grpc::ChannelCredentials> tls_credentials(const GrpcTls& tls) {
+    std::vector<grpc::experimental::IdentityKeyCertPair> own;
+    if (!tls.certificate.empty()) own.push_back({tls.private_key, tls.certificate});
+    grpc::experimental::TlsChannelCredentialsOptions options;
+    options.set_certificate_provider(std::make_shared<grpc::experimental::StaticDataCertificateProvider>(tls.roots, own));
+    options.watch_root_certs();
+    if (!own.empty()) options.watch_identity_key_cert_pairs();
+    options.set_check_call_host(false);
+    return grpc::experimental::TlsCredentials(options);
+  }
+
   static std::shared_ptr<grpc::Channel> make_channel(const GrpcEndpoints& endpoints, const std::string& name, const config::GrpcTarget& target) {
     grpc::ChannelArguments arguments;
     // one attempt per stream: waiting between attempts is BackOff's business, not the channel's
@@ -214,7 +228,7 @@ class GrpcConnector final : public Connector {
     std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
     if (endpoints.tls.has_value()) {
       if (!endpoints.tls->server_name.empty()) arguments.SetSslTargetNameOverride(endpoints.tls->server_name);
-      credentials = grpc::SslCredentials({endpoints.tls->roots, endpoints.tls->private_key, endpoints.tls->certificate});
+      credentials = tls_credentials(*endpoints.tls);
     }
     return grpc::CreateCustomChannel(name, credentials, arguments);
   }

@@ -57,6 +57,9 @@ class Files(unittest.TestCase):
     def test_check_of_nothing_is_2(self):
         r = run("check", "-f", "/nonexistent")
         self.assertEqual((r.returncode, r.stdout, r.stderr), (2, "", "fairlead: /nonexistent: does not exist\n"))
+        self.write("notes.txt", "no object")
+        r = run("check", "-f", self.dir.name)
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (2, "", f"fairlead: no objects in {self.dir.name}\n"))
 
     def test_warnings_are_errors_with_strict_alone(self):
         path = self.write("odd.yaml", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: x}\n")

@@ -305,7 +305,7 @@ TEST_CASE("ADS over a Unix socket; several endpoints: the next one is tried when
   CHECK(proxy.body("l", "/") == "A");
 }
 
-TEST_CASE("ADS with TLS both ways, from files; a server that another CA signed is not talked to") {
+TEST_CASE("ADS with TLS both ways, from files, whatever the authority; a server of another CA or name is not talked to") {
   TemporaryDirectory dir;
   const std::string script = "cd " + dir.path() + R"( && for ca in ca other; do
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $ca.key -out $ca.pem -subj /CN=$ca -days 30; done && for n in cp.test client; do
@@ -314,13 +314,23 @@ openssl x509 -req -in $n.csr -CA ca.pem -CAkey ca.key -CAcreateserial -copy_exte
   REQUIRE(std::system(("(" + script + ") >/dev/null 2>&1").c_str()) == 0);
   FakeUpstream up(FakeUpstream::named("A"));
   FakeAds ads(*read_file(dir.path("cp.test.pem")), *read_file(dir.path("cp.test.key")), *read_file(dir.path("ca.pem")));
-  for (const std::string ca : {"other", "ca"}) {
+  struct Case {
+    std::string ca, sni, authority;
+    bool accepted;
+  };
+  for (const Case& c : {Case{"other", "cp.test", "", false}, Case{"ca", "elsewhere.test", "cp.test", false}, Case{"ca", "cp.test", "", true}, Case{"ca", "cp.test", "tenant-7", true}}) {
+    CAPTURE(c.ca, c.sni, c.authority);
     std::string boot = ads_bootstrap(ads.port(), false, "0.3s");
+    if (!c.authority.empty()) {
+      const size_t at = boot.find("cluster_name: ", boot.find("envoy_grpc:"));
+      REQUIRE(at != std::string::npos);
+      boot.insert(at, "authority: " + c.authority + ", ");
+    }
     boot.insert(boot.find("    load_assignment"), "    transport_socket:\n      name: tls\n      typed_config:\n        '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n"
-                "        sni: cp.test\n        common_tls_context:\n          validation_context: {trusted_ca: {filename: " + dir.path(ca + ".pem") + "}}\n          tls_certificates: [{certificate_chain: {filename: " +
+                "        sni: " + c.sni + "\n        common_tls_context:\n          validation_context: {trusted_ca: {filename: " + dir.path(c.ca + ".pem") + "}}\n          tls_certificates: [{certificate_chain: {filename: " +
                 dir.path("client.pem") + "}, private_key: {filename: " + dir.path("client.key") + "}}]\n");
     ProxyProcess proxy(boot);
-    if (ca == "other") {
+    if (!c.accepted) {
       proxy.wait_for_state("LIVE");  // after its bounded wait
       CHECK(ads.streams() == 0);
       continue;

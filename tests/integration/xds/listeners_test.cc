@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "tests/integration/support/fake_upstream.h"
+#include "tests/integration/support/http2_client.h"
 #include "tests/integration/xds/fake_ads.h"
 #include "tests/integration/xds/proxy_process.h"
 #include "tests/integration/xds/texts.h"
@@ -171,6 +172,34 @@ TEST_CASE("a listener changes to another route table, or goes: open connections 
   settle(proxy);
   second.send(kRequest);
   CHECK(second.read_response().status == 200);
+}
+
+TEST_CASE("a listener changes, or is drained by hand, under HTTP/2: what runs is answered, and the connection says GOAWAY and ends") {
+  const std::string how = GENERATE("changed", "removed", "drained");
+  CAPTURE(how);
+  FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.delay = std::chrono::milliseconds(100)}; });
+  FakeAds ads;
+  ProxyProcess proxy(ads_bootstrap(ads.port(), false));
+  ads.next("cds");
+  ads.send("cds", "1", "c1", {static_cluster("a", up.port())});
+  ads.next("cds");
+  ads.next("lds");
+  const std::string table = "route_config: {name: x, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: a}}]}]}";
+  send_listeners(ads, "1", {listener("n", "drain_timeout: 0.05s\n      " + table)});
+  proxy.wait_for_state("LIVE");
+  Http2Client client(proxy.port("n"));
+  CHECK(client.get("/").status == 200);
+  const size_t running = client.start("GET", "/");
+  REQUIRE(up.wait_for(2));
+  if (how == "drained") CHECK(proxy.admin("/drain_listeners?graceful", "POST").status == 200);
+  if (how == "removed") send_listeners(ads, "2", {});
+  if (how == "changed") {
+    send_listeners(ads, "2", {listener("n", "drain_timeout: 0.05s\n      via: changed\n      " + table)});
+    CHECK(Http2Client(proxy.port("n")).get("/").status == 200);
+  }
+  CHECK(client.await(running).status == 200);
+  CHECK(client.wait_going_away());
+  CHECK(client.wait_closed());
 }
 
 TEST_CASE("what is replaced and what replaces it both stand in the dump until the new one is warm") {
