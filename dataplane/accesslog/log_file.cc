@@ -126,7 +126,7 @@ absl::StatusOr<std::shared_ptr<LogFile>> LogFiles::open(const std::string& path)
     options.interval = std::min(options.interval, std::chrono::milliseconds(1000));
   } else {
     fd = open_for_append(path);
-    if (fd < 0) return absl::InvalidArgumentError(absl::StrCat("cannot open access log '", path, "': ", std::strerror(errno)));
+    if (fd < 0) return absl::InvalidArgumentError(absl::StrCat("cannot open log '", path, "': ", std::strerror(errno)));
   }
   std::shared_ptr<LogFile> file(new LogFile(path, fd, workers_, options));
   files_[path] = file;

@@ -234,6 +234,7 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3:
   read_dynamic(proto.dynamic_resources(), *out, errors);
   read_static(proto, options, *out, errors);
   out->local_cluster_name = proto.cluster_manager().local_cluster_name();
+  out->outlier_event_log = proto.cluster_manager().outlier_detection().event_log_path();
   const auto is_local = [&](const auto& cluster) { return cluster.name() == out->local_cluster_name; };
   if (!out->local_cluster_name.empty() && std::none_of(proto.static_resources().clusters().begin(), proto.static_resources().clusters().end(), is_local)) {
     errors.add("cluster_manager.local_cluster_name", absl::StrCat("local cluster '", out->local_cluster_name, "' must be defined"));

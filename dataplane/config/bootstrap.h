@@ -35,6 +35,7 @@ struct RuntimeLayer {
 struct BootstrapConfig {
   std::shared_ptr<const envoy::config::core::v3::Node> node;
   std::string local_cluster_name;  // the cluster this proxy belongs to, for zone-aware routing; empty: none. One of `clusters`
+  std::string outlier_event_log;   // cluster_manager.outlier_detection.event_log_path; empty: none
   AdminConfig admin;
   std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // static
   std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // static, for traffic

@@ -2,6 +2,7 @@
 // load balancing in cluster_lb.cc.
 #include "dataplane/config/cluster.h"
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
@@ -15,6 +16,28 @@ namespace fairlead::config {
 namespace v3 = envoy::config::cluster::v3;
 namespace {
 
+void parse_original_dst(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+  if (proto.lb_policy() != v3::Cluster::CLUSTER_PROVIDED || proto.has_load_balancing_policy()) {
+    errors.add("lb_policy", absl::StrCat("cluster: LB policy ", v3::Cluster::LbPolicy_Name(proto.lb_policy()),
+                                         " is not valid for Cluster type ORIGINAL_DST. Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'"));
+  }
+  if (proto.has_load_assignment()) errors.add("load_assignment", "ORIGINAL_DST clusters must have no load assignment configured");
+  if (proto.health_checks_size() != 0) errors.add("health_checks", "not supported: hosts that requests name are not checked");
+  const auto& lb = proto.original_dst_lb_config();
+  auto original = std::make_shared<OriginalDst>();
+  if (lb.use_http_header()) original->header = lb.http_header_name().empty() ? "x-envoy-original-dst-host" : absl::AsciiStrToLower(lb.http_header_name());
+  if (!lb.use_http_header() && !lb.http_header_name().empty()) {
+    errors.add("original_dst_lb_config", absl::StrCat("ORIGINAL_DST cluster: invalid config http_header_name=", lb.http_header_name(),
+                                                      " and use_http_header is false. Set use_http_header to true if http_header_name is desired."));
+  }
+  original->metadata_filter = lb.metadata_key().key();
+  for (const auto& segment : lb.metadata_key().path()) original->metadata_path.push_back(segment.key());
+  if (lb.has_upstream_port_override()) original->port = static_cast<uint16_t>(lb.upstream_port_override().value());
+  if (proto.has_cleanup_interval()) original->cleanup_interval = ms(proto.cleanup_interval());
+  out.original_dst = std::move(original);
+  out.endpoints = std::make_shared<EndpointSet>();
+}
+
 void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   if (proto.cluster_discovery_type_case() == v3::Cluster::kClusterType) {
     errors.add("cluster_type", absl::StrCat("Didn't find a registered cluster factory implementation for name: '", proto.cluster_type().name(), "'"));
@@ -25,6 +48,7 @@ void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& er
     case v3::Cluster::STRICT_DNS: out.discovery = ClusterConfig::Discovery::StrictDns; break;
     case v3::Cluster::LOGICAL_DNS: out.discovery = ClusterConfig::Discovery::LogicalDns; break;
     case v3::Cluster::EDS: out.discovery = ClusterConfig::Discovery::Eds; break;
+    case v3::Cluster::ORIGINAL_DST: break;
     default: errors.add("type", absl::StrCat("not supported: ", v3::Cluster::DiscoveryType_Name(proto.type()))); return;
   }
   if (out.discovery == ClusterConfig::Discovery::Eds) {
@@ -41,6 +65,7 @@ void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& er
     errors.add("eds_cluster_config", "eds_cluster_config set in a non-EDS cluster");
     return;
   }
+  if (proto.type() == v3::Cluster::ORIGINAL_DST) return parse_original_dst(proto, out, errors);
   auto endpoints = build_endpoints(proto.load_assignment(), out.discovery != ClusterConfig::Discovery::Static, "load_assignment.");
   if (!errors.check(endpoints)) return;
   out.endpoints = std::move(*endpoints);
@@ -109,7 +134,8 @@ void parse_health(const v3::Cluster& proto, ClusterUse use, ClusterConfig& out, 
   if (out.health_check && out.health_check->kind == HealthCheck::Kind::Grpc && out.http.protocol == UpstreamProtocol::Http1) {
     errors.add("health_checks[0].grpc_health_check", absl::StrCat(proto.name(), " cluster must support HTTP/2 for gRPC healthchecking"));
   }
-  out.outlier = parse_outlier_detection(proto, errors);
+  auto outlier = parse_outlier_detection(proto, errors);
+  if (!out.original_dst) out.outlier = std::move(outlier);  // Envoy 1.40: a host that a request names is taken whatever is known of it
   out.ignore_health_on_host_removal = proto.ignore_health_on_host_removal();
   out.ignore_new_hosts_until_first_check = proto.common_lb_config().ignore_new_hosts_until_first_hc();
 }
@@ -150,6 +176,13 @@ absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Clu
     const auto& keepalive = proto.upstream_connection_options().tcp_keepalive();
     out->keepalive = TcpKeepalive{keepalive.keepalive_probes().value(), std::chrono::seconds(keepalive.keepalive_time().value()),
                                   std::chrono::seconds(keepalive.keepalive_interval().value())};
+  }
+  if (proto.upstream_connection_options().has_happy_eyeballs_config()) {
+    using Config = v3::UpstreamConnectionOptions;
+    const auto& race = proto.upstream_connection_options().happy_eyeballs_config();
+    if (race.first_address_family_version() == Config::V4) out->happy_eyeballs.first = HappyEyeballs::Family::V4;
+    if (race.first_address_family_version() == Config::V6) out->happy_eyeballs.first = HappyEyeballs::Family::V6;
+    if (race.has_first_address_family_count()) out->happy_eyeballs.count = race.first_address_family_count().value();
   }
   if (proto.has_upstream_bind_config()) {
     auto bind = parse_bind(proto.upstream_bind_config(), "upstream_bind_config");

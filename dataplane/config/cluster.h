@@ -87,6 +87,28 @@ struct ControlPlaneOptions {
   std::optional<milliseconds> keepalive_interval, keepalive_timeout;  // HTTP/2 PINGs
 };
 
+// How connects to several addresses of one endpoint are raced: `count` of the first family, one of the other, and so on.
+struct HappyEyeballs {
+  enum class Family : uint8_t { OfFirst, V4, V6 };
+  Family first = Family::OfFirst;  // Envoy 1.40: that of the first address
+  uint32_t count = 1;              // Envoy 1.40: 1
+};
+
+// The PROXY protocol's header before the first byte of each connection.
+struct ProxyProtocol {
+  bool v2 = false;
+  std::vector<std::pair<uint8_t, std::string>> tlvs;  // v2
+};
+
+// Hosts are what requests name.
+struct OriginalDst {
+  std::string header;                          // empty: no header names a host
+  std::string metadata_filter;                 // dynamic metadata; empty: none names a host
+  std::vector<std::string> metadata_path;
+  std::optional<uint16_t> port;                // instead of the one named
+  milliseconds cleanup_interval{5000};         // Envoy 1.40: 5 s, Cluster.cleanup_interval
+};
+
 struct ClusterConfig {
   enum class Discovery : uint8_t { Static, StrictDns, LogicalDns, Eds };
   enum class DnsFamily : uint8_t { Auto, V4Only, V6Only, V4Preferred, All };
@@ -117,6 +139,9 @@ struct ClusterConfig {
   DnsFamily dns_family = DnsFamily::Auto;                 // Envoy 1.40: AUTO (v6, then v4)
   std::optional<TcpKeepalive> keepalive;
   std::optional<BindConfig> bind;
+  HappyEyeballs happy_eyeballs;
+  std::shared_ptr<const ProxyProtocol> proxy_protocol;    // null: none
+  std::shared_ptr<const OriginalDst> original_dst;        // null: hosts are those of `discovery`; else Static without any
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   std::optional<ControlPlaneOptions> control_plane;
   uint64_t content_hash = 0;

@@ -3,8 +3,10 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/descriptors.h"
 #include "dataplane/config/fields.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/proxy_protocol.pb.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
@@ -71,6 +73,31 @@ void read_tls(const tls::UpstreamTlsContext& proto, ControlPlaneOptions& out, Er
   }
 }
 
+// A ProxyProtocolUpstreamTransport, which has no generated class.
+void read_proxy_protocol(const google::protobuf::Message& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
+  const std::string field = "transport_socket.typed_config";
+  if (use == ClusterUse::ControlPlane) return errors.add("transport_socket", "not supported: gRPC channels speak no PROXY protocol");
+  const auto member = [&](std::string_view name) -> const google::protobuf::Message& {
+    return proto.GetReflection()->GetMessage(proto, proto.GetDescriptor()->FindFieldByName(std::string(name)));
+  };
+  const auto& inner = dynamic_cast<const core::TransportSocket&>(member("transport_socket"));
+  if (!inner.typed_config().Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) {
+    const bool is_tls = inner.typed_config().Is<tls::UpstreamTlsContext>();
+    errors.add(is_tls ? absl::InvalidArgumentError(field + ".transport_socket: TLS is supported only for clusters that lead to the control plane")
+                      : unknown_extension(field + ".transport_socket", inner.name(), inner.typed_config().type_url()));
+  }
+  const auto& config = dynamic_cast<const core::ProxyProtocolConfig&>(member("config"));
+  auto protocol = std::make_shared<ProxyProtocol>();
+  protocol->v2 = config.version() == core::ProxyProtocolConfig::V2;
+  size_t bytes = 36;  // of two IPv6 addresses and ports
+  for (const auto& tlv : config.added_tlvs()) {
+    protocol->tlvs.emplace_back(static_cast<uint8_t>(tlv.type()), tlv.value());
+    bytes += 3 + tlv.value().size();
+  }
+  if (bytes > 65535) errors.add(field + ".config.added_tlvs", absl::StrCat("more than a header of the PROXY protocol holds (", bytes, " of 65535 bytes)"));
+  out.proxy_protocol = std::move(protocol);
+}
+
 }  // namespace
 
 void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
@@ -126,6 +153,11 @@ void parse_transport(const v3::Cluster& proto, ClusterUse use, ClusterConfig& ou
     }
     auto context = unpack_as<tls::UpstreamTlsContext>(any, "transport_socket.typed_config");
     if (errors.check(context)) read_tls(*context, *out.control_plane, errors);
+    return;
+  }
+  if (type_name(any.type_url()) == "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport") {
+    auto opened = unpack(any, "transport_socket.typed_config");
+    if (errors.check(opened)) read_proxy_protocol(**opened, use, out, errors);
     return;
   }
   errors.add(unknown_extension("transport_socket", proto.transport_socket().name(), any.type_url()));

@@ -193,6 +193,9 @@ void parse_legacy(const v3::Cluster& proto, ClusterConfig& out, ErrorList& error
       if (proto.maglev_lb_config().has_table_size()) out.lb.table_size = proto.maglev_lb_config().table_size().value();
       check_maglev(out.lb, "maglev_lb_config", errors);
       break;
+    case v3::Cluster::CLUSTER_PROVIDED:
+      errors.add("lb_policy", absl::StrCat("cluster manager: cluster provided LB specified but cluster '", out.name, "' did not provide one. Check cluster documentation. (CLUSTER_PROVIDED)"));
+      break;
     default: errors.add("lb_policy", absl::StrCat("not supported: ", v3::Cluster::LbPolicy_Name(proto.lb_policy())));
   }
 }
@@ -207,6 +210,7 @@ void parse_lb(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
     out.lb.override_statuses = 0;
     for (int status : common.override_host_status().statuses()) out.lb.override_statuses |= static_cast<uint8_t>(1u << status);
   }
+  if (out.original_dst) return;  // the request says which host
   if (!proto.has_load_balancing_policy() && proto.lb_policy() != v3::Cluster::LOAD_BALANCING_POLICY_CONFIG) return parse_legacy(proto, out, errors);
   if (!proto.has_load_balancing_policy()) return errors.add("load_balancing_policy", "cluster: field load_balancing_policy need to be set");
   if (common.locality_config_specifier_case() != v3::Cluster::CommonLbConfig::LOCALITY_CONFIG_SPECIFIER_NOT_SET || common.has_consistent_hashing_lb_config()) {

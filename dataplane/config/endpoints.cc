@@ -35,6 +35,10 @@ absl::StatusOr<Endpoint> build_endpoint(const envoy::config::endpoint::v3::LbEnd
   if (!proto.has_endpoint()) return absl::InvalidArgumentError(absl::StrCat(field, ".host_identifier: endpoint must be set"));
   Endpoint endpoint;
   FL_ASSIGN_OR_RETURN(endpoint.address, endpoint_address(proto.endpoint().address(), dns_names_allowed, field + ".endpoint.address"));
+  // Envoy 1.40: of the endpoints of DNS clusters nobody reads them
+  for (int i = 0; i < proto.endpoint().additional_addresses_size() && !dns_names_allowed; ++i) {
+    FL_ASSIGN_OR_RETURN(endpoint.additional.emplace_back(), endpoint_address(proto.endpoint().additional_addresses(i).address(), false, absl::StrCat(field, ".endpoint.additional_addresses[", i, "].address")));
+  }
   endpoint.hostname = proto.endpoint().hostname();
   if (proto.endpoint().has_health_check_config()) {
     const auto& check = proto.endpoint().health_check_config();

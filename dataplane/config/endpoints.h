@@ -34,6 +34,7 @@ struct EndpointCheck {
 
 struct Endpoint {
   Address address;
+  std::vector<Address> additional;  // of the same endpoint: connects to `address` and these are raced
   std::string hostname;
   uint32_t weight = 1;  // Envoy 1.40: 1 when unset
   HealthStatus health = HealthStatus::Unknown;

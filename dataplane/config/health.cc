@@ -7,6 +7,7 @@
 #include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
 
+#include "base/descriptors.h"
 #include "dataplane/config/fields.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 
@@ -59,6 +60,25 @@ void read_http(const core::HealthCheck::HttpHealthCheck& proto, const std::strin
   }
 }
 
+void read_event_logs(const core::HealthCheck& proto, const std::string& field, HealthCheck& out, ErrorList& errors) {
+  if (!proto.event_log_path().empty()) out.event_logs.push_back(proto.event_log_path());
+  for (int i = 0; i < proto.event_logger_size(); ++i) {
+    const std::string place = absl::StrCat(field, ".event_logger[", i, "]");
+    const auto& any = proto.event_logger(i).typed_config();
+    if (type_name(any.type_url()) != "envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink") {
+      errors.add(unknown_extension(place, proto.event_logger(i).name(), any.type_url()));
+      continue;
+    }
+    const auto sink = unpack(any, place);
+    if (!errors.check(sink)) continue;
+    const std::string path = (*sink)->GetReflection()->GetString(**sink, (*sink)->GetDescriptor()->FindFieldByName("event_log_path"));
+    if (path.empty()) errors.add(place + ".typed_config.event_log_path", "must not be empty");
+    out.event_logs.push_back(path);
+  }
+  out.always_log_failures = proto.always_log_health_check_failures();
+  out.always_log_successes = proto.always_log_health_check_success();
+}
+
 }  // namespace
 
 bool in_ranges(const StatusRanges& ranges, uint32_t status) {
@@ -108,6 +128,7 @@ std::shared_ptr<const HealthCheck> parse_health_check(const envoy::config::clust
     }
     default: errors.add(field + ".health_checker", "this kind of health check is not available");
   }
+  read_event_logs(proto, field, *out, errors);
   return out;
 }
 
@@ -145,6 +166,38 @@ std::shared_ptr<const OutlierDetection> parse_outlier_detection(const envoy::con
   number(proto.has_failure_percentage_threshold(), proto.failure_percentage_threshold(), out->failure_percentage_threshold);
   number(proto.has_failure_percentage_minimum_hosts(), proto.failure_percentage_minimum_hosts(), out->failure_percentage_minimum_hosts);
   number(proto.has_failure_percentage_request_volume(), proto.failure_percentage_request_volume(), out->failure_percentage_request_volume);
+  return out;
+}
+
+std::shared_ptr<const OutlierDetection> with_runtime(const std::shared_ptr<const OutlierDetection>& detection, const matching::Runtime* runtime) {
+  if (!detection || runtime == nullptr) return detection;
+  auto out = std::make_shared<OutlierDetection>(*detection);
+  const auto number = [&](std::string_view key, uint32_t& value) { value = static_cast<uint32_t>(runtime->number(absl::StrCat("outlier_detection.", key), value)); };
+  const auto time = [&](std::string_view key, milliseconds& value) {
+    value = milliseconds(static_cast<int64_t>(runtime->number(absl::StrCat("outlier_detection.", key, "_ms"), static_cast<double>(value.count()))));
+  };
+  time("interval", out->interval);
+  time("base_ejection_time", out->base_ejection_time);
+  time("max_ejection_time", out->max_ejection_time);
+  time("max_ejection_time_jitter", out->max_ejection_time_jitter);
+  number("max_ejection_percent", out->max_ejection_percent);
+  number("consecutive_5xx", out->consecutive_5xx);
+  number("consecutive_gateway_failure", out->consecutive_gateway);
+  number("consecutive_local_origin_failure", out->consecutive_local);
+  number("enforcing_consecutive_5xx", out->enforcing_5xx);
+  number("enforcing_consecutive_gateway_failure", out->enforcing_gateway);
+  number("enforcing_consecutive_local_origin_failure", out->enforcing_local);
+  number("enforcing_success_rate", out->enforcing_success_rate);
+  number("enforcing_local_origin_success_rate", out->enforcing_local_success_rate);
+  number("success_rate_minimum_hosts", out->success_rate_minimum_hosts);
+  number("success_rate_request_volume", out->success_rate_request_volume);
+  number("success_rate_stdev_factor", out->success_rate_stdev_factor);
+  number("enforcing_failure_percentage", out->enforcing_failure_percentage);
+  number("enforcing_failure_percentage_local_origin", out->enforcing_local_failure_percentage);
+  number("failure_percentage_threshold", out->failure_percentage_threshold);
+  number("failure_percentage_minimum_hosts", out->failure_percentage_minimum_hosts);
+  number("failure_percentage_request_volume", out->failure_percentage_request_volume);
+  out->interval = std::max(out->interval, milliseconds(1));
   return out;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "dataplane/matching/matchers.h"
+#include "dataplane/matching/runtime.h"
 #include "dataplane/router/header_ops.h"
 
 namespace envoy::config::cluster::v3 {
@@ -51,6 +52,9 @@ struct HealthCheck {
   // TCP: what is sent, and what must come back in this order. Without the latter a connection is enough.
   std::string send;
   std::vector<std::string> receive;
+
+  std::vector<std::string> event_logs;  // files: event_log_path, then those of event_logger
+  bool always_log_failures = false, always_log_successes = false;  // not only changes and first results
 };
 
 struct OutlierDetection {
@@ -74,5 +78,7 @@ struct OutlierDetection {
 // Null where the cluster has none, or it is wrong: then the errors are added.
 std::shared_ptr<const HealthCheck> parse_health_check(const envoy::config::cluster::v3::Cluster& proto, ErrorList& errors);
 std::shared_ptr<const OutlierDetection> parse_outlier_detection(const envoy::config::cluster::v3::Cluster& proto, ErrorList& errors);
+// With what the runtime's keys outlier_detection.* say instead; both may be null.
+std::shared_ptr<const OutlierDetection> with_runtime(const std::shared_ptr<const OutlierDetection>& detection, const matching::Runtime* runtime);
 
 }  // namespace fairlead::config

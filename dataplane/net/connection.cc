@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cerrno>
 
+#include "dataplane/net/dialing.h"
 #include "dataplane/net/transport.h"
 
 namespace fairlead::net {
@@ -61,6 +62,18 @@ ConnectionPtr Connection::connect(EventLoop& loop, const Address& remote, const 
   return connection;
 }
 
+ConnectionPtr Connection::connect(EventLoop& loop, const Address& remote, const Options& options, Dial dial) {
+  if (dial.others.empty() && !dial.preamble) return connect(loop, remote, options);
+  ConnectionPtr connection(new Connection(loop, remote, options));
+  Connection* self = connection.get();
+  self->state_ = State::Connecting;
+  self->dialing_.reset(new Dialing(
+      loop, std::move(dial), [self](const Address& to, int& error) { return self->open_socket(to, error); },
+      [self](int fd, const Address& to, int error) { self->dialed(fd, to, error); }));
+  self->start_connect();
+  return connection;
+}
+
 ConnectionPtr Connection::over(EventLoop& loop, std::unique_ptr<Transport> transport, const Address& local, const Address& remote,
                                const Options& options) {
   ConnectionPtr connection(new Connection(loop, remote, options));
@@ -69,14 +82,15 @@ ConnectionPtr Connection::over(EventLoop& loop, std::unique_ptr<Transport> trans
   return connection;
 }
 
-void Connection::start_connect() {
-  int fd = socket(remote_.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+// A socket on its way to `to`, or -1 and why.
+int Connection::open_socket(const Address& to, int& error) const {
+  error = 0;
+  int fd = socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) {
-    last_error_ = errno;
-    loop_.run_soon(resume_task_);
-    return;
+    error = errno;
+    return -1;
   }
-  if (options_.tcp_no_delay && remote_.is_ip()) {
+  if (options_.tcp_no_delay && to.is_ip()) {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
@@ -87,17 +101,33 @@ void Connection::start_connect() {
       setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     }
     socklen_t size = options_.bind_to.to_sockaddr(storage);
-    if (bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0) last_error_ = errno;
+    if (bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0) error = errno;
   }
-  socklen_t size = remote_.to_sockaddr(storage);
-  if (last_error_ == 0 && ::connect(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 && errno != EINPROGRESS) last_error_ = errno;
-  if (last_error_ != 0) {
-    ::close(fd);
-    loop_.run_soon(resume_task_);
-    return;
+  socklen_t size = to.to_sockaddr(storage);
+  if (error == 0 && ::connect(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 && errno != EINPROGRESS) error = errno;
+  if (error == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+
+void Connection::start_connect() {
+  if (dialing_ && dialing_->races()) {
+    dialing_->begin(remote_);
+  } else {
+    int fd = open_socket(remote_, last_error_);
+    if (fd < 0) return loop_.run_soon(resume_task_);
+    watch_.add(fd);
   }
-  watch_.add(fd);
   if (options_.connect_timeout.count() > 0) start_timer(options_.connect_timeout);
+}
+
+// The end of a race: `fd` is connected to `to`, or every attempt has failed.
+void Connection::dialed(int fd, const Address& to, int error) {
+  last_error_ = error;
+  if (fd < 0) return finish(CloseReason::ConnectFailed);
+  remote_ = to;
+  watch_.add(fd);
+  become_open();
 }
 
 void Connection::finish_connect() {
@@ -108,8 +138,17 @@ void Connection::finish_connect() {
     last_error_ = error;
     return finish(CloseReason::ConnectFailed);
   }
+  become_open();
+}
+
+void Connection::become_open() {
   if (timer_) timer_->disarm();
   state_ = State::Open;
+  if (dialing_) {
+    if (dialing_->preamble()) output_.prepend(dialing_->preamble()(local_address(), remote_));
+    attempts_ = dialing_->attempts();
+    dialing_.reset();
+  }
   if (!output_.empty() || end_write_) loop_.run_at_flush(flush_task_);
   if (events_ != nullptr) events_->on_connected();
 }
@@ -413,6 +452,11 @@ void Connection::end_socket(bool reset) {
   flush_task_.cancel();
   resume_task_.cancel();
   if (timer_) timer_->disarm();
+  if (dialing_) {
+    attempts_ = dialing_->attempts();
+    dialing_->stop();
+    dialing_.reset();
+  }
   if (transport_) {
     transport_->close(reset);
     return;

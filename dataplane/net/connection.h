@@ -6,9 +6,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "dataplane/net/address.h"
 #include "dataplane/net/buffer.h"
@@ -41,7 +43,17 @@ class ConnectionEvents {
 };
 
 class Connection;
+class Dialing;
 using ConnectionPtr = DeferredPtr<Connection>;
+
+// What a client connection needs besides its address, and only until it is connected.
+struct Dial {
+  // Further addresses of the same peer. They are tried in this order, each 300 ms after the one before or as soon as an attempt fails,
+  // while the earlier ones go on; who connects first is the peer. Empty: there is one attempt.
+  std::vector<Address> others;
+  // What is sent before anything else, made when both addresses are known. Empty: nothing.
+  std::function<std::string(const Address& local, const Address& remote)> preamble;
+};
 
 class Connection final : public Deferred, private FdHandler {
  public:
@@ -58,6 +70,7 @@ class Connection final : public Deferred, private FdHandler {
   static ConnectionPtr adopt(EventLoop& loop, int fd, const Address& remote, const Options& options);
   // Starts a connect. Ends in on_connected() or on_closed(ConnectFailed / ConnectTimeout), never before this returns.
   static ConnectionPtr connect(EventLoop& loop, const Address& remote, const Options& options);
+  static ConnectionPtr connect(EventLoop& loop, const Address& remote, const Options& options, Dial dial);
   // Over a transport instead of a descriptor (see simulated.h).
   static ConnectionPtr over(EventLoop& loop, std::unique_ptr<Transport> transport, const Address& local, const Address& remote,
                             const Options& options);
@@ -96,8 +109,15 @@ class Connection final : public Deferred, private FdHandler {
   bool closing() const { return state_ == State::Flushing || state_ == State::Lingering; }
 
   EventLoop& loop() const { return loop_; }
-  const Address& remote_address() const { return remote_; }
+  const Address& remote_address() const { return remote_; }  // while addresses are raced, the first
+  uint32_t attempts() const { return attempts_; }            // connects begun so far
   const Address& local_address() const;  // asked of the kernel on first use
+  // The address that the client connected to, where something before this proxy redirected it: for logs, routing and ORIGINAL_DST.
+  void restore_local_address(const Address& original) {
+    local_ = original;
+    local_restored_ = true;
+  }
+  bool local_restored() const { return local_restored_; }
   int fd() const { return watch_.fd(); } // -1 over a transport or when closed
   uint64_t id() const { return id_; }    // unique in the process
   uint64_t bytes_received() const { return bytes_received_; }
@@ -119,7 +139,10 @@ class Connection final : public Deferred, private FdHandler {
   static constexpr uint8_t kMaxReadBlocks = 4;
 
   void start_connect();
+  int open_socket(const Address& to, int& error) const;
+  void dialed(int fd, const Address& to, int error);
   void finish_connect();
+  void become_open();
   void read_ready();
   ReadResult read_some(size_t& bytes);
   bool deliver();
@@ -152,7 +175,9 @@ class Connection final : public Deferred, private FdHandler {
   bool linger_after_flush_ = false;
   bool redeliver_ = false;      // unread input is to be offered again
   bool reported_ = false;
+  bool local_restored_ = false;
   uint8_t read_blocks_ = 1;     // blocks offered to the next readv
+  uint8_t attempts_ = 1;
   CloseReason close_reason_ = CloseReason::Local;
   uint32_t read_disabled_ = 0;
   int last_error_ = 0;
@@ -162,6 +187,7 @@ class Connection final : public Deferred, private FdHandler {
   LoopTask resume_task_;
   std::unique_ptr<Timer> timer_;  // connect or delayed close; most connections never have one
   std::unique_ptr<Transport> transport_;
+  DeferredPtr<Dialing> dialing_;   // while connecting, where there is more to it than one address
   uint64_t id_;
   uint64_t bytes_received_ = 0;
   uint64_t bytes_sent_ = 0;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include <absl/container/flat_hash_map.h>
 #include <absl/strings/str_cat.h>
@@ -54,6 +55,9 @@ struct DnsResolver::Channel {
     Channel* channel;
     std::string name;
     std::vector<int> families;  // still to ask, in order
+    bool both = false;          // the answers of all families are wanted, not the first that is not empty
+    std::vector<DnsRecord> records;  // of those answered so far
+    int first_status = ARES_SUCCESS;  // of a family that failed, the first's
     std::function<void(DnsAnswer)> callback;
     bool cancelled = false;
   };
@@ -132,6 +136,16 @@ struct DnsResolver::Channel {
     for (ares_addrinfo_node* node = info != nullptr ? info->nodes : nullptr; node != nullptr; node = node->ai_next) {
       records.push_back({Address::from_sockaddr(node->ai_addr, node->ai_addrlen).with_port(0), std::chrono::seconds(node->ai_ttl)});
     }
+    if (request.both) {
+      if (status != ARES_SUCCESS && status != ARES_ENODATA && request.first_status == ARES_SUCCESS) request.first_status = status;
+      std::move(records.begin(), records.end(), std::back_inserter(request.records));
+      if (!request.families.empty()) {
+        channel.again.push_back(lookup->request);
+        return channel.loop.run_soon(channel.finish);
+      }
+      records = std::move(request.records);
+      status = records.empty() ? request.first_status : ARES_SUCCESS;  // one family is better than none
+    }
     bool none = records.empty() && (status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND);
     if (none && !request.families.empty()) {
       channel.again.push_back(lookup->request);
@@ -205,7 +219,10 @@ std::unique_ptr<DnsResolver::Query> DnsResolver::resolve(std::string_view name, 
     case DnsFamily::V6: request->families = {AF_INET6}; break;
     case DnsFamily::Auto: request->families = {AF_INET6, AF_INET}; break;
     case DnsFamily::V4Preferred: request->families = {AF_INET, AF_INET6}; break;
-    case DnsFamily::All: request->families = {AF_UNSPEC}; break;
+    case DnsFamily::All:  // one by one: asked for both at once, c-ares leaves it at the hosts file's IPv4 addresses
+      request->families = {AF_INET, AF_INET6};
+      request->both = true;
+      break;
   }
   auto handle = std::make_unique<Channel::Handle>(request);
   channel_->again.push_back(std::move(request));  // asked from report(), so that no callback runs inside this call

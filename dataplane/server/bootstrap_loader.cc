@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "base/validate.h"
+#include "dataplane/config/health.h"
 #include "dataplane/config/support.h"
 #include "dataplane/xds/grpc_target.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
@@ -127,26 +128,34 @@ absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> without(std::shar
 }
 
 // A log that cannot be written is told before traffic comes. Opens and creates nothing.
+absl::Status check_log_file(const std::string& path, std::string_view owner) {
+  struct stat found{};
+  const bool is_folder = stat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
+  if (!is_folder && access(path.c_str(), W_OK) == 0) return absl::OkStatus();
+  int reason = is_folder ? EISDIR : errno;
+  if (reason == ENOENT) {
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    if (access(folder.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
+    reason = errno;
+  }
+  return absl::InvalidArgumentError(absl::StrCat(owner, ": unable to open file '", path, "': ", std::strerror(reason)));
+}
+
 absl::Status check_log_files(const std::vector<config::AccessLogConfig>& logs, std::string_view owner) {
   for (const config::AccessLogConfig& log : logs) {
-    if (log.sink != config::AccessLogConfig::Sink::File) continue;
-    struct stat found{};
-    const bool is_folder = stat(log.path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
-    if (!is_folder && access(log.path.c_str(), W_OK) == 0) continue;
-    int reason = is_folder ? EISDIR : errno;
-    if (reason == ENOENT) {
-      const size_t slash = log.path.rfind('/');
-      const std::string folder = slash == std::string::npos ? "." : log.path.substr(0, slash + 1);
-      if (access(folder.c_str(), W_OK | X_OK) == 0) continue;
-      reason = errno;
-    }
-    return absl::InvalidArgumentError(absl::StrCat(owner, ": access log: unable to open file '", log.path, "': ", std::strerror(reason)));
+    if (log.sink == config::AccessLogConfig::Sink::File) FL_RETURN_IF_ERROR(check_log_file(log.path, absl::StrCat(owner, ": access log")));
   }
   return absl::OkStatus();
 }
 
 absl::Status check_log_files(const config::BootstrapConfig& model) {
   FL_RETURN_IF_ERROR(check_log_files(model.admin.access_logs, "admin"));
+  if (!model.outlier_event_log.empty()) FL_RETURN_IF_ERROR(check_log_file(model.outlier_event_log, "cluster_manager.outlier_detection"));
+  for (const auto& cluster : model.clusters) {
+    if (!cluster->health_check) continue;
+    for (const std::string& path : cluster->health_check->event_logs) FL_RETURN_IF_ERROR(check_log_file(path, absl::StrCat("cluster '", cluster->name, "': health_checks[0]")));
+  }
   for (const auto& listener : model.listeners) {
     const std::string owner = absl::StrCat("listener '", listener->name, "'");
     if (listener->chain.hcm != nullptr) FL_RETURN_IF_ERROR(check_log_files(listener->chain.hcm->access_logs, owner));

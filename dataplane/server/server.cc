@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "dataplane/config/health.h"
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/worker_slot.h"
 #include "dataplane/upstream/balancing.h"
@@ -72,6 +73,9 @@ absl::Status Server::start() {
   log_options.interval = options_.file_flush_interval;
   log_options.flush_bytes = size_t{options_.file_flush_min_size_kb} * 1024;
   logs_ = std::make_unique<accesslog::LogFiles>(workers + 1, log_options);
+  if (const std::string& path = bootstrap_.config->outlier_event_log; !path.empty()) {
+    FL_ASSIGN_OR_RETURN(outlier_log_, logs_->open(path));
+  }
   shared_clusters_ = std::make_unique<upstream::SharedClusters>(*stats_);
   upstream::LocalZone zone;
   zone.cluster = bootstrap_.config->local_cluster_name;
@@ -80,6 +84,7 @@ absl::Status Server::start() {
     zone.locality.emplace(own.region(), own.zone(), own.sub_zone());
   }
   shared_clusters_->set_local_zone(std::move(zone));
+  shared_clusters_->set_runtime(bootstrap_.config->runtime);
   shared_clusters_->set_health_sink([this](const config::ClusterConfig* cluster, const std::string& address, upstream::HealthEvent event) {
     loop_->post([this, cluster, address, event] { health_->on_event(cluster, address, event); });
   });
@@ -138,6 +143,8 @@ void Server::make_health(uint64_t seed) {
     epoch_->leaving_changed();
     settle_soon();
   };
+  options.logs = logs_.get();
+  options.outlier_log = std::move(outlier_log_);
   health_ = std::make_unique<upstream::HealthMonitor>(std::move(options));
 }
 
@@ -160,6 +167,13 @@ void Server::make_pipeline() {
   in.hcm.read_file = [](const std::string& path) { return read_file(path); };
   in.reject_unknown_fields = options_.reject_unknown_dynamic_fields;
   in.prepare_listener = [this](const std::shared_ptr<const config::ListenerConfig>& listener) { return listeners_->prepare(listener); };
+  in.prepare_cluster = [this](const config::ClusterConfig& cluster) -> absl::Status {
+    if (!cluster.health_check) return absl::OkStatus();
+    for (const std::string& path : cluster.health_check->event_logs) {
+      if (auto log = logs_->open(path); !log.ok()) return prefix(absl::StrCat("cluster '", cluster.name, "': health_checks[0]"), log.status());
+    }
+    return absl::OkStatus();
+  };
   in.listener_removed = [this](std::string_view name) { listeners_->forget(std::string(name)); };
   in.cluster_set = [this](const std::shared_ptr<const config::ClusterConfig>& cluster) {
     using Discovery = config::ClusterConfig::Discovery;

@@ -111,6 +111,7 @@ class Server {
   std::unique_ptr<DiscoveryCounters> discovery_counters_;
   std::unique_ptr<SubscriptionStats> subscription_stats_;
   std::unique_ptr<accesslog::LogFiles> logs_;
+  std::shared_ptr<accesslog::LogFile> outlier_log_;  // until health_ takes it
   std::unique_ptr<upstream::SharedClusters> shared_clusters_;
   std::unique_ptr<upstream::HealthMonitor> health_;
   std::unique_ptr<net::DnsResolver> dns_;

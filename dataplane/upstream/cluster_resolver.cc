@@ -88,7 +88,6 @@ class DnsCluster {
         std::string ip = record.address.ip_string();
         ttl = std::min(ttl, record.ttl);
         if (std::find(target.addresses.begin(), target.addresses.end(), ip) == target.addresses.end()) target.addresses.push_back(std::move(ip));
-        if (cluster_->discovery == config::ClusterConfig::Discovery::LogicalDns) break;  // the first address only
       }
       if (cluster_->respect_dns_ttl && !answer->empty() && ttl.count() > 0) wait = ttl;
     } else {
@@ -125,10 +124,17 @@ class DnsCluster {
             continue;
           }
           for (const std::string& ip : target->second.addresses) {
-            resolved.push_back(endpoint);
-            resolved.back().address.host = ip;
-            if (resolved.back().hostname.empty()) resolved.back().hostname = endpoint.address.host;
             signature += ip + ' ';
+            config::Address address = endpoint.address;
+            address.host = ip;
+            // Envoy 1.40: a LOGICAL_DNS host is the first address; connects to the others are raced with it
+            if (cluster_->discovery == config::ClusterConfig::Discovery::LogicalDns && !resolved.empty()) {
+              resolved.back().additional.push_back(std::move(address));
+              continue;
+            }
+            resolved.push_back(endpoint);
+            resolved.back().address = std::move(address);
+            if (resolved.back().hostname.empty()) resolved.back().hostname = endpoint.address.host;
           }
         }
         signature += '\n';

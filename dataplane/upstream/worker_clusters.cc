@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "dataplane/net/event_loop.h"
 #include "envoy/config/core/v3/base.pb.h"
 
 namespace fairlead::upstream {
@@ -11,6 +12,8 @@ namespace fairlead::upstream {
 using stats::ClusterStat;
 
 namespace {
+
+constexpr std::string_view kOriginalInvalid = "original_dst_host_invalid";
 
 // Metadata envoy.lb canary: true
 bool is_canary(const config::Endpoint& endpoint) {
@@ -25,15 +28,78 @@ bool needs_total(const config::LoadBalancing& lb) { return lb.hashes() && lb.has
 
 }  // namespace
 
+// By address; the hosts are in hosts_ too, in no order.
+struct Cluster::Originals {
+  struct Entry {
+    Ref<Host> host;
+    bool used = true;  // since the last sweep
+  };
+  Originals(net::EventLoop& loop, std::function<void()> on_sweep) : sweep(loop.timers(), std::move(on_sweep)) {}
+  absl::flat_hash_map<std::string, Entry> hosts;
+  net::Timer sweep;
+};
+
 Cluster::Cluster(WorkerEnv& env, std::shared_ptr<SharedCluster> shared, const LocalZone& local_zone, std::shared_ptr<const matching::Runtime> runtime)
     : env_(env),
       shared_(std::move(shared)),
       local_zone_(local_zone),
       runtime_(std::move(runtime)),
       total_active_(needs_total(config().lb) ? std::make_shared<uint32_t>(0) : nullptr),
-      selector_(policy_options(config().lb, runtime_.get()), env.random) {}
+      selector_(policy_options(config().lb, runtime_.get()), env.random) {
+  if (config().original_dst) shared_->scope->counter(kOriginalInvalid);
+}
 
 Cluster::~Cluster() { remove(); }
+
+Host* Cluster::original(const net::Address& address) {
+  if (!originals_) originals_ = std::make_unique<Originals>(env_.loop, [this] { sweep_originals(); });
+  std::string name = address.to_string();
+  if (const auto known = originals_->hosts.find(name); known != originals_->hosts.end()) {
+    known->second.used = true;
+    return known->second.host.get();
+  }
+  config::Endpoint endpoint;
+  endpoint.address.host = address.ip_string();
+  endpoint.address.port = address.port();
+  endpoint.hostname = config().name + name;  // as Envoy names it
+  Ref<Host> host(new Host(env_, shared_, endpoint, address));
+  host->name = host->address_text();
+  hosts_.push_back(host);
+  originals_->hosts.emplace(std::move(name), Originals::Entry{host});
+  // Each worker counts its own hosts.
+  env_.cells.add(shared_->stats, ClusterStat::membership_total);
+  env_.cells.add(shared_->stats, ClusterStat::membership_healthy);
+  env_.cells.add(shared_->stats, ClusterStat::membership_change);
+  if (!originals_->sweep.armed()) originals_->sweep.arm(config().original_dst->cleanup_interval);
+  return host.get();
+}
+
+void Cluster::count_invalid_original() const { env_.cells.add(shared_->scope->counter(kOriginalInvalid)); }
+
+void Cluster::sweep_originals() {
+  size_t gone = 0;
+  absl::erase_if(originals_->hosts, [&](auto& entry) {
+    if (std::exchange(entry.second.used, false) || entry.second.host->in_use()) return false;
+    entry.second.host->remove();
+    ++gone;
+    return true;
+  });
+  if (gone != 0) {
+    hosts_.clear();
+    for (const auto& [name, entry] : originals_->hosts) hosts_.push_back(entry.host);
+    env_.cells.sub(shared_->stats, ClusterStat::membership_total, gone);
+    env_.cells.sub(shared_->stats, ClusterStat::membership_healthy, gone);
+    env_.cells.add(shared_->stats, ClusterStat::membership_change);
+  }
+  if (!originals_->hosts.empty()) originals_->sweep.arm(config().original_dst->cleanup_interval);
+}
+
+void Cluster::drop_originals() {
+  if (!originals_) return;
+  env_.cells.sub(shared_->stats, ClusterStat::membership_total, originals_->hosts.size());
+  env_.cells.sub(shared_->stats, ClusterStat::membership_healthy, originals_->hosts.size());
+  originals_.reset();
+}
 
 Host* Cluster::pick(const PickContext& context) {
   HostSelector::Picked picked;
@@ -219,6 +285,7 @@ void Cluster::set_table_gauges() const {
 }
 
 void Cluster::remove() {
+  drop_originals();
   for (const Ref<Host>& host : hosts_) host->remove();
 }
 

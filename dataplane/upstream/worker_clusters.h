@@ -33,6 +33,9 @@ class Cluster final : public Counted {
 
   // A host for one attempt, or null when there is none. Calling again moves the policy on.
   Host* pick(const PickContext& context);
+  // ORIGINAL_DST: the host at `address`, made when it is new. It goes once nothing has asked for it for a cleanup_interval and it has no connection.
+  Host* original(const net::Address& address);
+  void count_invalid_original() const;
   // Whether this request is among those that Policy.drop_overloads answers without a host.
   bool drop_overload();
   const std::vector<Ref<Host>>& hosts() const { return hosts_; }
@@ -56,6 +59,8 @@ class Cluster final : public Counted {
   void rebuild(const Cluster* local);
   LocalZones local_zones(const Cluster& local, uint32_t panic_percent) const;
   void count(const HostSelector::Picked& picked) const;
+  void sweep_originals();
+  void drop_originals();
 
   WorkerEnv& env_;
   std::shared_ptr<SharedCluster> shared_;
@@ -68,6 +73,8 @@ class Cluster final : public Counted {
   bool own_zone_first_ = false;
   std::shared_ptr<uint32_t> total_active_;  // bounded load only
   HostSelector selector_;
+  struct Originals;
+  std::unique_ptr<Originals> originals_;  // ORIGINAL_DST
   stats::CodeCache code_cache_, external_code_cache_, internal_code_cache_, retry_code_cache_;
 };
 

@@ -69,7 +69,14 @@ absl::Status read_endpoints(const Cluster& cluster, const std::string& field, Gr
       FL_ASSIGN_OR_RETURN(std::string target, target_of(localities[i].lb_endpoints(k).endpoint().address(), at));
       const auto health = localities[i].lb_endpoints(k).health_status();
       const bool fit = health == envoy::config::core::v3::UNKNOWN || health == envoy::config::core::v3::HEALTHY || health == envoy::config::core::v3::DEGRADED;
-      found.emplace_back(localities[i].priority() + (fit ? 0 : 1000), std::move(target));
+      const uint32_t rank = localities[i].priority() + (fit ? 0 : 1000);
+      found.emplace_back(rank, std::move(target));
+      // A channel takes them as endpoints of their own. Envoy 1.40: of DNS clusters nobody reads them
+      const auto& others = localities[i].lb_endpoints(k).endpoint().additional_addresses();
+      for (int n = 0; n < others.size() && cluster.type() == Cluster::STATIC; ++n) {
+        FL_ASSIGN_OR_RETURN(std::string other, target_of(others[n].address(), absl::StrCat(field, ".load_assignment.endpoints[", i, "].lb_endpoints[", k, "].endpoint.additional_addresses[", n, "].address")));
+        found.emplace_back(rank, std::move(other));
+      }
     }
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [priority, target] : found) out.targets.push_back(std::move(target));

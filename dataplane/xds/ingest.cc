@@ -265,6 +265,7 @@ absl::Status Ingest::apply_cluster(const Parsed& resource) {
   }
   FL_RETURN_IF_ERROR(config::check_support(*resource.message));
   FL_ASSIGN_OR_RETURN(auto model, config::parse_cluster(static_cast<const envoy::config::cluster::v3::Cluster&>(*resource.message)));
+  if (options_.prepare_cluster) FL_RETURN_IF_ERROR(options_.prepare_cluster(*model));
   note_findings(*resource.message, place(Type::cluster, resource.name));
   known.contains(resource.name) ? ++counts_.clusters_modified : ++counts_.clusters_added;
   known[resource.name] = false;

@@ -59,6 +59,8 @@ class Ingest {
     // Called with a good new or changed listener before it is accepted; an error (address in use) refuses the listener.
     std::function<absl::Status(const std::shared_ptr<const config::ListenerConfig>&)> prepare_listener;
     std::function<void(std::string_view name)> listener_removed;
+    // The same for a new or changed cluster.
+    std::function<absl::Status(const config::ClusterConfig&)> prepare_cluster;
     std::function<void(const std::shared_ptr<const config::ClusterConfig>&)> cluster_set;
     std::function<void(std::string_view name)> cluster_removed;
     std::function<void(uint64_t)> count_unknown_fields;

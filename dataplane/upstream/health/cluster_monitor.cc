@@ -36,7 +36,10 @@ class ClusterMonitor::Checker final : private ProbeEvents {
     interval_.arm(first_check(check_, monitor.env_.random));
   }
   bool first() const { return state_.first(); }
-  void fail_passively() { failed(CheckFailure::Passive, false); }
+  void fail_passively() {
+    status_ = 0;
+    failed(CheckFailure::Passive, false);
+  }
 
  private:
   void begin() {
@@ -46,11 +49,13 @@ class ClusterMonitor::Checker final : private ProbeEvents {
   }
   void on_timeout() {
     probe_->cancel();
+    status_ = 0;
     failed(CheckFailure::Timeout, false);
   }
   void on_probe(const ProbeResult& result) override {
     timeout_.disarm();
     if (result.verified_name) monitor_.env_.cells.add(monitor_.check_stats_.verify_cluster);
+    status_ = result.status;
     switch (result.kind) {
       case ProbeResult::Kind::Success: return passed(false);
       case ProbeResult::Kind::Degraded: return passed(true);
@@ -63,7 +68,9 @@ class ClusterMonitor::Checker final : private ProbeEvents {
     monitor_.env_.cells.add(monitor_.check_stats_.success);
     const bool was_first = state_.first();
     uint32_t flags = entry_.health->flags.load(kRelaxed);
+    const uint32_t before = flags;
     const Transition transition = state_.success(flags, degraded);
+    log_success(before, flags, was_first);
     monitor_.set_flags(entry_, flags);
     wait(true, transition);
     monitor_.checked(entry_, was_first, true);
@@ -75,11 +82,23 @@ class ClusterMonitor::Checker final : private ProbeEvents {
     if (why == CheckFailure::Passive) cells.add(monitor_.check_stats_.passive_failure);
     const bool was_first = state_.first();
     uint32_t flags = entry_.health->flags.load(kRelaxed);
+    const bool was_healthy = (flags & kFailedCheck) == 0;
     const Transition transition = state_.failure(flags, why);
+    if (was_healthy && (flags & kFailedCheck) != 0) monitor_.log_check(entry_, {.kind = CheckEvent::Kind::EjectUnhealthy, .failure = why, .http_status = status_});
+    if (was_first || check_.always_log_failures) monitor_.log_check(entry_, {.kind = CheckEvent::Kind::Failure, .first_check = was_first, .failure = why, .http_status = status_});
     if (exclude || why == CheckFailure::Passive) flags |= kExcludedByAnswer;
     monitor_.set_flags(entry_, flags);
     if (why != CheckFailure::Passive) wait(false, transition);
     monitor_.checked(entry_, was_first, false);
+  }
+  void log_success(uint32_t before, uint32_t after, bool was_first) {
+    const auto log = [&](CheckEvent::Kind kind) { monitor_.log_check(entry_, {.kind = kind, .first_check = was_first}); };
+    if ((before & kFailedCheck) != 0 && (after & kFailedCheck) == 0) {
+      log(CheckEvent::Kind::AddHealthy);
+    } else if (check_.always_log_successes) {
+      log(CheckEvent::Kind::Success);
+    }
+    if (((before ^ after) & kDegradedCheck) != 0) log((after & kDegradedCheck) != 0 ? CheckEvent::Kind::Degraded : CheckEvent::Kind::NoLongerDegraded);
   }
   void wait(bool healthy, Transition transition) {
     const bool traffic = monitor_.env_.registry.sum(monitor_.shared_->stats.at(stats::ClusterStat::upstream_cx_total)) != 0;
@@ -92,31 +111,43 @@ class ClusterMonitor::Checker final : private ProbeEvents {
   CheckState state_;
   std::unique_ptr<Probe> probe_;
   net::Timer interval_, timeout_;
+  uint32_t status_ = 0;  // of the last answer
 };
 
 // What hosts are ejected for.
 struct ClusterMonitor::Kind {
   std::string_view name;  // in the names of its statistics
+  std::string_view type;  // in the event log
   uint32_t OutlierDetection::* enforcing;
 
   static const Kind k5xx, kGateway, kLocal, kSuccessRate, kLocalSuccessRate, kFailurePercentage, kLocalFailurePercentage;
 };
 using O = OutlierDetection;
-const ClusterMonitor::Kind ClusterMonitor::Kind::k5xx{"consecutive_5xx", &O::enforcing_5xx};
-const ClusterMonitor::Kind ClusterMonitor::Kind::kGateway{"consecutive_gateway_failure", &O::enforcing_gateway};
-const ClusterMonitor::Kind ClusterMonitor::Kind::kLocal{"consecutive_local_origin_failure", &O::enforcing_local};
-const ClusterMonitor::Kind ClusterMonitor::Kind::kSuccessRate{"success_rate", &O::enforcing_success_rate};
-const ClusterMonitor::Kind ClusterMonitor::Kind::kLocalSuccessRate{"local_origin_success_rate", &O::enforcing_local_success_rate};
-const ClusterMonitor::Kind ClusterMonitor::Kind::kFailurePercentage{"failure_percentage", &O::enforcing_failure_percentage};
-const ClusterMonitor::Kind ClusterMonitor::Kind::kLocalFailurePercentage{"local_origin_failure_percentage", &O::enforcing_local_failure_percentage};
+const ClusterMonitor::Kind ClusterMonitor::Kind::k5xx{"consecutive_5xx", "CONSECUTIVE_5XX", &O::enforcing_5xx};
+const ClusterMonitor::Kind ClusterMonitor::Kind::kGateway{"consecutive_gateway_failure", "CONSECUTIVE_GATEWAY_FAILURE", &O::enforcing_gateway};
+const ClusterMonitor::Kind ClusterMonitor::Kind::kLocal{"consecutive_local_origin_failure", "CONSECUTIVE_LOCAL_ORIGIN_FAILURE", &O::enforcing_local};
+const ClusterMonitor::Kind ClusterMonitor::Kind::kSuccessRate{"success_rate", "SUCCESS_RATE", &O::enforcing_success_rate};
+const ClusterMonitor::Kind ClusterMonitor::Kind::kLocalSuccessRate{"local_origin_success_rate", "SUCCESS_RATE_LOCAL_ORIGIN", &O::enforcing_local_success_rate};
+const ClusterMonitor::Kind ClusterMonitor::Kind::kFailurePercentage{"failure_percentage", "FAILURE_PERCENTAGE", &O::enforcing_failure_percentage};
+const ClusterMonitor::Kind ClusterMonitor::Kind::kLocalFailurePercentage{"local_origin_failure_percentage", "FAILURE_PERCENTAGE_LOCAL_ORIGIN", &O::enforcing_local_failure_percentage};
 
 ClusterMonitor::ClusterMonitor(Env& env, std::shared_ptr<SharedCluster> shared)
-    : env_(env), shared_(std::move(shared)), detection_(shared_->config->outlier.get()) {
+    : env_(env), shared_(std::move(shared)), detection_(shared_->outlier.get()) {
   stats::Scope& scope = *shared_->scope;
   if (shared_->config->health_check) {
     check_stats_ = {scope.counter("health_check.attempt"),         scope.counter("health_check.success"),         scope.counter("health_check.failure"),
                     scope.counter("health_check.network_failure"), scope.counter("health_check.passive_failure"), scope.counter("health_check.verify_cluster"),
                     scope.gauge("health_check.healthy"),           scope.gauge("health_check.degraded")};
+  }
+  if (shared_->config->health_check && env_.logs != nullptr) {
+    for (const std::string& path : shared_->config->health_check->event_logs) {
+      auto log = env_.logs->open(path);
+      if (log.ok()) {
+        check_logs_.push_back(*std::move(log));
+      } else {  // it could be written when the cluster was accepted
+        FL_LOG(error, "upstream", "cluster '", shared_->config->name, "': ", log.status().message());
+      }
+    }
   }
   if (detection_ == nullptr) return;
   ejection_stats_ = {scope.counter("outlier_detection.ejections_overflow"),     scope.counter("outlier_detection.ejections_enforced_total"),
@@ -262,21 +293,45 @@ void ClusterMonitor::eject(Entry& entry, const Kind& kind) {
   if (!room_for_ejection(*detection_, hosts_.size(), ejected_)) return env_.cells.add(ejection_stats_.overflow);
   if (&kind == &Kind::k5xx || &kind == &Kind::kSuccessRate) env_.cells.add(ejection_stats_.total);  // Envoy 1.40: of these two alone, and whether enforced or not
   if (&kind == &Kind::kSuccessRate) env_.cells.add(ejection_stats_.success_rate);
-  if (env_.random.below(100) >= detection_->*kind.enforcing) return;
+  if (env_.random.below(100) >= detection_->*kind.enforcing) return log_ejection(entry, &kind, true, false, entry.ejection.returned);
   env_.cells.add(ejection_stats_.enforced_total);
   env_.cells.add(scope.counter(absl::StrCat("outlier_detection.ejections_enforced_", kind.name)));
   ++ejected_;
   begin_ejection(*detection_, entry.ejection, env_.loop.now(), milliseconds(env_.random.below(static_cast<uint64_t>(detection_->max_ejection_time_jitter.count()) + 1)));
   FL_LOG(debug, "upstream", "cluster '", shared_->config->name, "': ", entry.health->address, " is ejected: ", kind.name);
   set_flags(entry, entry.health->flags.load(kRelaxed) | kEjected);
+  log_ejection(entry, &kind, true, true, entry.ejection.returned);
+}
+
+void ClusterMonitor::log_check(const Entry& entry, const CheckEvent& event) const {
+  if (check_logs_.empty()) return;
+  const std::string line = check_event_line(event, shared_->config->health_check->kind, shared_->config->name, entry.endpoint, entry.place, env_.loop.wall_now());
+  for (const auto& log : check_logs_) log->write(0, line);
+}
+
+// `last`: when the host was last put back (or out); Envoy 1.40 gives a return no kind, so that it reads as the first.
+void ClusterMonitor::log_ejection(const Entry& entry, const Kind* kind, bool eject, bool enforced, std::optional<MonotonicTime> last) const {
+  if (!env_.outlier_log) return;
+  OutlierEvent event{.type = (kind != nullptr ? *kind : Kind::k5xx).type, .eject = eject, .enforced = enforced, .ejections = entry.ejection.total};
+  if (last) event.since_last = std::chrono::floor<std::chrono::seconds>(env_.loop.now() - *last);
+  const bool local = kind == &Kind::kLocalSuccessRate || kind == &Kind::kLocalFailurePercentage;
+  if (kind == &Kind::kSuccessRate || kind == &Kind::kLocalSuccessRate) event.detail = OutlierEvent::Detail::SuccessRate;
+  if (kind == &Kind::kFailurePercentage || kind == &Kind::kLocalFailurePercentage) event.detail = OutlierEvent::Detail::FailurePercentage;
+  const SuccessRates& rates = local ? local_rates_ : rates_;
+  event.host_rate = (local ? entry.health->local_success_rate : entry.health->success_rate).load(kRelaxed);
+  event.average_rate = rates.average;
+  event.threshold = rates.threshold;
+  env_.outlier_log->write(0, outlier_event_line(event, shared_->config->name, entry.health->address, env_.loop.wall_now()));
 }
 
 void ClusterMonitor::uneject(Entry& entry) {
   --ejected_;
   entry.ejection.ejected = false;
+  entry.ejection.returned = env_.loop.now();
   for (auto* count : {&entry.health->consecutive_5xx, &entry.health->consecutive_gateway, &entry.health->consecutive_local}) count->store(0, kRelaxed);
   FL_LOG(debug, "upstream", "cluster '", shared_->config->name, "': ", entry.health->address, " is back");
   set_flags(entry, entry.health->flags.load(kRelaxed) & ~uint32_t{kEjected});
+  log_ejection(entry, nullptr, false, false, entry.ejection.since);
 }
 
 void ClusterMonitor::on_interval() {
@@ -309,9 +364,10 @@ void ClusterMonitor::judge_rates(bool local) {
   if (!for_rate.empty() && for_rate.size() >= detection_->success_rate_minimum_hosts) {
     std::vector<double> rates;
     for (const Judged& host : for_rate) rates.push_back(host.rate);
-    const double threshold = success_rate_threshold(rates, detection_->success_rate_stdev_factor);
+    SuccessRates& judged = local ? local_rates_ : rates_;
+    judged = success_rates(rates, detection_->success_rate_stdev_factor);
     for (const Judged& host : for_rate) {
-      if (host.rate < threshold) eject(*host.entry, local ? Kind::kLocalSuccessRate : Kind::kSuccessRate);
+      if (host.rate < judged.threshold) eject(*host.entry, local ? Kind::kLocalSuccessRate : Kind::kSuccessRate);
     }
   }
   if (!for_percentage.empty() && for_percentage.size() >= detection_->failure_percentage_minimum_hosts) {

@@ -9,10 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/accesslog/log_file.h"
 #include "dataplane/net/timer.h"
 #include "dataplane/stats/registry.h"
 #include "dataplane/upstream/health/check_state.h"
 #include "dataplane/upstream/health/ejection.h"
+#include "dataplane/upstream/health/event_log.h"
 #include "dataplane/upstream/health/probe.h"
 #include "dataplane/upstream/lb/random.h"
 #include "dataplane/upstream/pool/shared_cluster.h"
@@ -26,6 +28,8 @@ class ClusterMonitor {
     stats::Registry& registry;
     stats::Cells& cells;
     Random& random;
+    accesslog::LogFiles* logs = nullptr;                 // null: no event logs
+    std::shared_ptr<accesslog::LogFile> outlier_log;     // null: none
     std::function<void(ClusterMonitor&)> changed;        // flags have changed; may come often in a turn
     std::function<void(ClusterMonitor&)> first_round;    // every host has had a result
     std::function<void(ClusterMonitor&)> leaves;         // a host that with_leaving() has kept fails its checks
@@ -64,6 +68,8 @@ class ClusterMonitor {
   };
 
   void set_flags(Entry& entry, uint32_t flags);
+  void log_check(const Entry& entry, const CheckEvent& event) const;
+  void log_ejection(const Entry& entry, const Kind* kind, bool eject, bool enforced, std::optional<MonotonicTime> last) const;
   void checked(Entry& entry, bool first, bool healthy);
   void eject(Entry& entry, const Kind& kind);
   void uneject(Entry& entry);
@@ -81,6 +87,8 @@ class ClusterMonitor {
   std::vector<std::string> leaving_;
   size_t unchecked_ = 0;  // hosts without a first result
   size_t ejected_ = 0;
+  SuccessRates rates_, local_rates_;  // of the last interval
+  std::vector<std::shared_ptr<accesslog::LogFile>> check_logs_;
   CheckStats check_stats_{};
   EjectionStats ejection_stats_{};
   std::unique_ptr<net::Timer> interval_timer_;

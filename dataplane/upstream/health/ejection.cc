@@ -15,6 +15,7 @@ bool room_for_ejection(const config::OutlierDetection& detection, size_t hosts, 
 
 void begin_ejection(const config::OutlierDetection& detection, Ejection& host, MonotonicTime now, std::chrono::milliseconds jitter) {
   host.ejected = true;
+  ++host.total;
   host.since = now;
   host.jitter = jitter;
   const auto base = std::max<int64_t>(1, detection.base_ejection_time.count());
@@ -29,13 +30,13 @@ bool ejection_over(const config::OutlierDetection& detection, Ejection& host, Mo
   return now - host.since >= std::min(detection.base_ejection_time * host.times, detection.max_ejection_time) + host.jitter;
 }
 
-double success_rate_threshold(std::span<const double> rates, uint32_t stdev_factor) {
-  if (rates.empty()) return 0;
+SuccessRates success_rates(std::span<const double> rates, uint32_t stdev_factor) {
+  if (rates.empty()) return {};
   const double n = static_cast<double>(rates.size());
   const double mean = std::accumulate(rates.begin(), rates.end(), 0.0) / n;
   double variance = 0;
   for (const double rate : rates) variance += (rate - mean) * (rate - mean);
-  return mean - stdev_factor / 1000.0 * std::sqrt(variance / n);
+  return {mean, mean - stdev_factor / 1000.0 * std::sqrt(variance / n)};
 }
 
 }  // namespace fairlead::upstream

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/clock.h"
@@ -15,6 +16,8 @@ struct Ejection {
   bool ejected = false;
   MonotonicTime since{};
   uint32_t times = 0;  // multiplies the time of the next ejection; sinks while the host behaves
+  uint32_t total = 0;  // never sinks; for the event log
+  std::optional<MonotonicTime> returned;  // from the last ejection
   std::chrono::milliseconds jitter{0};
 };
 
@@ -24,7 +27,10 @@ void begin_ejection(const config::OutlierDetection& detection, Ejection& host, M
 // Once an interval: true when the host's time is over; of a host that is not ejected its count sinks.
 bool ejection_over(const config::OutlierDetection& detection, Ejection& host, MonotonicTime now);
 
-// Rates in percent; hosts below the returned rate are outliers: the mean less stdev_factor/1000 standard deviations.
-double success_rate_threshold(std::span<const double> rates, uint32_t stdev_factor);
+// Rates in percent; hosts below the threshold are outliers: the mean less stdev_factor/1000 standard deviations.
+struct SuccessRates {
+  double average = -1, threshold = -1;  // -1: not known
+};
+SuccessRates success_rates(std::span<const double> rates, uint32_t stdev_factor);
 
 }  // namespace fairlead::upstream

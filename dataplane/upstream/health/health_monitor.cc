@@ -9,7 +9,7 @@ namespace fairlead::upstream {
 HealthMonitor::HealthMonitor(Options options)
     : options_(std::move(options)),
       random_(options_.seed),
-      env_{options_.loop, options_.registry, options_.registry.cells(0), random_,
+      env_{options_.loop, options_.registry, options_.registry.cells(0), random_, options_.logs, options_.outlier_log,
            [this](ClusterMonitor& monitor) {
              changed_.insert(monitor.shared().config.get());
              options_.loop.run_soon(tell_task_);

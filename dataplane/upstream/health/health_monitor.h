@@ -21,6 +21,8 @@ class HealthMonitor {
     SharedClusters& shared;
     stats::Registry& registry;
     uint64_t seed = 0;
+    accesslog::LogFiles* logs = nullptr;                  // of health checks' events; null: none is written
+    std::shared_ptr<accesslog::LogFile> outlier_log = {};  // null: none
     // The flags of hosts of this cluster have changed; its hash tables are ready.
     std::function<void(const std::shared_ptr<const config::ClusterConfig>&)> changed;
     // Every host of this cluster has had its first result.

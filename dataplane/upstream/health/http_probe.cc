@@ -89,7 +89,7 @@ void HttpProbe::begin() {
 
 void HttpProbe::connect() {
   wire_.reset(new Wire(this));
-  net::ConnectionPtr connection = net::Connection::connect(target_.loop, target_.address, probe_connection(*target_.cluster));
+  net::ConnectionPtr connection = connect_probe(target_);
   const config::UpstreamHttpOptions& http = target_.cluster->http;
   if (target_.check->http2) {
     h2::Settings settings = http2_settings(http.http2);
@@ -169,9 +169,9 @@ ProbeResult HttpProbe::judge() const {
   const config::HealthCheck& check = *target_.check;
   if (grpc()) return {.kind = status_ == 200 && grpc_status_ == "0" && grpc_health_serving(body_) ? Kind::Success : Kind::Failed};
   if (!config::in_ranges(check.expected, status_)) {
-    return {.kind = config::in_ranges(check.retriable, status_) ? Kind::Retriable : Kind::Failed, .exclude = exclude_};
+    return {.kind = config::in_ranges(check.retriable, status_) ? Kind::Retriable : Kind::Failed, .exclude = exclude_, .status = status_};
   }
-  ProbeResult out{.kind = degraded_ ? Kind::Degraded : Kind::Success};
+  ProbeResult out{.kind = degraded_ ? Kind::Degraded : Kind::Success, .status = status_};
   if (check.service_name) {
     out.verified_name = true;
     if (!check.service_name->match(service_)) out.kind = Kind::Failed;

@@ -18,6 +18,7 @@ struct ProbeResult {
   Kind kind = Kind::Success;
   bool exclude = false;         // the answer said x-envoy-immediate-health-check-fail
   bool verified_name = false;   // service_name_matcher was asked
+  uint32_t status = 0;          // of HTTP
 };
 
 class ProbeEvents {
@@ -46,7 +47,7 @@ class Probe {
 std::unique_ptr<Probe> make_probe(ProbeTarget target, ProbeEvents& events);
 std::unique_ptr<Probe> make_http_probe(ProbeTarget target, ProbeEvents& events);  // gRPC too
 std::unique_ptr<Probe> make_tcp_probe(ProbeTarget target, ProbeEvents& events);
-net::Connection::Options probe_connection(const config::ClusterConfig& cluster);
+net::ConnectionPtr connect_probe(const ProbeTarget& target);  // Envoy 1.40: to the one address, whatever others the endpoint has
 
 // Whether `bytes` hold all of `blocks`, in this order and with anything between.
 bool holds_in_order(std::string_view bytes, const std::vector<std::string>& blocks);

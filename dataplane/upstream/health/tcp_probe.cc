@@ -1,6 +1,7 @@
 // Checks over TCP: a connection alone, or bytes sent and awaited.
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/health/probe.h"
+#include "dataplane/upstream/pool/proxy_header.h"
 
 namespace fairlead::upstream {
 namespace {
@@ -58,7 +59,7 @@ void TcpProbe::begin() {
   }
   drop();
   wire_.reset(new Wire(this));
-  wire_->connection = net::Connection::connect(target_.loop, target_.address, probe_connection(*target_.cluster));
+  wire_->connection = connect_probe(target_);
   wire_->connection->set_events(wire_.get());
 }
 
@@ -111,14 +112,19 @@ std::unique_ptr<Probe> make_probe(ProbeTarget target, ProbeEvents& events) {
   return target.check->kind == config::HealthCheck::Kind::Tcp ? make_tcp_probe(std::move(target), events) : make_http_probe(std::move(target), events);
 }
 
-net::Connection::Options probe_connection(const config::ClusterConfig& cluster) {
+net::ConnectionPtr connect_probe(const ProbeTarget& target) {
+  const config::ClusterConfig& cluster = *target.cluster;
   net::Connection::Options options;
   options.connect_timeout = cluster.connect_timeout;
   if (cluster.bind && cluster.bind->source_address && cluster.bind->source_address->is_ip()) {
     auto source = net::Address::from_ip(cluster.bind->source_address->host, cluster.bind->source_address->port);
     if (source.ok()) options.bind_to = *std::move(source);
   }
-  return options;
+  net::Dial dial;
+  if (cluster.proxy_protocol) {
+    dial.preamble = [protocol = cluster.proxy_protocol](const net::Address& local, const net::Address& remote) { return proxy_header(*protocol, nullptr, local, remote); };
+  }
+  return net::Connection::connect(target.loop, target.address, options, std::move(dial));
 }
 
 bool holds_in_order(std::string_view bytes, const std::vector<std::string>& blocks) {

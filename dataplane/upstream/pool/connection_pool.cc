@@ -8,6 +8,7 @@
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/pool/host.h"
 #include "dataplane/upstream/pool/pooled_session.h"
+#include "dataplane/upstream/pool/proxy_header.h"
 
 namespace fairlead::upstream {
 
@@ -33,7 +34,8 @@ void ConnectionPool::SessionList::remove(PooledSession& session) {
   session.prev_ = session.next_ = nullptr;
 }
 
-ConnectionPool::ConnectionPool(Host& host, PoolProtocol protocol, bool high) : host_(host), breakers_(host.cluster().breakers[high ? 1 : 0]), protocol_(protocol) {}
+ConnectionPool::ConnectionPool(Host& host, PoolProtocol protocol, bool high, std::unique_ptr<const ProxiedFor> client)
+    : host_(host), breakers_(host.cluster().breakers[high ? 1 : 0]), protocol_(protocol), client_(std::move(client)) {}
 
 ConnectionPool::~ConnectionPool() {
   while (first_waiting_ != nullptr) dequeue(*first_waiting_);
@@ -145,7 +147,6 @@ void ConnectionPool::session_has_room(PooledSession& session) {
     if (breakers_.requests.can_take()) {
       attach(request, session);  // may end the session
       if (session.state_ != PooledSession::State::kReady && session.state_ != PooledSession::State::kFull) return;
-      if (protocol_ == PoolProtocol::kHttp1) return;
     } else {
       overflow(request, ClusterStat::upstream_rq_active_overflow);
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "dataplane/net/connection.h"
@@ -18,6 +19,7 @@ class Host;
 class ConnectionPool;
 class PooledSession;
 class PooledStream;
+struct ProxiedFor;
 
 enum class PoolProtocol : uint8_t { kHttp1, kHttp2 };
 
@@ -42,7 +44,8 @@ class PoolRequest {
 class ConnectionPool {
  public:
   // `high`: which breakers.
-  ConnectionPool(Host& host, PoolProtocol protocol, bool high);
+  // `client`: for whom its connections are made, where the cluster speaks the PROXY protocol; null else.
+  ConnectionPool(Host& host, PoolProtocol protocol, bool high, std::unique_ptr<const ProxiedFor> client = nullptr);
   ~ConnectionPool();
 
   // Attaches at once (on_pool_ready inside the call), queues, or fails at once when a breaker is open.
@@ -56,6 +59,9 @@ class ConnectionPool {
   size_t connections() const { return connections_; }
   size_t waiting() const { return waiting_; }
   PoolProtocol protocol() const { return protocol_; }
+  // Nothing refers to the pool any more.
+  bool unused() const { return sessions_ == 0 && waiting_ == 0; }
+  Breakers& breakers() { return breakers_; }
 
  private:
   friend class PoolRequest;
@@ -84,7 +90,9 @@ class ConnectionPool {
   Breakers& breakers_;
   const PoolProtocol protocol_;
   bool draining_ = false;
+  const std::unique_ptr<const ProxiedFor> client_;
   size_t connections_ = 0;  // in any state
+  size_t sessions_ = 0;     // those and the ones whose end has been reported in this turn
   size_t connecting_ = 0;
   size_t waiting_ = 0;
   PoolRequest* first_waiting_ = nullptr;

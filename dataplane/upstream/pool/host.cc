@@ -3,6 +3,10 @@
 
 #include <algorithm>
 
+#include <absl/strings/str_cat.h>
+
+#include "dataplane/upstream/pool/happy_eyeballs.h"
+
 namespace fairlead::upstream {
 
 Host::Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config::Endpoint& endpoint, net::Address address)
@@ -12,9 +16,16 @@ Host::Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config:
 }
 
 Host::~Host() {
-  for (size_t i = 0; i < pools_.size(); ++i) {
-    if (pools_[i]) cluster_->breakers[i / 2].pools.give_back();
+  for_each_pool([](ConnectionPool& pool) { pool.breakers().pools.give_back(); });
+}
+
+template <class F>
+void Host::for_each_pool(F&& f) const {
+  for (const auto& pool : pools_) {
+    if (pool) f(*pool);
   }
+  if (!client_pools_) return;
+  for (const auto& [key, pool] : client_pools_->pools) f(*pool);
 }
 
 void Host::update(const config::Endpoint& endpoint) {
@@ -23,7 +34,19 @@ void Host::update(const config::Endpoint& endpoint) {
   said_status_ = static_cast<HostStatusCode>(endpoint.health);
   hostname_ = endpoint.hostname;
   metadata_ = endpoint.metadata;
+  choose_race(endpoint);
   refresh_health();
+}
+
+void Host::choose_race(const config::Endpoint& endpoint) {
+  race_.reset();
+  if (endpoint.additional.empty()) return;
+  std::vector<net::Address> all{address_};
+  for (const config::Address& other : endpoint.additional) {
+    auto address = other.kind == config::Address::Kind::Pipe ? net::Address::from_unix(other.path) : net::Address::from_ip(other.host, other.port);
+    if (address.ok()) all.push_back(*std::move(address));
+  }
+  race_ = std::make_unique<std::vector<net::Address>>(interleave(std::move(all), cluster_->config->happy_eyeballs));
 }
 
 bool Host::refresh_health() {
@@ -49,35 +72,61 @@ bool Host::refresh_health() {
 
 void Host::remove() {
   removed_ = true;
-  for (const auto& pool : pools_) {
-    if (pool) pool->drain();
-  }
+  for_each_pool([](ConnectionPool& pool) { pool.drain(); });
 }
 
 void Host::close_all() {
-  for (const auto& pool : pools_) {
-    if (pool) pool->close_all();
-  }
+  for_each_pool([](ConnectionPool& pool) { pool.close_all(); });
+}
+
+bool Host::in_use() const {
+  bool any = false;
+  for_each_pool([&](const ConnectionPool& pool) { any |= !pool.unused(); });
+  return any;
 }
 
 void Host::retire_connections() {
-  for (const auto& pool : pools_) {
-    if (pool) pool->retire_connections();
-  }
+  for_each_pool([](ConnectionPool& pool) { pool.retire_connections(); });
 }
 
-void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as) {
+void Host::sweep_client_pools() {
+  absl::erase_if(client_pools_->pools, [](const auto& entry) {
+    if (!entry.second->unused()) return false;
+    entry.second->breakers().pools.give_back();
+    return true;
+  });
+  client_pools_->sweep_at = 2 * client_pools_->pools.size() + 16;
+}
+
+ConnectionPool* Host::client_pool(PoolProtocol protocol, bool high, const ProxiedFor& client) {
+  if (!client_pools_) client_pools_ = std::make_unique<ClientPools>();
+  const std::string key = absl::StrCat(static_cast<int>(protocol), high ? "h" : "d", client.source.to_string(), ">", client.destination.to_string());
+  if (const auto known = client_pools_->pools.find(key); known != client_pools_->pools.end()) return known->second.get();
+  Limit& pools = cluster_->breakers[high ? 1 : 0].pools;
+  if (client_pools_->pools.size() >= client_pools_->sweep_at || !pools.can_take()) sweep_client_pools();
+  if (!pools.can_take()) return nullptr;
+  pools.take();
+  return client_pools_->pools.emplace(key, std::make_unique<ConnectionPool>(*this, protocol, high, std::make_unique<ProxiedFor>(client))).first->second.get();
+}
+
+void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client) {
   const config::UpstreamProtocol wanted = cluster_->config->http.protocol;
   const bool http2 = wanted == config::UpstreamProtocol::Downstream ? came_as == http::Protocol::Http2 : wanted == config::UpstreamProtocol::Http2;
+  const PoolProtocol protocol = http2 ? PoolProtocol::kHttp2 : PoolProtocol::kHttp1;
+  const auto no_pool = [&] {
+    env_.cells.add(cluster_->stats, stats::ClusterStat::upstream_cx_pool_overflow);
+    request.on_pool_failure(ResetReason::kNoPool, {});
+  };
+  if (client != nullptr && cluster_->config->proxy_protocol) {
+    ConnectionPool* own = client_pool(protocol, high, *client);
+    return own == nullptr ? no_pool() : own->acquire(request);
+  }
   auto& pool = pools_[(high ? 2 : 0) + (http2 ? 1 : 0)];
   if (!pool) {
     Limit& pools = cluster_->breakers[high ? 1 : 0].pools;
-    if (!pools.can_take()) {
-      env_.cells.add(cluster_->stats, stats::ClusterStat::upstream_cx_pool_overflow);
-      return request.on_pool_failure(ResetReason::kOverflow, {});
-    }
+    if (!pools.can_take()) return no_pool();
     pools.take();
-    pool = std::make_unique<ConnectionPool>(*this, http2 ? PoolProtocol::kHttp2 : PoolProtocol::kHttp1, high);
+    pool = std::make_unique<ConnectionPool>(*this, protocol, high);
   }
   pool->acquire(request);
 }

@@ -6,11 +6,15 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "dataplane/net/address.h"
 #include "dataplane/http/codec.h"
 #include "dataplane/upstream/lb/host.h"
 #include "dataplane/upstream/pool/connection_pool.h"
+#include "dataplane/upstream/pool/proxy_header.h"
 #include "dataplane/upstream/pool/ref.h"
 
 namespace fairlead::net {
@@ -49,10 +53,15 @@ class Host final : public LbHost, public Counted {
 
   // Attaches, queues or fails the request, in the pool of that priority and of the protocol that the cluster asks for.
   // `came_as`: the protocol of the request, for clusters that follow it.
-  void acquire(PoolRequest& request, bool high, http::Protocol came_as);
+  // `client`: whose connection the request came on; of consequence where the cluster speaks the PROXY protocol.
+  void acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client = nullptr);
+  // Whether it has a connection, or requests that wait for one.
+  bool in_use() const;
   // Connections go as soon as they are free; new requests get new ones.
   void retire_connections();
   const net::Address& address() const { return address_; }
+  // Every address of an endpoint that has several, in the order in which connects to them are raced; null for nearly every host.
+  const std::vector<net::Address>* race() const { return race_.get(); }
   const std::string& address_text() const { return address_text_; }  // "10.0.0.1:80"
   const std::string& hostname() const { return hostname_; }          // may be empty
   const std::shared_ptr<const envoy::config::core::v3::Metadata>& metadata() const { return metadata_; }
@@ -87,7 +96,20 @@ class Host final : public LbHost, public Counted {
   Health said_ = Health::kHealthy;                      // by the control plane
   HostStatusCode said_status_ = HostStatusCode::kUnknown;
   uint32_t flags_ = 0;                                  // of shared_health_, as last seen
+  // Pools of single clients' connections. Those that nothing uses any more go when their number has doubled.
+  struct ClientPools {
+    absl::flat_hash_map<std::string, std::unique_ptr<ConnectionPool>> pools;
+    size_t sweep_at = 16;
+  };
+  void choose_race(const config::Endpoint& endpoint);
+  ConnectionPool* client_pool(PoolProtocol protocol, bool high, const ProxiedFor& client);
+  void sweep_client_pools();
+  template <class F>
+  void for_each_pool(F&& f) const;
+
   bool removed_ = false;
+  std::unique_ptr<std::vector<net::Address>> race_;  // all addresses of the endpoint, where there are several
+  std::unique_ptr<ClientPools> client_pools_;
   std::array<std::unique_ptr<ConnectionPool>, 4> pools_;  // HTTP/1 and HTTP/2 at priority DEFAULT, then HIGH
 };
 

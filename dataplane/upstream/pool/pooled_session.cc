@@ -2,12 +2,15 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <optional>
+
 #include "dataplane/http/h1/session.h"
 #include "dataplane/http/h2/session.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/pool/host.h"
 #include "dataplane/upstream/pool/http2_codec.h"
 #include "dataplane/upstream/pool/pooled_session.h"
+#include "dataplane/upstream/pool/proxy_header.h"
 
 namespace fairlead::upstream {
 
@@ -33,6 +36,16 @@ void set_keepalive(int fd, const config::TcpKeepalive& keepalive) {
   if (probes != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
   if (time != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &time, sizeof time);
   if (interval != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+}
+
+net::ConnectionPtr connect_to(const Host& host, const ProxiedFor* client, const config::ClusterConfig& config) {
+  net::Dial dial;
+  if (const std::vector<net::Address>* race = host.race()) dial.others.assign(race->begin() + 1, race->end());
+  if (config.proxy_protocol) {
+    const std::optional<ProxiedFor> whom = client != nullptr ? std::optional(*client) : std::nullopt;
+    dial.preamble = [protocol = config.proxy_protocol, whom](const net::Address& local, const net::Address& remote) { return proxy_header(*protocol, whom ? &*whom : nullptr, local, remote); };
+  }
+  return net::Connection::connect(host.env().loop, host.race() != nullptr ? host.race()->front() : host.address(), connection_options(config), std::move(dial));
 }
 
 class UpstreamHttp2Stats final : public Http2StatSink {
@@ -71,8 +84,8 @@ bool PooledStream::request_begun() const { return connection().bytes_sent() != s
 
 PooledSession::PooledSession(ConnectionPool& pool) : pool_(pool), host_(&pool.host_), max_streams_(pool.max_streams()), idle_timer_(host_->env().loop.timers(), [this] { on_idle_timeout(); }) {
   const config::ClusterConfig& config = *pool.cluster().config;
-  net::ConnectionPtr connection = net::Connection::connect(host_->env().loop, host_->address(), connection_options(config));
-  if (config.keepalive) set_keepalive(connection->fd(), *config.keepalive);
+  ++pool_.sessions_;
+  net::ConnectionPtr connection = connect_to(*host_, pool.client_.get(), config);
   if (pool.protocol() == PoolProtocol::kHttp2) {
     h2::Settings settings = http2_settings(config.http.http2);
     settings.max_head_bytes = config.http.max_response_headers_kb * 1024;
@@ -86,7 +99,7 @@ PooledSession::PooledSession(ConnectionPool& pool) : pool_(pool), host_(&pool.ho
   }
 }
 
-PooledSession::~PooledSession() = default;
+PooledSession::~PooledSession() { --pool_.sessions_; }
 
 PooledStream& PooledSession::attach() {
   PooledStream* stream = &first_;
@@ -135,11 +148,22 @@ void PooledSession::settle() {
 }
 
 void PooledSession::on_session_connected() {
-  connect_time_ = session_->connection().loop().now() - session_->connection().created_at();
+  const net::Connection& connection = session_->connection();
+  connect_time_ = connection.loop().now() - connection.created_at();
+  if (const auto& keepalive = pool_.cluster().config->keepalive) set_keepalive(connection.fd(), *keepalive);
   --pool_.connecting_;
   pool_.cells().record(pool_.cluster().stats, ClusterStat::upstream_cx_connect_ms, std::chrono::duration_cast<std::chrono::milliseconds>(connect_time_).count());
+  count_race();
   state_ = State::kFull;
   pool_.session_has_room(*this);
+}
+
+// Envoy 1.40: each connect of a race counts as a connection, only one of them as active.
+void PooledSession::count_race() {
+  const uint32_t more = session_->connection().attempts() - 1;
+  if (more == 0) return;
+  host_->counters.cx_total += more;
+  pool_.cells().add(pool_.cluster().stats, ClusterStat::upstream_cx_total, more);
 }
 
 void PooledSession::on_stream_slot() {
@@ -167,6 +191,7 @@ void PooledSession::close(net::CloseType type) {
 void PooledSession::on_session_closed(net::CloseReason reason) {
   if (state_ == State::kGone) return;
   count_bytes();
+  if (state_ == State::kConnecting) count_race();
   idle_timer_.disarm();
   stats::Cells& cells = pool_.cells();
   cells.record(pool_.cluster().stats, ClusterStat::upstream_cx_length_ms, std::chrono::duration_cast<std::chrono::milliseconds>(age()).count());

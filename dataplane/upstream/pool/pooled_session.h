@@ -62,6 +62,7 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
   void on_session_closed(net::CloseReason reason) override;
   void on_idle_timeout();
   void count_bytes();
+  void count_race();
 
   ConnectionPool& pool_;
   Ref<Host> host_;  // a host outlives its connections

@@ -8,7 +8,8 @@ std::string_view reset_reason_text(ResetReason reason) {
     case ResetReason::kConnectFailure: return "remote connection failure";
     case ResetReason::kConnectTimeout: return "connection timeout";
     case ResetReason::kConnectionTermination: return "connection termination";
-    case ResetReason::kOverflow: return "overflow";
+    case ResetReason::kOverflow:
+    case ResetReason::kNoPool: return "overflow";
     case ResetReason::kLocalReset: return "local reset";
     case ResetReason::kRemoteReset: return "remote reset";
     case ResetReason::kRemoteRefusedStream: return "remote refused stream reset";

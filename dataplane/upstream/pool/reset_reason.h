@@ -12,6 +12,7 @@ enum class ResetReason : uint8_t {
   kConnectTimeout,         // connect_timeout passed
   kConnectionTermination,  // the connection closed before or within the response
   kOverflow,               // a circuit breaker is open
+  kNoPool,                 // max_connection_pools: as if there were no host
   kLocalReset,             // we gave up: timeout, client gone
   kRemoteReset,            // HTTP/2 RST_STREAM
   kRemoteRefusedStream,    // HTTP/2 REFUSED_STREAM

@@ -12,7 +12,7 @@ bool Breakers::can_retry() const {
   return retries.used() < allowed;
 }
 
-SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config_in, stats::Registry& registry, const HealthSink& sink)
+SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config_in, stats::Registry& registry, const HealthSink& sink, const matching::Runtime* runtime)
     : config(std::move(config_in)),
       scope(registry.scope(stats::cluster_scope(config->stat_name()))),
       stats(scope->block<stats::ClusterStat>(stats::kClusterStats)),
@@ -21,14 +21,15 @@ SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config
       external_codes(scope->codes("external.upstream_rq_")),
       internal_codes(scope->codes("internal.upstream_rq_")),
       retry_codes(scope->codes("retry.upstream_rq_")),
-      breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])} {
+      breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])},
+      outlier(config::with_runtime(config->outlier, runtime)) {
   if (config->http.protocol != config::UpstreamProtocol::Http1) http2_stats = scope->block<stats::Http2Stat>(stats::kHttp2Stats);
   if (!config->health_check && !config->outlier) return;
   // Envoy 1.40: a host takes no traffic before its first check has passed
   const uint32_t unchecked = !config->health_check ? 0 : config->ignore_new_hosts_until_first_check ? kFailedCheck | kPendingCheck : kFailedCheck;
   ClusterHealth::Report report;
   if (sink) report = [sink, cluster = config.get()](const std::string& address, HealthEvent event) { sink(cluster, address, event); };
-  health = std::make_unique<ClusterHealth>(config->outlier.get(), unchecked, std::move(report));
+  health = std::make_unique<ClusterHealth>(outlier.get(), unchecked, std::move(report));
 }
 
 std::shared_ptr<const HashTables> SharedCluster::hash_tables(const std::shared_ptr<const config::EndpointSet>& set,
@@ -46,7 +47,7 @@ std::shared_ptr<SharedCluster> SharedClusters::get(const std::shared_ptr<const c
   std::lock_guard lock(mutex_);
   std::weak_ptr<SharedCluster>& known = clusters_[config.get()];
   if (auto cluster = known.lock()) return cluster;
-  auto cluster = std::make_shared<SharedCluster>(config, registry_, health_sink_);
+  auto cluster = std::make_shared<SharedCluster>(config, registry_, health_sink_, runtime_.get());
   known = cluster;
   // Seldom enough that loading ten thousand clusters does not look at all of them for each.
   if (clusters_.size() >= next_sweep_) {

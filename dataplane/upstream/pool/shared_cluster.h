@@ -57,7 +57,7 @@ struct Breakers {
 using HealthSink = std::function<void(const config::ClusterConfig* cluster, const std::string& address, HealthEvent event)>;
 
 struct SharedCluster {
-  SharedCluster(std::shared_ptr<const config::ClusterConfig> config, stats::Registry& registry, const HealthSink& sink);
+  SharedCluster(std::shared_ptr<const config::ClusterConfig> config, stats::Registry& registry, const HealthSink& sink, const matching::Runtime* runtime);
 
   std::shared_ptr<const config::ClusterConfig> config;
   stats::ScopePtr scope;
@@ -69,6 +69,7 @@ struct SharedCluster {
   stats::CodeCounters& internal_codes;  // internal.upstream_rq_<code>
   stats::CodeCounters& retry_codes;     // retry.upstream_rq_<code>
   std::array<Breakers, 2> breakers;     // DEFAULT, HIGH
+  std::shared_ptr<const config::OutlierDetection> outlier;  // the configuration's, with what the runtime says
   std::unique_ptr<ClusterHealth> health;  // null: neither health checks nor outlier detection
 
   // The tables of ring hash or Maglev for an endpoint set, made by `build` unless they exist for the hosts' present health;
@@ -96,6 +97,7 @@ class SharedClusters {
   const LocalZone& local_zone() const { return local_zone_; }
   // Before any cluster exists.
   void set_health_sink(HealthSink sink) { health_sink_ = std::move(sink); }
+  void set_runtime(std::shared_ptr<const matching::Runtime> runtime) { runtime_ = std::move(runtime); }
   // Sets the gauges circuit_breakers.<priority>.*_open of every live cluster; `cells` is the only owner of these. Before a scrape.
   void refresh_gauges(stats::Cells& cells);
 
@@ -103,6 +105,7 @@ class SharedClusters {
   stats::Registry& registry_;
   LocalZone local_zone_;
   HealthSink health_sink_;
+  std::shared_ptr<const matching::Runtime> runtime_;
   std::vector<std::shared_ptr<SharedCluster>> kept_;
   std::mutex mutex_;
   std::unordered_map<const config::ClusterConfig*, std::weak_ptr<SharedCluster>> clusters_;  // entries outlive their cluster until a sweep

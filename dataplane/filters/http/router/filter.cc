@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "dataplane/filters/http/router/mirror.h"
+#include "dataplane/filters/http/router/original_dst.h"
 #include "dataplane/http/status.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/router/hash_policy.h"
@@ -343,6 +344,7 @@ void RouterFilter::send_mirrors() {
 }
 
 upstream::Host* RouterFilter::pick_host() {
+  if (cluster_->config().original_dst) return pick_original(*cluster_, stream().request_headers(), stream().mutable_info().dynamic_metadata, &stream().connection().connection());
   const fairlead::router::RouteAction& action = match_->route->forward;
   upstream::PickContext wish;
   if (!action.hash_policy.empty() && cluster_->config().lb.hashes()) {  // Envoy 1.40: nobody else asks, so no cookie is made either
@@ -398,7 +400,8 @@ void RouterFilter::begin_attempt() {
 void RouterFilter::on_attempt_ready() {
   format::FormatContext& info = stream().mutable_info();
   info.upstream_local_address = attempt_.local_address();
-  info.upstream_remote_address = info.upstream_host;
+  // Of several addresses that were raced, the one that has connected.
+  info.upstream_remote_address = attempt_.host()->race() == nullptr ? info.upstream_host : in_arena(attempt_.sender()->connection().remote_address().to_string());
   if (info.upstream_hosts_attempted.empty()) {
     info.upstream_hosts_attempted = info.upstream_host;
   } else if (!absl::StrContains(info.upstream_hosts_attempted, info.upstream_host)) {  // Envoy 1.40: each once

@@ -1,6 +1,8 @@
 // A mirrored request on its own; see mirror.h.
 #include "dataplane/filters/http/router/mirror.h"
 
+#include "dataplane/filters/http/router/original_dst.h"
+
 #include <optional>
 
 #include "dataplane/http/codec.h"
@@ -74,7 +76,7 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
 }  // namespace
 
 void send_mirror(upstream::Cluster& cluster, const http::HeaderMap& headers, net::Buffer body, const http::HeaderMap* trailers, std::chrono::milliseconds timeout, bool high_priority) {
-  upstream::Host* host = cluster.pick({});
+  upstream::Host* host = cluster.config().original_dst ? pick_original(cluster, headers, nullptr, nullptr) : cluster.pick({});
   if (host == nullptr) {
     cluster.env().cells.add(cluster.shared().stats, stats::ClusterStat::upstream_cx_none_healthy);
     return;

@@ -28,6 +28,7 @@ ResponseFlag flag_of(ResetReason reason) {
     case ResetReason::kConnectTimeout: return ResponseFlag::UpstreamConnectionFailure;
     case ResetReason::kConnectionTermination: return ResponseFlag::UpstreamConnectionTermination;
     case ResetReason::kOverflow: return ResponseFlag::UpstreamOverflow;
+    case ResetReason::kNoPool: return ResponseFlag::NoHealthyUpstream;
     case ResetReason::kLocalReset: return ResponseFlag::LocalReset;
     case ResetReason::kRemoteReset:
     case ResetReason::kRemoteRefusedStream: return ResponseFlag::UpstreamRemoteReset;
@@ -245,6 +246,12 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
     attempt_.host()->report_local(upstream::LocalResult::ConnectFailed);
     stream().set_flag(flag_of(reason));
     return stream().reset(in_arena(reset_details("upstream_reset_after_response_started", reason, detail)));
+  }
+  if (reason == ResetReason::kNoPool) {
+    format::FormatContext& info = stream().mutable_info();
+    info.upstream_host = info.upstream_host_name = {};
+    info.upstream_host_metadata = nullptr;
+    return fail(503, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
   }
   upstream::Host& host = *attempt_.host();
   ++host.counters.rq_error;

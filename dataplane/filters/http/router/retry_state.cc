@@ -77,7 +77,7 @@ bool RetryState::wants(uint32_t status, const http::HeaderMap& headers) const {
 }
 
 bool RetryState::wants(ResetReason reason, bool request_sent) const {
-  if (reason == ResetReason::kOverflow) return false;
+  if (reason == ResetReason::kOverflow || reason == ResetReason::kNoPool) return false;
   if (has(RetryOn::Reset)) return true;
   if (has(RetryOn::ResetBeforeRequest) && !request_sent) return true;
   if (has(RetryOn::FiveXx) || has(RetryOn::GatewayError)) return true;  // a reset would become a 503

@@ -3,8 +3,10 @@
 
 #include "dataplane/filters/http/router/filter.h"
 #include "dataplane/stream/connection_manager.h"
+#include "dataplane/stream/http_connection.h"
 #include "dataplane/stream/stream.h"
 #include "dataplane/upstream/pool/pooled_session.h"
+#include "dataplane/upstream/pool/proxy_header.h"
 
 namespace fairlead::filters::router {
 
@@ -33,7 +35,10 @@ void UpstreamRequest::start(upstream::Host& host, bool high_priority) {
   pending_.clear();
   pending_end_ = false;
   pending_trailers_ = nullptr;
-  host.acquire(*this, high_priority, router_.stream().protocol());
+  if (!host.cluster().config->proxy_protocol) return host.acquire(*this, high_priority, router_.stream().protocol());
+  const net::Connection& client = router_.stream().connection().connection();
+  const upstream::ProxiedFor whom{client.remote_address(), client.local_address()};
+  host.acquire(*this, high_priority, router_.stream().protocol(), &whom);
 }
 
 void UpstreamRequest::on_pool_ready(upstream::PooledStream& stream) {

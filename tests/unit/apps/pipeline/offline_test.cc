@@ -69,7 +69,7 @@ TEST_CASE("two objects that give one type different versions in one scope are an
 TEST_CASE("references that lead nowhere and what fairlead-proxy would refuse are told with their place") {
   TemporaryDirectory d;
   d.write("a.yaml", gateway_yaml() + route_yaml("nowhere"));
-  d.write("raw.yaml", raw_yaml("mine", "  - {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: x, connect_timeout: 1s, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED}\n", "clusters: [pool]"));
+  d.write("raw.yaml", raw_yaml("mine", "  - {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: x, connect_timeout: 1s, type: STATIC, lb_subset_config: {fallback_policy: ANY_ENDPOINT}}\n", "clusters: [pool]"));
   auto o = pipeline::run_offline({d.path()});
   REQUIRE(o.ok());
   const std::string found = texts(**o, d.path());

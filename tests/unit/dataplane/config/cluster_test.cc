@@ -174,9 +174,6 @@ TEST_CASE("what no connection or request would heed is refused, not forgotten") 
     CHECK_THAT(error_of(with_endpoint("127.0.0.1", "upstream_bind_config: " + options + ", ")), Contains("not supported"));
   }
   CHECK(good(with_endpoint("127.0.0.1", "upstream_bind_config: {source_address: {address: 127.0.0.2, port_value: 0}, freebind: false}, "))->bind->source_address->text() == "127.0.0.2:0");
-  CHECK_THAT(error_of("{name: a, load_assignment: {cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 80}}, "
-                      "additional_addresses: [{address: {socket_address: {address: '::1', port_value: 80}}}]}}]}]}}"),
-             Contains("additional_addresses: not supported"));
 }
 
 TEST_CASE("wrong clusters are refused with Envoy's words") {
@@ -188,7 +185,7 @@ TEST_CASE("wrong clusters are refused with Envoy's words") {
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "eds_cluster_config: {eds_config: {ads: {}}}, ")), Contains("eds_cluster_config set in a non-EDS cluster"));
   CHECK_THAT(error_of("{name: a, type: LOGICAL_DNS, load_assignment: {cluster_name: a, endpoints: []}}"),
              Contains("LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"));
-  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "lb_policy: CLUSTER_PROVIDED, ")), Contains("lb_policy: CLUSTER_PROVIDED is not supported"));
+  CHECK_THAT(error_of(with_endpoint("127.0.0.1", "lb_policy: CLUSTER_PROVIDED, ")), Contains("lb_policy: cluster manager: cluster provided LB specified"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Struct}}, ")),
              Contains("Didn't find a registered network or http filter or protocol options implementation for name: 'x'"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "typed_dns_resolver_config: {name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig}}, ")),
@@ -336,8 +333,88 @@ TEST_CASE("health checks that cannot be are refused") {
   CHECK_THAT(with("grpc_health_check: {service_name: s}"), Contains("must support HTTP/2 for gRPC healthchecking"));
   CHECK_THAT(with("tcp_health_check: {send: {text: 0g}}"), Contains("health_checks[0].tcp_health_check.send.text: invalid hex string '0g'"));
   CHECK_THAT(with("http_health_check: {path: /, expected_statuses: [{start: 200, end: 200}]}"), Contains("expecting start < end"));
-  CHECK_THAT(with("http_health_check: {path: /}, event_log_path: /x"), Contains("event_log_path: not supported"));
+  CHECK_THAT(with("http_health_check: {path: /}, event_service: {grpc_service: {envoy_grpc: {cluster_name: x}}}"), Contains("event_service: not supported"));
+  CHECK_THAT(with("tcp_health_check: {}, event_logger: [{name: x, typed_config: {\"@type\": type.googleapis.com/envoy.config.core.v3.Locality}}]"),
+             Contains("event_logger[0]: Didn't find a registered implementation for 'x'"));
   const std::string one = "{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}";
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "health_checks: [" + one + ", " + one + "], ")), Contains("Multiple health checks not supported"));
   CHECK_THAT(error_of(with_endpoint("127.0.0.1", "outlier_detection: {base_ejection_time: 2s, max_ejection_time: 1s}, ")), Contains("max_ejection_time"));
+}
+
+TEST_CASE("event logs of health checks: the old path, then the sinks") {
+  const std::string sink = "type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink";
+  const auto cluster = good(with_endpoint("127.0.0.1", "health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}, event_log_path: /a, "
+                                                       "event_logger: [{name: file, typed_config: {\"@type\": " + sink + ", event_log_path: /b}}], always_log_health_check_failures: true}], "));
+  CHECK(cluster->health_check->event_logs == std::vector<std::string>{"/a", "/b"});
+  CHECK(cluster->health_check->always_log_failures);
+  CHECK_FALSE(cluster->health_check->always_log_successes);
+}
+
+TEST_CASE("the runtime's keys outlier_detection.* come before the configuration") {
+  const auto cluster = good(with_endpoint("127.0.0.1", "outlier_detection: {interval: 7s, consecutive_5xx: 3}, "));
+  matching::Runtime runtime;
+  const auto set = [&](const char* key, double value) { runtime.set(key, {.text = "", .number = value, .fraction = {}}); };
+  set("outlier_detection.consecutive_5xx", 4);
+  set("outlier_detection.interval_ms", 500);
+  set("outlier_detection.enforcing_failure_percentage_local_origin", 40);
+  set("outlier_detection.max_ejection_percent", 90);
+  const auto changed = with_runtime(cluster->outlier, &runtime);
+  CHECK(changed->consecutive_5xx == 4);
+  CHECK(changed->interval.count() == 500);
+  CHECK(changed->enforcing_local_failure_percentage == 40);
+  CHECK(changed->max_ejection_percent == 90);
+  CHECK(changed->base_ejection_time.count() == 30'000);
+  CHECK(with_runtime(cluster->outlier, nullptr) == cluster->outlier);
+  CHECK(with_runtime(nullptr, &runtime) == nullptr);
+}
+
+TEST_CASE("an endpoint's further addresses, and how connects to them are raced") {
+  const std::string more = "additional_addresses: [{address: {socket_address: {address: \"::1\", port_value: 81}}}]";
+  const auto yaml = [&](const std::string& type, const std::string& extra) {
+    return "{name: a, type: " + type + ", load_assignment: {cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 80}}, " + extra + "}}]}]}}";
+  };
+  const auto cluster = good(yaml("STATIC", more));
+  const Endpoint& endpoint = cluster->endpoints->priorities[0][0].endpoints[0];
+  REQUIRE(endpoint.additional.size() == 1);
+  CHECK(endpoint.additional[0].text() == "[::1]:81");
+  CHECK(cluster->happy_eyeballs.first == HappyEyeballs::Family::OfFirst);
+  CHECK(cluster->happy_eyeballs.count == 1);
+  CHECK(good(yaml("STRICT_DNS", more))->endpoints->priorities[0][0].endpoints[0].additional.empty());
+  CHECK_THAT(error_of(yaml("STATIC", "additional_addresses: [{address: {socket_address: {address: name, port_value: 81}}}]")), Contains("additional_addresses[0].address: malformed IP address: name"));
+  const auto chosen = good(with_endpoint("127.0.0.1", "upstream_connection_options: {happy_eyeballs_config: {first_address_family_version: V6, first_address_family_count: 2}}, "));
+  CHECK(chosen->happy_eyeballs.first == HappyEyeballs::Family::V6);
+  CHECK(chosen->happy_eyeballs.count == 2);
+}
+
+TEST_CASE("the PROXY protocol of upstream connections") {
+  const auto with = [](const std::string& config, const std::string& inner) {
+    return with_endpoint("127.0.0.1", "transport_socket: {name: p, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport, config: {" + config +
+                                          "}, transport_socket: {name: inner, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets." + inner + "}}}}, ");
+  };
+  CHECK_FALSE(good(with("", "raw_buffer.v3.RawBuffer"))->proxy_protocol->v2);
+  const auto two = good(with("version: V2, added_tlvs: [{type: 240, value: YQ==}, {type: 240, value: Yg==}, {type: 241, value: Yw==}]", "raw_buffer.v3.RawBuffer"));
+  CHECK(two->proxy_protocol->v2);
+  CHECK(two->proxy_protocol->tlvs == std::vector<std::pair<uint8_t, std::string>>{{240, "a"}, {240, "b"}, {241, "c"}});
+  CHECK_THAT(error_of(with("version: V2, added_tlvs: [{type: 240, value: " + std::string(87'400, 'A') + "}]", "raw_buffer.v3.RawBuffer")), Contains("config.added_tlvs: more than a header of the PROXY protocol holds"));
+  CHECK_THAT(error_of(with("", "tls.v3.UpstreamTlsContext")), Contains("TLS is supported only for clusters that lead to the control plane"));
+}
+
+TEST_CASE("clusters of original destinations") {
+  const auto with = [](const std::string& more) { return "{name: a, type: ORIGINAL_DST, " + more + "}"; };
+  const auto plain = good(with("lb_policy: CLUSTER_PROVIDED, outlier_detection: {}"));
+  REQUIRE(plain->original_dst);
+  CHECK(plain->original_dst->header.empty());
+  CHECK(plain->original_dst->cleanup_interval.count() == 5000);
+  CHECK(plain->endpoints->size() == 0);
+  CHECK_FALSE(plain->outlier);
+  const auto full = good(with("lb_policy: CLUSTER_PROVIDED, cleanup_interval: 1s, original_dst_lb_config: {use_http_header: true, upstream_port_override: 8, metadata_key: {key: f, path: [{key: a}, {key: b}]}}"));
+  CHECK(full->original_dst->header == "x-envoy-original-dst-host");
+  CHECK(full->original_dst->port == 8);
+  CHECK(full->original_dst->metadata_filter == "f");
+  CHECK(full->original_dst->metadata_path == std::vector<std::string>{"a", "b"});
+  CHECK(full->original_dst->cleanup_interval.count() == 1000);
+  CHECK(good(with("lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {use_http_header: true, http_header_name: X-To}"))->original_dst->header == "x-to");
+  CHECK_THAT(error_of(with("lb_policy: RANDOM")), Contains("Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'"));
+  CHECK_THAT(error_of(with("lb_policy: CLUSTER_PROVIDED, load_assignment: {cluster_name: a}")), Contains("ORIGINAL_DST clusters must have no load assignment configured"));
+  CHECK_THAT(error_of(with("lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {http_header_name: x}")), Contains("http_header_name=x and use_http_header is false"));
 }

@@ -32,11 +32,11 @@ TEST_CASE("docs/support.md follows the table") {
 }
 
 TEST_CASE("a refused field is an error with its path, wherever it stands") {
-  const auto cluster = from_yaml<envoy::config::cluster::v3::Cluster>("{name: a, lb_subset_config: {}, lb_policy: CLUSTER_PROVIDED}");
+  const auto cluster = from_yaml<envoy::config::cluster::v3::Cluster>("{name: a, lb_subset_config: {}, upstream_connection_options: {happy_eyeballs_config: {first_address_family_version: PIPE}}}");
   const absl::Status status = check_support(cluster);
   CHECK(status.code() == absl::StatusCode::kInvalidArgument);
   CHECK_THAT(std::string(status.message()), Contains("lb_subset_config: not supported: subset load balancing is not available") &&
-                                                Contains("lb_policy: CLUSTER_PROVIDED is not supported"));
+                                                Contains("first_address_family_version: PIPE is not supported"));
   const auto table = from_yaml<envoy::config::route::v3::RouteConfiguration>(R"(
 virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}, {match: {prefix: /, dynamic_metadata: [{filter: a}]}, route: {cluster: c}}]}])");
   CHECK_THAT(std::string(check_support(table).message()), Contains("virtual_hosts[0].routes[1].match.dynamic_metadata: not supported"));

@@ -117,12 +117,16 @@ std::set<std::string> ips(const DnsAnswer& answer) {
 TEST_CASE("A, AAAA and both, with their TTL", "[dns]") {
   Fixture f;
   f.server.table["both.test"] = {"192.0.2.1", "192.0.2.2", "2001:db8::1"};
+  f.server.table["four.test"] = {"192.0.2.4"};
   auto v4 = f.ask("both.test", DnsFamily::V4);
   REQUIRE(v4.ok());
   CHECK(ips(v4) == std::set<std::string>{"192.0.2.1", "192.0.2.2"});
   CHECK(v4->front().ttl == 30s);
   CHECK(ips(f.ask("both.test", DnsFamily::V6)) == std::set<std::string>{"2001:db8::1"});
   CHECK(ips(f.ask("both.test", DnsFamily::All)) == std::set<std::string>{"192.0.2.1", "192.0.2.2", "2001:db8::1"});
+  CHECK(ips(f.ask("four.test", DnsFamily::All)) == std::set<std::string>{"192.0.2.4"});
+  CHECK(ips(f.ask("localhost", DnsFamily::All)) == std::set<std::string>{"127.0.0.1", "::1"});  // whichever of them the hosts file has
+  CHECK(f.ask("absent.test", DnsFamily::All).status().code() == absl::StatusCode::kNotFound);
   CHECK(ips(f.ask("both.test", DnsFamily::Auto)) == std::set<std::string>{"2001:db8::1"});
   CHECK(ips(f.ask("both.test", DnsFamily::V4Preferred)) == std::set<std::string>{"192.0.2.1", "192.0.2.2"});
 }

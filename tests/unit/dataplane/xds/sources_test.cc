@@ -39,6 +39,9 @@ TEST_CASE("targets: IPv4, IPv6, names, Unix sockets; several endpoints by priori
   REQUIRE(e.ok());
   CHECK(e->targets == std::vector<std::string>{"ipv4:10.0.0.1:1", "ipv6:[::1]:2", "unix:/run/x.sock", "unix-abstract:abstract", "dns:///cp.example:5"});
   CHECK_FALSE(e->tls.has_value());
+  const std::string two = "{socket_address: {address: 10.0.0.1, port_value: 1}}, additional_addresses: [{address: {socket_address: {address: '::1', port_value: 2}}}]";
+  CHECK(parse(assignment(endpoint(two)))->targets == std::vector<std::string>{"ipv4:10.0.0.1:1", "ipv6:[::1]:2"});
+  CHECK(parse("type: STRICT_DNS\n" + assignment(endpoint(two)))->targets == std::vector<std::string>{"ipv4:10.0.0.1:1"});
 }
 
 TEST_CASE("keepalive from HTTP/2 pings or from TCP, connect timeout") {

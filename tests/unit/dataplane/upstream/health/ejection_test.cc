@@ -51,9 +51,10 @@ TEST_CASE("an ejection lasts longer each time, up to the limit, and shorter agai
 
 TEST_CASE("success rates: the mean less so many standard deviations") {
   const std::vector<double> rates = {100, 100, 100, 100, 50};
-  CHECK(success_rate_threshold(rates, 1900) == Approx(90 - 1.9 * 20));
-  CHECK(success_rate_threshold(rates, 0) == Approx(90));
-  CHECK(success_rate_threshold(std::vector<double>{97}, 1900) == Approx(97));
+  CHECK(success_rates(rates, 1900).threshold == Approx(90 - 1.9 * 20));
+  CHECK(success_rates(rates, 1900).average == Approx(90));
+  CHECK(success_rates(rates, 0).threshold == Approx(90));
+  CHECK(success_rates(std::vector<double>{97}, 1900).threshold == Approx(97));
 }
 
 struct Counting {

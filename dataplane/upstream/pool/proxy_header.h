@@ -1,0 +1,19 @@
+// The PROXY protocol's header of an upstream connection, version 1 or 2. Pure.
+#pragma once
+
+#include <string>
+
+#include "dataplane/config/cluster.h"
+#include "dataplane/net/address.h"
+
+namespace fairlead::upstream {
+
+// Both ends of the client's connection: for whom an upstream connection is made.
+struct ProxiedFor {
+  net::Address source, destination;
+};
+
+// `client` null (health checks, mirrors): version 1 names the connection's own ends, version 2 says LOCAL.
+std::string proxy_header(const config::ProxyProtocol& protocol, const ProxiedFor* client, const net::Address& local, const net::Address& remote);
+
+}  // namespace fairlead::upstream
