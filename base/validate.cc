@@ -39,6 +39,11 @@ struct FieldPlan {
   bool sensitive = false;
   bool disallowed = false;       // Envoy refuses the field unless a runtime flag brings it back
   bool disallowed_enum = false;  // some value of the enum is refused likewise
+  // What the descriptor says, which is slow to ask.
+  enum class Shape : uint8_t { Singular, List, Map };
+  Shape shape = Shape::Singular;
+  bool has_presence = false;
+  bool required = false;         // a member of a oneof is only looked at when it is the one that is set
 };
 
 struct Plan {
@@ -128,6 +133,9 @@ class Plans {
                                                        : *plan.rules);
       plan.keys = rules::compile(plan.rules->map().keys());
     }
+    plan.shape = field->is_map() ? FieldPlan::Shape::Map : field->is_repeated() ? FieldPlan::Shape::List : FieldPlan::Shape::Singular;
+    plan.has_presence = field->has_presence();
+    plan.required = field->real_containing_oneof() == nullptr && rules::is_required(plan.own);
     if (field->is_map()) {
       plan.value_field = field->message_type()->map_value();
     }
@@ -210,12 +218,10 @@ class Checker {
       if (full()) {
         return;
       }
-      if (field.field->is_map()) {
-        map(message, field, here);
-      } else if (field.field->is_repeated()) {
-        list(message, field, here);
-      } else {
-        singular(message, field, here);
+      switch (field.shape) {
+        case FieldPlan::Shape::Map: map(message, field, here); break;
+        case FieldPlan::Shape::List: list(message, field, here); break;
+        case FieldPlan::Shape::Singular: singular(message, field, here); break;
       }
     }
     for (const pb::OneofDescriptor* oneof : plan.required_oneofs) {
@@ -242,7 +248,7 @@ class Checker {
 
  private:
   bool full() const { return found_.size() >= options_.max_violations; }
-  bool worth(const Plan& plan) const { return plan.has_rules || (options_.open_any && plan.has_any); }
+  bool worth(const Plan& plan) const { return plan.has_rules || ((options_.open_any || options_.met_any != nullptr) && plan.has_any); }
 
   static std::string choices(const pb::OneofDescriptor* oneof) {
     std::vector<std::string> names;
@@ -269,16 +275,16 @@ class Checker {
 
   void singular(const pb::Message& message, const FieldPlan& plan, const Step& parent) {
     const pb::Reflection* reflection = message.GetReflection();
+    const bool present = !plan.has_presence || reflection->HasField(message, plan.field);
+    if (!present && !plan.required) {
+      return;
+    }
     const Step here = step(parent, plan);
-    const bool present = !plan.field->has_presence() || reflection->HasField(message, plan.field);
     if (plan.disallowed && reflection->HasField(message, plan.field)) {
       add(here, "is deprecated and refused by default");
     }
     if (!present) {
-      // A member of a oneof is only looked at when it is the one that is set.
-      if (plan.field->real_containing_oneof() == nullptr && rules::is_required(plan.own)) {
-        add(here, "is required");
-      }
+      add(here, "is required");
     } else if (plan.field->message_type() != nullptr) {
       value(reflection->GetMessage(message, plan.field), plan, here);
     } else {
@@ -289,6 +295,9 @@ class Checker {
   void list(const pb::Message& message, const FieldPlan& plan, const Step& parent) {
     const pb::Reflection* reflection = message.GetReflection();
     const int size = reflection->FieldSize(message, plan.field);
+    if (size == 0 && plan.rules == nullptr) {
+      return;
+    }
     Step here = step(parent, plan);
     if (plan.disallowed && size > 0) {
       add(here, "is deprecated and refused by default");
@@ -349,6 +358,9 @@ class Checker {
   void map(const pb::Message& message, const FieldPlan& plan, const Step& parent) {
     const pb::Reflection* reflection = message.GetReflection();
     const int size = reflection->FieldSize(message, plan.field);
+    if (size == 0 && plan.rules == nullptr) {
+      return;
+    }
     Step here = step(parent, plan);
     if (plan.rules != nullptr && !length(plan.rules->map(), size, here)) {
       return;
@@ -386,6 +398,8 @@ class Checker {
       message(content, *plan.child, here);
     } else if (plan.any && options_.open_any) {
       any(content, here);
+    } else if (plan.any && options_.met_any != nullptr) {
+      *options_.met_any = true;
     }
   }
 

@@ -31,6 +31,7 @@ struct ValidateOptions {
   // this off where the owner validates what it unpacks.
   bool open_any = false;
   std::size_t max_violations = 20;  // stops looking after so many
+  bool* met_any = nullptr;          // set to true where an Any with content was met and left closed: open_any would look at more
 };
 
 // All violations in the order of the fields; empty when the message obeys its rules.

@@ -2,6 +2,7 @@
 #include "dataplane/xds/ingest.h"
 
 #include <google/protobuf/any.pb.h>
+#include <google/protobuf/arena.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/unknown_field_set.h>
 
@@ -48,12 +49,20 @@ std::string name_of(Type type, const Message& m) {
   return "";
 }
 
+// For what may hold tens of thousands of messages: they go at once.
+template <class M>
+std::shared_ptr<Message> on_arena() {
+  auto arena = std::make_shared<google::protobuf::Arena>();
+  M* message = google::protobuf::Arena::CreateMessage<M>(arena.get());
+  return {std::move(arena), message};
+}
+
 std::shared_ptr<Message> make(Type type) {
   switch (type) {
     case Type::cluster: return std::make_shared<envoy::config::cluster::v3::Cluster>();
     case Type::endpoint: return std::make_shared<envoy::config::endpoint::v3::ClusterLoadAssignment>();
     case Type::listener: return std::make_shared<envoy::config::listener::v3::Listener>();
-    case Type::route: return std::make_shared<envoy::config::route::v3::RouteConfiguration>();
+    case Type::route: return on_arena<envoy::config::route::v3::RouteConfiguration>();
     case Type::extension: return std::make_shared<envoy::config::core::v3::TypedExtensionConfig>();
   }
   return nullptr;
@@ -140,7 +149,7 @@ absl::Status Ingest::parse_all(const Update& update, std::vector<Parsed>& out) {
       errors.add(at, "has no name");
       continue;
     }
-    if (absl::Status rules = validate(*parsed.message); !rules.ok()) {
+    if (absl::Status rules = validate(*parsed.message, {.met_any = &parsed.holds_any}); !rules.ok()) {
       std::string text = absl::StrCat("proto constraint validation failed: ", rules.message());
       options_.ledger->refuse(update.type, parsed.name, parsed.message, version, text, options_.wall_now());
       give_up(update.type, parsed.name);
@@ -235,9 +244,8 @@ Outcome Ingest::judge(const Update& update) {
 }
 
 absl::Status Ingest::apply_one(Type type, const Parsed& resource) {
-  ValidateOptions inside;
-  inside.open_any = true;
-  FL_RETURN_IF_ERROR(validate(*resource.message, inside));
+  // the rest has been looked at
+  if (resource.holds_any) FL_RETURN_IF_ERROR(validate(*resource.message, {.open_any = true}));
   switch (type) {
     case Type::cluster: return apply_cluster(resource);
     case Type::endpoint: return apply_endpoints(resource);
@@ -250,7 +258,10 @@ absl::Status Ingest::apply_one(Type type, const Parsed& resource) {
 
 void Ingest::note_findings(const Message& message, const std::string& what) {
   config::SupportFindings findings;
-  if (!config::check_support(message, &findings).ok()) return;
+  if (config::check_support(message, &findings).ok()) note_findings(findings, what);
+}
+
+void Ingest::note_findings(const config::SupportFindings& findings, const std::string& what) {
   for (const config::IgnoredField& field : findings.ignored) {
     if (options_.count_ignored_field) options_.count_ignored_field(field.row);
     if (warned_rows_[field.row]++ == 0) FL_LOG(warning, "config", what, ": ", field.path, " is ignored: ", field.reason);
@@ -311,14 +322,15 @@ absl::Status Ingest::apply_listener(const Parsed& resource) {
 }
 
 absl::Status Ingest::apply_routes(const Parsed& resource) {
-  FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  config::SupportFindings findings;
+  FL_RETURN_IF_ERROR(config::check_support(*resource.message, &findings));
   std::vector<std::string> warnings;
   config::HcmOptions hcm = options_.hcm;
   hcm.warnings = &warnings;
   FL_ASSIGN_OR_RETURN(auto table, router::RouteTable::compile(static_cast<const envoy::config::route::v3::RouteConfiguration&>(*resource.message),
                                                               config::route_options(hcm, false)));
   for (const std::string& w : warnings) FL_LOG(warning, "config", w);
-  note_findings(*resource.message, place(Type::route, resource.name));
+  note_findings(findings, place(Type::route, resource.name));
   if (options_.epoch->set_route_table(std::move(table), options_.now())) ++reloads_[resource.name];
   return absl::OkStatus();
 }

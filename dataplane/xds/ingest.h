@@ -86,6 +86,7 @@ class Ingest {
   struct Parsed {
     std::string name, version;
     std::shared_ptr<google::protobuf::Message> message;
+    bool holds_any = false;
   };
   absl::Status parse_all(const Update& update, std::vector<Parsed>& out);
   static void check_delta_names(const Update& update, const std::vector<Parsed>& parsed, ErrorList& errors);
@@ -99,6 +100,7 @@ class Ingest {
   absl::Status apply_extension(const Parsed& resource);
   void remove(Type type, const std::string& name);
   void note_findings(const google::protobuf::Message& message, const std::string& what);
+  void note_findings(const config::SupportFindings& findings, const std::string& what);
 
   Options options_;
   Counts counts_;
