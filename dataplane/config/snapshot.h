@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <absl/container/flat_hash_map.h>
 
-#include "dataplane/config/cluster.h"
+#include "dataplane/config/cluster_map.h"
 #include "dataplane/config/listener.h"
 #include "dataplane/router/route_table.h"
 
@@ -19,12 +21,6 @@ class FilterFactory;
 }
 
 namespace fairlead::config {
-
-struct ClusterEntry {
-  std::shared_ptr<const ClusterConfig> config;
-  std::shared_ptr<const EndpointSet> endpoints;  // current; null: none known yet
-  bool warm = false;
-};
 
 // What a discovered filter of a connection manager runs with. Keeps its description, whose address is the key, alive.
 struct DiscoveredFilter {
@@ -36,15 +32,14 @@ struct Snapshot {
   uint64_t epoch = 0;
   absl::flat_hash_map<std::string, std::shared_ptr<const ListenerConfig>> listeners;
   absl::flat_hash_map<std::string, std::shared_ptr<const router::RouteTable>> routes;  // RDS tables by name
-  absl::flat_hash_map<std::string, ClusterEntry> clusters;
+  ClusterMap clusters;
+  // Names of the clusters that are set, changed or gone since the snapshot before, which everyone has seen; unset: any may be.
+  std::optional<std::vector<std::string>> changed_clusters;
   absl::flat_hash_map<std::string, std::shared_ptr<const ExtensionConfig>> extensions;  // by FilterDiscovery::key; null: none now
   absl::flat_hash_map<const FilterDiscovery*, DiscoveredFilter> filters;                // of every connection manager that serves or will
   std::shared_ptr<const matching::Runtime> runtime;
 
-  const ClusterEntry* cluster(std::string_view name) const {
-    const auto it = clusters.find(name);
-    return it == clusters.end() ? nullptr : &it->second;
-  }
+  const ClusterEntry* cluster(std::string_view name) const { return clusters.find(name); }
   // The table a connection manager uses now: its inline one, else the RDS table of that name; null: not there yet (404 NR).
   const router::RouteTable* route_table(const RouteSource& source) const {
     if (source.inline_table) return source.inline_table.get();

@@ -1,4 +1,4 @@
-// What the main thread counts per cluster: updates by discovery. (Membership and its changes are the workers' to tell.)
+// What the main thread counts per cluster: updates by discovery, and its membership.
 #pragma once
 
 #include <map>
@@ -8,15 +8,18 @@
 
 #include "dataplane/config/snapshot.h"
 #include "dataplane/stats/names.h"
+#include "dataplane/upstream/pool/shared_cluster.h"
 
 namespace fairlead::server {
 
 class DiscoveryCounters {
  public:
-  explicit DiscoveryCounters(stats::Registry& registry) : registry_(registry) {}
+  DiscoveryCounters(stats::Registry& registry, upstream::SharedClusters& shared) : registry_(registry), shared_(shared) {}
 
-  // A new snapshot: which clusters there are, and of which services.
+  // Each new snapshot: which clusters there are, of which services, and with which hosts.
   void apply(const config::Snapshot& snapshot);
+  // Checks or outlier detection have changed the flags of hosts of `cluster`.
+  void health_changed(const config::ClusterConfig& cluster);
   // An endpoint response for that service was applied or refused.
   void endpoints_updated(std::string_view service, bool accepted);
 
@@ -24,10 +27,15 @@ class DiscoveryCounters {
   struct Entry {
     stats::ScopePtr scope;
     stats::Block<stats::ClusterStat> stats;
-    std::string service;  // EDS only
+    config::ClusterEntry told;  // as last seen
+    std::string service;        // EDS only
   };
+  void set(const std::string& name, const config::ClusterEntry& cluster);
+  void drop(std::string_view name);
+  void follow_service(Entry& entry, std::string_view service);
 
   stats::Registry& registry_;
+  upstream::SharedClusters& shared_;
   std::map<std::string, Entry, std::less<>> clusters_;
   std::multimap<std::string, Entry*, std::less<>> by_service_;
 };

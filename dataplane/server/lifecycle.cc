@@ -85,6 +85,7 @@ void Server::advance_init() {
     stats_->cells(0).record(server_stats_, stats::ServerStat::initialization_time_ms,
                             static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(steady_clock::now() - started_).count()));
     FL_LOG(info, "main", "all dependencies initialized, ", listeners_->serving(), " listeners started");
+    malloc_trim(0);  // reading the configuration took several times what is left of it, and no worker has work yet
     if (options_.mode == Options::Mode::init_only) shut_down();
   }
 }

@@ -11,6 +11,7 @@
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/worker_slot.h"
 #include "dataplane/upstream/balancing.h"
+#include "dataplane/upstream/membership.h"
 #include "dataplane/xds/grpc_connector.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
@@ -65,7 +66,6 @@ absl::Status Server::start() {
   listener_stats_ = listener_manager_scope_->block<stats::ListenerManagerStat>(stats::kListenerManagerStats);
   stats_->cells(0).set(server_stats_, stats::ServerStat::concurrency, workers);
   control_plane_scope_->gauge("connected_state");
-  discovery_counters_ = std::make_unique<DiscoveryCounters>(*stats_);
   stats_->cells(0).add(server_stats_, stats::ServerStat::static_unknown_fields, bootstrap_.unknown_fields);
   stats_->cells(0).add(server_scope_->counter("ignored_fields"), bootstrap_.ignored_fields);
 
@@ -77,6 +77,7 @@ absl::Status Server::start() {
     FL_ASSIGN_OR_RETURN(outlier_log_, logs_->open(path));
   }
   shared_clusters_ = std::make_unique<upstream::SharedClusters>(*stats_);
+  discovery_counters_ = std::make_unique<DiscoveryCounters>(*stats_, *shared_clusters_);
   upstream::LocalZone zone;
   zone.cluster = bootstrap_.config->local_cluster_name;
   if (bootstrap_.config->node->has_locality()) {
@@ -133,6 +134,7 @@ absl::Status Server::start() {
 void Server::make_health(uint64_t seed) {
   upstream::HealthMonitor::Options options{.loop = *loop_, .shared = *shared_clusters_, .registry = *stats_, .seed = seed, .changed = {}, .checked = {}, .left = {}};
   options.changed = [this](const std::shared_ptr<const config::ClusterConfig>& cluster) {
+    discovery_counters_->health_changed(*cluster);
     for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [cluster](WorkerSlot& slot) { slot.context->clusters().health_changed(*cluster); });
   };
   options.checked = [this](const config::ClusterConfig& cluster) {
@@ -378,6 +380,9 @@ void Server::on_all_workers(const std::function<void(WorkerSlot&)>& job, std::fu
 
 std::map<std::string, std::vector<upstream::HostStatus>> Server::hosts(const std::vector<std::string>& clusters) {
   std::map<std::string, std::vector<upstream::HostStatus>> out;
+  // Which there are, and then what those workers have counted that had requests for them.
+  for (const std::string& name : clusters)
+    if (const config::ClusterEntry* entry = snapshot()->cluster(name)) out[name] = upstream::named_hosts(*entry, *shared_clusters_);
   for (auto& slot : workers_) {
     std::map<std::string, std::vector<upstream::HostStatus>> here;
     slot->worker.run_and_wait([&] {

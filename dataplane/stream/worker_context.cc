@@ -10,12 +10,12 @@ constexpr size_t kMaxSpareStreams = 256;  // about 2 KiB each; more than that ma
 }
 
 WorkerContext::WorkerContext(net::EventLoop& loop, stats::Cells& cells, uint32_t index, upstream::SharedClusters& shared, uint64_t seed)
-    : loop_(loop), cells_(cells), index_(index), random_(seed), clusters_(loop, cells, shared, seed ^ 0x5bf03635f0a5e1d3ULL, index == 1) {}
+    : loop_(loop), cells_(cells), index_(index), random_(seed), clusters_(loop, cells, shared, seed ^ 0x5bf03635f0a5e1d3ULL) {}
 
 WorkerContext::~WorkerContext() = default;
 
 void WorkerContext::apply(std::shared_ptr<const config::Snapshot> snapshot) {
-  clusters_.apply(*snapshot);
+  clusters_.apply(snapshot);
   epoch_ = upstream::Ref<Epoch>(new Epoch(std::move(snapshot)));
 }
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "dataplane/upstream/membership.h"
 #include "envoy/config/core/v3/base.pb.h"
 
 namespace fairlead::upstream {
@@ -161,13 +162,18 @@ std::shared_ptr<const HashTables> hash_tables(SharedCluster& cluster, const std:
 }
 
 void prepare(const config::Snapshot& snapshot, SharedClusters& shared) {
-  std::vector<std::shared_ptr<SharedCluster>> used;
-  for (const auto& [name, entry] : snapshot.clusters) {
-    if (!entry.config->lb.hashes()) continue;
-    used.push_back(shared.get(entry.config));
-    hash_tables(*used.back(), entry.endpoints, shared.local_zone(), snapshot.runtime.get());
+  const auto follow = [&](const std::string& name, const config::ClusterEntry* entry) {
+    if (entry == nullptr || !entry->config->lb.hashes()) return shared.let_go(name);
+    const auto cluster = shared.get(entry->config);
+    tell_tables(*cluster, *hash_tables(*cluster, entry->endpoints, shared.local_zone(), snapshot.runtime.get()), shared.main_cells());
+    shared.keep(name, cluster);
+  };
+  if (snapshot.changed_clusters.has_value()) {
+    for (const std::string& name : *snapshot.changed_clusters) follow(name, snapshot.cluster(name));
+    return;
   }
-  shared.keep(std::move(used));
+  shared.let_all_go();
+  for (const auto& [name, entry] : snapshot.clusters) follow(name, &entry);
 }
 
 }  // namespace fairlead::upstream

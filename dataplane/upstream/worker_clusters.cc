@@ -249,109 +249,91 @@ LocalZones Cluster::local_zones(const Cluster& local, uint32_t panic_percent) co
   return out;
 }
 
-void Cluster::set_membership_gauges() const {
-  uint64_t healthy = 0, degraded = 0, excluded = 0, heaviest = 0;
-  for (const Ref<Host>& host : hosts_) {
-    healthy += host->health == Health::kHealthy;
-    degraded += host->health == Health::kDegraded;
-    excluded += host->excluded;
-    heaviest = std::max<uint64_t>(heaviest, host->weight);
-  }
-  const auto& stats = shared_->stats;
-  env_.cells.set(stats, ClusterStat::membership_total, hosts_.size());
-  env_.cells.set(stats, ClusterStat::membership_healthy, healthy);
-  env_.cells.set(stats, ClusterStat::membership_degraded, degraded);
-  env_.cells.set(stats, ClusterStat::membership_excluded, excluded);
-  // Envoy 1.40: known only to clusters whose hosts change
-  const auto discovery = config().discovery;
-  const bool dynamic = discovery == config::ClusterConfig::Discovery::Eds || discovery == config::ClusterConfig::Discovery::StrictDns;
-  if (dynamic) env_.cells.set(stats, ClusterStat::max_host_weight, heaviest);
-}
-
-// The statistics of the hash tables, as Envoy's: the last priority's stand.
-void Cluster::set_table_gauges() const {
-  const HashTables* tables = selector_.tables();
-  if (tables == nullptr || tables->priorities() == 0) return;
-  const HashTable::Size& size = tables->table(static_cast<uint32_t>(tables->priorities() - 1)).size();
-  const auto set = [&](std::string_view leaf, uint64_t value) { env_.cells.set(shared_->scope->gauge(leaf), value); };
-  if (config().lb.policy == config::LoadBalancing::Policy::Maglev) {
-    set("maglev_lb.min_entries_per_host", size.fewest_per_host);
-    set("maglev_lb.max_entries_per_host", size.most_per_host);
-  } else {
-    set("ring_hash_lb.size", size.entries);
-    set("ring_hash_lb.min_hashes_per_host", size.fewest_per_host);
-    set("ring_hash_lb.max_hashes_per_host", size.most_per_host);
-  }
-}
-
 void Cluster::remove() {
   drop_originals();
   for (const Ref<Host>& host : hosts_) host->remove();
 }
 
-WorkerClusters::WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed, bool counts_membership)
-    : random_(seed), env_{loop, cells, random_}, shared_(shared), counts_membership_(counts_membership) {}
+WorkerClusters::WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed) : random_(seed), env_{loop, cells, random_}, shared_(shared) {}
 
 WorkerClusters::~WorkerClusters() = default;
 
-void WorkerClusters::apply(const config::Snapshot& snapshot) {
+// Not with the first request: where time or another cluster matters, and where statistics tell of the cluster before.
+bool WorkerClusters::at_once(const config::ClusterConfig& config) const {
+  const std::string& local = shared_.local_zone().cluster;
+  return config.lb.slow_start.window.count() != 0 || config.original_dst != nullptr || (!local.empty() && (config.lb.zone_aware() || config.name == local));
+}
+
+Cluster* WorkerClusters::make(std::string_view name) {
+  const config::ClusterEntry* published = snapshot_ != nullptr ? snapshot_->cluster(name) : nullptr;
+  if (published == nullptr) return nullptr;
   const std::string& local_name = shared_.local_zone().cluster;
-  const bool had_local = !local_name.empty() && find(local_name) != nullptr;
-  for (auto it = clusters_.begin(); it != clusters_.end();) {
-    if (snapshot.clusters.contains(it->first)) {
-      ++it;
-    } else {
-      it->second.cluster->remove();
-      clusters_.erase(it++);
-    }
-  }
+  apply(name, *published, local_name.empty() || local_name == name ? nullptr : known(local_name));
+  return known(name);
+}
+
+void WorkerClusters::apply(std::shared_ptr<const config::Snapshot> snapshot) {
+  const std::optional<std::vector<std::string>>& changed = snapshot->changed_clusters;
+  const bool all = !changed.has_value() || snapshot_ == nullptr || snapshot_->epoch + 1 != snapshot->epoch;
+  snapshot_ = std::move(snapshot);
   // The local cluster first: the others' zone-aware routing looks at its hosts.
+  const std::string& local_name = shared_.local_zone().cluster;
   const Cluster* local = nullptr;
   bool local_changed = false;
   if (!local_name.empty()) {
-    if (const config::ClusterEntry* published = snapshot.cluster(local_name)) {
-      local_changed = apply(local_name, *published, snapshot.runtime, nullptr);
-      local = find(local_name);
-      if (local_changed) clusters_[local_name].cluster->local_cluster_changed(local);
+    const bool had_local = known(local_name) != nullptr;
+    if (const config::ClusterEntry* published = snapshot_->cluster(local_name)) {
+      local_changed = apply(local_name, *published, nullptr);
+      local = known(local_name);
+      if (local_changed) clusters_.find(local_name)->second.cluster->local_cluster_changed(local);
     }
     local_changed = local_changed || (had_local && local == nullptr);
   }
-  for (const auto& [name, published] : snapshot.clusters) {
-    if (name == local_name) continue;
-    if (!apply(name, published, snapshot.runtime, local) && local_changed) clusters_[name].cluster->local_cluster_changed(local);
+  if (!all && !local_changed) {
+    for (const std::string& name : *changed) follow(name, local, false);
+    return;
   }
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : clusters_) names.push_back(name);
+  for (const auto& [name, published] : snapshot_->clusters)
+    if (at_once(*published.config) && !clusters_.contains(name)) names.push_back(name);
+  for (const std::string& name : names) follow(name, local, local_changed);
 }
 
-bool WorkerClusters::apply(const std::string& name, const config::ClusterEntry& published, const std::shared_ptr<const matching::Runtime>& runtime, const Cluster* local) {
-  Entry& entry = clusters_[name];
+// The named cluster as the snapshot has it; the local cluster has been seen to already, unless it is gone.
+void WorkerClusters::follow(std::string_view name, const Cluster* local, bool local_changed) {
+  const config::ClusterEntry* published = snapshot_->cluster(name);
+  const auto it = clusters_.find(name);
+  if (published == nullptr) {
+    if (it == clusters_.end()) return;
+    it->second.cluster->remove();
+    clusters_.erase(it);
+    return;
+  }
+  if (name == shared_.local_zone().cluster || (it == clusters_.end() && !at_once(*published->config))) return;
+  if (!apply(name, *published, local) && local_changed) known(name)->local_cluster_changed(local);
+}
+
+bool WorkerClusters::apply(std::string_view name, const config::ClusterEntry& published, const Cluster* local) {
+  Entry& entry = clusters_.try_emplace(name).first->second;
   const bool fresh = entry.config != published.config;
   if (fresh) {
     if (entry.cluster) entry.cluster->remove();
     entry.config = published.config;
-    entry.cluster = Ref<Cluster>(new Cluster(env_, shared_.get(published.config), shared_.local_zone(), runtime));
+    entry.cluster = Ref<Cluster>(new Cluster(env_, shared_.get(published.config), shared_.local_zone(), snapshot_->runtime));
   }
   if (entry.cluster->endpoints() == published.endpoints) return fresh;
-  const bool changed = entry.cluster->set_endpoints(published.endpoints, local);
-  if (counts_membership_) {
-    entry.cluster->set_membership_gauges();
-    entry.cluster->set_table_gauges();
-    if (changed) env_.cells.add(entry.cluster->shared().stats, ClusterStat::membership_change);
-  }
+  entry.cluster->set_endpoints(published.endpoints, local);
   return true;
 }
 
 void WorkerClusters::health_changed(const config::ClusterConfig& which) {
   const auto it = clusters_.find(which.name);
-  if (it == clusters_.end() || it->second.config.get() != &which) return;  // warming, or gone
+  if (it == clusters_.end() || it->second.config.get() != &which) return;  // warming, gone, or not asked for here yet
   const std::string& local_name = shared_.local_zone().cluster;
-  const Cluster* local = local_name.empty() ? nullptr : find(local_name);
+  const Cluster* local = local_name.empty() ? nullptr : known(local_name);
   Cluster& cluster = *it->second.cluster;
-  if (!cluster.refresh_health(local == &cluster ? nullptr : local)) return;
-  if (counts_membership_) {
-    cluster.set_membership_gauges();
-    cluster.set_table_gauges();
-  }
-  if (local != &cluster) return;
+  if (!cluster.refresh_health(local == &cluster ? nullptr : local) || local != &cluster) return;
   for (const auto& [name, entry] : clusters_) entry.cluster->local_cluster_changed(local);
 }
 
@@ -362,7 +344,7 @@ void WorkerClusters::close_all() {
 }
 
 void WorkerClusters::describe(std::string_view name, std::vector<HostStatus>& out) const {
-  const Cluster* cluster = find(name);
+  const Cluster* cluster = known(name);
   if (cluster == nullptr) return;
   std::unordered_map<std::string, const config::Locality*> places;
   if (cluster->endpoints()) {

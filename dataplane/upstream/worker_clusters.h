@@ -1,6 +1,8 @@
-// The clusters of one worker: applies a published snapshot by comparing pointers, so that what did not change keeps its hosts and
-// connections, and answers "which host for this request". Removed clusters and hosts drain and go with their last request.
-// Owned by the worker; one thread. find() is one hash look-up, pick() is O(1) and allocates nothing.
+// The clusters of one worker: answers "which host for this request". A cluster comes into being on a worker with the first request for it
+// there (most workers of a large mesh never see most clusters) and follows each snapshot by comparing pointers, so that what did not change
+// keeps its hosts and connections. Removed clusters and hosts drain and go with their last request.
+// Owned by the worker; one thread. find() is one hash look-up, pick() is O(1) and allocates nothing. What is to be told of clusters without
+// requests (membership, /clusters) the main thread tells: see membership.h.
 #pragma once
 
 #include <memory>
@@ -14,6 +16,7 @@
 #include "dataplane/upstream/balancing.h"
 #include "dataplane/upstream/lb/host_selector.h"
 #include "dataplane/upstream/lb/random.h"
+#include "dataplane/upstream/membership.h"
 #include "dataplane/upstream/pool/host.h"
 
 namespace fairlead::upstream {
@@ -47,8 +50,6 @@ class Cluster final : public Counted {
   void local_cluster_changed(const Cluster* local);
   // The flags of hosts have changed. True when that changes what traffic any of them gets.
   bool refresh_health(const Cluster* local);
-  void set_membership_gauges() const;
-  void set_table_gauges() const;
   const std::shared_ptr<const config::EndpointSet>& endpoints() const { return endpoints_; }
   // The cluster has left: every pool drains.
   void remove();
@@ -78,34 +79,22 @@ class Cluster final : public Counted {
   stats::CodeCache code_cache_, external_code_cache_, internal_code_cache_, retry_code_cache_;
 };
 
-// For /clusters: one row per host of one worker; rows of several workers with equal address add up.
-struct HostStatus {
-  std::string address, hostname;
-  uint32_t weight = 1, priority = 0;
-  Health health = Health::kHealthy;  // the control plane's word
-  uint32_t health_flags = 0;         // HealthFlag
-  double success_rate = -1, local_success_rate = -1;
-  std::string region, zone, sub_zone;
-  HostCounters counters;
-  uint64_t rq_active = 0;
-};
-
 class WorkerClusters {
  public:
-  // `seed` makes picks reproducible. `counts_membership`: one worker keeps the gauges of hosts for all.
-  WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed, bool counts_membership = true);
+  // `seed` makes picks reproducible.
+  WorkerClusters(net::EventLoop& loop, stats::Cells& cells, SharedClusters& shared, uint64_t seed);
   ~WorkerClusters();
 
-  void apply(const config::Snapshot& snapshot);
+  void apply(std::shared_ptr<const config::Snapshot> snapshot);
   // Health checks or outlier detection have changed the flags of hosts of `cluster`.
   void health_changed(const config::ClusterConfig& cluster);
-  Cluster* find(std::string_view name) const {
+  Cluster* find(std::string_view name) {
     const auto it = clusters_.find(name);
-    return it == clusters_.end() ? nullptr : it->second.cluster.get();
+    return it == clusters_.end() ? make(name) : it->second.cluster.get();
   }
   // Closes all upstream connections at once; for shutdown.
   void close_all();
-  // Appends the status of every host of `cluster`. On the worker's thread.
+  // Appends the status of every host of `cluster`, if there has been a request for it here. On the worker's thread.
   void describe(std::string_view cluster, std::vector<HostStatus>& out) const;
   WorkerEnv& env() { return env_; }
 
@@ -114,13 +103,20 @@ class WorkerClusters {
     Ref<Cluster> cluster;
     std::shared_ptr<const config::ClusterConfig> config;
   };
+  Cluster* known(std::string_view name) const {
+    const auto it = clusters_.find(name);
+    return it == clusters_.end() ? nullptr : it->second.cluster.get();
+  }
+  Cluster* make(std::string_view name);
+  bool at_once(const config::ClusterConfig& config) const;
+  void follow(std::string_view name, const Cluster* local, bool local_changed);
   // True when the cluster or its endpoints are others than before.
-  bool apply(const std::string& name, const config::ClusterEntry& published, const std::shared_ptr<const matching::Runtime>& runtime, const Cluster* local);
+  bool apply(std::string_view name, const config::ClusterEntry& published, const Cluster* local);
   Random random_;
   WorkerEnv env_;
   SharedClusters& shared_;
-  bool counts_membership_;
-  absl::flat_hash_map<std::string, Entry> clusters_;
+  std::shared_ptr<const config::Snapshot> snapshot_;
+  absl::flat_hash_map<std::string, Entry> clusters_;  // those that have had a request, and those that are made at once
 };
 
 }  // namespace fairlead::upstream

@@ -40,15 +40,26 @@ void Epoch::set_cluster(std::shared_ptr<const config::ClusterConfig> cluster, Ti
   ClusterState& state = clusters_[cluster->name];
   if (state.removed) ++wanted_generation_;
   state.removed = false;
+  removed_.erase(cluster->name);
   if (state.live != nullptr && state.live->content_hash == cluster->content_hash) {
-    if (state.next.has_value()) ++wanted_generation_;
+    if (state.next.has_value()) wish_changed(state.next->config.get());
     state.next.reset();
+    warming_.erase(cluster->name);
     return;
   }
   if (state.next.has_value() && state.next->config->content_hash == cluster->content_hash) return;
   const Duration wait = cluster->eds_source.has_value() ? cluster->eds_source->initial_fetch_timeout : options_.fetch_timeout;
+  wish_changed(cluster.get());
+  if (state.next.has_value()) wish_changed(state.next->config.get());
+  warming_.insert(cluster->name);
   state.next = Candidate{std::move(cluster), after(now, wait)};
+}
+
+// A cluster's form has come or gone: of consequence where something is subscribed to or resolved for it.
+void Epoch::wish_changed(const config::ClusterConfig* form) {
+  if (form == nullptr || form->discovery == Discovery::Static) return;
   ++wanted_generation_;
+  endpoints_may_be_unused_ = true;
 }
 
 void Epoch::remove_cluster(std::string_view name) {
@@ -56,22 +67,33 @@ void Epoch::remove_cluster(std::string_view name) {
   if (it == clusters_.end()) return;
   it->second.next.reset();
   it->second.removed = true;
+  warming_.erase(it->first);
+  removed_.insert(it->first);
+  endpoints_may_be_unused_ = true;
   ++wanted_generation_;
 }
 
 void Epoch::set_eds(std::string_view service_name, std::shared_ptr<const config::EndpointSet> endpoints) {
   Endpoints& known = eds_[std::string(service_name)];
   if (known.set != nullptr && known.set->content_hash == endpoints->content_hash) return;
+  if (known.set == nullptr) endpoints_may_be_unused_ = true;
   known.set = std::move(endpoints);
+  touched_services_.emplace(service_name);
   changed_ = true;
 }
 
 void Epoch::set_dns(const config::ClusterConfig& cluster, std::shared_ptr<const config::EndpointSet> endpoints) {
   dns_[dns_key(cluster)].set = std::move(endpoints);
+  touched_.insert(cluster.name);
+  endpoints_may_be_unused_ = true;
   changed_ = true;
 }
 
-void Epoch::give_up_eds(std::string_view service_name) { eds_[std::string(service_name)].given_up = true; }
+void Epoch::give_up_eds(std::string_view service_name) {
+  eds_[std::string(service_name)].given_up = true;
+  touched_services_.emplace(service_name);
+  endpoints_may_be_unused_ = true;
+}
 
 void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener, Time now) {
   ListenerState& state = listeners_[listener->name];
@@ -184,8 +206,10 @@ bool Epoch::to_be_checked(const Candidate& candidate) const {
 
 std::vector<config::ClusterEntry> Epoch::awaiting_checks() const {
   std::vector<config::ClusterEntry> out;
-  for (const auto& [name, state] : clusters_)
-    if (state.next.has_value() && to_be_checked(*state.next)) out.push_back({state.next->config, endpoint_set(*state.next->config), false});
+  for (const std::string& name : warming_) {
+    const Candidate& next = *clusters_.find(name)->second.next;
+    if (to_be_checked(next)) out.push_back({next.config, endpoint_set(*next.config), false});
+  }
   return out;
 }
 
@@ -196,11 +220,18 @@ void Epoch::checks_done(const config::ClusterConfig& cluster) {
 
 bool Epoch::promote_clusters(Time now) {
   bool any = false;
-  for (auto& [name, state] : clusters_) {
-    if (!state.next.has_value() || (!warm(*state.next->config) && now < state.next->deadline) || to_be_checked(*state.next)) continue;
+  for (auto it = warming_.begin(); it != warming_.end();) {
+    ClusterState& state = clusters_.find(*it)->second;
+    if ((!warm(*state.next->config) && now < state.next->deadline) || to_be_checked(*state.next)) {
+      ++it;
+      continue;
+    }
+    wish_changed(state.live.get());
+    wish_changed(state.next->config.get());
     state.live = std::move(state.next->config);
     state.next.reset();
-    ++wanted_generation_;
+    touched_.insert(*it);
+    it = warming_.erase(it);
     any = true;
   }
   return any;
@@ -322,6 +353,7 @@ bool Epoch::drop_unused_tables(Time now) {
 }
 
 bool Epoch::drop_removed_clusters() {
+  if (removed_.empty()) return false;
   std::set<std::string_view> in_use;
   auto use = [&](const std::vector<std::string>& names) { in_use.insert(names.begin(), names.end()); };
   for (const auto& [name, state] : tables_)
@@ -329,18 +361,26 @@ bool Epoch::drop_removed_clusters() {
   for (const auto& [name, state] : listeners_)
     if (state.live != nullptr && inline_clusters(*state.live) != nullptr) use(*inline_clusters(*state.live));
   bool any = false;
-  for (auto it = clusters_.begin(); it != clusters_.end();) {
-    if (!it->second.removed || (it->second.live != nullptr && in_use.contains(it->first))) {
+  for (auto it = removed_.begin(); it != removed_.end();) {
+    const auto cluster = clusters_.find(*it);
+    if (cluster->second.live != nullptr && in_use.contains(*it)) {
       ++it;
-    } else {
-      any = any || it->second.live != nullptr;
-      it = clusters_.erase(it);
+      continue;
     }
+    if (cluster->second.live != nullptr) {
+      any = true;
+      touched_.insert(*it);
+      endpoints_may_be_unused_ = true;
+    }
+    clusters_.erase(cluster);
+    it = removed_.erase(it);
   }
   return any;
 }
 
 void Epoch::drop_unused_endpoints(Time now) {
+  if (!endpoints_may_be_unused_) return;
+  endpoints_may_be_unused_ = false;
   std::set<const Endpoints*> named;
   for (const auto& [name, state] : clusters_)
     for (const config::ClusterConfig* c : {state.live.get(), state.next.has_value() ? state.next->config.get() : nullptr})
@@ -351,6 +391,7 @@ void Epoch::drop_unused_endpoints(Time now) {
       const bool wanted = named.contains(&it->second);
       it->second.used |= wanted;
       if (wanted || keep_unnamed(it->second, now)) {
+        endpoints_may_be_unused_ = endpoints_may_be_unused_ || !wanted;
         ++it;
         continue;
       }
@@ -376,17 +417,42 @@ std::shared_ptr<const config::Snapshot> Epoch::commit(Time now) {
   return current_;
 }
 
-std::shared_ptr<const config::Snapshot> Epoch::build() const {
+void Epoch::touch_users_of_services() {
+  if (touched_services_.empty()) return;
+  for (const auto& [name, state] : clusters_)
+    if (state.live != nullptr && state.live->discovery == Discovery::Eds && touched_services_.contains(state.live->eds_service_name)) touched_.insert(name);
+  touched_services_.clear();
+}
+
+config::ClusterEntry Epoch::entry_of(const ClusterState& state) const {
+  config::ClusterEntry entry{state.live, endpoint_set(*state.live), warm(*state.live)};
+  const bool dynamic = state.live->discovery == Discovery::Eds || state.live->discovery == Discovery::StrictDns;
+  if (dynamic && state.live->health_check && options_.with_leaving) entry.endpoints = options_.with_leaving(*state.live, entry.endpoints);
+  return entry;
+}
+
+std::shared_ptr<const config::Snapshot> Epoch::build() {
   auto out = std::make_shared<config::Snapshot>();
   out->epoch = next_epoch_;
   out->runtime = options_.runtime;
-  for (const auto& [name, state] : clusters_) {
-    if (state.live == nullptr) continue;
-    config::ClusterEntry entry{state.live, endpoint_set(*state.live), warm(*state.live)};
-    const bool dynamic = state.live->discovery == Discovery::Eds || state.live->discovery == Discovery::StrictDns;
-    if (dynamic && state.live->health_check && options_.with_leaving) entry.endpoints = options_.with_leaving(*state.live, entry.endpoints);
-    out->clusters.emplace(name, std::move(entry));
+  touch_users_of_services();
+  if (current_ == nullptr || any_may_differ_) {
+    for (const auto& [name, state] : clusters_)
+      if (state.live != nullptr) out->clusters[name] = entry_of(state);
+  } else {
+    out->clusters = current_->clusters;
+    for (const std::string& name : touched_) {
+      const auto it = clusters_.find(name);
+      if (it != clusters_.end() && it->second.live != nullptr) {
+        out->clusters[name] = entry_of(it->second);
+      } else {
+        out->clusters.erase(name);
+      }
+    }
+    out->changed_clusters.emplace(touched_.begin(), touched_.end());
   }
+  touched_.clear();
+  any_may_differ_ = false;
   for (const auto& [name, state] : tables_)
     if (state.live != nullptr) out->routes.emplace(name, state.live);
   for (const auto& [name, state] : listeners_)
@@ -401,8 +467,7 @@ std::optional<Epoch::Time> Epoch::next_deadline() const {
   auto consider = [&](Time t) {
     if (t > last_commit_) first = std::min(first, t);
   };
-  for (const auto& [name, state] : clusters_)
-    if (state.next.has_value()) consider(state.next->deadline);
+  for (const std::string& name : warming_) consider(clusters_.find(name)->second.next->deadline);
   for (const auto& [name, state] : tables_)
     if (state.next != nullptr) consider(state.next_deadline);
   for (const auto& [name, state] : listeners_)
@@ -459,9 +524,7 @@ std::vector<Epoch::Waiting> Epoch::waiting() const {
   return out;
 }
 
-size_t Epoch::warming_clusters() const {
-  return std::count_if(clusters_.begin(), clusters_.end(), [](const auto& c) { return c.second.next.has_value(); });
-}
+size_t Epoch::warming_clusters() const { return warming_.size(); }
 size_t Epoch::warming_listeners() const {
   return std::count_if(listeners_.begin(), listeners_.end(), [](const auto& l) { return l.second.next != nullptr; });
 }

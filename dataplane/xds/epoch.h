@@ -64,7 +64,7 @@ class Epoch {
   std::vector<config::ClusterEntry> awaiting_checks() const;
   void checks_done(const config::ClusterConfig& cluster);
   // Options::with_leaving has another answer.
-  void leaving_changed() { changed_ = true; }
+  void leaving_changed() { changed_ = any_may_differ_ = true; }
 
   void set_listener(std::shared_ptr<const config::ListenerConfig> listener, Time now);
   void remove_listener(std::string_view name);
@@ -158,7 +158,10 @@ class Epoch {
   bool drop_unused_tables(Time now);
   bool drop_removed_clusters();
   void drop_unused_endpoints(Time now);
-  std::shared_ptr<const config::Snapshot> build() const;
+  void wish_changed(const config::ClusterConfig* form);
+  void touch_users_of_services();
+  config::ClusterEntry entry_of(const ClusterState& state) const;
+  std::shared_ptr<const config::Snapshot> build();
 
   Options options_;
   bool changed_ = true;   // endpoints or removals since the last snapshot
@@ -167,6 +170,13 @@ class Epoch {
   uint64_t next_epoch_ = 1;
   uint64_t wanted_generation_ = 1;
   std::map<std::string, ClusterState, std::less<>> clusters_;
+  // So that a change among ten thousand clusters looks at few of them.
+  std::set<std::string, std::less<>> warming_;           // those with a `next`
+  std::set<std::string, std::less<>> removed_;           // those that are marked so
+  std::set<std::string, std::less<>> touched_;           // live form or endpoints differ from the last snapshot's
+  std::set<std::string, std::less<>> touched_services_;  // of EDS; whose clusters are touched
+  bool any_may_differ_ = true;
+  bool endpoints_may_be_unused_ = true;
   std::map<std::string, Endpoints, std::less<>> eds_, dns_;
   std::map<std::string, TableState, std::less<>> tables_;
   std::map<std::string, ListenerState, std::less<>> listeners_;

@@ -3,6 +3,7 @@
 
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/balancing.h"
+#include "dataplane/upstream/membership.h"
 
 namespace fairlead::upstream {
 
@@ -28,10 +29,24 @@ void HealthMonitor::keep(const config::ClusterEntry& entry) {
 }
 
 void HealthMonitor::watch(const std::shared_ptr<const config::Snapshot>& served, const std::vector<config::ClusterEntry>& warming) {
+  if (served == served_ && warming.empty() && !warmed_) return;
+  // Between two snapshots of ten thousand clusters few differ: the others with monitors are found by these.
+  const bool all = served == nullptr || served_ == nullptr || !served->changed_clusters.has_value() || (served != served_ && served->epoch != served_->epoch + 1);
+  const bool fresh = served != served_;
+  served_ = served;
+  warmed_ = !warming.empty();
   kept_.clear();
   if (served) {
     runtime_ = served->runtime;
-    for (const auto& [name, entry] : served->clusters) keep(entry);
+    if (all) {
+      for (const auto& [name, entry] : served->clusters) keep(entry);
+    } else {
+      for (const auto& [config, monitor] : monitors_)
+        if (const config::ClusterEntry* entry = served->cluster(config->name); entry != nullptr && entry->config.get() == config) kept_.insert(config);
+      if (fresh)
+        for (const std::string& name : *served->changed_clusters)
+          if (const config::ClusterEntry* entry = served->cluster(name)) keep(*entry);
+    }
   }
   for (const config::ClusterEntry& entry : warming) keep(entry);
   std::erase_if(monitors_, [&](const auto& known) { return !kept_.contains(known.first); });
@@ -53,7 +68,7 @@ void HealthMonitor::tell() {
     SharedCluster& shared = it->second->shared();
     it->second->set_gauges();
     shared.health->changed();
-    hash_tables(shared, it->second->endpoints(), options_.shared.local_zone(), runtime_.get());
+    if (const auto tables = hash_tables(shared, it->second->endpoints(), options_.shared.local_zone(), runtime_.get())) tell_tables(shared, *tables, options_.registry.cells(0));
     options_.changed(shared.config);
   }
 }

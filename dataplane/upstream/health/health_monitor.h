@@ -48,6 +48,8 @@ class HealthMonitor {
   Random random_;
   ClusterMonitor::Env env_;
   std::shared_ptr<const matching::Runtime> runtime_;
+  std::shared_ptr<const config::Snapshot> served_;  // of the last watch()
+  bool warmed_ = false;                             // it had clusters that warm
   std::unordered_map<const config::ClusterConfig*, std::unique_ptr<ClusterMonitor>> monitors_;
   std::set<const config::ClusterConfig*> kept_;     // by the running watch()
   std::set<const config::ClusterConfig*> changed_;  // since the last tell()

@@ -90,8 +90,11 @@ class SharedClusters {
  public:
   explicit SharedClusters(stats::Registry& registry) : registry_(registry) {}
   std::shared_ptr<SharedCluster> get(const std::shared_ptr<const config::ClusterConfig>& config);
-  // Holds these until the next call: what was prepared for workers that have not asked yet. Main thread.
-  void keep(std::vector<std::shared_ptr<SharedCluster>> clusters) { kept_ = std::move(clusters); }
+  // Holds one, by its name, until it is let go: what was prepared for workers that have not asked yet. Main thread.
+  void keep(const std::string& name, std::shared_ptr<SharedCluster> cluster) { kept_[name] = std::move(cluster); }
+  void let_go(const std::string& name) { kept_.erase(name); }
+  void let_all_go() { kept_.clear(); }
+  stats::Cells& main_cells() { return registry_.cells(0); }
   // Before any worker exists; constant then.
   void set_local_zone(LocalZone zone) { local_zone_ = std::move(zone); }
   const LocalZone& local_zone() const { return local_zone_; }
@@ -106,7 +109,7 @@ class SharedClusters {
   LocalZone local_zone_;
   HealthSink health_sink_;
   std::shared_ptr<const matching::Runtime> runtime_;
-  std::vector<std::shared_ptr<SharedCluster>> kept_;
+  std::unordered_map<std::string, std::shared_ptr<SharedCluster>> kept_;
   std::mutex mutex_;
   std::unordered_map<const config::ClusterConfig*, std::weak_ptr<SharedCluster>> clusters_;  // entries outlive their cluster until a sweep
   size_t next_sweep_ = 16;

@@ -22,6 +22,8 @@
 #include "dataplane/net/listener.h"
 #include "dataplane/net/worker.h"
 #include "dataplane/stream/http_connection.h"
+#include "dataplane/upstream/balancing.h"
+#include "dataplane/upstream/membership.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -167,6 +169,11 @@ void TestProxy::publish(const std::vector<std::string>& clusters, const std::vec
   for (const std::string& yaml : route_tables) {
     auto table = must(router::RouteTable::compile(read<envoy::config::route::v3::RouteConfiguration>(yaml)));
     snapshot->routes[table->name()] = table;
+  }
+  upstream::prepare(*snapshot, s.shared);
+  for (const auto& [name, entry] : snapshot->clusters) {
+    s.shared.keep(name, s.shared.get(entry.config));
+    upstream::tell_membership({}, entry, s.shared, s.shared.get(entry.config)->stats, s.stats.cells(0));
   }
   s.worker.run_and_wait([&] { s.context->apply(snapshot); });
 }

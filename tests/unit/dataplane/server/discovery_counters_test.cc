@@ -6,9 +6,10 @@
 namespace fairlead::server {
 namespace {
 
-TEST_CASE("updates of an EDS cluster are counted, changes of membership left to the workers; gone with the cluster") {
+TEST_CASE("updates of an EDS cluster are counted; all is gone with the cluster") {
   stats::Registry registry(1);
-  DiscoveryCounters gauges(registry);
+  upstream::SharedClusters shared(registry);
+  DiscoveryCounters gauges(registry, shared);
   auto config = std::make_shared<config::ClusterConfig>();
   config->name = "a";
   config->discovery = config::ClusterConfig::Discovery::Eds;

@@ -43,13 +43,13 @@ std::string named(const std::string& name, const std::string& endpoints, const s
 struct World {
   World() : registry(3), shared(registry) {}
   void start() {
-    for (uint64_t i : {1, 2}) workers.push_back(std::make_unique<WorkerClusters>(loop, registry.cells(static_cast<uint32_t>(i)), shared, i, i == 1));
+    for (uint64_t i : {1, 2}) workers.push_back(std::make_unique<WorkerClusters>(loop, registry.cells(static_cast<uint32_t>(i)), shared, i));
   }
   void apply(const std::vector<std::shared_ptr<const config::ClusterConfig>>& clusters) {
     auto snapshot = std::make_shared<config::Snapshot>();
     for (const auto& c : clusters) snapshot->clusters[c->name] = {.config = c, .endpoints = c->endpoints, .warm = true};
     prepare(*snapshot, shared);
-    for (auto& worker : workers) worker->apply(*snapshot);
+    for (auto& worker : workers) worker->apply(snapshot);
   }
   Cluster& on(size_t worker, const char* name) { return *workers[worker]->find(name); }
 
@@ -83,7 +83,7 @@ TEST_CASE("a hash table is built once and shared by the workers; the next endpoi
   const HashTables* tables = w.on(0, "a").selector().tables();
   REQUIRE(tables != nullptr);
   CHECK(w.on(1, "a").selector().tables() == tables);
-  CHECK(w.registry.cells(1).read(w.on(0, "a").shared().scope->gauge("maglev_lb.min_entries_per_host").cell) > 21'000);
+  CHECK(w.registry.cells(0).read(w.on(0, "a").shared().scope->gauge("maglev_lb.min_entries_per_host").cell) > 21'000);
   PickContext context;
   for (uint64_t hash : {1, 77, 4711, 123456}) {
     context.hash = hash;
@@ -117,14 +117,86 @@ TEST_CASE("zone-aware routing follows both the cluster and the one this proxy be
   CHECK(w.on(1, "up").pick({}) != nullptr);
 }
 
+TEST_CASE("a cluster comes into being on a worker with the first request for it there, and follows what changes from then on") {
+  World w;
+  w.start();
+  auto next = [&, epoch = uint64_t{0}](const std::vector<std::shared_ptr<const config::ClusterConfig>>& clusters, std::optional<std::vector<std::string>> changed) mutable {
+    auto snapshot = std::make_shared<config::Snapshot>();
+    snapshot->epoch = ++epoch;
+    snapshot->changed_clusters = std::move(changed);
+    for (const auto& c : clusters) snapshot->clusters[c->name] = {.config = c, .endpoints = c->endpoints, .warm = true};
+    for (auto& worker : w.workers) worker->apply(snapshot);
+  };
+  const auto a = cluster(named("a", zones({{"a", {1, 2}}}))), b = cluster(named("b", zones({{"a", {3}}})));
+  next({a, b}, std::nullopt);
+  CHECK(w.registry.cells_in_use() == 0);
+  std::vector<HostStatus> rows;
+  w.workers[0]->describe("a", rows);  // to be told of is no request
+  CHECK(rows.empty());
+  CHECK(w.registry.cells_in_use() == 0);
+
+  Cluster* made = &w.on(0, "a");
+  CHECK(made->hosts().size() == 2);
+  CHECK(w.registry.cells_in_use() > 0);
+  CHECK(&w.on(0, "a") == made);
+  CHECK(w.workers[0]->find("nobody") == nullptr);
+  w.workers[0]->describe("a", rows);
+  CHECK(rows.size() == 2);
+
+  const auto changed = cluster(named("a", zones({{"a", {1, 2, 4}}})));
+  next({changed, b}, std::vector<std::string>{"a"});
+  CHECK(w.on(0, "a").hosts().size() == 3);
+  CHECK(w.on(1, "a").hosts().size() == 3);  // made by the newest
+  next({changed}, std::vector<std::string>{"b"});
+  CHECK(w.workers[0]->find("b") == nullptr);
+  next({b}, std::vector<std::string>{"a", "b"});
+  CHECK(w.workers[0]->find("a") == nullptr);
+  CHECK(w.on(1, "b").hosts().size() == 1);
+  // Only where time matters does a cluster begin without a request.
+  next({cluster(named("s", zones({{"a", {1}}}), "round_robin_lb_config: {slow_start_config: {slow_start_window: 10s}}, "))}, std::nullopt);
+  w.workers[0]->describe("s", rows);
+  CHECK(rows.size() == 3);
+}
+
+TEST_CASE("membership is told without a worker: hosts, their health, and whether they have come or gone") {
+  World w;
+  const auto scope = w.registry.scope(stats::cluster_scope("a"));
+  const auto block = scope->block<stats::ClusterStat>(stats::kClusterStats);
+  const auto two = cluster(named("a", "[{lb_endpoints: [" + endpoint(1) + ", " + endpoint(2, ", health_status: DEGRADED") + "]}]"));
+  const auto same = cluster(named("a", "[{lb_endpoints: [" + endpoint(2) + ", " + endpoint(1) + "]}]"));
+  const auto told = [&](const char* leaf) { return w.registry.find(std::string("cluster.a.") + leaf); };
+  config::ClusterEntry now{.config = two, .endpoints = two->endpoints, .warm = true};
+  tell_membership({}, now, w.shared, block, w.registry.cells(0));
+  CHECK(told("membership_total") == 2);
+  CHECK(told("membership_healthy") == 1);
+  CHECK(told("membership_degraded") == 1);
+  CHECK(told("membership_change") == 1);
+  config::ClusterEntry then = now;
+  now.endpoints = same->endpoints;  // in another order, and well
+  tell_membership(then, now, w.shared, block, w.registry.cells(0));
+  CHECK(told("membership_healthy") == 2);
+  CHECK(told("membership_change") == 1);
+  then = now;
+  now.endpoints = cluster(named("a", zones({{"a", {1}}})))->endpoints;
+  tell_membership(then, now, w.shared, block, w.registry.cells(0));
+  CHECK(told("membership_total") == 1);
+  CHECK(told("membership_change") == 2);
+
+  const std::vector<HostStatus> rows = named_hosts({.config = two, .endpoints = two->endpoints, .warm = true}, w.shared);
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].address == "10.0.0.1:80");
+  CHECK(rows[1].health == Health::kDegraded);
+  CHECK(rows[1].counters.rq_total == 0);
+}
+
 TEST_CASE("drop overload takes its share of requests") {
   World w;
   w.start();
   auto set = std::make_shared<config::EndpointSet>();
-  config::Snapshot snapshot;
+  const auto snapshot = std::make_shared<config::Snapshot>();
   const auto config = cluster("{name: e, type: EDS, eds_cluster_config: {eds_config: {ads: {}}}}");
   set->drop_overload = config::DropOverload{"c", 250'000};
-  snapshot.clusters["e"] = {.config = config, .endpoints = set, .warm = true};
+  snapshot->clusters["e"] = {.config = config, .endpoints = set, .warm = true};
   w.workers[0]->apply(snapshot);
   int dropped = 0;
   for (int i = 0; i < 10'000; ++i) dropped += w.on(0, "e").drop_overload();

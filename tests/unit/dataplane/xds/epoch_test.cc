@@ -359,6 +359,47 @@ TEST_CASE("with static clusters only nothing waits for a cluster that cannot com
   CHECK(w.epoch.current()->listeners.contains("l"));
 }
 
+TEST_CASE("a snapshot names the clusters that differ from the one before, and keeps the others as they were") {
+  World w;
+  for (const char* name : {"a", "b", "c"}) w.cluster(name);
+  w.eds_cluster("e");
+  w.endpoints("e");
+  const auto first = w.commit();
+  REQUIRE(first != nullptr);
+  CHECK_FALSE(first->changed_clusters.has_value());  // the first of all: any may differ
+  using Names = std::vector<std::string>;
+
+  w.cluster("b", 2);
+  const auto second = w.commit();
+  REQUIRE(second != nullptr);
+  CHECK(second->changed_clusters == Names{"b"});
+  CHECK(second->cluster("b")->config != first->cluster("b")->config);
+  CHECK(second->cluster("a")->config == first->cluster("a")->config);
+
+  w.endpoints("e", 2);
+  w.cluster("d");
+  const auto third = w.commit();
+  REQUIRE(third != nullptr);
+  CHECK(third->changed_clusters == Names{"d", "e"});
+  CHECK(third->cluster("e")->endpoints != second->cluster("e")->endpoints);
+
+  w.epoch.remove_cluster("a");
+  w.epoch.remove_cluster("absent");
+  const auto fourth = w.commit();
+  REQUIRE(fourth != nullptr);
+  CHECK(fourth->changed_clusters == Names{"a"});
+  CHECK(fourth->cluster("a") == nullptr);
+  CHECK(fourth->clusters.size() == 4);
+  CHECK(third->cluster("a") != nullptr);
+
+  w.routes("r", {"b"});
+  w.listener("l", "r");
+  const auto fifth = w.commit();
+  REQUIRE(fifth != nullptr);
+  CHECK(fifth->changed_clusters == Names{});
+  CHECK(fifth->clusters.size() == 4);
+}
+
 TEST_CASE("what becomes ready together is one snapshot; without a change there is none") {
   World w;
   w.eds_cluster("a");
