@@ -128,6 +128,9 @@ func (oneForAll) ID(*corev3.Node) string { return "" }
 func main() {
 	generated := flag.String("generate", "", "CLUSTERSxENDPOINTS instead of a file")
 	config := flag.String("config", "", "YAML file with clusters, endpoints, listeners, routes and extensions")
+	scaled := flag.Int("scale", 0, "so many clusters and routes instead of a file, see scale.go")
+	listen := flag.Int("listen", 0, "port of the listener of -scale")
+	upstream := flag.Int("upstream", 0, "port of the endpoints of -scale")
 	node := flag.String("node", "", "node id to serve")
 	address := flag.String("address", "127.0.0.1:0", "address to listen on")
 	flag.Parse()
@@ -140,13 +143,20 @@ func main() {
 		}
 		hash = oneForAll{}
 	}
+	var large *scale
+	if *scaled > 0 {
+		large = newScale(*scaled, *listen, *upstream)
+		hash = oneForAll{}
+	}
 	snapshots := cache.NewSnapshotCache(true, hash, nil)
 	version := 0
 	apply := func() error {
 		version++
 		var snapshot *cache.Snapshot
 		var err error
-		if *generated != "" {
+		if large != nil {
+			snapshot, err = large.snapshot(version)
+		} else if *generated != "" {
 			snapshot, err = generate(clusters, endpoints, version)
 		} else {
 			snapshot, err = load(*config, version)
@@ -183,12 +193,21 @@ func main() {
 	go func() { log.Fatal(g.Serve(listener)) }()
 	fmt.Printf("listening %s\n", listener.Addr())
 
+	words := make(chan string)
+	if large != nil {
+		orders(words)
+	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	for s := range signals {
-		if s != syscall.SIGHUP {
-			g.Stop()
-			return
+	for {
+		select {
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				g.Stop()
+				return
+			}
+		case word := <-words:
+			large.change(word)
 		}
 		if err := apply(); err != nil {
 			fmt.Printf("error %v\n", err)
