@@ -140,7 +140,7 @@ void Buffer::steal(Buffer& other) {
   capacity_ = other.capacity_;
   if (other.slices_ == other.inline_) {
     slices_ = inline_;
-    std::copy(other.inline_, other.inline_ + kInline, inline_);
+    std::copy(other.inline_ + head_, other.inline_ + head_ + count_, inline_ + head_);
   } else {
     slices_ = other.slices_;
   }
@@ -151,6 +151,11 @@ void Buffer::steal(Buffer& other) {
 }
 
 void Buffer::clear_storage() {
+  if (count_ == 0 && slices_ == inline_) {
+    size_ = 0;
+    head_ = 0;
+    return;
+  }
   for (uint32_t i = 0; i < count_; ++i) BlockPool::drop(at(i).block);
   if (slices_ != inline_) delete[] slices_;
   slices_ = inline_;

@@ -207,12 +207,18 @@ void EventLoop::account(TimePoint now) {
   now_ = now;
 }
 
+// A loop without signals asks once a turn, and sleeps in that call when there is nothing to do: what has become ready since returns at once.
 int EventLoop::wait(TimePoint until) {
-  int n = epoll_wait(epoll_fd_, events_.get(), kMaxEvents, 0);
   bool pending = !soon_.empty() || !flush_.empty() || inbox_filled_.load(std::memory_order_acquire) ||
                  stop_.load(std::memory_order_relaxed);
+  if (reactor_->signals.empty()) {
+    auto now = std::chrono::steady_clock::now();
+    account(now);
+    return sleep(now, pending ? now : std::min(until, timers_.next_wake()));
+  }
+  int n = epoll_wait(epoll_fd_, events_.get(), kMaxEvents, 0);
   if (n > 0 || pending) {
-    if (!reactor_->signals.empty() && ++reactor_->turns_since_poll >= kReactorPollPeriod) {
+    if (++reactor_->turns_since_poll >= kReactorPollPeriod) {
       reactor_->turns_since_poll = 0;
       reactor_->context.restart();
       reactor_->context.poll();
@@ -241,7 +247,7 @@ int EventLoop::sleep(TimePoint now, TimePoint wake) {
     timeout = 0;
   } else if (wake != TimePoint::max()) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(wake - now);
-    timeout = static_cast<int>(std::min<int64_t>(left.count(), kLongestSleepMs));
+    timeout = static_cast<int>(std::clamp<int64_t>(left.count(), 0, kLongestSleepMs));
   }
   int n = epoll_wait(epoll_fd_, events_.get(), kMaxEvents, timeout);
   now_ = std::chrono::steady_clock::now();

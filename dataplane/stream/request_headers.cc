@@ -2,6 +2,8 @@
 #include "dataplane/stream/request_headers.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 #include <absl/container/inlined_vector.h>
 #include <absl/strings/ascii.h>
@@ -182,7 +184,7 @@ bool clean_hop_by_hop(HeaderMap& headers, bool upgrade) {
   }
   if (!upgrade && headers.has(Token::Upgrade)) headers.remove(Token::Upgrade);
   if (headers.has(Token::Http2Settings)) headers.remove(Token::Http2Settings);
-  if (const http::Header* te = headers.find(Token::Te)) {
+  if (const http::Header* te = headers.find(Token::Te); te != nullptr && te->value() != "trailers") {  // gRPC's stays as it is
     if (has_word(te->value(), "trailers")) {
       headers.set_ref(Token::Te, "trailers");
     } else {
@@ -308,15 +310,18 @@ void finish_response(HeaderMap& headers, const config::HcmConfig& config, std::s
 }
 
 void write_uuid(uint64_t high, uint64_t low, char* out) {
-  constexpr char kHex[] = "0123456789abcdef";
+  static constexpr auto kHex = [] {  // two digits of each byte
+    std::array<char, 512> table{};
+    for (size_t i = 0; i < table.size(); ++i) table[i] = "0123456789abcdef"[i % 2 == 0 ? i / 32 : i / 2 % 16];
+    return table;
+  }();
   high = (high & ~uint64_t{0xf000}) | 0x4000;
   low = (low & ~(uint64_t{3} << 62)) | (uint64_t{2} << 62);
   const auto put = [&](uint64_t bits, int digits) {
-    for (int i = digits - 1; i >= 0; --i) {
-      out[i] = kHex[bits & 15];
-      bits >>= 4;
+    for (int shift = digits * 4 - 8; shift >= 0; shift -= 8) {
+      std::memcpy(out, &kHex[(bits >> shift & 255) * 2], 2);
+      out += 2;
     }
-    out += digits;
   };
   put(high >> 32, 8);
   *out++ = '-';

@@ -4,6 +4,8 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 
+#include <memory>
+
 #include "dataplane/http/inline_headers.h"
 #include "dataplane/http/status.h"
 #include "dataplane/net/event_loop.h"
@@ -31,6 +33,17 @@ class MissingFilterConfig final : public Filter {
     return HeadersStatus::kStop;
   }
 };
+
+// One look at the clock serves all streams of a turn.
+std::chrono::system_clock::time_point wall_time(const net::EventLoop& loop) {
+  static thread_local net::TimePoint turn{};
+  static thread_local std::chrono::system_clock::time_point wall{};
+  if (turn != loop.now()) {
+    turn = loop.now();
+    wall = loop.wall_now();
+  }
+  return wall;
+}
 
 }  // namespace
 
@@ -69,7 +82,7 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
   buffer_limit_ = manager().listener().per_connection_buffer_limit;
   epoch_ = worker_.epoch();
   info_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
-  info_.start = worker_.loop().wall_now();
+  info_.start = wall_time(worker_.loop());
   stats::Cells& cells = worker_.cells();
   const auto& stats = manager().stats;
   cells.add(stats, HttpStat::downstream_rq_total);
@@ -453,7 +466,7 @@ void Stream::respond_headers(bool end_stream) {
   http::HeaderMap& headers = *response_headers_;
   const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
   const std::string_view request_id = request_headers_ != nullptr ? request_headers_->get(Token::XRequestId) : std::string_view();
-  finish_response(headers, manager().config(), request_id, status == 101, worker_.loop().wall_now());
+  finish_response(headers, manager().config(), request_id, status == 101, wall_time(worker_.loop()));
   if (upgrade_ && status != 101) {  // refused: an exchange like any other
     upgrade_ = false;
     worker_.cells().sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
@@ -614,7 +627,8 @@ void Stream::recycle() {
   table_ = nullptr;
   match_ = {};
   cluster_.reset();
-  info_ = {};
+  std::destroy_at(&info_);
+  std::construct_at(&info_);
   client_ip_ = {};
   connection_ = nullptr;
   slots_ = nullptr;

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "dataplane/http/h2/core.h"
-#include "dataplane/http/h2/field_list.h"
 #include "dataplane/http/h2/keepalive.h"
 #include "dataplane/http/h2/memory.h"
 
@@ -15,6 +14,7 @@ namespace {
 // A chunk of this size or more is taken by reference to its block; less is copied, so that a small chunk cannot pin a large block.
 constexpr size_t kMoveFrom = 4096;
 constexpr size_t kFrameHeader = 9;
+constexpr size_t kMaxKnown = 256;  // bytes of a field that is kept as known
 constexpr std::string_view kMessaging = "http2.violation.of.messaging.rule";
 
 Session& self(void* user) { return *static_cast<Session*>(user); }
@@ -101,7 +101,9 @@ struct Session::Callbacks {
     const bool static_value = nghttp2_rcbuf_is_static(value) != 0;
     Field field{nullptr, nullptr, reinterpret_cast<const char*>(n.base), reinterpret_cast<const char*>(v.base),
                 static_cast<uint32_t>(n.len), static_cast<uint32_t>(v.len), http::Token::Other};
-    if (!s.block_.add(field, static_name, static_value)) return 0;
+    const http::Token* known = s.known_.find(name, value);
+    if (!s.block_.add(field, static_name, static_value, known)) return 0;
+    if (known == nullptr && n.len + v.len <= kMaxKnown) s.known_.add(name, value, field.token);
     if (field.token == http::Token::Other && !static_name) {
       field.name_owner = name;
       nghttp2_rcbuf_incref(name);
@@ -307,9 +309,10 @@ struct Session::Callbacks {
     Stream* stream = type == NGHTTP2_HEADERS && !s.server_ ? static_cast<Stream*>(nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id))
                                                            : s.stream_of(frame->hd.stream_id);
     if (stream == nullptr) return 0;
-    const size_t size = frame->hd.length + kFrameHeader;
+    const size_t size = frame->hd.length + kFrameHeader;  // of HEADERS, what send_block() puts in is not there yet
     stream->bytes_sent += size;
     if (type == NGHTTP2_HEADERS) {
+      s.block_of_ = stream;
       stream->header_sent += size;
       stream->on_wire = true;
     } else {
@@ -327,12 +330,12 @@ struct Session::Callbacks {
     Session& s = self(user);
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     if (Stream* stream = s.stream_of(frame->hd.stream_id); stream != nullptr && stream->on_wire) {
-      s.reset_on_wire(*stream, NGHTTP2_INTERNAL_ERROR);  // a head too large for nghttp2
+      s.reset_on_wire(*stream, NGHTTP2_INTERNAL_ERROR);  // it could not leave
     }
     return 0;
   }
 
-  static ssize_t read_body(nghttp2_session* ng, int32_t id, uint8_t*, size_t size, uint32_t* flags, nghttp2_data_source* source, void* user) {
+  static ssize_t read_body(nghttp2_session*, int32_t, uint8_t*, size_t size, uint32_t* flags, nghttp2_data_source* source, void* user) {
     Session& s = self(user);
     Stream& stream = *static_cast<Stream*>(source->ptr);
     if (s.connection_->above_high_watermark()) {
@@ -349,11 +352,7 @@ struct Session::Callbacks {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     stream.data_submitted = false;
     if (!stream.ended || stream.trailers_out != nullptr) *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    if (stream.trailers_out != nullptr) {
-      const FieldList list = trailer_fields(*stream.trailers_out);  // the map stays where it is until the stream is gone
-      nghttp2_submit_trailer(ng, id, list.fields, list.size);
-      stream.trailers_out = nullptr;
-    }
+    if (stream.trailers_out != nullptr) s.submit_trailers(stream);
     return static_cast<ssize_t>(n);
   }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "dataplane/http/h2/header_block.h"
+#include "dataplane/http/h2/hpack_encoder.h"
 #include "dataplane/http/h2/limits.h"
 #include "dataplane/http/h2/session.h"
 #include "dataplane/http/h2/stream.h"
@@ -109,7 +110,9 @@ class Session : protected net::ConnectionEvents {
   void work();
   void touch(Stream& stream);
   void settle(Stream& stream);
-  bool submit_headers(Stream& stream, bool end, const nghttp2_nv* fields, size_t size);
+  bool submit_headers(Stream& stream, bool end, const FieldList& list);
+  void submit_trailers(Stream& stream);
+  void send_block(const uint8_t* frame, size_t size);
   void submit_body(Stream& stream);
   void refuse_unsent(Stream& stream);
   void flush_bodies();
@@ -153,6 +156,7 @@ class Session : protected net::ConnectionEvents {
   bool in_block_ = false;
   Stream* block_stream_ = nullptr;
   BlockCheck block_;
+  KnownFields known_;
   net::Buffer* input_ = nullptr;
   const char* input_at_ = nullptr;  // where `input_` begins
   int32_t cached_id_ = -1;
@@ -160,6 +164,10 @@ class Session : protected net::ConnectionEvents {
 
   InboundLimits inbound_;
   OutboundFrames outbound_;
+  HpackEncoder encoder_;
+  FieldList head_{};            // being sent
+  int32_t head_of_ = 0;         // its stream; 0: none is
+  Stream* block_of_ = nullptr;  // whose HEADERS nghttp2 has just made
   PrematureResets premature_;
   StreamHistory history_;
   uint64_t written_ = 0;        // bytes ever appended to the output

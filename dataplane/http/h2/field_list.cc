@@ -13,18 +13,23 @@ using http::Header;
 using http::HeaderMap;
 using http::Token;
 
-// Names are lower case in a HeaderMap and its bytes outlive the encoding: nghttp2 copies nothing.
-constexpr uint8_t kNoCopy = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+class List {
+ public:
+  List(const HeaderMap& headers, std::vector<OutField>& scratch) : fields_(scratch) {
+    fields_.clear();
+    fields_.reserve(headers.size() + kMostPseudo);
+  }
+  void put(Token token, std::string_view name, std::string_view value) { fields_.push_back({name, value, token}); }
+  void put(Token token, std::string_view value) { put(token, http::token_name(token), value); }
+  void put_regular(const HeaderMap& headers);
+  FieldList done() const { return {fields_.data(), fields_.size()}; }
 
-thread_local std::vector<nghttp2_nv> scratch;
+ private:
+  static constexpr size_t kMostPseudo = 6;
+  std::vector<OutField>& fields_;
+};
 
-uint8_t* bytes(std::string_view text) { return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data())); }
-
-void put(std::string_view name, std::string_view value) {
-  scratch.push_back({bytes(name), bytes(value), name.size(), value.size(), kNoCopy});
-}
-
-void put(Token token, std::string_view value) { put(http::token_name(token), value); }
+thread_local std::vector<OutField> head_scratch, trailer_scratch;
 
 bool is_word(std::string_view text, std::string_view lower_case_word) {
   if (text.size() != lower_case_word.size()) return false;
@@ -49,7 +54,7 @@ bool has_element(std::string_view list, std::string_view lower_case_word) {
 }
 
 // Everything but pseudo-headers and what belongs to an HTTP/1 connection.
-void put_regular(const HeaderMap& headers) {
+void List::put_regular(const HeaderMap& headers) {
   for (const Header& h : headers) {
     switch (h.token()) {
       case Token::Other:
@@ -76,19 +81,17 @@ void put_regular(const HeaderMap& headers) {
       default:
         break;
     }
-    put(h.name(), h.value());
+    put(h.token(), h.name(), h.value());
   }
 }
-
-FieldList list() { return {scratch.data(), scratch.size()}; }
 
 }  // namespace
 
 FieldList response_fields(const HeaderMap& headers, unsigned status, bool upgraded) {
-  scratch.clear();
-  put(Token::PseudoStatus, http::status_text(upgraded && status == 101 ? 200 : status));
-  put_regular(headers);
-  return list();
+  List list(headers, head_scratch);
+  list.put(Token::PseudoStatus, http::status_text(upgraded && status == 101 ? 200 : status));
+  list.put_regular(headers);
+  return list.done();
 }
 
 std::string_view upgrade_of(const HeaderMap& headers) {
@@ -99,31 +102,31 @@ std::string_view upgrade_of(const HeaderMap& headers) {
 }
 
 FieldList request_fields(const HeaderMap& headers, std::string_view upgrade) {
-  scratch.clear();
+  List list(headers, head_scratch);
   const std::string_view method = upgrade.empty() ? headers.get(Token::PseudoMethod) : std::string_view("CONNECT");
-  put(Token::PseudoMethod, method);
+  list.put(Token::PseudoMethod, method);
   const bool plain_connect = upgrade.empty() && method == "CONNECT" && !headers.has(Token::PseudoProtocol);
   if (!plain_connect) {
     const Header* scheme = headers.find(Token::PseudoScheme);
-    put(Token::PseudoScheme, scheme != nullptr ? scheme->value() : std::string_view("http"));
+    list.put(Token::PseudoScheme, scheme != nullptr ? scheme->value() : std::string_view("http"));
     const std::string_view path = headers.get(Token::PseudoPath);
-    put(Token::PseudoPath, path.empty() ? std::string_view("/") : path);
+    list.put(Token::PseudoPath, path.empty() ? std::string_view("/") : path);
   }
   const Header* authority = headers.find(Token::PseudoAuthority);
-  put(Token::PseudoAuthority, authority != nullptr ? authority->value() : headers.get(Token::Host));
+  list.put(Token::PseudoAuthority, authority != nullptr ? authority->value() : headers.get(Token::Host));
   if (!upgrade.empty()) {
-    put(Token::PseudoProtocol, upgrade);
+    list.put(Token::PseudoProtocol, upgrade);
   } else if (const Header* protocol = headers.find(Token::PseudoProtocol); protocol != nullptr) {
-    put(Token::PseudoProtocol, protocol->value());
+    list.put(Token::PseudoProtocol, protocol->value());
   }
-  put_regular(headers);
-  return list();
+  list.put_regular(headers);
+  return list.done();
 }
 
 FieldList trailer_fields(const HeaderMap& headers) {
-  scratch.clear();
-  put_regular(headers);
-  return list();
+  List list(headers, trailer_scratch);
+  list.put_regular(headers);
+  return list.done();
 }
 
 }  // namespace fairlead::h2

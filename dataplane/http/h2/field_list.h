@@ -1,8 +1,6 @@
-// Header maps on their way out: the list that nghttp2 encodes, without what HTTP/2 forbids. Room-private.
-// The list refers to the map's bytes and to this thread's scratch: encode it before the next call.
+// Header maps on their way out: the fields that are sent, without what HTTP/2 forbids. Room-private.
+// A list refers to the map's bytes and to this thread's scratch: encode it before the next call of its kind (heads; trailers).
 #pragma once
-
-#include <nghttp2/nghttp2.h>
 
 #include <cstddef>
 #include <string_view>
@@ -11,8 +9,14 @@
 
 namespace fairlead::h2 {
 
+struct OutField {
+  std::string_view name;
+  std::string_view value;
+  http::Token token;
+};
+
 struct FieldList {
-  const nghttp2_nv* fields;
+  const OutField* fields;
   size_t size;
 };
 

@@ -80,6 +80,8 @@ bool valid_scheme(std::string_view s) {
 
 // RFC 9113 lets nobody send blanks around a value; Envoy takes them, and HTTP/1 strips them.
 std::string_view trimmed(std::string_view s) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  if (s.empty() || (!blank(s.front()) && !blank(s.back()))) return s;  // as good as always
   while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
   while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
   return s;
@@ -135,6 +137,25 @@ class Placer {
 
 }  // namespace
 
+KnownFields::~KnownFields() {
+  for (const Known& known : known_) {
+    if (known.name == nullptr) continue;
+    nghttp2_rcbuf_decref(known.name);
+    nghttp2_rcbuf_decref(known.value);
+  }
+}
+
+void KnownFields::add(nghttp2_rcbuf* name, nghttp2_rcbuf* value, Token token) {
+  Known& known = known_[index(name, value)];
+  nghttp2_rcbuf_incref(name);
+  nghttp2_rcbuf_incref(value);
+  if (known.name != nullptr) {
+    nghttp2_rcbuf_decref(known.name);
+    nghttp2_rcbuf_decref(known.value);
+  }
+  known = {name, value, token};
+}
+
 void BlockCheck::start(BlockKind kind, const Settings& settings) {
   *this = BlockCheck();
   kind_ = kind;
@@ -154,19 +175,19 @@ bool BlockCheck::once(uint32_t bit) {
   return true;
 }
 
-bool BlockCheck::add(Field& field, bool static_name, bool static_value) {
+bool BlockCheck::add(Field& field, bool static_name, bool static_value, const Token* known) {
   const std::string_view name(field.name, field.name_size);
   bytes_ += field.name_size + field.value_size;
   if (++count_ > max_count_ || bytes_ > max_bytes_) too_large_ = true;
   if (too_large_ || !problem_.empty()) return false;
-  field.token = http::token_of(name);
+  field.token = known != nullptr ? *known : http::token_of(name);
   if (name.empty()) return fail(kInvalidField);
-  if (name[0] == ':') return pseudo(field);
-  if (field.token == Token::Other && !static_name && !valid_name(name)) return fail(kInvalidField);
-  return regular(field, static_value);
+  if (name[0] == ':') return pseudo(field, known != nullptr);
+  if (known == nullptr && field.token == Token::Other && !static_name && !valid_name(name)) return fail(kInvalidField);
+  return regular(field, static_value || known != nullptr);
 }
 
-bool BlockCheck::pseudo(const Field& f) {
+bool BlockCheck::pseudo(const Field& f, bool known) {
   const std::string_view value = f.value_view();
   if (regular_seen_ || kind_ == BlockKind::Trailers) return fail(kInvalidField);
   if ((f.token == Token::PseudoStatus) != (kind_ == BlockKind::Response)) return fail(kInvalidField);
@@ -175,19 +196,19 @@ bool BlockCheck::pseudo(const Field& f) {
       connect_ = value == "CONNECT";
       head_method_ = value == "HEAD";
       options_ = value == "OPTIONS";
-      if (!value.empty() && nghttp2_check_method(bytes_of(f), value.size()) != 0) return once(kMethod);
+      if (known || (!value.empty() && nghttp2_check_method(bytes_of(f), value.size()) != 0)) return once(kMethod);
       break;
     case Token::PseudoPath:
       path_start_ = value.empty() ? '\0' : value[0];
       path_size_ = f.value_size;
-      if (!value.empty() && nghttp2_check_path(bytes_of(f), value.size()) != 0) return once(kPath);
+      if (known || (!value.empty() && nghttp2_check_path(bytes_of(f), value.size()) != 0)) return once(kPath);
       break;
     case Token::PseudoAuthority:
-      if (nghttp2_check_authority(bytes_of(f), value.size()) != 0) return once(kAuthority);
+      if (known || nghttp2_check_authority(bytes_of(f), value.size()) != 0) return once(kAuthority);
       break;
     case Token::PseudoScheme:
       web_scheme_ = is_word(value, "http") || is_word(value, "https");
-      if (valid_scheme(value)) return once(kScheme);
+      if (known || valid_scheme(value)) return once(kScheme);
       break;
     case Token::PseudoProtocol:
       if (allow_connect_ && !value.empty() && nghttp2_check_method(bytes_of(f), value.size()) != 0) return once(kProtocol);
@@ -202,9 +223,9 @@ bool BlockCheck::pseudo(const Field& f) {
   return fail(kInvalidField);
 }
 
-bool BlockCheck::regular(const Field& f, bool static_value) {
+bool BlockCheck::regular(const Field& f, bool right_bytes) {
   regular_seen_ = true;
-  if (!static_value && !valid_value(f.value, f.value_size)) return fail(kInvalidField);
+  if (!right_bytes && !valid_value(f.value, f.value_size)) return fail(kInvalidField);
   switch (f.token) {
     case Token::Connection:
     case Token::KeepAlive:

@@ -5,6 +5,8 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -30,13 +32,46 @@ inline void release(const Field& f) {
   if (f.value_owner != nullptr) nghttp2_rcbuf_decref(f.value_owner);
 }
 
+// Fields that a connection has had before: what its decoder's table holds comes with the same buffers again, and needs no second look.
+class KnownFields {
+ public:
+  KnownFields() = default;
+  ~KnownFields();
+  KnownFields(const KnownFields&) = delete;
+  KnownFields& operator=(const KnownFields&) = delete;
+
+  // Its token, when it is known.
+  const http::Token* find(nghttp2_rcbuf* name, nghttp2_rcbuf* value) const {
+    const Known& known = at(name, value);
+    return known.name == name && known.value == value ? &known.token : nullptr;
+  }
+  // A field that BlockCheck took. Its buffers are kept.
+  void add(nghttp2_rcbuf* name, nghttp2_rcbuf* value, http::Token token);
+
+ private:
+  struct Known {
+    nghttp2_rcbuf* name = nullptr;
+    nghttp2_rcbuf* value = nullptr;
+    http::Token token = http::Token::Other;
+  };
+  static size_t index(nghttp2_rcbuf* name, nghttp2_rcbuf* value) {
+    const auto bits = reinterpret_cast<uintptr_t>(name) * 3 + reinterpret_cast<uintptr_t>(value);
+    return ((bits >> 4) ^ (bits >> 9)) % kSize;
+  }
+  const Known& at(nghttp2_rcbuf* name, nghttp2_rcbuf* value) const { return known_[index(name, value)]; }
+
+  static constexpr size_t kSize = 32;
+  std::array<Known, kSize> known_;
+};
+
 enum class BlockKind : uint8_t { Request, Response, Trailers };
 
 class BlockCheck {
  public:
   void start(BlockKind kind, const Settings& settings);
   // Checks the next field and gives it its token. False: it is not to be kept (the block is bad or too large already).
-  bool add(Field& field, bool static_name, bool static_value);
+  // `known`: its token, when its bytes have been checked before (KnownFields).
+  bool add(Field& field, bool static_name, bool static_value, const http::Token* known);
   // The block is complete: what it lacks.
   void finish();
 
@@ -52,8 +87,8 @@ class BlockCheck {
 
  private:
   enum : uint32_t { kMethod = 1, kPath = 2, kAuthority = 4, kScheme = 8, kStatus = 16, kProtocol = 32, kHost = 64, kLength = 128 };
-  bool pseudo(const Field& field);
-  bool regular(const Field& field, bool static_value);
+  bool pseudo(const Field& field, bool known);
+  bool regular(const Field& field, bool right_bytes);
   bool once(uint32_t bit);
   bool fail(std::string_view problem);
 

@@ -97,11 +97,15 @@ class StreamHistory {
   };
   uint32_t check(const uint8_t* header);
   bool ended(int32_t id) const {
+    if (id > highest_ended_) return false;
     bool found = false;
     for (int32_t one : ended_) found |= one == id;
     return found;
   }
-  void end(int32_t id) { ended_[ended_count_++ % ended_.size()] = id; }
+  void end(int32_t id) {
+    ended_[ended_count_++ % ended_.size()] = id;
+    if (id > highest_ended_) highest_ended_ = id;
+  }
   bool may_open(int32_t id);
 
   const bool server_;
@@ -113,6 +117,7 @@ class StreamHistory {
   uint32_t ended_count_ = 0;
   uint32_t skipped_count_ = 0;
   int32_t last_ = -1;
+  int32_t highest_ended_ = 0;
 };
 
 // Streams that the peer opened and gave up at once (rapid reset).

@@ -1,5 +1,7 @@
 // Sending (core.h): the senders' calls, and what becomes of them when the work of a turn is done.
 #include <algorithm>
+#include <cstring>
+#include <string>
 #include <utility>
 
 #include "dataplane/http/h2/core.h"
@@ -12,6 +14,9 @@ namespace {
 
 constexpr int kRounds = 4;          // of work() in one go: ready streams may be given more to send
 constexpr uint32_t kMaxPooled = 1024;
+constexpr size_t kFrameHeader = 9;
+constexpr size_t kMaxFrame = 16384;   // RFC 9113 section 4.2: every peer takes that
+constexpr size_t kMaxBlock = 1 << 20;
 
 struct Pool {
   Stream* first = nullptr;
@@ -63,7 +68,7 @@ net::Connection& Stream::connection() { return session->link(); }
 void Stream::send_informational(const http::HeaderMap& headers) {
   if (!session->server_ || over || headers_sent || !on_wire) return;
   const FieldList list = response_fields(headers, http::parse_status(headers.get(http::Token::PseudoStatus)), false);
-  session->submit_headers(*this, false, list.fields, list.size);
+  session->submit_headers(*this, false, list);
 }
 
 void Stream::send_headers(const http::HeaderMap& headers, bool end_stream) {
@@ -77,7 +82,7 @@ void Stream::send_headers(const http::HeaderMap& headers, bool end_stream) {
     if (connect && (status < 300 && (status >= 200 || status == 101))) tunnel = true;
     bodiless = head_method || status == 204 || status == 304;
     headers_sent = true;
-    s.submit_headers(*this, end_stream, list.fields, list.size);
+    s.submit_headers(*this, end_stream, list);
   } else {
     if (s.live_on_wire_ >= nghttp2_session_get_remote_settings(s.ng_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) || s.goaway_seen_) {
       return s.refuse_unsent(*this);  // the peer has changed its mind since this stream was promised
@@ -89,7 +94,7 @@ void Stream::send_headers(const http::HeaderMap& headers, bool end_stream) {
     head_method = method == "HEAD";
     const FieldList list = request_fields(headers, upgrade);
     headers_sent = true;
-    s.submit_headers(*this, end_stream, list.fields, list.size);
+    s.submit_headers(*this, end_stream, list);
     if (!on_wire) return s.refuse_unsent(*this);
   }
   if (end_stream) {
@@ -118,8 +123,7 @@ void Stream::send_trailers(const http::HeaderMap& trailers) {
   if (over || !headers_sent || ended || s.closed_) return;
   ended = true;
   if (out.empty() && !data_submitted && on_wire) {
-    const FieldList list = trailer_fields(trailers);
-    s.submit_headers(*this, true, list.fields, list.size);
+    s.submit_headers(*this, true, trailer_fields(trailers));
   } else {
     trailers_out = arena.make<http::HeaderMap>(trailers.copy_to(arena));
     s.touch(*this);
@@ -167,32 +171,89 @@ void Session::flush_bodies() {
   pump();
 }
 
-// A head or trailers. nghttp2 encodes them in pump(), before the caller's map can go away.
-bool Session::submit_headers(Stream& stream, bool end, const nghttp2_nv* fields, size_t size) {
+// A head or trailers, encoded in pump(), before the caller's map can go away. nghttp2 keeps the stream's state and makes the frame.
+bool Session::submit_headers(Stream& stream, bool end, const FieldList& list) {
+  if (HpackEncoder::bound(list) > kMaxBlock) {
+    if (stream.on_wire) reset_on_wire(stream, NGHTTP2_INTERNAL_ERROR);
+    return false;
+  }
   const uint8_t flags = end ? NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE;
   const bool request = stream.id == 0;
-  const int32_t result = nghttp2_submit_headers(ng_, flags, request ? -1 : stream.id, nullptr, fields, size, request ? &stream : nullptr);
+  const int32_t result = nghttp2_submit_headers(ng_, flags, request ? -1 : stream.id, nullptr, nullptr, 0, request ? &stream : nullptr);
   if (result < 0) return false;
   if (request) {
     stream.id = result;
     ++live_on_wire_;
   }
+  head_ = list;
+  head_of_ = stream.id;
   pump();
+  head_of_ = 0;
   return true;
 }
 
 void Session::submit_body(Stream& stream) {
   if (!stream.on_wire || !stream.headers_sent || stream.data_submitted || stream.end_sent || stream.reset_by_us) return;
   if (stream.out.empty() && !stream.ended) return;
-  if (stream.out.empty() && stream.trailers_out != nullptr) {
-    const FieldList list = trailer_fields(*std::exchange(stream.trailers_out, nullptr));
-    nghttp2_submit_trailer(ng_, stream.id, list.fields, list.size);
-    return;
-  }
+  if (stream.out.empty() && stream.trailers_out != nullptr) return submit_trailers(stream);
   nghttp2_data_provider provider;
   provider.source.ptr = &stream;
   provider.read_callback = read_body_;
   stream.data_submitted = nghttp2_submit_data(ng_, NGHTTP2_FLAG_END_STREAM, stream.id, &provider) == 0;
+}
+
+void Session::submit_trailers(Stream& stream) {
+  if (!std::exchange(stream.trailers_submitted, true)) nghttp2_submit_trailer(ng_, stream.id, nullptr, 0);
+}
+
+// nghttp2's frame of a head that it has no fields of: with them. What it holds is changes of the table's size.
+void Session::send_block(const uint8_t* frame, size_t size) {
+  const auto id = static_cast<int32_t>(static_cast<uint32_t>(frame[5]) << 24 | static_cast<uint32_t>(frame[6]) << 16 | static_cast<uint32_t>(frame[7]) << 8 | frame[8]);
+  Stream* stream = std::exchange(block_of_, nullptr);  // with its last frame nghttp2 has forgotten it already; work() has not
+  FieldList list{};
+  if (stream != nullptr && id == head_of_) {
+    list = head_;
+  } else if (stream != nullptr && stream->trailers_out != nullptr) {
+    list = trailer_fields(*stream->trailers_out);
+  } else {  // a head is sent as it is submitted, so there is none
+    failed_ = true;
+    fail_detail_ = "http2.send_failed";
+    return;
+  }
+  encoder_.apply_updates(frame + kFrameHeader, size - kFrameHeader);
+  net::Buffer& out = connection_->output();
+  const auto set_length = [](char* header, size_t length) {
+    for (int i = 0; i < 3; ++i) header[i] = static_cast<char>(length >> (16 - 8 * i));
+  };
+  const size_t most = size + HpackEncoder::bound(list);
+  if (most <= kFrameHeader + kMaxFrame) {
+    char* at = out.reserve(most);
+    std::memcpy(at, frame, size);
+    const auto whole = static_cast<size_t>(encoder_.encode(list, at + size) - at);
+    set_length(at, whole - kFrameHeader);
+    out.commit(whole);
+    stream->bytes_sent += whole - size;
+    stream->header_sent += whole - size;
+    return;
+  }
+  std::string block(most, '\0');
+  std::memcpy(block.data(), frame, size);
+  block.resize(static_cast<size_t>(encoder_.encode(list, block.data() + size) - block.data()));
+  stream->bytes_sent += block.size() - size;
+  stream->header_sent += block.size() - size;
+  char header[kFrameHeader];
+  std::memcpy(header, frame, sizeof header);
+  std::string_view rest = std::string_view(block).substr(kFrameHeader);
+  do {
+    const std::string_view piece = rest.substr(0, kMaxFrame);
+    rest.remove_prefix(piece.size());
+    set_length(header, piece.size());
+    header[4] = static_cast<char>(rest.empty() ? header[4] | NGHTTP2_FLAG_END_HEADERS : header[4] & ~NGHTTP2_FLAG_END_HEADERS);
+    out.append(std::string_view(header, sizeof header));
+    out.append(piece);
+    header[3] = NGHTTP2_CONTINUATION;
+    header[4] = 0;
+  } while (!rest.empty());
 }
 
 // All that nghttp2 has to send, to the output.
@@ -212,7 +273,11 @@ void Session::pump() {
       }
       break;
     }
-    out.append(std::string_view(reinterpret_cast<const char*>(bytes), static_cast<size_t>(n)));
+    if (n >= static_cast<ssize_t>(kFrameHeader) && bytes[3] == NGHTTP2_HEADERS) {
+      send_block(bytes, static_cast<size_t>(n));
+    } else {
+      out.append(std::string_view(reinterpret_cast<const char*>(bytes), static_cast<size_t>(n)));
+    }
   }
   pumping_ = false;
   if (out.size() == before) return;

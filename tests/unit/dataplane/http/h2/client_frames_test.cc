@@ -1,4 +1,6 @@
 // A client session against raw frames: which responses are taken, what a peer may change, how requests are refused.
+#include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "tests/unit/dataplane/http/h2/harness.h"
@@ -22,6 +24,27 @@ TEST_CASE("pseudo-headers go first, and Host stands in for :authority", "[h2][cl
   rig.settle();
   REQUIRE(rig.peer.find(kHeaders, 1) != nullptr);
   CHECK(rig.peer.find(kHeaders, 1)->head == ":method: PUT\n:scheme: http\n:path: /p\n:authority: b\nx: y\n");
+}
+
+TEST_CASE("request ids do not push what repeats out of the peer's table", "[h2][client]") {
+  ClientRig rig;
+  rig.hello();
+  size_t first = 0, largest = 0;
+  for (uint32_t i = 0; i < 200; ++i) {
+    const uint32_t id = 2 * i + 1;
+    const std::string request_id = std::to_string(1000000 + i) + std::string(60, '.');  // the table holds about 36 of them
+    Message& m = rig.start({{":method", "GET"}, {":path", "/"}, {":authority", "a"}, {"x-tenant", std::string(40, 't')}, {"x-request-id", request_id}});
+    rig.settle();
+    const Frame* f = rig.peer.find(kHeaders, id);
+    REQUIRE(f != nullptr);
+    CHECK(f->head.ends_with("x-tenant: " + std::string(40, 't') + "\nx-request-id: " + request_id + "\n"));
+    if (i == 0) first = f->payload.size();
+    if (i != 0) largest = std::max(largest, f->payload.size());
+    rig.write(headers(id, {{":status", "200"}}));
+    rig.settle();
+    CHECK(m.ended);
+  }
+  CHECK(largest + 30 < first);  // the repeated field costs a byte in every one, and the name of the other two
 }
 
 TEST_CASE("malformed responses end the connection, or with the option only their stream", "[h2][client]") {

@@ -284,6 +284,44 @@ TEST_CASE("keepalive PINGs close a connection whose peer does not answer", "[h2]
   CHECK_FALSE(lively.server_events.closed);
 }
 
+TEST_CASE("heads longer than a frame pass, both ways", "[h2][exchange]") {
+  PairRig rig;
+  const Headers fields = {{"x-a", std::string(20000, 'a')}, {"x-b", std::string(20000, 'b')}, {"x-c", "c"}};
+  uint64_t head = 0;
+  rig.server_events.when_ended = [&](Message& m) {
+    Headers answer = fields;
+    answer.insert(answer.begin(), {":status", "200"});
+    send(*m.sender, answer, "", false);
+    head = m.sender->header_bytes_sent();
+    send_body(*m.sender, "body", false);
+    send_trailers(*m.sender, {{"x-end", std::string(17000, 'e')}});
+  };
+  Headers get = kGet;
+  get.insert(get.end(), fields.begin(), fields.end());
+  Message& response = rig.start(get);
+  REQUIRE(rig.run([&] { return response.ended; }));
+  const std::string tail = "x-a: " + fields[0].second + "\nx-b: " + fields[1].second + "\nx-c: c\n";
+  CHECK(rig.request(0).head == ":method: GET\n:scheme: http\n:path: /\n:authority: a\n" + tail);
+  CHECK(response.head == ":status: 200\n" + tail);
+  CHECK(response.trailers == "x-end: " + std::string(17000, 'e') + "\n");
+  CHECK(head > 40000);
+}
+
+TEST_CASE("a head that no peer would take is not sent", "[h2][exchange]") {
+  PairRig rig;
+  rig.server_events.when_ended = [](Message& m) { send(*m.sender, {{":status", "200"}, {"x-a", std::string(2 << 20, 'a')}}, "body", true); };
+  Message& response = rig.start(kGet);
+  REQUIRE(rig.run([&] { return response.reset; }));
+  CHECK_FALSE(response.has_head);
+  Headers get = kGet;
+  get.push_back({"x-a", std::string(2 << 20, 'a')});
+  Message& refused = rig.start(get);
+  REQUIRE(rig.run([&] { return refused.reset; }));
+  rig.server_events.when_ended = [](Message& m) { send(*m.sender, {{":status", "204"}}); };
+  Message& next = rig.start(kGet);
+  REQUIRE(rig.run([&] { return next.ended; }));
+}
+
 TEST_CASE("bytes are counted for each stream", "[h2][exchange]") {
   PairRig rig;
   uint64_t sent = 0, received = 0, head = 0;
