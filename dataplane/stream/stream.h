@@ -63,7 +63,8 @@ class Stream final : public http::MessageReceiver {
   void clear_route_cache() { route_known_ = false; }
   // Runtime keys of the stream's epoch; may be null.
   const matching::Runtime* runtime() const;
-  // The route's configuration for the calling filter, from the most specific level; null when there is none.
+  // The route's configuration for the calling filter, from the most specific level; null when there is none. Only the name tells whose it is: a
+  // filter looks with dynamic_cast whether it is its own, since routes and filters come from different places. Envoy 1.40: another's is passed over.
   const router::PerFilterConfig* per_route_config(const Filter& filter);
   // Those of all levels (weighted cluster, route, virtual host, table), the most specific first.
   absl::InlinedVector<const router::PerFilterConfig*, 4> per_route_configs(const Filter& filter);

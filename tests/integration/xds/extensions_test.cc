@@ -183,6 +183,24 @@ TEST_CASE("a listener that changes goes on serving with its filter, whether the 
   CHECK(proxy.stat(filter_stat("x", "update_attempt")).empty());  // its subscription is over
 }
 
+TEST_CASE("what routes say for a filter of the same name but of another type is passed over") {
+  FakeAds ads;
+  ProxyProcess proxy(ads_bootstrap(ads.port(), true));
+  std::string with_fault = discovering_listener("l", "x");
+  const std::string route = "match: {prefix: /}, ";
+  with_fault.insert(with_fault.find(route), absl::StrCat("typed_per_filter_config: {x: ", abort_with(418), "}, "));
+  begin(ads, {with_fault});
+  ads.next_delta("ecds");
+  ads.send_delta("ecds", "1", {{"1", header("x", "one")}});
+  ads.next_delta("ecds");
+  proxy.wait_for_state("LIVE");
+  CHECK(proxy.get("l", "/").header("x-filter") == "one");
+  ads.send_delta("ecds", "2", {{"2", absl::StrCat("name: x\ntyped_config: {'@type': ", kFilters, "fault.v3.HTTPFault}")}});
+  ads.next_delta("ecds");
+  proxy.wait_for_stat(filter_stat("x", "config_reload"), "2");
+  CHECK(proxy.get("l", "/").status == 418);  // now it is its own
+}
+
 TEST_CASE("a static listener takes its filter from a watched file") {
   TemporaryDirectory directory;
   const std::string path = directory.path() + "/filter.yaml";

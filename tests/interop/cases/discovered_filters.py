@@ -23,8 +23,11 @@ def fault(status):
 BUFFER = {"@type": TYPES + "http.buffer.v3.Buffer", "max_request_bytes": 1}
 
 
-def discovered(name, timeout="15s", types=ALLOWED, **more):
-    source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": timeout}
+ADS = {"ads": {}, "resource_api_version": "V3"}
+
+
+def discovered(name, timeout="15s", types=ALLOWED, source=ADS, **more):
+    source = {**source, "initial_fetch_timeout": timeout}
     return {"name": name, "config_discovery": {"config_source": source, "type_urls": [TYPES + t for t in types], **more}}
 
 
@@ -157,15 +160,17 @@ def state_of_the_world(lab):
 
 
 def from_fairlead_control(lab):
-    """The same filter for both clients out of a folder, in each protocol; what breaks a rule of the filter is refused before anybody gets it."""
-    for api in ("DELTA_GRPC", "GRPC"):
+    """The same filter for both clients out of a folder, in each protocol, over ADS or a stream of its own; what breaks a rule of the filter is refused
+    before anybody gets it."""
+    for api, own_stream in (("DELTA_GRPC", False), ("GRPC", False), ("DELTA_GRPC", True), ("GRPC", True)):
+        source = {"resource_api_version": "V3", "api_config_source": {"api_type": api, "transport_api_version": "V3", "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}]}}
         names = {kind: free_ports(["admin", "a"]) for kind in ("fairlead", "envoy")}
 
         def write(config):
             objects = [{"apiVersion": "fairlead.io/v1alpha1", "kind": "EnvoyResources", "metadata": {"name": kind}, "spec": {"nodes": {"ids": [f"{kind}-1"]}, "resources": [
                 {"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "name": "first", "typed_config": config},
-                {"@type": "type.googleapis.com/envoy.config.listener.v3.Listener", **listener("a", ports["a"], [discovered("first"), ROUTER])}]}} for kind, ports in names.items()]
-            return lab.write(f"source-{api}/edge.yaml", "---\n".join(json.dumps(o) + "\n" for o in objects))
+                {"@type": "type.googleapis.com/envoy.config.listener.v3.Listener", **listener("a", ports["a"], [discovered("first", source=source if own_stream else ADS), ROUTER])}]}} for kind, ports in names.items()]
+            return lab.write(f"source-{api}-{own_stream}/edge.yaml", "---\n".join(json.dumps(o) + "\n" for o in objects))
 
         def served(kind, value):
             return get(f"127.0.0.1:{names[kind]['a']}", "/").header("x-filter") == value
@@ -173,16 +178,16 @@ def from_fairlead_control(lab):
         control, xds, admin = lab.control(write(header("1")).parent)
         proxies = []
         for kind, ports in names.items():
-            config = lab.write(f"{kind}-{api}-control.json", bootstrap(ports["admin"], int(xds.rpartition(":")[2]), api, f"{kind}-1"))
+            config = lab.write(f"{kind}-{api}-{own_stream}-control.json", bootstrap(ports["admin"], int(xds.rpartition(":")[2]), api, f"{kind}-1"))
             proxies.append(lab.proxy("envoy" if kind == "envoy" else "fairlead-proxy", config, f"127.0.0.1:{ports['admin']}"))
-            await_true(f"{api}: {kind} serves with its filter", lambda k=kind: served(k, "1"))
+            await_true(f"{api}, own stream {own_stream}: {kind} serves with its filter", lambda k=kind: served(k, "1"))
         write(header("2"))
         for kind in names:
-            await_true(f"{api}: {kind} follows", lambda k=kind: served(k, "2"))
+            await_true(f"{api}, own stream {own_stream}: {kind} follows", lambda k=kind: served(k, "2"))
         write({**BUFFER, "max_request_bytes": 0})
         control.await_line(r"max_request_bytes")
         for kind in names:
-            require(served(kind, "2"), f"{api}: {kind} lost its filter to one that breaks a rule")
+            require(served(kind, "2"), f"{api}, own stream {own_stream}: {kind} lost its filter to one that breaks a rule")
         for process in (*proxies, control):
             lab.stop(process)
 

@@ -31,7 +31,7 @@ void register_filter(stream::FilterRegistry& registry) {
 
 HeadersStatus BufferFilter::decode_headers(http::HeaderMap&, bool end_stream) {
   if (end_stream || stream().is_upgrade()) return HeadersStatus::kContinue;  // the body of an upgrade has no end
-  const auto* route = static_cast<const RouteConfig*>(stream().per_route_config(*this));
+  const auto* route = dynamic_cast<const RouteConfig*>(stream().per_route_config(*this));
   if (route != nullptr && route->disabled) return HeadersStatus::kContinue;
   limit_ = route != nullptr ? route->max_request_bytes : config_.max_request_bytes;
   stream().set_buffer_limit(static_cast<uint32_t>(limit_));

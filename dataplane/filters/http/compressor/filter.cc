@@ -92,7 +92,7 @@ bool CompressorFilter::code_allowed(uint32_t status) const {
 }
 
 HeadersStatus CompressorFilter::decode_headers(http::HeaderMap& headers, bool end_stream) {
-  const auto* route = static_cast<const RouteConfig*>(stream().per_route_config(*this));
+  const auto* route = dynamic_cast<const RouteConfig*>(stream().per_route_config(*this));
   disabled_ = route != nullptr ? route->disabled : !config_.response.enabled.on(stream().runtime());
   if (!disabled_) {
     void*& slot = stream().slot(&kGroupKey);

@@ -29,7 +29,9 @@ void register_filter(stream::FilterRegistry& registry) {
 
 // Typed policies count before the older `cors` fields, which are read only when there is none.
 void CorsFilter::find_policies() {
-  for (const auto* level : stream().per_route_configs(*this)) policies_.push_back(static_cast<const Policy*>(level));
+  for (const auto* level : stream().per_route_configs(*this)) {
+    if (const auto* policy = dynamic_cast<const Policy*>(level); policy != nullptr) policies_.push_back(policy);
+  }
   if (!policies_.empty()) return;
   const fairlead::router::Match& match = stream().route();
   if (match.route != nullptr && match.route->forward.cors) policies_.push_back(match.route->forward.cors.get());

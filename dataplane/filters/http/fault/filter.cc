@@ -89,7 +89,7 @@ bool FaultFilter::applies(const http::HeaderMap& headers) {
 }
 
 HeadersStatus FaultFilter::decode_headers(http::HeaderMap& headers, bool) {
-  const auto* route = static_cast<const RouteConfig*>(stream().per_route_config(*this));
+  const auto* route = dynamic_cast<const RouteConfig*>(stream().per_route_config(*this));
   settings_ = route != nullptr ? &route->settings : &shared_.config->settings;
   if (!applies(headers)) return HeadersStatus::kContinue;
   downstream_cluster_ = headers.get("x-envoy-downstream-service-cluster");

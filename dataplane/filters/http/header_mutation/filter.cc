@@ -32,7 +32,9 @@ void register_filter(stream::FilterRegistry& registry) {
 void HeaderMutationFilter::find_levels() {
   if (level_count_ != 0) return;
   levels_[level_count_++] = &config_.mutations;
-  for (const auto* level : stream().per_route_configs(*this)) levels_[level_count_++] = &static_cast<const RouteConfig*>(level)->mutations;
+  for (const auto* level : stream().per_route_configs(*this)) {
+    if (const auto* route = dynamic_cast<const RouteConfig*>(level); route != nullptr) levels_[level_count_++] = &route->mutations;
+  }
   if (config_.most_specific_wins) std::reverse(levels_.begin() + 1, levels_.begin() + level_count_);
 }
 

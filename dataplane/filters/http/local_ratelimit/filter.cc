@@ -46,7 +46,7 @@ bool LocalRateLimitFilter::roll(const std::optional<matching::Fraction>& fractio
 }
 
 HeadersStatus LocalRateLimitFilter::decode_headers(http::HeaderMap& headers, bool) {
-  const auto* route = static_cast<const RouteConfig*>(stream().per_route_config(*this));
+  const auto* route = dynamic_cast<const RouteConfig*>(stream().per_route_config(*this));
   const Limit& limit = route != nullptr ? route->limit : config_.limit;
   const stats::Block<Stat>* counters = limit.stats.made();
   if (counters == nullptr) counters = &limit.stats.get(registry_, scope_name(limit.stat_prefix), kStats);

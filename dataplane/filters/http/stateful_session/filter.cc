@@ -43,7 +43,7 @@ uint64_t StatefulSessionFilter::now() const {
 
 HeadersStatus StatefulSessionFilter::decode_headers(http::HeaderMap& headers, bool) {
   settings_ = &config_.settings;
-  if (const auto* route = static_cast<const RouteConfig*>(stream().per_route_config(*this)); route != nullptr) {
+  if (const auto* route = dynamic_cast<const RouteConfig*>(stream().per_route_config(*this)); route != nullptr) {
     settings_ = route->disabled ? nullptr : &route->settings;
     of_route_ = true;
   }
