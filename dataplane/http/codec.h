@@ -8,7 +8,9 @@
 // A stream is over, its sender gone and its receiver called no more, when
 //   server: the response's end was sent (a request still arriving is then discarded; on h1 its connection closes);
 //   client: the response's end was received (a request still being sent is then given up; on h1 its connection closes);
-//   both: on_reset() was delivered, or reset() was called. A tunnel (101, CONNECT) is over when both directions have ended.
+//   both: on_reset() was delivered, or reset() was called.
+// A tunnel (101, CONNECT) is no exception: who has sent the end of its response, or received one, is through with it. On h1 a peer that ends
+// its connection resets the stream; only a client that has ended its own half before may still read to the end.
 #pragma once
 
 #include <cstdint>

@@ -173,7 +173,7 @@ void Connection::on_fd_ready(uint32_t ready) {
       if (read_disabled_ == 0) return read_ready();
       // Nobody reads, so the end would go unseen: report it unless half a connection is still of use.
       if ((ready & EPOLLERR) != 0) return finish(CloseReason::RemoteReset);
-      if (peer_ended_ && !options_.half_close) return finish(CloseReason::Remote);
+      if (peer_ended_ && !options_.half_close && early_close_) return finish(CloseReason::Remote);
       return;
     case State::Flushing:
       if ((ready & (EPOLLERR | EPOLLHUP)) != 0) finish(CloseReason::RemoteReset);
@@ -255,7 +255,7 @@ void Connection::read_ready() {
     if (result == ReadResult::Drained) readable_ = false;
     if (bytes != 0 && !deliver()) {
       // Disabled by its reader with the end in sight: what on_fd_ready would do on a fresh edge.
-      if (state_ == State::Open && peer_ended_ && !options_.half_close) {
+      if (state_ == State::Open && peer_ended_ && !options_.half_close && early_close_) {
         if (result == ReadResult::End || input_.empty()) finish(CloseReason::Remote);
       }
       return;

@@ -101,6 +101,8 @@ class Connection final : public Deferred, private FdHandler {
   void read_enable();  // undoes one read_disable; unread bytes are offered again in this turn or the next
   bool reading() const { return read_disabled_ == 0; }
   void set_half_close(bool enabled) { options_.half_close = enabled; }
+  // False: a peer's FIN that comes while nobody reads waits until what it sent before has been read.
+  void set_early_close(bool enabled) { early_close_ = enabled; }
 
   void close(CloseType type);
   void set_delayed_close(std::chrono::milliseconds timeout) { options_.delayed_close = timeout; }
@@ -169,6 +171,7 @@ class Connection final : public Deferred, private FdHandler {
   bool peer_ended_ = false;     // FIN announced: read until 0
   bool read_eof_ = false;       // FIN consumed
   bool eof_delivered_ = false;
+  bool early_close_ = true;     // the peer's FIN counts although nobody reads
   bool write_blocked_ = false;  // EAGAIN seen; wait for EPOLLOUT
   bool end_write_ = false;
   bool write_ended_ = false;

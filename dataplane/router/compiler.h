@@ -23,6 +23,9 @@ class RouteMatch;
 class VirtualHost;
 class WeightedCluster;
 }
+namespace envoy::config::core::v3 {
+class TypedExtensionConfig;
+}
 namespace envoy::type::matcher::v3 {
 class RegexMatchAndSubstitute;
 }
@@ -54,6 +57,9 @@ class TableCompiler {
   void direct(const envoy::config::route::v3::DirectResponseAction& proto, const Path& path, DirectResponse& action);
   RetryPolicy retry_policy(const envoy::config::route::v3::RetryPolicy& proto, const Path& path);
   void retry_hosts(const envoy::config::route::v3::RetryPolicy& proto, const Path& path, RetryPolicy& policy);
+  void upgrades(const envoy::config::route::v3::RouteAction& proto, const Path& path, RouteAction& action);
+  std::shared_ptr<const InternalRedirectPolicy> internal_redirects(const envoy::config::route::v3::RouteAction& proto, const Path& path);
+  void redirect_predicate(const envoy::config::core::v3::TypedExtensionConfig& proto, const Path& path, InternalRedirectPolicy& policy);
   std::vector<HashMethod> hash_policy(const Repeated<envoy::config::route::v3::RouteAction_HashPolicy>& protos, const Path& path);
   std::vector<MirrorPolicy> mirrors(const Repeated<envoy::config::route::v3::RouteAction_RequestMirrorPolicy>& protos, const Path& path);
   HeaderOps header_ops(const Repeated<envoy::config::core::v3::HeaderValueOption>& add, const Repeated<std::string>& remove, const Path& path);

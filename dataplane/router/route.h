@@ -136,6 +136,25 @@ struct MaxStreamDuration {
   std::optional<milliseconds> grpc_timeout_header_offset;
 };
 
+// RouteAction.internal_redirect_policy: which responses the proxy follows itself; see internal_redirect.h.
+struct InternalRedirectPolicy {
+  std::vector<uint32_t> codes{302};                       // Envoy 1.40: 302
+  uint32_t max_redirects = 1;                             // Envoy 1.40: 1, of one request
+  bool cross_scheme = false;                              // http may lead to https and the other way round
+  std::vector<std::string> copied_headers;                // of the response into the request, lower case
+  std::vector<std::vector<std::string>> allowed_routes;   // …allow_listed_routes: each must name the target
+  bool previous_routes = false;                           // …previous_routes: no target twice from one route
+  bool safe_cross_scheme = false;                         // …safe_cross_scheme: never from http to https
+};
+
+// UpgradeConfig.connect_config: a CONNECT ends here, and its bytes go to the cluster as they are.
+struct ConnectConfig {
+  enum class ProxyHeader : uint8_t { None, V1, V2 };
+  bool allow_post = false;                                // the body of a POST, too
+  ProxyHeader proxy_header = ProxyHeader::None;           // before the first byte
+  std::vector<std::pair<uint8_t, std::string>> tlvs;      // in it, of V2
+};
+
 struct RouteAction {
   std::string cluster;
   std::string cluster_header;                     // lower case
@@ -152,6 +171,8 @@ struct RouteAction {
   std::optional<RetryPolicy> retry_policy;        // the route's, else its virtual host's, else the table's
   std::vector<MirrorPolicy> mirrors;              // first non-empty level of route, virtual host, table
   std::vector<UpgradeOption> upgrades;
+  std::optional<ConnectConfig> connect;
+  std::shared_ptr<const InternalRedirectPolicy> internal_redirects;  // null: all responses go to the client
   bool high_priority = false;
   std::vector<HashMethod> hash_policy;
   std::shared_ptr<const CorsPolicy> cors;

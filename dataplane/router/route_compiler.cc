@@ -21,9 +21,10 @@ std::shared_ptr<const T> shared(const T& proto) {
 }  // namespace
 
 void TableCompiler::route(const v3::Route& proto, const Path& path, VirtualHost& host) {
-  Route route;
+  const auto index = static_cast<uint32_t>(host.routes.size());
+  Route& route = host.routes.emplace_back();
   route.name = proto.name();
-  route.index = static_cast<uint32_t>(host.routes.size());
+  route.index = index;
   match(proto.match(), path + ".match", route);
   switch (proto.action_case()) {
     case v3::Route::kRoute:
@@ -51,7 +52,6 @@ void TableCompiler::route(const v3::Route& proto, const Path& path, VirtualHost&
   } else if (proto.has_per_request_buffer_limit_bytes()) {
     route.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
   }
-  host.routes.push_back(std::move(route));
 }
 
 void TableCompiler::match(const v3::RouteMatch& proto, const Path& path, Route& route) {
@@ -158,14 +158,8 @@ void TableCompiler::forward(const v3::RouteAction& proto, const Path& path, Rout
   }
   if (proto.has_retry_policy()) action.retry_policy = retry_policy(proto.retry_policy(), path + ".retry_policy");
   action.mirrors = mirrors(proto.request_mirror_policies(), path + ".request_mirror_policies");
-  for (int i = 0; i < proto.upgrade_configs_size(); ++i) {
-    const auto& upgrade = proto.upgrade_configs(i);
-    UpgradeOption option{absl::AsciiStrToLower(upgrade.upgrade_type()), !upgrade.has_enabled() || upgrade.enabled().value()};
-    for (const UpgradeOption& other : action.upgrades) {
-      if (other.type == option.type) errors_.add(absl::StrCat(path, ".upgrade_configs[", i, "]"), absl::StrCat("Duplicate upgrade ", upgrade.upgrade_type()));
-    }
-    action.upgrades.push_back(std::move(option));
-  }
+  upgrades(proto, path, action);
+  action.internal_redirects = internal_redirects(proto, path);
   action.high_priority = proto.priority() == envoy::config::core::v3::HIGH;
   action.hash_policy = hash_policy(proto.hash_policy(), path + ".hash_policy");
 }

@@ -158,6 +158,7 @@ Match RouteTable::match(const http::HeaderMap& headers, const RequestFacts& fact
   PathIndex::Candidates candidates(index, path);
   for (uint32_t at = candidates.next(); at != PathIndex::none; at = candidates.next()) {
     const Route& route = host.routes[at];
+    if (path_header == nullptr && route.path.kind != PathMatch::Kind::Connect) continue;  // Envoy 1.40: no other takes a request without a path
     if (PathIndex::needs_check(route) && !path_matches(route.path, path, is_connect)) continue;
     const Unmet unmet = first_unmet(route, headers, facts);
     if (unmet.kind != Unmet::Kind::None) {
@@ -209,6 +210,7 @@ Match RouteTable::match_by_scan(const http::HeaderMap& headers, const RequestFac
   const std::string_view path = plain_path(headers.get(http::Token::PseudoPath));
   const bool is_connect = headers.get(http::Token::PseudoMethod) == "CONNECT";
   for (const Route& route : match.virtual_host->routes) {
+    if (!headers.has(http::Token::PseudoPath) && route.path.kind != PathMatch::Kind::Connect) continue;
     if (!path_matches(route.path, path, is_connect)) continue;
     if (first_unmet(route, headers, facts).kind != Unmet::Kind::None) continue;
     match.outcome = Match::Outcome::Route;

@@ -29,7 +29,8 @@ namespace fairlead::stats {
   C(upstream_cx_max_requests) C(upstream_cx_none_healthy) C(upstream_cx_overflow) C(upstream_cx_pool_overflow) C(upstream_cx_preconnect_skipped) \
   C(upstream_cx_protocol_error) G(upstream_cx_rx_bytes_buffered) C(upstream_cx_rx_bytes_total) C(upstream_cx_total) G(upstream_cx_tx_bytes_buffered) \
   C(upstream_cx_tx_bytes_total) C(upstream_flow_control_backed_up_total) C(upstream_flow_control_drained_total) \
-  C(upstream_flow_control_paused_reading_total) C(upstream_flow_control_resumed_reading_total) G(upstream_rq_active) C(upstream_rq_active_overflow) \
+  C(upstream_flow_control_paused_reading_total) C(upstream_flow_control_resumed_reading_total) C(upstream_internal_redirect_failed_total) \
+  C(upstream_internal_redirect_succeeded_total) G(upstream_rq_active) C(upstream_rq_active_overflow) \
   C(upstream_rq_cancelled) C(upstream_rq_maintenance_mode) C(upstream_rq_max_duration_reached) G(upstream_rq_pending_active) \
   C(upstream_rq_pending_failure_eject) C(upstream_rq_pending_overflow) C(upstream_rq_pending_total) C(upstream_rq_per_try_idle_timeout) \
   C(upstream_rq_per_try_timeout) C(upstream_rq_retry) C(upstream_rq_retry_backoff_exponential) C(upstream_rq_retry_backoff_ratelimited) \
@@ -63,7 +64,8 @@ namespace fairlead::stats {
   C(downstream_rq_http1_total) C(downstream_rq_http2_total) C(downstream_rq_idle_timeout) C(downstream_rq_max_duration_reached) \
   C(downstream_rq_non_relative_path) C(downstream_rq_redirected_with_normalized_path) C(downstream_rq_rejected_via_ip_detection) C(downstream_rq_response_before_rq_complete) \
   C(downstream_rq_rx_reset) C(downstream_rq_timeout) C(downstream_rq_too_large) C(downstream_rq_total) C(downstream_rq_tx_reset) \
-  C(downstream_rq_ws_on_non_ws_route) C(no_cluster) C(no_route) C(rq_direct_response) C(rq_redirect) C(rq_reset_after_downstream_response_started) \
+  C(downstream_rq_ws_on_non_ws_route) C(no_cluster) C(no_route) C(passthrough_internal_redirect_bad_location) C(passthrough_internal_redirect_no_route) \
+  C(passthrough_internal_redirect_predicate) C(passthrough_internal_redirect_too_many_redirects) C(passthrough_internal_redirect_unsafe_scheme) C(rq_direct_response) C(rq_redirect) C(rq_reset_after_downstream_response_started) \
   C(rq_total) C(rs_too_large) H(downstream_cx_length_ms) H(downstream_rq_time)
 
 // In the order of h2::Stat.

@@ -43,6 +43,7 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   void head_complete() {
     if (headers_timer_) headers_timer_->disarm();
   }
+  void request_begins_again() { ++requests_; }  // Envoy 1.40: an internal redirect counts towards max_requests_per_connection
   void stream_ended();
   uint64_t requests() const { return requests_; }
   upstream::Ref<Epoch> kept_epoch() const;  // HttpConnections::keep_epoch(); null: none

@@ -5,6 +5,7 @@
 #include <absl/strings/match.h>
 
 #include <memory>
+#include <utility>
 
 #include "dataplane/http/inline_headers.h"
 #include "dataplane/http/status.h"
@@ -24,16 +25,6 @@ using stats::ListenerHttpStat;
 using std::chrono::milliseconds;
 
 namespace {
-
-// In the place of a discovered filter that has no configuration. Envoy 1.40: no body, no details.
-class MissingFilterConfig final : public Filter {
-  HeadersStatus decode_headers(http::HeaderMap&, bool) override {
-    stream().set_flag(ResponseFlag::NoFilterConfigFound);
-    stream().send_local_reply({.status = 500});
-    return HeadersStatus::kStop;
-  }
-};
-
 // One look at the clock serves all streams of a turn.
 std::chrono::system_clock::time_point wall_time(const net::EventLoop& loop) {
   static thread_local net::TimePoint turn{};
@@ -44,6 +35,15 @@ std::chrono::system_clock::time_point wall_time(const net::EventLoop& loop) {
   }
   return wall;
 }
+
+// In the place of a discovered filter that has no configuration. Envoy 1.40: no body, no details.
+class MissingFilterConfig final : public Filter {
+  HeadersStatus decode_headers(http::HeaderMap&, bool) override {
+    stream().set_flag(ResponseFlag::NoFilterConfigFound);
+    stream().send_local_reply({.status = 500});
+    return HeadersStatus::kStop;
+  }
+};
 
 }  // namespace
 
@@ -66,6 +66,7 @@ Stream::Stream(WorkerContext& worker)
                    write_access_log(format::LogType::DownstreamPeriodic);
                    log_timer_.arm(*manager().config().access_log_flush_interval);
                  }),
+      again_task_(net::LoopTask::of<&Stream::run_again>(this)),
       recycle_task_(net::LoopTask::of<&Stream::recycle>(this)) {}
 
 Stream::~Stream() = default;
@@ -83,15 +84,19 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
   epoch_ = worker_.epoch();
   info_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
   info_.start = wall_time(worker_.loop());
+  count_request();
+  if (const auto timeout = manager().config().request_timeout; timeout.count() != 0) request_timer_.arm(timeout);
+}
+
+// A pass through the filters begins.
+void Stream::count_request() {
   stats::Cells& cells = worker_.cells();
   const auto& stats = manager().stats;
   cells.add(stats, HttpStat::downstream_rq_total);
   cells.add(stats, HttpStat::downstream_rq_active);
-  cells.add(stats, connection.http2() ? HttpStat::downstream_rq_http2_total : HttpStat::downstream_rq_http1_total);
+  cells.add(stats, connection_->http2() ? HttpStat::downstream_rq_http2_total : HttpStat::downstream_rq_http1_total);
   const config::HcmConfig& config = manager().config();
-  idle_timeout_ = config.stream_idle_timeout;
-  touch();
-  if (config.request_timeout.count() != 0) request_timer_.arm(config.request_timeout);
+  set_idle_timeout(config.stream_idle_timeout);
   if (config.max_stream_duration.count() != 0) duration_timer_.arm(config.max_stream_duration);
 }
 
@@ -105,7 +110,10 @@ void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
     request_timer_.disarm();
   }
   touch();
-  if (!prepare_request() || !active_) return;
+  if (prepare_request() && active_) enter_filters();
+}
+
+void Stream::enter_filters() {
   if (!manager().access_log().empty()) {
     const config::HcmConfig& config = manager().config();
     if (config.flush_access_log_on_new_request) write_access_log(format::LogType::DownstreamStart);
@@ -124,10 +132,6 @@ bool Stream::prepare_request() {
   head_ = method == "HEAD";
   grpc_ = has_grpc_content_type(headers);  // Envoy 1.40: as the request came, whatever early mutation makes of it
   find_upgrade();
-  const auto refuse = [&](uint32_t status, std::string_view details) {
-    send_local_reply({.status = status, .details = details});
-    return false;
-  };
   if (headers.has(Token::Expect) && !config.proxy_100_continue && absl::EqualsIgnoreCase(headers.get(Token::Expect), "100-continue")) {
     http::HeaderMap go_on(arena_);
     go_on.add_ref(Token::PseudoStatus, "100");
@@ -151,26 +155,9 @@ bool Stream::prepare_request() {
     http::join_repeated(headers, http::MessageKind::kRequest);
     find_upgrade();
   }
-  if (!headers.has(Token::PseudoAuthority)) return refuse(400, "missing_host_header");
-  const std::string_view path = headers.get(Token::PseudoPath);
-  if ((path.empty() || path[0] != '/') && method != "CONNECT") {
-    worker_.cells().add(manager().stats, HttpStat::downstream_rq_non_relative_path);
-    return refuse(404, "absolute_path_rejected");
-  }
-  PathResult normal = normalize_path(path, manager().path_options());
-  if (normal.verdict == PathVerdict::kReject) {
-    worker_.cells().add(manager().stats, HttpStat::downstream_rq_failed_path_normalization);
-    return refuse(400, "path_normalization_failed");
-  }
-  if (normal.path) headers.set(Token::PseudoPath, *normal.path);
-  if (normal.verdict == PathVerdict::kRedirect) {
-    worker_.cells().add(manager().stats, HttpStat::downstream_rq_redirected_with_normalized_path);
-    send_local_reply({.status = 307, .details = "path_normalization_failed", .modify_headers = [this](http::HeaderMap& h) { h.add_ref(Token::Location, request_headers_->get(Token::PseudoPath)); }});
-    return false;
-  }
-  if (!clean_hop_by_hop(headers, upgrade_)) return refuse(400, "connection_header_rejected");
+  if (!check_target()) return false;
+  if (!clean_hop_by_hop(headers, tunnel_ && asks_for_upgrade(headers))) return refuse(400, "connection_header_rejected");
   net::Connection& connection = connection_->connection();
-  if (config.strip_any_host_port || config.strip_matching_host_port || config.strip_trailing_host_dot) strip_host(headers, config, connection.local_address().port());
   // the snapshot that came with the next form of a listener that drains still knows its discovered filters, later ones do not
   if (manager().discovery() != nullptr && connection_->kept_epoch() && !(epoch_ && epoch_->snapshot().filters.contains(manager().discovery()))) epoch_ = connection_->kept_epoch();
   table_ = epoch_ ? epoch_->snapshot().route_table(config.routes) : nullptr;
@@ -189,33 +176,84 @@ bool Stream::prepare_request() {
   internal_ = origin.internal;
   client_ip_ = origin.client_ip;
   info_.stream_id = headers.get(Token::XRequestId);
-  if (upgrade_ && !upgrade_allowed(headers.get(Token::Upgrade))) {
-    worker_.cells().add(manager().stats, HttpStat::downstream_rq_ws_on_non_ws_route);
-    upgrade_ = false;
-    return refuse(403, "upgrade_failed");
+  return !tunnel_ || judge_upgrade();
+}
+
+bool Stream::refuse(uint32_t status, std::string_view details) {
+  send_local_reply({.status = status, .details = details});
+  return false;
+}
+
+// Host and path, of the client or of a redirect; normalises both.
+bool Stream::check_target() {
+  http::HeaderMap& headers = *request_headers_;
+  if (!headers.has(Token::PseudoAuthority)) return refuse(400, "missing_host_header");
+  const std::string_view path = headers.get(Token::PseudoPath);
+  if ((path.empty() || path[0] != '/') && !connect_) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_non_relative_path);
+    return refuse(404, "absolute_path_rejected");
   }
-  if (upgrade_) {
-    worker_.cells().add(manager().stats, HttpStat::downstream_cx_upgrades_total);
-    worker_.cells().add(manager().stats, HttpStat::downstream_cx_upgrades_active);
+  PathResult normal = normalize_path(path, manager().path_options());
+  if (normal.verdict == PathVerdict::kReject) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_failed_path_normalization);
+    return refuse(400, "path_normalization_failed");
   }
+  if (normal.path) headers.set(Token::PseudoPath, *normal.path);
+  if (normal.verdict == PathVerdict::kRedirect) {
+    worker_.cells().add(manager().stats, HttpStat::downstream_rq_redirected_with_normalized_path);
+    send_local_reply({.status = 307, .details = "path_normalization_failed", .modify_headers = [this](http::HeaderMap& h) { h.add_ref(Token::Location, request_headers_->get(Token::PseudoPath)); }});
+    return false;
+  }
+  const config::HcmConfig& config = manager().config();
+  if (config.strip_any_host_port || config.strip_matching_host_port || config.strip_trailing_host_dot) strip_port();
   return true;
 }
 
-void Stream::find_upgrade() {
-  const http::HeaderMap& headers = *request_headers_;
-  upgrade_ = headers.has(Token::Upgrade) && asks_for_upgrade(headers);
-  tunnel_ = upgrade_ || headers.get(Token::PseudoMethod) == "CONNECT";
+void Stream::strip_port() {
+  http::HeaderMap& headers = *request_headers_;
+  const std::string_view before = headers.get(Token::PseudoAuthority);
+  strip_host(headers, manager().config(), connection_->connection().local_address().port());
+  const size_t colon = before.rfind(':');
+  if (!connect_ || colon == std::string_view::npos || before.find(']', colon) != std::string_view::npos) return;
+  if (!absl::EndsWith(headers.get(Token::PseudoAuthority), before.substr(colon))) connect_port_ = before.substr(colon);
 }
 
-// The route's word on an upgrade type counts before the connection manager's. HTTP/2 over an upgrade is ignored, as in Envoy.
-bool Stream::upgrade_allowed(std::string_view type) {
-  const std::string wanted = absl::AsciiStrToLower(type);
-  if (wanted == "h2c") {
-    request_headers_->remove(Token::Upgrade);
-    request_headers_->remove(Token::Connection);
-    upgrade_ = tunnel_ = false;
+void Stream::find_upgrade() {
+  connect_ = request_headers_->get(Token::PseudoMethod) == "CONNECT";
+  tunnel_ = connect_ || (request_headers_->has(Token::Upgrade) && asks_for_upgrade(*request_headers_));
+}
+
+// HTTP/2 over an upgrade is ignored, as in Envoy.
+bool Stream::judge_upgrade() {
+  http::HeaderMap& headers = *request_headers_;
+  const std::string_view type = headers.get(Token::Upgrade);  // empty: a CONNECT
+  if (!connect_ && absl::EqualsIgnoreCase(type, "h2c")) {
+    headers.remove(Token::Upgrade);
+    headers.remove(Token::Connection);
+    tunnel_ = false;
     return true;
   }
+  stats::Cells& cells = worker_.cells();
+  if ((connect_ && !upgrade_allowed("connect")) || (!type.empty() && !upgrade_allowed(type))) {
+    if (route().route != nullptr || route().outcome == router::Match::Outcome::RedirectToTls) {
+      cells.add(manager().stats, HttpStat::downstream_rq_ws_on_non_ws_route);
+      connection_->close_after_response();
+      return refuse(403, "upgrade_failed");
+    }
+    // The router answers 404. Should a filter find another route, nothing is upgraded there.
+    headers.remove(Token::Upgrade);
+    headers.remove(Token::Connection);
+    return true;
+  }
+  upgrade_ = true;
+  cells.add(manager().stats, HttpStat::downstream_cx_upgrades_total);
+  cells.add(manager().stats, HttpStat::downstream_cx_upgrades_active);
+  return true;
+}
+
+// The route's word on an upgrade type counts before the connection manager's.
+bool Stream::upgrade_allowed(std::string_view type) {
+  const std::string wanted = absl::AsciiStrToLower(type);
   const router::Match& match = route();
   if (match.outcome == router::Match::Outcome::Route && match.route->action == router::Route::Action::Forward) {
     for (const router::UpgradeOption& option : match.route->forward.upgrades) {
@@ -325,10 +363,6 @@ void Stream::on_data(net::Buffer& data, bool end_stream) {
     request_complete_ = true;
     mark(TimePoint::DownstreamRxEnd);
     request_timer_.disarm();
-    if (upgrade_ && response_begun_) {  // Envoy 1.40: a tunnel that the client ends is a disconnect
-      info_.flags.set(ResponseFlag::DownstreamConnectionTermination);
-      info_.response_code_details = "downstream_remote_disconnect";
-    }
   }
   touch();
   if (!decoding_stopped_) {
@@ -467,7 +501,8 @@ void Stream::respond_headers(bool end_stream) {
   const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
   const std::string_view request_id = request_headers_ != nullptr ? request_headers_->get(Token::XRequestId) : std::string_view();
   finish_response(headers, manager().config(), request_id, status == 101, wall_time(worker_.loop()));
-  if (upgrade_ && status != 101) {  // refused: an exchange like any other
+  const bool granted = grants_tunnel(status);
+  if (upgrade_ && !granted) {  // refused: an exchange like any other
     upgrade_ = false;
     worker_.cells().sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
   }
@@ -477,15 +512,14 @@ void Stream::respond_headers(bool end_stream) {
   info_.response_headers = &headers;
   mark(TimePoint::DownstreamTxBegin);
   count_response(status);
-  if (!request_complete_ && !upgrade_) {
+  if (!request_complete_) {
     worker_.cells().add(manager().stats, HttpStat::downstream_rq_response_before_rq_complete);
     // Rather than wait for a rest that nobody reads; other streams of an HTTP/2 connection go on.
-    if (sender_->protocol() < http::Protocol::Http2) {
+    if (!granted && sender_->protocol() < http::Protocol::Http2) {
       headers.set_ref(Token::Connection, "close");
       connection_->close_after_response();
     }
   }
-  if (tunnel_ && status != 101) connection_->close_after_response();
   connection_->response_closes();
   sender_->send_headers(headers, end_stream);
   if (end_stream) response_sent();
@@ -508,7 +542,6 @@ void Stream::response_sent() {
   response_complete_ = true;
   decoding_stopped_ = true;
   mark(TimePoint::DownstreamTxEnd);
-  if (upgrade_ && !request_complete_ && connection_->http2()) return;  // half a tunnel: until the client ends its half
   end(request_complete_);
 }
 
@@ -517,8 +550,54 @@ void Stream::reset(std::string_view details) {
   info_.response_code_details = details;
   worker_.cells().add(manager().stats, HttpStat::downstream_rq_tx_reset);
   if (response_begun_) worker_.cells().add(manager().stats, HttpStat::rq_reset_after_downstream_response_started);
-  if (sender_ != nullptr) sender_->reset(http::ResetReason::LocalReset);
+  const bool upstream_lost = info_.flags.has(ResponseFlag::UpstreamConnectionTermination) || info_.flags.has(ResponseFlag::UpstreamConnectionFailure);
+  if (sender_ != nullptr) sender_->reset(upstream_lost ? http::ResetReason::ConnectionTermination : http::ResetReason::LocalReset);
   end(false);
+}
+
+void Stream::start_over(http::HeaderMap& response, std::string_view details, net::Buffer body) {
+  response_headers_ = &response;
+  info_.response_code = http::parse_status(response.get(Token::PseudoStatus));
+  info_.response_code_details = details;
+  close_pass();
+  past_filters_ = arena_.make<PastFilters>(PastFilters{filters_, filter_count_, past_filters_});
+  filters_ = nullptr;
+  filter_count_ = 0;
+  decode_ = {};
+  encode_ = {};
+  response_headers_ = request_trailers_ = nullptr;
+  route_known_ = false;
+  match_ = {};
+  cluster_.reset();
+  slots_ = nullptr;
+  override_host_.reset();
+  health_check_ = decoding_stopped_ = false;
+  buffer_limit_ = manager().listener().per_connection_buffer_limit;
+  response_pauses_ = writer_blocked_ ? 1 : 0;
+  const format::FormatContext first = std::exchange(info_, {});  // Envoy 1.40: time goes on, and so do the bytes of the body
+  info_.start = first.start;
+  info_.stream_id = first.stream_id;
+  info_.bytes.body_received = first.bytes.body_received;
+  for (const TimePoint point : {TimePoint::DownstreamRxBegin, TimePoint::DownstreamRxEnd}) {
+    if (const auto at = first.times.get(point)) info_.times.set(point, *at);
+  }
+  info_complete_ = false;
+  duration_timer_.disarm();
+  connection_->request_begins_again();
+  count_request();
+  body_again_ = std::move(body);
+  worker_.loop().run_soon(again_task_);
+}
+
+void Stream::run_again() {
+  if (!active_) return;
+  net::Buffer body = std::move(body_again_);
+  decode_.ended = body.empty();
+  if (!check_target() || !active_) return;
+  enter_filters();
+  if (body.empty() || !active_ || decoding_stopped_) return;
+  info_.bytes.body_received += body.size();
+  arrived_data<true>(body, true);
 }
 
 void Stream::end(bool complete) {
@@ -526,21 +605,24 @@ void Stream::end(bool complete) {
   idle_timer_.disarm();
   request_timer_.disarm();
   duration_timer_.disarm();
-  // The codec closes after an answer that came before the end of its request. A tunnel ends with either of its directions.
-  if (upgrade_ && !complete && response_complete_) connection_->close(net::CloseType::Flush);
+  if (!complete) worker_.cells().add(manager().stats, HttpStat::downstream_rq_rx_reset);
+  if (upgrade_) worker_.cells().sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
+  close_pass();
+  sender_ = nullptr;
+  connection_->stream_ended();
+  worker_.loop().run_soon(recycle_task_);
+}
+
+// The filters are done with the request, and it is logged.
+void Stream::close_pass() {
   for (uint8_t i = 0; i < filter_count_; ++i) filters_[i]->on_stream_end();
   stats::Cells& cells = worker_.cells();
   cells.sub(manager().stats, HttpStat::downstream_rq_active);
-  if (!complete) cells.add(manager().stats, HttpStat::downstream_rq_rx_reset);
-  if (upgrade_) cells.sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
   const auto took = since_start();
   cells.record(manager().stats, HttpStat::downstream_rq_time, std::chrono::duration_cast<milliseconds>(took).count());
   info_.times.set(TimePoint::StreamEnd, took);
   log_timer_.disarm();
   if (!manager().access_log().empty()) write_access_log(format::LogType::DownstreamEnd);
-  sender_ = nullptr;
-  connection_->stream_ended();
-  worker_.loop().run_soon(recycle_task_);
 }
 
 void Stream::take_wire_bytes() {
@@ -614,9 +696,18 @@ void Stream::on_idle_timeout() {
 
 void Stream::timed_out(uint32_t status, std::string_view body, std::string_view details) { send_local_reply({.status = status, .body = body, .details = details}); }
 
+void Stream::destroy_filters() {
+  for (uint8_t i = 0; i < filter_count_; ++i) filters_[i]->~Filter();
+  for (PastFilters* past = std::exchange(past_filters_, nullptr); past != nullptr; past = past->next) {
+    for (uint8_t i = 0; i < past->count; ++i) past->filters[i]->~Filter();
+  }
+}
+
 // At the end of the turn, when nothing on the stack can still refer to the request.
 void Stream::recycle() {
-  for (uint8_t i = 0; i < filter_count_; ++i) filters_[i]->~Filter();
+  destroy_filters();
+  again_task_.cancel();
+  body_again_.clear();
   filters_ = nullptr;
   filter_entries_ = nullptr;
   filter_count_ = 0;
@@ -629,13 +720,13 @@ void Stream::recycle() {
   cluster_.reset();
   std::destroy_at(&info_);
   std::construct_at(&info_);
-  client_ip_ = {};
+  client_ip_ = connect_port_ = {};
   connection_ = nullptr;
   slots_ = nullptr;
   override_host_.reset();
   response_pauses_ = 0;
   health_check_ = writer_blocked_ = false;
-  route_known_ = internal_ = grpc_ = head_ = upgrade_ = tunnel_ = request_complete_ = decoding_stopped_ = false;
+  route_known_ = internal_ = grpc_ = head_ = upgrade_ = connect_ = tunnel_ = request_complete_ = decoding_stopped_ = false;
   response_begun_ = response_headers_known_ = answered_here_ = response_complete_ = info_complete_ = false;
   arena_.reset();
   worker_.give_back(std::unique_ptr<Stream>(this));

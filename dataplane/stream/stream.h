@@ -2,7 +2,8 @@
 // request on the way (route, flags, times, counts). Filters talk to the proxy through it.
 // Taken from the worker's spares for each request and given back after it, with its arena; one worker. A stream pins the epoch it began
 // with, so its route stays valid whatever is published meanwhile.
-// Order of a life: begin → on_headers → filters → response → end (access log) → recycle at the end of the turn.
+// Order of a life: begin → on_headers → filters → response → end (access log) → recycle at the end of the turn. start_over() leads from any
+// place before the response back to the filters.
 #pragma once
 
 #include <chrono>
@@ -89,7 +90,12 @@ class Stream final : public http::MessageReceiver {
   bool request_complete() const { return request_complete_; }
   bool is_grpc() const { return grpc_; }
   bool is_head() const { return head_; }
-  bool is_upgrade() const { return upgrade_; }
+  bool is_upgrade() const { return upgrade_; }  // allowed to become a tunnel, a CONNECT too
+  bool is_connect() const { return connect_; }
+  // ":80" when the port of a CONNECT was stripped for the sake of routing: it goes on all the same. Else empty.
+  std::string_view connect_port() const { return connect_port_; }
+  // Whether an answer of that status makes the tunnel that was asked for.
+  bool grants_tunnel(uint32_t status) const { return upgrade_ && (status == 101 || (connect_ && status / 100 == 2)); }
   http::Protocol protocol() const { return sender_ != nullptr ? sender_->protocol() : http::Protocol::Http11; }  // of the request
   uint32_t buffer_limit() const { return buffer_limit_; }
   void set_buffer_limit(uint32_t bytes) { buffer_limit_ = bytes; }
@@ -117,6 +123,10 @@ class Stream final : public http::MessageReceiver {
   void encode_trailers(http::HeaderMap& trailers);
   // The response cannot be finished: the client sees the connection break. `details` as above.
   void reset(std::string_view details);
+  // The request goes through all filters again, with the headers as they are now, as if it had just come: an internal redirect. The response that
+  // led to it is only logged. Preconditions: the request is complete, `body` is all of it (trailers are dropped, as in Envoy 1.40), and nothing of a
+  // response has begun. Every filter hears on_stream_end() within this call; the new ones are made in this turn or the next.
+  void start_over(http::HeaderMap& response, std::string_view details, net::Buffer body);
   // Holds the client back while the upstream cannot take more. Counted.
   void pause_request() { if (sender_ != nullptr) sender_->pause_reading(); }
   void resume_request() { if (sender_ != nullptr) sender_->resume_reading(); }
@@ -159,10 +169,18 @@ class Stream final : public http::MessageReceiver {
     http::HeaderMap* trailers = nullptr;
   };
 
+  void count_request();
   bool prepare_request();  // false: answered
+  bool check_target();     // the same
+  bool judge_upgrade();    // the same
+  bool refuse(uint32_t status, std::string_view details);  // false
+  void strip_port();
   void find_upgrade();
+  void enter_filters();
   void create_filters();
   const FilterFactory* discovered_filter(const config::FilterDiscovery& filter) const;  // null: it has no configuration
+  void destroy_filters();
+  void run_again();
   bool upgrade_allowed(std::string_view type);
   const router::PerFilter* per_filter(std::string_view name);
   void describe_route();
@@ -187,6 +205,7 @@ class Stream final : public http::MessageReceiver {
   void respond_headers(bool end_stream);  // to the codec
   void response_sent();
   void end(bool complete);
+  void close_pass();
   void recycle();
   void write_access_log(format::LogType type);
   void count_response(uint32_t status);
@@ -211,14 +230,22 @@ class Stream final : public http::MessageReceiver {
   Filter** filters_ = nullptr;      // in decode order, in the arena
   uint8_t* filter_entries_ = nullptr;  // which of the manager's filters each is
   uint8_t filter_count_ = 0;
+  struct PastFilters {  // of passes that have ended: one of them may still be on the stack
+    Filter** filters;
+    uint8_t count;
+    PastFilters* next;
+  };
+  PastFilters* past_filters_ = nullptr;  // in the arena
+  net::Buffer body_again_;               // for the pass to come
   Direction decode_, encode_;
 
   bool route_known_ = false;
   bool internal_ = false;
   bool grpc_ = false;
   bool head_ = false;
-  bool upgrade_ = false;
-  bool tunnel_ = false;            // an upgrade or CONNECT was asked for: unless granted, nothing more can be read after it
+  bool upgrade_ = false;           // allowed, and counted as active
+  bool connect_ = false;           // the method is CONNECT
+  bool tunnel_ = false;            // an upgrade or CONNECT is asked for
   bool active_ = false;            // between begin() and end()
   bool request_complete_ = false;
   bool decoding_stopped_ = false;  // a local reply or the end of the response: the rest of the request is dropped
@@ -242,13 +269,14 @@ class Stream final : public http::MessageReceiver {
   format::FormatContext info_;
   bool info_complete_ = false;
   std::string_view client_ip_;  // from x-forwarded-for; empty: the peer is the client
+  std::string_view connect_port_;
   std::chrono::milliseconds idle_timeout_{0};
 
   net::Timer idle_timer_;      // stream_idle_timeout, or the route's
   net::Timer request_timer_;   // request_timeout
   net::Timer duration_timer_;  // max_stream_duration
   net::Timer log_timer_;       // access_log_flush_interval
-  net::LoopTask recycle_task_;
+  net::LoopTask again_task_, recycle_task_;
 };
 
 }  // namespace fairlead::stream

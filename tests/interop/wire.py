@@ -22,6 +22,7 @@ from lab import Failed
 HEAD, RESPONSE, CHUNKS, HALF, CLOSE, RESET, REST = "head", "response", "chunks", "half", "close", "reset", "rest"
 SILENCE = 1.5    # how long a client's REST waits for more; longer than any timeout of a scenario. An upstream's outlasts it
 TOLERANCE = 0.4  # between the two proxies' times, in seconds
+SELF = "own"     # in routes of a scenario's own: the name of its cluster
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
@@ -236,6 +237,7 @@ def configuration(scenarios, ports, upstreams, admin, log):
             "route_config": {"name": name, "virtual_hosts": [merged({"name": "all", "domains": ["*"], "routes": [
                 merged({"name": "only", "match": {"prefix": "/"}, "route": merged({"cluster": name}, s.route)}, s.entry)]}, s.host)]},
         }, s.hcm)
+        hcm = json.loads(json.dumps(hcm).replace(f'"{SELF}"', f'"{name}"'))
         listeners.append(merged({"name": name, "address": address(ports[i]), "filter_chains": [{"filters": [{"name": "hcm", "typed_config": hcm}]}]}, s.listener))
         clusters.append(merged({"name": name, "type": "STATIC", "connect_timeout": "1s", "load_assignment": {"cluster_name": name, "endpoints": [
             {"lb_endpoints": [{"endpoint": {"address": address(upstreams[i])}}]}]}}, s.cluster))

@@ -29,6 +29,7 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   Http1Client(net::ConnectionPtr connection, const Settings& settings, http::ClientSessionEvents& events)
       : connection_(std::move(connection)), settings_(settings), events_(events), connected_(connection_->open()) {
     connection_->set_events(this);
+    connection_->set_early_close(false);  // an answer that is whole is no less so for the close behind it, however slowly it is taken
   }
   ~Http1Client() override { connection_->set_events(nullptr); }
 
@@ -72,7 +73,7 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   bool take_head(Buffer& data, size_t size);
   bool read_body(Buffer& data);
   bool read_trailers(Buffer& data);
-  void read_tunnel(Buffer& data, bool end_stream);
+  void read_tunnel(Buffer& data);
   void fail(ResetReason reason, std::string_view detail);
   void finish(const Buffer& rest);
   void count_unasked(const Buffer& data);
@@ -103,8 +104,7 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   bool chunked_ = false;
   bool counted_ = false;
   bool close_asked_ = false;   // we sent "connection: close"
-  bool peer_ended_ = false;
-  bool write_ended_ = false;
+  bool write_ended_ = false;   // tunnel
   uint32_t paused_ = 0;
   size_t scanned_ = 0;
   uint64_t request_left_ = 0;
@@ -129,21 +129,20 @@ void Http1Client::on_connected() {
   events_.on_session_connected();
 }
 
-void Http1Client::on_data(Buffer& data, bool end_stream) {
+void Http1Client::on_data(Buffer& data, bool) {
   if (receiver_ == nullptr) {  // bytes nobody asked for: whoever sends them cannot be trusted with another request
     count_unasked(data);
     closing_ = true;
     data.clear();
     return connection_->close(CloseType::NoFlush);
   }
-  if (phase_ == Phase::Tunnel) return read_tunnel(data, end_stream);
   while (!data.empty() && receiver_ != nullptr && connection_->open() && connection_->reading()) {
     bool more = false;
     switch (phase_) {
       case Phase::Head: more = read_head(data); break;
       case Phase::Body: more = read_body(data); break;
       case Phase::Trailers: more = read_trailers(data); break;
-      case Phase::Tunnel: return read_tunnel(data, end_stream);
+      case Phase::Tunnel: return read_tunnel(data);
     }
     if (!more) break;
   }
@@ -193,7 +192,6 @@ bool Http1Client::take_head(Buffer& data, size_t size) {
   }
   if (head_.body == Body::Tunnel) {
     phase_ = Phase::Tunnel;
-    connection_->set_half_close(true);
     receiver_->on_headers(*headers, false);
     return true;
   }
@@ -262,10 +260,9 @@ bool Http1Client::read_trailers(Buffer& data) {
   return true;
 }
 
-void Http1Client::read_tunnel(Buffer& data, bool end_stream) {
+void Http1Client::read_tunnel(Buffer& data) {
   bytes_received_ += data.size();
-  if (end_stream) peer_ended_ = true;
-  if (receiver_ != nullptr && (!data.empty() || end_stream)) receiver_->on_data(data, end_stream);
+  receiver_->on_data(data, false);
   data.clear();
 }
 
@@ -316,14 +313,13 @@ void Http1Client::on_closed(CloseReason reason) {
   if (receiver != nullptr) {
     const bool clean = reason == CloseReason::Remote;
     const bool by_peer = clean || reason == CloseReason::RemoteReset;
-    if (phase_ == Phase::Body && head_.body == Body::UntilClose && clean) {
+    // The end of a tunnel is one when ours came before it; else the peer has broken off (Envoy 1.40).
+    if (clean && ((phase_ == Phase::Body && head_.body == Body::UntilClose) || (phase_ == Phase::Tunnel && write_ended_))) {
       Buffer nothing;
       count_announced();
       receiver->on_data(nothing, true);
     } else if (reason == CloseReason::ConnectFailed || reason == CloseReason::ConnectTimeout) {
       receiver->on_reset(ResetReason::ConnectionFailure, net::close_reason_name(reason));
-    } else if (phase_ == Phase::Tunnel && peer_ended_ && write_ended_) {
-      // both directions ended: nothing is lost
     } else if (by_peer && phase_ != Phase::Tunnel && (phase_ != Phase::Head || scanned_ != 0)) {
       receiver->on_reset(ResetReason::ProtocolError, "http1.incomplete_response");
     } else {
@@ -413,7 +409,7 @@ void Http1Client::reset(ResetReason) {
   receiver_ = nullptr;
   closing_ = true;
   undo_pauses();
-  connection_->close(CloseType::NoFlush);
+  connection_->close(phase_ == Phase::Tunnel ? CloseType::Flush : CloseType::NoFlush);  // who has sent something into a tunnel may go at once
 }
 
 void Http1Client::pause_reading() {

@@ -62,12 +62,11 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
   bool read_head(Buffer& data);
   bool read_body(Buffer& data);
   bool read_trailers(Buffer& data);
-  void read_tunnel(Buffer& data, bool end_stream);
+  void read_tunnel(Buffer& data);
   void request_ended();
   bool begin_stream();
   void refuse(const Verdict& verdict, const HeaderMap* headers = nullptr);
   HeadStyle choose_style(const HeaderMap& headers, unsigned status, bool end_stream);
-  void enter_tunnel();
   void end_response();
   void finish_stream();
   void hold() {
@@ -96,8 +95,6 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
   bool chunked_ = false;
   bool until_close_ = false;
   bool counted_ = false;       // content-length was promised
-  bool peer_ended_ = false;    // tunnel
-  bool write_ended_ = false;   // tunnel
   uint32_t paused_ = 0;
   size_t scanned_ = 0;
   uint64_t response_left_ = 0;
@@ -107,15 +104,14 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
   uint64_t header_bytes_received_ = 0;
 };
 
-void Http1Server::on_data(Buffer& data, bool end_stream) {
-  if (phase_ == Phase::Tunnel) return read_tunnel(data, end_stream);
+void Http1Server::on_data(Buffer& data, bool) {
   while (!data.empty() && connection_->open() && connection_->reading()) {
     bool more = false;
     switch (phase_) {
       case Phase::Head: more = read_head(data); break;
       case Phase::Body: more = read_body(data); break;
       case Phase::Trailers: more = read_trailers(data); break;
-      case Phase::Tunnel: return read_tunnel(data, end_stream);
+      case Phase::Tunnel: return read_tunnel(data);
       case Phase::Complete:
       case Phase::Hold:
       case Phase::Closing: break;
@@ -252,10 +248,9 @@ bool Http1Server::read_trailers(Buffer& data) {
   return true;
 }
 
-void Http1Server::read_tunnel(Buffer& data, bool end_stream) {
+void Http1Server::read_tunnel(Buffer& data) {
   bytes_received_ += data.size();
-  if (end_stream) peer_ended_ = true;
-  if (receiver_ != nullptr && (!data.empty() || end_stream)) receiver_->on_data(data, end_stream);
+  if (receiver_ != nullptr) receiver_->on_data(data, false);
   data.clear();
 }
 
@@ -286,9 +281,8 @@ void Http1Server::on_write_low() {
 void Http1Server::on_closed(CloseReason reason) {
   http::MessageReceiver* receiver = receiver_;
   receiver_ = nullptr;
-  bool complete = phase_ == Phase::Tunnel && peer_ended_ && write_ended_;
   phase_ = Phase::Closing;
-  if (receiver != nullptr && !complete) receiver->on_reset(http::ResetReason::ConnectionTermination, net::close_reason_name(reason));
+  if (receiver != nullptr) receiver->on_reset(http::ResetReason::ConnectionTermination, net::close_reason_name(reason));
   events_.on_session_closed(reason);
 }
 
@@ -357,21 +351,13 @@ void Http1Server::send_headers(const HeaderMap& headers, bool end_stream) {
   bytes_sent_ += n;
   connection_->output_changed();
   if (tunnel) {
-    enter_tunnel();
-    if (end_stream) {
-      Buffer nothing;
-      send_data(nothing, true);
-    }
-    return;
+    phase_ = Phase::Tunnel;
+    close_after_ = true;  // Envoy 1.40: with the end of either direction
+    release();
+  } else if (phase_ == Phase::Hold) {
+    phase_ = Phase::Complete;
   }
-  if (phase_ == Phase::Hold) phase_ = Phase::Complete;
   if (end_stream) end_response();
-}
-
-void Http1Server::enter_tunnel() {
-  phase_ = Phase::Tunnel;
-  connection_->set_half_close(true);
-  release();
 }
 
 void Http1Server::send_data(Buffer& data, bool end_stream) {
@@ -404,10 +390,7 @@ void Http1Server::send_data(Buffer& data, bool end_stream) {
   }
   bytes_sent_ += connection_->output().size() - before;
   connection_->output_changed();
-  if (!end_stream) return;
-  if (phase_ != Phase::Tunnel) return end_response();
-  write_ended_ = true;
-  connection_->end_write();
+  if (end_stream) end_response();
 }
 
 void Http1Server::send_trailers(const HeaderMap& trailers) {

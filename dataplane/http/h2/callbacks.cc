@@ -321,7 +321,7 @@ struct Session::Callbacks {
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
       stream->end_sent = true;
       // What still comes of the request is of no use to anyone (RFC 9113 section 8.1).
-      if (s.server_ && !stream->peer_ended && !stream->tunnel) s.reset_on_wire(*stream, NGHTTP2_NO_ERROR);
+      if (s.server_ && !stream->peer_ended) s.reset_on_wire(*stream, NGHTTP2_NO_ERROR);
     }
     return 0;
   }

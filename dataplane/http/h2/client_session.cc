@@ -63,14 +63,11 @@ void Http2Client::deliver_head(Stream& stream, const Event& event) {
 }
 
 void Http2Client::message_received(Stream& stream) {
-  if (stream.tunnel && !stream.ended) return;
   end_for_user(stream);
   if (!stream.end_sent) reset_on_wire(stream, NGHTTP2_CANCEL);  // the rest of the request is of no use any more
 }
 
-void Http2Client::message_sent(Stream& stream) {
-  if (stream.tunnel && stream.end_told) end_for_user(stream);
-}
+void Http2Client::message_sent(Stream&) {}  // the answer ends it
 
 void Http2Client::stream_gone() {
   if (can_open_stream()) owner_.on_stream_slot();

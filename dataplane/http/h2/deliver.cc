@@ -96,7 +96,7 @@ void Session::deliver_trailers(Stream& stream, const Event& event) {
 
 void Session::deliver_closed(Stream& stream) {
   // A whole response is no less whole for a RST_STREAM behind it; what a paused receiver has not seen of it still comes.
-  if (!server_ && stream.peer_ended && !stream.tunnel && (stream.end_due || stream.trailers_due != nullptr)) return;
+  if (!server_ && stream.peer_ended && (stream.end_due || stream.trailers_due != nullptr)) return;
   if (server_ && stream.receiver == nullptr && stream.close_reason == http::ResetReason::ProtocolError) begin_refused(stream);
   http::MessageReceiver* receiver = stream.receiver;
   end_for_user(stream);

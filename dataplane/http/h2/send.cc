@@ -135,11 +135,16 @@ void Stream::send_trailers(const http::HeaderMap& trailers) {
 void Stream::reset(http::ResetReason reason) {
   Session& s = *session;
   if (over) return;
+  if (tunnel) {  // what was sent into it arrives, as over TCP
+    s.submit_body(*this);
+    s.pump();
+  }
   uint32_t code = NGHTTP2_INTERNAL_ERROR;
   if (reason == http::ResetReason::ProtocolError) code = NGHTTP2_PROTOCOL_ERROR;
   if (reason == http::ResetReason::RemoteRefused) code = NGHTTP2_REFUSED_STREAM;
   if (!s.server_ && reason == http::ResetReason::LocalReset) code = NGHTTP2_CANCEL;
-  if (connect && s.server_) code = NGHTTP2_CONNECT_ERROR;
+  // RFC 9113 section 8.5: what ends the connection behind a tunnel
+  if (connect && s.server_ && reason == http::ResetReason::ConnectionTermination) code = NGHTTP2_CONNECT_ERROR;
   ended = true;
   s.end_for_user(*this);
   s.reset_on_wire(*this, code);

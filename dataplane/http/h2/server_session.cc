@@ -66,12 +66,9 @@ void Http2Server::deliver_head(Stream& stream, const Event& event) {
   stream.receiver->on_headers(*headers, event.end);
 }
 
-void Http2Server::message_received(Stream& stream) {
-  if (stream.tunnel && stream.ended) end_for_user(stream);
-}
+void Http2Server::message_received(Stream&) {}  // its answer ends it
 
 void Http2Server::message_sent(Stream& stream) {
-  if (stream.tunnel && !stream.end_told) return;
   end_for_user(stream);
   went_idle();
 }

@@ -51,7 +51,7 @@ class Stream final : public http::MessageSender {
   bool flushing = false;       // over, and counted as not yet on the wire
   bool reset_by_peer = false;
   bool reset_by_us = false;
-  bool tunnel = false;         // both directions are open until each has ended
+  bool tunnel = false;         // granted: bytes in both directions, whatever lengths were announced
   bool connect = false;        // the request is a CONNECT, plain or extended
   bool extended = false;
   bool bodiless = false;       // no body may follow: request was HEAD, or 204, 304

@@ -129,7 +129,7 @@ void ConnectionPool::connect() {
   SharedCluster& c = cluster();
   cells().add(c.stats, ClusterStat::upstream_cx_total);
   cells().add(c.stats, ClusterStat::upstream_cx_active);
-  cells().add(c.stats, protocol_ == PoolProtocol::kHttp2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
+  if (protocol_ != PoolProtocol::kTcp) cells().add(c.stats, protocol_ == PoolProtocol::kHttp2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
   others_.push(*new PooledSession(*this));
 }
 

@@ -21,7 +21,7 @@ class PooledSession;
 class PooledStream;
 struct ProxiedFor;
 
-enum class PoolProtocol : uint8_t { kHttp1, kHttp2 };
+enum class PoolProtocol : uint8_t { kHttp1, kHttp2, kTcp };  // kTcp: the bytes of one request each; tcp_session.h
 
 // A request that wants a connection. Derive and implement; destroying or cancel() takes it out of the queue.
 class PoolRequest {

@@ -109,10 +109,10 @@ ConnectionPool* Host::client_pool(PoolProtocol protocol, bool high, const Proxie
   return client_pools_->pools.emplace(key, std::make_unique<ConnectionPool>(*this, protocol, high, std::make_unique<ProxiedFor>(client))).first->second.get();
 }
 
-void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client) {
+void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client, bool tcp) {
   const config::UpstreamProtocol wanted = cluster_->config->http.protocol;
   const bool http2 = wanted == config::UpstreamProtocol::Downstream ? came_as == http::Protocol::Http2 : wanted == config::UpstreamProtocol::Http2;
-  const PoolProtocol protocol = http2 ? PoolProtocol::kHttp2 : PoolProtocol::kHttp1;
+  const PoolProtocol protocol = tcp ? PoolProtocol::kTcp : http2 ? PoolProtocol::kHttp2 : PoolProtocol::kHttp1;
   const auto no_pool = [&] {
     env_.cells.add(cluster_->stats, stats::ClusterStat::upstream_cx_pool_overflow);
     request.on_pool_failure(ResetReason::kNoPool, {});
@@ -121,7 +121,7 @@ void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, cons
     ConnectionPool* own = client_pool(protocol, high, *client);
     return own == nullptr ? no_pool() : own->acquire(request);
   }
-  auto& pool = pools_[(high ? 2 : 0) + (http2 ? 1 : 0)];
+  auto& pool = pools_[(high ? 3 : 0) + static_cast<size_t>(protocol)];
   if (!pool) {
     Limit& pools = cluster_->breakers[high ? 1 : 0].pools;
     if (!pools.can_take()) return no_pool();

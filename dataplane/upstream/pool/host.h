@@ -54,7 +54,8 @@ class Host final : public LbHost, public Counted {
   // Attaches, queues or fails the request, in the pool of that priority and of the protocol that the cluster asks for.
   // `came_as`: the protocol of the request, for clusters that follow it.
   // `client`: whose connection the request came on; of consequence where the cluster speaks the PROXY protocol.
-  void acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client = nullptr);
+  // `tcp`: without HTTP, for a request that ends here and whose bytes go on.
+  void acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client = nullptr, bool tcp = false);
   // Whether it has a connection, or requests that wait for one.
   bool in_use() const;
   // Connections go as soon as they are free; new requests get new ones.
@@ -110,7 +111,7 @@ class Host final : public LbHost, public Counted {
   bool removed_ = false;
   std::unique_ptr<std::vector<net::Address>> race_;  // all addresses of the endpoint, where there are several
   std::unique_ptr<ClientPools> client_pools_;
-  std::array<std::unique_ptr<ConnectionPool>, 4> pools_;  // HTTP/1 and HTTP/2 at priority DEFAULT, then HIGH
+  std::array<std::unique_ptr<ConnectionPool>, 6> pools_;  // HTTP/1, HTTP/2 and TCP at priority DEFAULT, then HIGH
 };
 
 }  // namespace fairlead::upstream

@@ -11,6 +11,7 @@
 #include "dataplane/upstream/pool/http2_codec.h"
 #include "dataplane/upstream/pool/pooled_session.h"
 #include "dataplane/upstream/pool/proxy_header.h"
+#include "dataplane/upstream/pool/tcp_session.h"
 
 namespace fairlead::upstream {
 
@@ -92,6 +93,8 @@ PooledSession::PooledSession(ConnectionPool& pool) : pool_(pool), host_(&pool.ho
     settings.max_headers = config.http.max_headers_count;
     settings.stats = std::make_shared<UpstreamHttp2Stats>(host_->env().cells, pool.cluster());
     session_ = h2::make_client_session(std::move(connection), settings, *this);
+  } else if (pool.protocol() == PoolProtocol::kTcp) {
+    session_ = make_tcp_session(std::move(connection), *this);
   } else {
     h1::Settings settings = http1_settings(config.http);
     settings.peer_counts = &peer_counts_;

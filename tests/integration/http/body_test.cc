@@ -1,6 +1,8 @@
 // Bodies in both directions: large, chunked, slow, cut short; upgrades; 100-continue; bytes that are no HTTP at all.
 #include <catch2/catch.hpp>
 
+#include <sys/socket.h>
+
 #include <random>
 #include <thread>
 
@@ -150,6 +152,26 @@ TEST_CASE("HEAD has headers and no body") {
   CHECK(client.read_response().body == "12345");
 }
 
+TEST_CASE("an answer stays whole for a slow reader when its upstream closes behind it") {
+  RawServer server;
+  TestProxy proxy(listener_yaml(kToUp), {cluster_yaml("up", {server.port()}, "per_connection_buffer_limit_bytes: 16384")});
+  RawSocket client = proxy.connect();
+  const int small = 65536;
+  ::setsockopt(client.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+  RawSocket upstream = server.accept();
+  upstream.read_until("\r\n\r\n");
+  const std::string body(6'000'000, 'x');
+  const bool counted = GENERATE(true, false);
+  upstream.send("HTTP/1.1 200 OK\r\n" + (counted ? "content-length: " + std::to_string(body.size()) + "\r\n" : std::string()) + "connection: close\r\n\r\n" + body);
+  upstream.close();
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (proxy.stat("cluster.up.upstream_flow_control_paused_reading_total") == 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  const RawResponse r = client.read_response();
+  CHECK(r.body.size() == body.size());
+  CHECK(proxy.access_log(1) == std::vector<std::string>{"200 - via_upstream"});
+}
+
 TEST_CASE("WebSocket upgrades become tunnels") {
   RawServer server;
   TestProxy proxy(listener_yaml(kToUp, "upgrade_configs: [{upgrade_type: websocket}]\n"), {cluster_yaml("up", {server.port()})});
@@ -189,6 +211,27 @@ TEST_CASE("upgrades that are not enabled are refused, and an upstream may refuse
   const RawResponse refused = with.get("/", upgrade);
   CHECK(refused.status == 400);
   CHECK(refused.body == "no");
+}
+
+TEST_CASE("an upgrade without a route for it is 404, whether enabled or not") {
+  const std::string more = GENERATE("", "upgrade_configs: [{upgrade_type: websocket}]\n");
+  FakeUpstream up;
+  TestProxy proxy(listener_yaml("- match: {prefix: /only}\n  route: {cluster: up}\n", more), {cluster_yaml("up", {up.port()})});
+  const RawResponse r = proxy.get("/", "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+  CHECK(r.status == 404);
+  CHECK(r.header("connection") == "close");
+  CHECK(proxy.access_log(1) == std::vector<std::string>{"404 NR route_not_found"});
+  CHECK(proxy.stat("http.test.downstream_cx_upgrades_total") == (more.empty() ? 0 : 1));
+  CHECK(proxy.stat("http.test.downstream_cx_upgrades_active") == 0);
+  CHECK(proxy.stat("http.test.downstream_rq_ws_on_non_ws_route") == 0);
+}
+
+TEST_CASE("a refused head of an upgrade leaves no upgrade counted") {
+  FakeUpstream up;
+  TestProxy proxy(listener_yaml(kToUp, "upgrade_configs: [{upgrade_type: websocket}]\npath_with_escaped_slashes_action: REJECT_REQUEST\n"), {cluster_yaml("up", {up.port()})});
+  CHECK(proxy.get("/a%2fb", "Connection: Upgrade\r\nUpgrade: websocket\r\n").status == 400);
+  CHECK(proxy.wait_for_stat("http.test.downstream_rq_active", 0));
+  CHECK(proxy.stat("http.test.downstream_cx_upgrades_active") == 0);
 }
 
 TEST_CASE("CONNECT without a route for it is 404") {

@@ -60,7 +60,7 @@ class FakeUpstream::Exchange final : public http::MessageReceiver, public net::D
       else if (h.token() == Token::PseudoAuthority) request_.host = h.value();
       else if (!h.is_pseudo()) request_.headers.emplace_back(h.name(), h.value());
     }
-    if (end_stream || headers.has(Token::Upgrade)) complete();  // an upgrade has no end of its own
+    if (end_stream || headers.has(Token::Upgrade) || request_.method == "CONNECT") complete();  // a tunnel has no end of its own
   }
   void on_data(net::Buffer& data, bool end_stream) override {
     if (tunnel_) {  // echoes
@@ -169,7 +169,7 @@ void FakeUpstream::Exchange::answer() {
   }
   http::HeaderMap headers(arena_);
   headers.add_ref(Token::PseudoStatus, http::status_text(reply_.status));
-  tunnel_ = reply_.status == 101;
+  tunnel_ = reply_.status == 101 || (request_.method == "CONNECT" && reply_.status / 100 == 2);
   const bool body = !reply_.body.empty() && request_.method != "HEAD" && !tunnel_;
   if (!reply_.chunked && reply_.trailers.empty() && !tunnel_) headers.add(Token::ContentLength, std::to_string(reply_.body.size()));
   for (const auto& [name, value] : reply_.headers) headers.add(name, value);

@@ -23,7 +23,7 @@ struct UpstreamRequest {
 };
 
 struct UpstreamReply {
-  int status = 200;                        // 101: what follows is echoed
+  int status = 200;                        // 101, and 2xx to CONNECT: what follows is echoed
   std::string body = "ok";
   std::vector<std::pair<std::string, std::string>> headers;
   std::vector<std::pair<std::string, std::string>> trailers;

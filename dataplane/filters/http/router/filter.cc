@@ -79,7 +79,7 @@ RouterFilter::~RouterFilter() = default;
 HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_stream) {
   match_ = &stream().route();
   headers_only_ = end_stream;
-  if (answer_without_upstream(*match_, headers) || !find_cluster(*match_) || !headers_valid(headers) || drop_for_overload()) return HeadersStatus::kStop;
+  if (answer_without_upstream(*match_, headers) || !find_cluster(*match_) || refuse_connect() || !headers_valid(headers) || drop_for_overload()) return HeadersStatus::kStop;
   const fairlead::router::RouteAction& action = match_->route->forward;
   read_timeouts(action, headers);
   set_stream_limits(action, headers);
@@ -88,16 +88,18 @@ HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_st
     retry_.emplace(policy, headers);
     if (!retry_->enabled()) retry_.reset();
   }
+  terminates_ = terminates(action, headers);
   rewrite_request(*match_, headers);
   if (stream().manager().config().scheme_match_upstream) headers.set_ref(Token::PseudoScheme, "http");
   awaiting_upgrade_ = stream().is_upgrade();
   if (!action.mirrors.empty() && !awaiting_upgrade_) choose_mirrors(headers);
-  keeps_body_ = (retry_ || !mirrors_.empty()) && !end_stream && !awaiting_upgrade_;
+  keeps_body_ = (retry_ || !mirrors_.empty() || (action.internal_redirects && !awaiting_upgrade_)) && !end_stream;
   const auto& limit = match_->route->retry_buffer_limit ? match_->route->retry_buffer_limit : match_->virtual_host->retry_buffer_limit;
   keep_limit_ = limit.value_or(stream().buffer_limit());
   begin_attempt();
   if (end_stream && stream().active()) request_complete();
-  if (awaiting_upgrade_ && stream().active()) arm_global();  // what is not granted in time is a timeout like any other
+  // What is not granted in time is a timeout like any other. Envoy 1.40: but for a CONNECT
+  if (awaiting_upgrade_ && stream().active() && !stream().is_connect()) arm_global();
   return HeadersStatus::kContinue;
 }
 
@@ -141,6 +143,18 @@ bool RouterFilter::find_cluster(const Match& match) {
   }
   cluster_ = upstream::Ref<upstream::Cluster>(cluster);
   return true;
+}
+
+// One that the connection manager has not allowed, and that a filter has led to a route since.
+bool RouterFilter::refuse_connect() {
+  if (!stream().is_connect() || stream().is_upgrade()) return false;
+  stream().send_local_reply({.status = 403, .details = "upgrade_failed"});
+  return true;
+}
+
+bool RouterFilter::terminates(const fairlead::router::RouteAction& action, const http::HeaderMap& headers) const {
+  if (!action.connect) return false;
+  return stream().is_connect() || (action.connect->allow_post && headers.get(Token::PseudoMethod) == "POST");
 }
 
 // Policy.drop_overloads; retries are not asked again.
@@ -244,6 +258,7 @@ void RouterFilter::rewrite_request(const Match& match, http::HeaderMap& headers)
       headers.set(Token::PseudoPath, text);
     }
   }
+  if (!stream().connect_port().empty()) headers.set(Token::PseudoAuthority, absl::StrCat(headers.get(Token::PseudoAuthority), stream().connect_port()));
 }
 
 void RouterFilter::set_host(http::HeaderMap& headers, std::string_view host) {
@@ -282,6 +297,7 @@ void RouterFilter::keep_for_replay(const net::Buffer& data) {
 void RouterFilter::give_up_replay() {
   cells().add(cluster_->shared().stats, ClusterStat::retry_or_shadow_abandoned);
   keeps_body_ = false;
+  body_lost_ = true;
   kept_body_.clear();
   mirrors_.clear();
   retry_.reset();
@@ -394,7 +410,7 @@ void RouterFilter::begin_attempt() {
     std::string text;
     if (fairlead::router::rewrite_host(*match_, stream().request_headers(), host->hostname(), text)) set_host(stream().request_headers(), text);
   }
-  attempt_.start(*host, match_->route->forward.high_priority);
+  attempt_.start(*host, match_->route->forward.high_priority, terminates_ ? &*match_->route->forward.connect : nullptr);
 }
 
 void RouterFilter::on_attempt_ready() {
@@ -407,7 +423,7 @@ void RouterFilter::on_attempt_ready() {
   } else if (!absl::StrContains(info.upstream_hosts_attempted, info.upstream_host)) {  // Envoy 1.40: each once
     info.upstream_hosts_attempted = in_arena(absl::StrCat(info.upstream_hosts_attempted, ",", info.upstream_host));
   }
-  info.upstream_protocol = http::protocol_name(attempt_.sender()->protocol());
+  if (!terminates_) info.upstream_protocol = http::protocol_name(attempt_.sender()->protocol());
   info.upstream_connection_id = attempt_.sender()->connection().id();
   stream().mark(TimePoint::UpstreamTxBegin);
   response_paused_ = response_paused_ || stream().response_blocked();  // an earlier response may still fill the client's connection

@@ -1,5 +1,6 @@
 // The router: the terminal HTTP filter. Answers redirects, direct responses and missing routes itself; otherwise picks cluster and host,
-// sends the request through the worker's pools, retries, mirrors, and streams the response back with flow control in both directions.
+// sends the request through the worker's pools, retries, mirrors, follows redirects where the route says so, and streams the response back
+// with flow control in both directions.
 // One per stream, in its arena; one worker. At most one attempt is in flight at a time.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "dataplane/filters/http/router/retry_state.h"
 #include "dataplane/filters/http/router/upstream_request.h"
 #include "dataplane/net/timer.h"
+#include "dataplane/router/internal_redirect.h"
 #include "dataplane/stream/filter.h"
 #include "dataplane/stream/stream.h"
 #include "dataplane/upstream/worker_clusters.h"
@@ -57,6 +59,8 @@ class RouterFilter final : public stream::Filter {
 
   bool answer_without_upstream(const fairlead::router::Match& match, http::HeaderMap& headers);
   bool find_cluster(const fairlead::router::Match& match);
+  bool refuse_connect();
+  bool terminates(const fairlead::router::RouteAction& action, const http::HeaderMap& headers) const;
   bool drop_for_overload();
   void read_timeouts(const fairlead::router::RouteAction& action, http::HeaderMap& headers);
   void announce_timeout(http::HeaderMap& headers) const;
@@ -75,6 +79,10 @@ class RouterFilter final : public stream::Filter {
   void arm_per_try();
   void keep_for_replay(const net::Buffer& data);
   void give_up_replay();
+
+  bool follow_redirect(uint32_t status, http::HeaderMap& response);
+  bool turn_request(const fairlead::router::InternalRedirectPolicy& policy, uint32_t status, const http::HeaderMap& response, fairlead::router::RedirectHistory& history);
+  fairlead::router::RedirectHistory& redirect_history();
 
   bool retry_response(uint32_t status, const http::HeaderMap& headers);
   bool retry_reset(upstream::ResetReason reason, bool request_left);
@@ -100,6 +108,7 @@ class RouterFilter final : public stream::Filter {
   const RouterConfig& config_;
   upstream::Ref<upstream::Cluster> cluster_;
   const fairlead::router::Match* match_ = nullptr;
+  fairlead::router::Match first_match_;                // once the stream has looked for another route
   UpstreamRequest attempt_;
   uint32_t attempts_ = 0;
   Timeouts timeouts_;
@@ -113,6 +122,8 @@ class RouterFilter final : public stream::Filter {
   net::TimePoint complete_at_{};                       // when the request was complete
   uint64_t keep_limit_ = 0;
   bool keeps_body_ = false;
+  bool body_lost_ = false;          // more than is kept: nothing can be sent twice
+  bool terminates_ = false;         // the bytes of the request go to the upstream as they are
   bool headers_only_ = false;
   bool request_complete_ = false;
   bool awaiting_upgrade_ = false;

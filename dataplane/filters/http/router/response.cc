@@ -17,10 +17,13 @@ using format::TimePoint;
 using http::Token;
 using stats::ClusterResponseStat;
 using stats::ClusterStat;
+using stats::HttpStat;
 using std::chrono::milliseconds;
 using upstream::ResetReason;
 
 namespace {
+
+constexpr char kHistoryKey = 0;  // of the stream's slot with its RedirectHistory
 
 ResponseFlag flag_of(ResetReason reason) {
   switch (reason) {
@@ -105,6 +108,7 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   ++(status < 500 ? host.counters.rq_success : host.counters.rq_error);
   if (host.shared_health() != nullptr) report_health(host, status, headers);
   if (retry_ && retry_response(status, headers)) return;
+  if (follow_redirect(status, headers)) return;
   release_retry();
   response_begun_ = true;
   count_status(status);
@@ -126,10 +130,12 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   if (match_->virtual_host->include_attempt_count_in_response) headers.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
   if (awaiting_upgrade_) {
     awaiting_upgrade_ = false;
-    if (status == 101) {
+    if (stream().grants_tunnel(status)) {
       if (global_timer_) global_timer_->disarm();
+      keeps_body_ = false;  // nothing is sent twice any more
+      kept_body_.clear();
       attempt_.flush_pending();
-    } else if (!end_stream) {
+    } else if (!end_stream && !stream().is_connect()) {
       info.response_code_details = "websocket_handshake_unsuccessful";
     }
   }
@@ -140,10 +146,6 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
 
 void RouterFilter::on_upstream_data(net::Buffer& data, bool end_stream) {
   if (per_try_idle_timer_ && !end_stream) per_try_idle_timer_->arm(timeouts_.per_try_idle);
-  if (end_stream && stream().is_upgrade() && !stream().request_complete()) {  // Envoy 1.40: a tunnel that the upstream ends is a reset
-    stream().set_flag(ResponseFlag::UpstreamConnectionTermination);
-    stream().set_details("upstream_reset_after_response_started{connection_termination}");
-  }
   if (end_stream) response_complete();
   stream().encode_data(data, end_stream);
 }
@@ -164,6 +166,65 @@ void RouterFilter::response_complete() {
   cells().record(c.response_stats, ClusterResponseStat::upstream_rq_time, took);
   cells().record(c.response_stats, stream().internal_request() ? ClusterResponseStat::internal_upstream_rq_time : ClusterResponseStat::external_upstream_rq_time, took);
   attempt_.abandon();
+}
+
+// Sends the request where a response points to. False: the response goes to the client.
+bool RouterFilter::follow_redirect(uint32_t status, http::HeaderMap& response) {
+  const fairlead::router::InternalRedirectPolicy* policy = match_->route->forward.internal_redirects.get();
+  if (policy == nullptr || stream().is_upgrade() || !fairlead::router::follows(*policy, status)) return false;
+  fairlead::router::RedirectHistory& history = redirect_history();
+  const bool possible = request_complete_ && !body_lost_ && response.has(Token::Location);  // Envoy 1.40: not while the request is still coming
+  const bool turned = possible && turn_request(*policy, status, response, history);
+  cells().add(cluster_->shared().stats, turned ? ClusterStat::upstream_internal_redirect_succeeded_total : ClusterStat::upstream_internal_redirect_failed_total);
+  if (!turned) return false;
+  stream().start_over(response, "internal_redirect", std::move(kept_body_));
+  stream().slot(&kHistoryKey) = &history;
+  return true;
+}
+
+// The request as it goes to the target; as it was when it may not go there.
+bool RouterFilter::turn_request(const fairlead::router::InternalRedirectPolicy& policy, uint32_t status, const http::HeaderMap& response, fairlead::router::RedirectHistory& history) {
+  using fairlead::router::RedirectObstacle;
+  const auto refuse = [&](HttpStat why) {
+    cells().add(stream().manager().stats, why);
+    return false;
+  };
+  constexpr bool kFromHttps = false;  // Envoy 1.40: what counts is the connection, whatever :scheme says
+  fairlead::router::RedirectTarget target;
+  switch (fairlead::router::find_obstacle(policy, response.get(Token::Location), kFromHttps, history, target)) {
+    case RedirectObstacle::None: break;
+    case RedirectObstacle::BadLocation: return refuse(HttpStat::passthrough_internal_redirect_bad_location);
+    case RedirectObstacle::UnsafeScheme: return refuse(HttpStat::passthrough_internal_redirect_unsafe_scheme);
+    case RedirectObstacle::TooMany: return refuse(HttpStat::passthrough_internal_redirect_too_many_redirects);
+  }
+  http::HeaderMap& request = stream().request_headers();
+  http::HeaderMap before = request.copy_to(stream().arena());
+  fairlead::router::point_to(target, policy, response, request);
+  first_match_ = *match_;  // what is answered here is still answered by the first route
+  match_ = &first_match_;
+  stream().clear_route_cache();
+  const fairlead::router::Match& next = stream().route();
+  const bool routed = next.route != nullptr || next.outcome == fairlead::router::Match::Outcome::RedirectToTls;
+  const std::string_view next_name = next.route != nullptr ? std::string_view(next.route->name) : std::string_view();
+  if (!routed || !fairlead::router::may_lead_to(policy, match_->route->name, next_name, kFromHttps, target.https(), history, stream().arena())) {
+    request = std::move(before);
+    return refuse(routed ? HttpStat::passthrough_internal_redirect_predicate : HttpStat::passthrough_internal_redirect_no_route);
+  }
+  const std::string_view method = request.get(Token::PseudoMethod);
+  if (status == 303 && method != "GET" && method != "HEAD") {  // RFC 9110 section 15.4.4
+    request.set_ref(Token::PseudoMethod, "GET");
+    request.remove(Token::ContentLength);
+    kept_body_.clear();
+  }
+  ++history.followed;
+  request.set("x-envoy-original-url", absl::StrCat("http://", before.get(Token::PseudoAuthority), before.get(Token::PseudoPath)));
+  return true;
+}
+
+fairlead::router::RedirectHistory& RouterFilter::redirect_history() {
+  void*& slot = stream().slot(&kHistoryKey);
+  if (slot == nullptr) slot = stream().arena().make<fairlead::router::RedirectHistory>();
+  return *static_cast<fairlead::router::RedirectHistory*>(slot);
 }
 
 void RouterFilter::release_retry() {

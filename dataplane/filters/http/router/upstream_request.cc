@@ -29,16 +29,18 @@ ResetReason from_codec(http::ResetReason reason) {
 
 }  // namespace
 
-void UpstreamRequest::start(upstream::Host& host, bool high_priority) {
+void UpstreamRequest::start(upstream::Host& host, bool high_priority, const ConnectConfig* connect) {
+  connect_ = connect;
   host_ = upstream::Ref<upstream::Host>(&host);
   request_ended_ = response_ended_ = reused_ = response_begun_ = request_begun_ = false;
   pending_.clear();
   pending_end_ = false;
   pending_trailers_ = nullptr;
-  if (!host.cluster().config->proxy_protocol) return host.acquire(*this, high_priority, router_.stream().protocol());
+  const bool tcp = connect_ != nullptr;
+  if (!host.cluster().config->proxy_protocol) return host.acquire(*this, high_priority, router_.stream().protocol(), nullptr, tcp);
   const net::Connection& client = router_.stream().connection().connection();
   const upstream::ProxiedFor whom{client.remote_address(), client.local_address()};
-  host.acquire(*this, high_priority, router_.stream().protocol(), &whom);
+  host.acquire(*this, high_priority, router_.stream().protocol(), &whom, tcp);
 }
 
 void UpstreamRequest::on_pool_ready(upstream::PooledStream& stream) {
@@ -49,8 +51,21 @@ void UpstreamRequest::on_pool_ready(upstream::PooledStream& stream) {
   const bool headers_only = router_.request_is_headers_only();
   if (headers_only) end_request();
   sender_->send_headers(router_.stream().request_headers(), headers_only);
+  if (connect_ != nullptr) send_proxy_header();
   router_.on_attempt_ready();
   if (sender_ != nullptr && !router_.holds_body()) flush_pending();
+}
+
+// Before the first byte of the client.
+void UpstreamRequest::send_proxy_header() {
+  if (connect_->proxy_header == ConnectConfig::ProxyHeader::None) return;
+  config::ProxyProtocol protocol;
+  protocol.v2 = connect_->proxy_header == ConnectConfig::ProxyHeader::V2;
+  protocol.tlvs = connect_->tlvs;
+  const net::Connection& client = router_.stream().connection().connection();
+  const upstream::ProxiedFor whom{client.remote_address(), client.local_address()};
+  net::Buffer header(upstream::proxy_header(protocol, &whom, whom.destination, whom.source));
+  sender_->send_data(header, false);
 }
 
 void UpstreamRequest::flush_pending() {

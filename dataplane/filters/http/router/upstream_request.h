@@ -7,19 +7,21 @@
 #include <string>
 
 #include "dataplane/http/codec.h"
+#include "dataplane/router/route.h"
 #include "dataplane/upstream/pool/host.h"
 
 namespace fairlead::filters::router {
 
 class RouterFilter;
+using fairlead::router::ConnectConfig;
 
 class UpstreamRequest final : public http::MessageReceiver, public upstream::PoolRequest {
  public:
   explicit UpstreamRequest(RouterFilter& router) : router_(router) {}
   ~UpstreamRequest() override { abandon(); }
 
-  // Takes a connection to `host`. May call the router back before it returns.
-  void start(upstream::Host& host, bool high_priority);
+  // Takes a connection to `host`: over TCP alone if there is a `connect`, for the bytes of the request. May call the router back before it returns.
+  void start(upstream::Host& host, bool high_priority, const ConnectConfig* connect);
   // Body and end of the request, as they come; kept until the connection is there.
   void send_data(net::Buffer& data, bool end_stream);
   void send_trailers(const http::HeaderMap& trailers);
@@ -57,10 +59,12 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   void finish();
   void end_request();
   void take_wire_bytes();
+  void send_proxy_header();
   void count_reset(upstream::ResetReason reason);
 
   RouterFilter& router_;
   upstream::Ref<upstream::Host> host_;
+  const ConnectConfig* connect_ = nullptr;
   upstream::PooledStream* stream_ = nullptr;
   http::MessageSender* sender_ = nullptr;
   net::Buffer pending_;

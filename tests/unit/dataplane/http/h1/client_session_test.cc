@@ -178,12 +178,30 @@ TEST_CASE("an answer before the request is complete costs the connection", "[h1]
 TEST_CASE("an upgrade answered with 101 is a tunnel", "[h1][client]") {
   ClientRig rig;
   rig.server->set_half_close(true);
-  rig.start({{":method", "GET"}, {":path", "/"}, {":authority", "a"}, {"connection", "Upgrade"}, {"upgrade", "websocket"}});
+  http::MessageSender& sender = rig.start({{":method", "GET"}, {":path", "/"}, {":authority", "a"}, {"connection", "Upgrade"}, {"upgrade", "websocket"}}, "", false);
   rig.settle();
   rig.write(response("101 Switching Protocols", "Upgrade: websocket\r\nConnection: Upgrade\r\nx: y\r\n", "hello"));
   REQUIRE(rig.run([&] { return rig.response->body == "hello"; }));
   CHECK(rig.response->head == ":status: 101\nupgrade: websocket\nconnection: Upgrade\nx: y\n");
   CHECK_FALSE(rig.response->ended);
+  SECTION("that breaks off with its connection") {
+    rig.write("last");
+    rig.server->end_write();
+    REQUIRE(rig.run([&] { return rig.closed; }));
+    CHECK(rig.response->body == "hellolast");
+    CHECK(rig.response->reset);
+  }
+  SECTION("that ends with its connection once our half has ended") {
+    net::Buffer bye("bye");
+    sender.send_data(bye, true);
+    REQUIRE(rig.run([&] { return rig.peer.ended; }));
+    rig.write("last");
+    rig.server->end_write();
+    REQUIRE(rig.run([&] { return rig.closed; }));
+    CHECK(rig.response->body == "hellolast");
+    CHECK(rig.response->ended);
+    CHECK_FALSE(rig.response->reset);
+  }
 }
 
 TEST_CASE("bytes on an idle connection close it", "[h1][client]") {

@@ -151,9 +151,8 @@ TEST_CASE("100-continue and other informational heads", "[h1][server]") {
   REQUIRE(rig.run([&] { return rig.peer.received.find("200 OK") != std::string::npos; }));
 }
 
-TEST_CASE("an accepted upgrade becomes a tunnel with half-close", "[h1][server]") {
+TEST_CASE("an accepted upgrade becomes a tunnel that ends with its client", "[h1][server]") {
   ServerRig rig;
-  rig.client->set_half_close(true);
   rig.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly");
   REQUIRE(rig.run([&] { return rig.requests.size() == 1; }));
   rig.settle();
@@ -163,13 +162,21 @@ TEST_CASE("an accepted upgrade becomes a tunnel with half-close", "[h1][server]"
   REQUIRE(rig.run([&] { return rig.requests[0]->body == "early"; }));
   rig.write("GET / not a request");
   rig.client->end_write();
-  REQUIRE(rig.run([&] { return rig.requests[0]->ended; }));
+  REQUIRE(rig.run([&] { return rig.closed; }));
+  CHECK(rig.requests[0]->reset);
+  CHECK_FALSE(rig.requests[0]->ended);
   CHECK(rig.requests[0]->body == "earlyGET / not a request");
-  net::Buffer last("!");
-  rig.requests[0]->sender->send_data(last, true);
-  REQUIRE(rig.run([&] { return rig.closed && rig.peer.ended; }));
+  CHECK(rig.peer.received == "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nserver bytes");
+}
+
+TEST_CASE("the end of the response ends a tunnel and its connection", "[h1][server]") {
+  ServerRig rig;
+  rig.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  REQUIRE(rig.run([&] { return rig.requests.size() == 1; }));
+  send(*rig.requests[0]->sender, {{":status", "101"}, {"connection", "Upgrade"}, {"upgrade", "websocket"}}, "all", true);
+  REQUIRE(rig.run([&] { return rig.closed; }));
   CHECK_FALSE(rig.requests[0]->reset);
-  CHECK(rig.peer.received == "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nserver bytes!");
+  CHECK_THAT(rig.peer.received, Catch::EndsWith("\r\n\r\nall"));
 }
 
 TEST_CASE("a declined upgrade leaves an ordinary exchange", "[h1][server]") {
