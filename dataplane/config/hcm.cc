@@ -107,6 +107,7 @@ void read_limits(const Hcm& proto, const std::string& field, HcmConfig& out, Err
   if (proto.has_request_timeout()) out.request_timeout = ms(proto.request_timeout());
   if (proto.has_request_headers_timeout()) out.request_headers_timeout = ms(proto.request_headers_timeout());
   if (common.has_max_connection_duration()) out.max_connection_duration = ms(common.max_connection_duration());
+  out.http1_safe_max_connection_duration = proto.http1_safe_max_connection_duration();
   if (common.has_max_stream_duration()) out.max_stream_duration = ms(common.max_stream_duration());
   if (proto.has_delayed_close_timeout()) out.delayed_close_timeout = ms(proto.delayed_close_timeout());
   if (proto.has_max_request_headers_kb()) out.max_request_headers_kb = proto.max_request_headers_kb().value();

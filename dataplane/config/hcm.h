@@ -74,6 +74,7 @@ struct HcmConfig {
   milliseconds request_timeout{0};
   milliseconds request_headers_timeout{0};
   milliseconds max_connection_duration{0};
+  bool http1_safe_max_connection_duration = false;  // only the next response ends a connection that old
   milliseconds max_stream_duration{0};
   milliseconds delayed_close_timeout{1000};         // Envoy 1.40: 1 s
 
@@ -119,7 +120,7 @@ struct HcmConfig {
   bool allow_chunked_length = false;
 
   Http2Options http2;
-  milliseconds drain_timeout{5000};                 // Envoy 1.40: 5 s, between the two GOAWAYs of HTTP/2
+  milliseconds drain_timeout{5000};                 // Envoy 1.40: 5 s, between the two GOAWAYs of HTTP/2; what an idle HTTP/1 connection still has
   std::optional<milliseconds> stream_flush_timeout; // Envoy 1.40: stream_idle_timeout
 
   std::optional<LocalReplyConfig> local_reply;

@@ -126,6 +126,8 @@ bool HttpConnection::response_closes() {
   } else if (draining_ || worker_.drain_close || (worker_.health_failed && !manager_->listener().drain_modify_only)) {
     worker_.cells().add(manager_->stats, HttpStat::downstream_cx_drain_close);
     last_response_ = true;
+  } else if (too_old_) {
+    last_response_ = true;
   }
   if (last_response_) session_->drain();
   return last_response_;
@@ -138,19 +140,32 @@ void HttpConnection::stream_ended() {
 }
 
 void HttpConnection::arm_idle() {
+  if (ending_) return idle_timer_.arm(manager_->config().drain_timeout);
   const milliseconds timeout = manager_->config().idle_timeout;
   if (timeout.count() != 0) idle_timer_.arm(timeout);
 }
 
 void HttpConnection::on_idle_timeout() {
+  if (ending_) return close_if_idle();
   worker_.cells().add(manager_->stats, HttpStat::downstream_cx_idle_timeout);
-  close_if_idle();
+  end_gently();
 }
 
 void HttpConnection::on_max_duration() {
   worker_.cells().add(manager_->stats, HttpStat::downstream_cx_max_duration_reached);
+  if (manager_->config().http1_safe_max_connection_duration && session_ != nullptr && !http2()) {
+    too_old_ = true;  // the next response says so; an idle connection stays
+    return;
+  }
+  end_gently();
+}
+
+// Over HTTP/1 nothing tells the client beforehand, and its next request may be under way: that one is still answered, with "connection: close".
+void HttpConnection::end_gently() {
   draining_ = true;
-  close_if_idle();
+  if (session_ == nullptr || http2()) return close_if_idle();
+  ending_ = true;
+  if (active_ == 0) arm_idle();
 }
 
 void HttpConnection::close_if_idle() {

@@ -63,6 +63,7 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   void on_idle_timeout();
   void on_headers_timeout();
   void on_max_duration();
+  void end_gently();
   void count_bytes();
 
   HttpConnections* owner_;
@@ -78,6 +79,8 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   bool draining_ = false;
   bool closed_ = false;
   bool last_response_ = false;
+  bool too_old_ = false;  // http1_safe_max_connection_duration: only a response may end it
+  bool ending_ = false;  // HTTP/1 at its idle or greatest age: open for `drain_timeout` more
   uint64_t received_counted_ = 0, sent_counted_ = 0;
   net::TimePoint created_;
   std::string remote_text_, local_text_, remote_ip_;

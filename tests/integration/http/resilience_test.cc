@@ -275,12 +275,40 @@ TEST_CASE("timeouts") {
   }
   SECTION("of an idle connection") {
     FakeUpstream answers;
-    TestProxy proxy(listener_yaml(kToUp, "common_http_protocol_options: {idle_timeout: 0.05s}\n"), {cluster_yaml("up", {answers.port()})});
+    TestProxy proxy(listener_yaml(kToUp, "common_http_protocol_options: {idle_timeout: 0.05s}\ndrain_timeout: 0.05s\n"), {cluster_yaml("up", {answers.port()})});
     RawSocket client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     CHECK(client.read_response().status == 200);
     CHECK(client.closed_by_peer());
     CHECK(proxy.stat("http.test.downstream_cx_idle_timeout") == 1);
+    CHECK(proxy.stat("http.test.downstream_cx_drain_close") == 0);
+  }
+  SECTION("of an idle connection, which still answers while it drains") {
+    FakeUpstream answers;
+    const std::string age = GENERATE("idle_timeout", "max_connection_duration");
+    TestProxy proxy(listener_yaml(kToUp, "common_http_protocol_options: {" + age + ": 0.05s}\ndrain_timeout: 60s\n"), {cluster_yaml("up", {answers.port()})});
+    RawSocket client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    CHECK_FALSE(client.read_response().has("connection"));
+    REQUIRE(proxy.wait_for_stat(age == "idle_timeout" ? "http.test.downstream_cx_idle_timeout" : "http.test.downstream_cx_max_duration_reached", 1));
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    const auto last = client.read_response();
+    CHECK(last.status == 200);
+    CHECK(last.header("connection") == "close");
+    CHECK(client.closed_by_peer());
+    CHECK(proxy.stat("http.test.downstream_cx_drain_close") == 1);
+  }
+  SECTION("of a connection's age that only a response may end") {
+    FakeUpstream answers;
+    TestProxy proxy(listener_yaml(kToUp, "common_http_protocol_options: {max_connection_duration: 0.05s}\nhttp1_safe_max_connection_duration: true\ndrain_timeout: 0.01s\n"), {cluster_yaml("up", {answers.port()})});
+    RawSocket client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    CHECK_FALSE(client.read_response().has("connection"));
+    REQUIRE(proxy.wait_for_stat("http.test.downstream_cx_max_duration_reached", 1));
+    CHECK(client.quiet_for(std::chrono::milliseconds(50)));
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    CHECK(client.read_response().header("connection") == "close");
+    CHECK(client.closed_by_peer());
   }
   SECTION("of a connect") {
     // TEST-NET-1 is routed nowhere; whether the kernel refuses at once or the timeout strikes, the client gets a 503.
