@@ -1,7 +1,11 @@
 // Active health checks and outlier detection in a proxy process: which hosts get traffic, what the statistics and /clusters say.
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
 #include <set>
+#include <thread>
 
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/xds/fake_ads.h"
@@ -308,6 +312,52 @@ TEST_CASE("with ignore_health_on_host_removal it leaves at once") {
   proxy.wait_for_state("LIVE");
   proxy.wait_for_stat("cluster.a.membership_total", "1");
   CHECK(answers(proxy) == std::set{"one"s});
+}
+
+// How many lines of the file hold `text`; waits (10 s at most) until there are `least`.
+size_t lines_with(const std::string& path, const std::string& text, size_t least) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  for (;;) {
+    size_t count = 0;
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) count += line.find(text) != std::string::npos;
+    if (count >= least || std::chrono::steady_clock::now() > end) return count;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+TEST_CASE("events of checks and ejections are logged, to files that are opened again on demand") {
+  TemporaryDirectory dir;
+  const std::string checks = dir.path("checks"), old = dir.path("checks.old"), outliers = dir.path("outliers");
+  Backend one("one"), two("two");
+  ProxyProcess proxy(config({one.port(), two.port()}, "health_checks: [{" + kPace + ", event_log_path: " + checks + ", http_health_check: {path: /health}}]\noutlier_detection: {consecutive_5xx: 3, max_ejection_percent: 50}\n") +
+                         "cluster_manager: {outlier_detection: {event_log_path: " + outliers + "}}\n",
+                     {"--file-flush-interval-msec", "20"});
+  proxy.wait_for_state("LIVE");
+  CHECK(lines_with(checks, "\"add_healthy_event\":{\"first_check\":true}", 2) == 2);
+  *two.check = 503;
+  CHECK(lines_with(checks, "\"port_value\":" + std::to_string(two.port()) + ",\"resolver_name\":\"\",\"ipv4_compat\":false,\"network_namespace_filepath\":\"\"}},\"cluster_name\":\"a\",\"eject_unhealthy_event\":{\"failure_type\":\"ACTIVE\",\"http_status_code\":503}", 1) == 1);
+  REQUIRE(std::rename(checks.c_str(), old.c_str()) == 0);
+  REQUIRE(proxy.admin("/reopen_logs", "POST").status == 200);
+  *two.check = 200;
+  CHECK(lines_with(checks, "\"add_healthy_event\":{\"first_check\":false}", 1) == 1);
+  CHECK(lines_with(old, "\"first_check\":false", 0) == 0);
+  *two.answer = 503;
+  request_until(proxy, "cluster.a.outlier_detection.ejections_enforced_total");
+  CHECK(lines_with(outliers, "\"upstream_url\":\"127.0.0.1:" + std::to_string(two.port()) + "\",\"action\":\"EJECT\",\"num_ejections\":1,\"enforced\":true,\"eject_consecutive_event\":{}}", 1) == 1);
+  CHECK(lines_with(outliers, "\"action\":\"UNEJECT\"", 1) >= 1);  // the next check passes
+}
+
+TEST_CASE("an event log that cannot be written refuses its cluster") {
+  TemporaryDirectory dir;
+  const std::string path = dir.path("no/such/folder");
+  const std::string check = "health_checks: [{" + kPace + ", event_log_path: " + path + ", tcp_health_check: {}}]\n";
+  Ran ran = run_proxy({"--mode", "validate", "-c", dir.write("a.yaml", config({1}, check))});
+  CHECK(ran.code == 1);
+  CHECK_THAT(ran.output, Contains("cluster 'a': health_checks[0]: unable to open file '" + path + "': No such file or directory"));
+  ran = run_proxy({"--mode", "validate", "-c", dir.write("b.yaml", config({1}, "") + "cluster_manager: {outlier_detection: {event_log_path: " + path + "}}\n")});
+  CHECK(ran.code == 1);
+  CHECK_THAT(ran.output, Contains("unable to open file '" + path + "'"));
 }
 
 }  // namespace

@@ -24,10 +24,10 @@ TEST_CASE("--mode validate: good and bad configuration, by exit code; nothing is
   Ran ran = run_proxy({"--mode", "validate", "-c", good});
   CHECK(ran.code == 0);
   CHECK_THAT(ran.output, Contains("configuration '" + good + "' OK"));
-  const std::string bad = dir.write("bad.yaml", static_bootstrap({static_cluster("a", 1, "lb_policy: CLUSTER_PROVIDED")}, {}));
+  const std::string bad = dir.write("bad.yaml", static_bootstrap({static_cluster("a", 1, "lb_subset_config: {fallback_policy: ANY_ENDPOINT}")}, {}));
   ran = run_proxy({"--mode", "validate", "-c", bad});
   CHECK(ran.code == 1);
-  CHECK_THAT(ran.output, Contains("bad.yaml:7") && Contains("lb_policy"));
+  CHECK_THAT(ran.output, Contains("bad.yaml:7") && Contains("lb_subset_config"));
 }
 
 TEST_CASE("an unsupported extension in the bootstrap is named with file and line") {

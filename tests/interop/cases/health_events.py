@@ -12,7 +12,8 @@ from lb_config import proxy
 SINK = "type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink"
 PACE = {"timeout": "0.3s", "interval": "0.15s", "no_traffic_interval": "0.15s", "healthy_threshold": 2, "unhealthy_threshold": 2}
 HTTP = {**PACE, "http_health_check": {"path": "/health"}}
-OUT = {"interval": "0.5s", "base_ejection_time": "1s", "max_ejection_percent": 50}
+OUT = {"interval": "60s", "base_ejection_time": "1s", "max_ejection_percent": 50}
+RUNTIME = {"outlier_detection": {"interval_ms": 500, "success_rate_stdev_factor": 500, "failure_percentage_request_volume": 3}}  # before what clusters say
 REQUESTS = 12  # six for each of two hosts
 PHASES = 4
 
@@ -44,9 +45,8 @@ def clusters(at):
         "overflow": (("good", "flaky"), {"outlier_detection": {**OUT, "consecutive_5xx": 3, "max_ejection_percent": 10}}),
         "local": (("good", "gone"), {"outlier_detection": {**OUT, "base_ejection_time": "60s", "split_external_local_origin_errors": True, "consecutive_local_origin_failure": 3}}),
         "percentage": (("good", "flaky"), {"outlier_detection": {**OUT, "consecutive_5xx": 1000, "consecutive_gateway_failure": 1000, "enforcing_failure_percentage": 100, "enforcing_success_rate": 0,
-                                                                 "failure_percentage_minimum_hosts": 2, "failure_percentage_request_volume": 3}}),
-        "rate": (("good", "flaky"), {"outlier_detection": {**OUT, "consecutive_5xx": 1000, "consecutive_gateway_failure": 1000, "success_rate_minimum_hosts": 2, "success_rate_request_volume": 3,
-                                                           "success_rate_stdev_factor": 500}}),
+                                                                 "failure_percentage_minimum_hosts": 2}}),
+        "rate": (("good", "flaky"), {"outlier_detection": {**OUT, "consecutive_5xx": 1000, "consecutive_gateway_failure": 1000, "success_rate_minimum_hosts": 2, "success_rate_request_volume": 3}}),
         "checked": (("good", "flaky"), {"health_checks": [HTTP], "outlier_detection": {**OUT, "base_ejection_time": "60s", "consecutive_5xx": 3}}),
     }
 
@@ -92,7 +92,7 @@ def through(l, kind):
     endpoint = lambda p: {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": p}}}, "metadata": {"filter_metadata": {"a": {"b": 1.5}}}}
     config = proxy(port, admin, [{"name": name, "type": "STATIC", "connect_timeout": "1s", **more, "load_assignment": {"cluster_name": name, "endpoints": [
         {"locality": {"region": "r", "zone": "z"}, "lb_endpoints": [endpoint(ports[h]) for h in hosts]}]}} for name, (hosts, more) in wanted.items()],
-        more={"cluster_manager": {"outlier_detection": {"event_log_path": str(folder / "outlier")}}})
+        more={"cluster_manager": {"outlier_detection": {"event_log_path": str(folder / "outlier")}}, "layered_runtime": {"layers": [{"name": "static", "static_layer": RUNTIME}]}})
     process = l.proxy(kind, l.write(f"events-{kind}.json", json.dumps(config)), f"127.0.0.1:{admin}", "--file-flush-interval-msec", "50")
     try:
         for phase[0] in range(PHASES):
