@@ -7,6 +7,7 @@
 #include <google/protobuf/unknown_field_set.h>
 
 #include <set>
+#include <unordered_map>
 
 #include "absl/strings/str_cat.h"
 #include "base/descriptors.h"
@@ -76,27 +77,40 @@ std::string with_place(Type type, std::string_view name, std::string_view messag
   return message.substr(0, p.size()) == p ? std::string(message) : absl::StrCat(p, ": ", message);
 }
 
+// Of a type of message, remembered: asking every field of every message for what it is takes longer than looking into those that hold messages.
+struct MessageFields {
+  bool any = false;  // google.protobuf.Any
+  std::vector<const FieldDescriptor*> singular, repeated;
+};
+const MessageFields& message_fields(const google::protobuf::Descriptor* type) {
+  static thread_local std::unordered_map<const google::protobuf::Descriptor*, MessageFields> known;
+  const auto [it, fresh] = known.try_emplace(type);
+  MessageFields& out = it->second;
+  if (!fresh) return out;
+  out.any = type == google::protobuf::Any::descriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    const FieldDescriptor* f = type->field(i);
+    if (f->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) (f->is_repeated() ? out.repeated : out.singular).push_back(f);
+  }
+  return out;
+}
+
 bool whole_set(Type type) { return type == Type::cluster || type == Type::listener; }
 
 }  // namespace
 
 uint64_t count_unknown_fields(const Message& message) {
-  if (const auto* any = dynamic_cast<const google::protobuf::Any*>(&message)) {
-    const auto opened = unpack(*any);
+  const MessageFields& fields = message_fields(message.GetDescriptor());
+  if (fields.any) {
+    const auto opened = unpack(static_cast<const google::protobuf::Any&>(message));
     return opened.ok() ? count_unknown_fields(**opened) : 0;
   }
   const auto* reflection = message.GetReflection();
   uint64_t n = reflection->GetUnknownFields(message).field_count();
-  std::vector<const FieldDescriptor*> fields;
-  reflection->ListFields(message, &fields);
-  for (const FieldDescriptor* f : fields) {
-    if (f->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
-    if (f->is_repeated()) {
-      for (int i = 0; i < reflection->FieldSize(message, f); ++i) n += count_unknown_fields(reflection->GetRepeatedMessage(message, f, i));
-    } else {
-      n += count_unknown_fields(reflection->GetMessage(message, f));
-    }
-  }
+  for (const FieldDescriptor* f : fields.singular)
+    if (reflection->HasField(message, f)) n += count_unknown_fields(reflection->GetMessage(message, f));
+  for (const FieldDescriptor* f : fields.repeated)
+    for (int i = 0, size = reflection->FieldSize(message, f); i < size; ++i) n += count_unknown_fields(reflection->GetRepeatedMessage(message, f, i));
   return n;
 }
 
