@@ -376,7 +376,7 @@ init = function()
   math.randomseed(7)
   for k = 1, 4096 do
     local path, host = choose(math.random(0, {n} - 1))
-    requests[k] = wrk.format("GET", path, {{["host"] = host}})
+    requests[k] = wrk.format("GET", path, {{["Host"] = host}})
   end
 end
 local next = 0
