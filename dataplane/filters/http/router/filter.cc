@@ -462,7 +462,8 @@ void RouterFilter::on_upstream_ready() {
 }
 
 void RouterFilter::on_stream_end() {
-  for (std::optional<net::Timer>* timer : {&global_timer_, &per_try_timer_, &per_try_idle_timer_, &back_off_timer_, &duration_timer_}) {
+  if (global_timer_) global_timer_->disarm();
+  for (Lazy<net::Timer>* timer : {&per_try_timer_, &per_try_idle_timer_, &back_off_timer_, &duration_timer_}) {
     if (*timer) (*timer)->disarm();
   }
   release_retry();

@@ -12,6 +12,7 @@
 
 #include "dataplane/filters/http/router/config.h"
 #include "dataplane/filters/http/router/host_choice.h"
+#include "dataplane/filters/http/router/lazy.h"
 #include "dataplane/filters/http/router/retry_state.h"
 #include "dataplane/filters/http/router/upstream_request.h"
 #include "dataplane/net/timer.h"
@@ -112,8 +113,9 @@ class RouterFilter final : public stream::Filter {
   UpstreamRequest attempt_;
   uint32_t attempts_ = 0;
   Timeouts timeouts_;
-  std::optional<RetryState> retry_;
-  std::optional<net::Timer> global_timer_, per_try_timer_, per_try_idle_timer_, back_off_timer_, duration_timer_;
+  Lazy<RetryState> retry_;
+  std::optional<net::Timer> global_timer_;
+  Lazy<net::Timer> per_try_timer_, per_try_idle_timer_, back_off_timer_, duration_timer_;
   HostChoice hosts_;
   absl::InlinedVector<std::string_view, 1> set_cookies_;  // for the response, of the hash policy; in the arena
   absl::InlinedVector<const fairlead::router::MirrorPolicy*, 1> mirrors_;
