@@ -1,6 +1,7 @@
 // What configuration of filters is understood; see builtin.h.
 #include "dataplane/filters/http/buffer/config.h"
 #include "dataplane/filters/http/builtin.h"
+#include "dataplane/filters/http/cache/config.h"
 #include "dataplane/filters/http/compressor/config.h"
 #include "dataplane/filters/http/cors/config.h"
 #include "dataplane/filters/http/decompressor/config.h"
@@ -17,6 +18,7 @@ namespace fairlead::filters {
 
 void register_configs(config::Registry& registry) {
   buffer::register_config(registry);
+  cache::register_config(registry);
   compressor::register_config(registry);
   cors::register_config(registry);
   decompressor::register_config(registry);

@@ -1,6 +1,7 @@
 // What filters can run; see builtin.h.
 #include "dataplane/filters/http/buffer/filter.h"
 #include "dataplane/filters/http/builtin.h"
+#include "dataplane/filters/http/cache/filter.h"
 #include "dataplane/filters/http/compressor/filter.h"
 #include "dataplane/filters/http/cors/filter.h"
 #include "dataplane/filters/http/decompressor/filter.h"
@@ -17,6 +18,7 @@ namespace fairlead::filters {
 
 void register_filters(stream::FilterRegistry& registry) {
   buffer::register_filter(registry);
+  cache::register_filter(registry);
   compressor::register_filter(registry);
   cors::register_filter(registry);
   decompressor::register_filter(registry);
