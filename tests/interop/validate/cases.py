@@ -591,6 +591,12 @@ for name, config in {
         "another-message": {"session_state": {**session(*COOKIE_SESSION, cookie={"name": "a"})["session_state"], "name": "envoy.http.stateful_session.header"}},
         "strict": {"strict": True, "status_on_strict_destination_not_found": 410, "stat_prefix": "s"}, "odd-status": {"strict": True, "status_on_strict_destination_not_found": 99}}.items():
     case(f"stateful-session/{name}", hcm(http_filters=[{"name": "s", "typed_config": {"@type": TYPE + "extensions.filters.http.stateful_session.v3.StatefulSession", **config}}, ROUTER]))
+SIMPLE_CACHE = {"typed_config": {"@type": TYPE + "extensions.http.cache.simple_http_cache.v3.SimpleHttpCacheConfig"}}
+for name, config in {
+        "nothing": {}, "disabled": {"disabled": True}, "enabled-without-store": {"disabled": False}, "simple": SIMPLE_CACHE, "another-store": {"typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}},
+        "vary": {**SIMPLE_CACHE, "allowed_vary_headers": [{"exact": "accept"}, {"prefix": "x-"}], "max_body_bytes": 5, "ignore_request_cache_control_header": True}, "empty-vary": {**SIMPLE_CACHE, "allowed_vary_headers": [{}]},
+        "key": {**SIMPLE_CACHE, "key_creator_params": {"exclude_host": True}}}.items():
+    case(f"cache/{name}", hcm(http_filters=[{"name": "c", "typed_config": {"@type": TYPE + "extensions.filters.http.cache.v3.CacheConfig", **config}}, ROUTER]))
 case("hcm/rds", hcm(route_config=MISSING, rds={"route_config_name": "r", "config_source": {"path_config_source": {"path": "/dev/null"}, "resource_api_version": "V3"}}))
 case("hcm/rds-no-source", hcm(route_config=MISSING, rds={"route_config_name": "r"}))
 case("hcm/rds-ads-without-ads", hcm(route_config=MISSING, rds={"route_config_name": "r", "config_source": {"ads": {}, "resource_api_version": "V3"}}))

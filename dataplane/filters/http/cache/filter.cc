@@ -55,7 +55,6 @@ HeadersStatus CacheFilter::decode_headers(http::HeaderMap& headers, bool end_str
   const RequestDirectives directives = config_.ignore_request_cache_control ? RequestDirectives() : request_directives(headers);
   asked_ = now();
   stored_ = Store::global().find(key_, headers);
-  asked_headers_.emplace(headers.copy_to(stream().arena()));
   if (stored_ && usable(directives, stored_->head, age())) {
     serve();
     return HeadersStatus::kStop;
@@ -66,6 +65,7 @@ HeadersStatus CacheFilter::decode_headers(http::HeaderMap& headers, bool end_str
   }
   if (directives.no_store) return HeadersStatus::kContinue;
   state_ = State::kMiss;
+  asked_headers_.emplace(headers.copy_to(stream().arena()));
   if (!stored_) return HeadersStatus::kContinue;
   const std::string_view etag = get(stored_->head, "etag");
   std::string_view modified = get(stored_->head, "last-modified");
@@ -110,10 +110,11 @@ void CacheFilter::serve() {
 
 // The head that answers this request from what is kept: 304, 206, 416 or the kept one.
 CacheFilter::Answer CacheFilter::write_head(http::HeaderMap& out) {
+  const http::HeaderMap& asked = asked_headers_ ? *asked_headers_ : stream().request_headers();
   const Head& head = stored_->head;
   const uint64_t size = stored_->body->size();
   const bool ok = get(head, ":status") == "200";
-  const bool unchanged = ok && not_modified(*asked_headers_, head);
+  const bool unchanged = ok && not_modified(asked, head);
   for (const auto& [name, value] : head) {
     const bool of_body = name == "content-length" || (unchanged && (name == "content-type" || name == "content-encoding"));
     if (name != "age" && !of_body) out.add(name, value);
@@ -123,9 +124,9 @@ CacheFilter::Answer CacheFilter::write_head(http::HeaderMap& out) {
     out.set_ref(Token::PseudoStatus, "304");
     return {};
   }
-  const std::string_view range = asked_headers_->get("range");
+  const std::string_view range = asked.get("range");
   Range part;
-  if (ok && !head_ && !range.empty() && asked_headers_->count("range") == 1 && range_applies(*asked_headers_, head)) part = parse_range(range, size);
+  if (ok && !head_ && !range.empty() && asked.count("range") == 1 && range_applies(asked, head)) part = parse_range(range, size);
   if (part.kind == Range::Kind::Unsatisfiable) {
     out.set_ref(Token::PseudoStatus, "416");
     out.set("content-range", absl::StrCat("bytes */", size));

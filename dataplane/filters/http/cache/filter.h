@@ -56,7 +56,7 @@ class CacheFilter final : public stream::Filter {
   int64_t asked_ = 0;
   std::string key_;
   ResponsePtr stored_;
-  std::optional<http::HeaderMap> asked_headers_;                // the client's own, for variants and conditions
+  std::optional<http::HeaderMap> asked_headers_;                // the client's own, once other filters may change them: for variants and conditions
   std::shared_ptr<Response> filling_;
   std::string body_;
   std::optional<uint64_t> length_;
