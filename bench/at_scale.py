@@ -11,7 +11,7 @@ import threading
 import time
 
 from http_races import command_of, nginx_upstream, wrk
-from lab import BIN, PEERS, Lab, await_http, await_port, build_go_peers, envoy, free_port, get
+from lab import ADS_BOOTSTRAP, BIN, PEERS, Lab, await_http, await_port, build_go_peers, envoy, free_port, get
 from measure import OTHER_CORES, SERVER_CORE, cpu, pinned, rss, table, verdict
 
 NAMES = ["fairlead-proxy", "envoy"]
@@ -207,25 +207,6 @@ def memory(options):
 
 # --- ten thousand clusters and routes ----------------------------------------------------------------------------------------
 
-ADS = """
-admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
-node: {{id: scale, cluster: scale}}
-dynamic_resources:
-  ads_config: {{api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{{envoy_grpc: {{cluster_name: xds}}}}]}}
-  cds_config: {{ads: {{}}, resource_api_version: V3}}
-  lds_config: {{ads: {{}}, resource_api_version: V3}}
-static_resources:
-  clusters:
-  - name: xds
-    type: STATIC
-    connect_timeout: 1s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {{http2_protocol_options: {{}}}}
-    load_assignment: {{cluster_name: xds, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {xds}}}}}}}}}]}}]}}
-"""
-
 
 def cpu_by_worker(pid):
     """Seconds of CPU of the worker, and of all other threads."""
@@ -281,7 +262,7 @@ def scale_of(name, n, changes):
         control = lab.start("controlplane", pinned(OTHER_CORES, [PEERS / "controlplane", "-scale", str(n), "-listen", str(port), "-upstream", str(upstream)]))
         xds = control.await_line(r"listening 127\.0\.0\.1:(\d+)", 120)[1]
         program = [envoy(), "--base-id", str(admin)] if name == "envoy" else [BIN / "fairlead-proxy"]
-        config = lab.write(f"{name}.yaml", ADS.format(admin=admin, xds=xds))
+        config = lab.write(f"{name}.yaml", ADS_BOOTSTRAP.format(api="DELTA_GRPC", admin=admin, xds=xds))
         begin = time.monotonic()
         process = lab.start(name, pinned(SERVER_CORE, [*program, "-c", config, "--concurrency", "1", "--log-level", "error"]))
         while True:
@@ -419,11 +400,7 @@ def routes(options):
 def nginx_any(lab):
     """An upstream that answers every path."""
     port = free_port()
-    lab.dir.chmod(0o755)
-    text = (f"daemon off; worker_processes 1; pid {lab.dir}/any.pid; error_log {lab.dir}/any.err;\nevents {{ worker_connections 4096; }}\n"
-            f"http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {lab.dir}/anyb; proxy_temp_path {lab.dir}/anyp; fastcgi_temp_path {lab.dir}/anyf; "
-            f"uwsgi_temp_path {lab.dir}/anyu; scgi_temp_path {lab.dir}/anys;\n server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ return 200 \"{'x' * 128}\"; }} }} }}\n")
-    await_port(port, lab.start("upstream", pinned(OTHER_CORES, ["nginx", "-p", lab.dir, "-c", lab.write("any.conf", text)])))
+    lab.nginx({port: "x" * 128}, pinned(OTHER_CORES, []))
     return port
 
 

@@ -13,17 +13,11 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 os.environ["FAIRLEAD_BIN"] = sys.argv[1]
 sys.path.insert(0, str(ROOT / "tests/interop"))
-from lab import BIN, Lab, await_http, await_port, await_true, free_port, get, require  # noqa: E402
+from lab import BIN, Lab, await_http, await_true, free_port, get, require  # noqa: E402
 
 SECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 RATE = int(sys.argv[3]) if len(sys.argv) > 3 else 50
 TYPE = "type.googleapis.com/envoy"
-NGINX = """
-daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.err;
-events {{ worker_connections 4096; }}
-http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
-  server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ return 200 "ok"; }} }} }}
-"""
 
 
 def address(port):
@@ -54,7 +48,7 @@ def files(lab, n, upstream):
 def main():
     with Lab() as lab:
         upstream, port, admin = free_port(), free_port(), free_port()
-        await_port(upstream, lab.start("nginx", ["nginx", "-p", lab.dir, "-c", lab.write("nginx.conf", NGINX.format(dir=lab.dir, port=upstream))]))
+        lab.nginx({upstream: "ok"})
         manager = {"@type": f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "main",
                    "access_log": [{"name": "file", "filter": {"status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "none"}}}},
                                    "typed_config": {"@type": f"{TYPE}.extensions.access_loggers.file.v3.FileAccessLog", "path": str(lab.dir / "failed.log"), "log_format": {

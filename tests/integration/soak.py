@@ -11,17 +11,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 os.environ["FAIRLEAD_BIN"] = sys.argv[1]
 sys.path.insert(0, str(ROOT / "tests/interop"))
-from lab import Lab, as_json, await_port, await_true, free_port, get, require  # noqa: E402
+from lab import Lab, as_json, await_true, free_port, get, require  # noqa: E402
 
 SECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 60
-NGINX = """
-daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.err;
-events {{ worker_connections 4096; }}
-http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
-{servers}
-}}
-"""
-SERVER = '  server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ return 200 "{name}"; }} }}'
 
 
 def rss(process):
@@ -31,10 +23,7 @@ def rss(process):
 with Lab() as lab:
     port, admin = free_port(), f"127.0.0.1:{free_port()}"
     upstreams = {name: free_port() for name in ("v1", "v2", "api", "spare")}
-    config = lab.write("nginx.conf", NGINX.format(dir=lab.dir, servers="\n".join(SERVER.format(port=p, name=n) for n, p in upstreams.items())))
-    nginx = lab.start("nginx", ["nginx", "-p", lab.dir, "-c", config])
-    for p in upstreams.values():
-        await_port(p, nginx)
+    lab.nginx({p: name for name, p in upstreams.items()})
     source = lab.example("quickstart", {8080: port, 9001: upstreams["v1"], 9002: upstreams["v2"], 9003: upstreams["api"]})
     control, xds, control_admin = lab.control(source)
     proxy = lab.proxy("fairlead-proxy", lab.bootstrap("proxy", "quickstart", xds, admin), admin)

@@ -2,11 +2,41 @@
 x-test-status: N, x-test-header: name=value, x-test-chunked: 1, x-test-size: N, x-test-close: 1 (no reply), x-test-reset: 1,
 x-test-delay: SECONDS, x-test-fail-first: KEY (503 the first time a KEY is seen), x-test-type: content type, x-test-body: hexadecimal bytes,
 x-test-trailer: name=value (with x-test-chunked)."""
+import http.server
 import json
 import socket
 import struct
 import threading
 import time
+
+
+def get_server(answer):
+    """A server whose answer to each GET is answer(request): status and headers, without a body. A peer that gives up is no error."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            status, headers = answer(self)
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            for name, value in headers.items():
+                self.send_header(name, value)
+            try:
+                self.end_headers()
+            except OSError:
+                pass
+
+        def log_message(self, *_):
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 128  # the first checks of all clusters come at once
+
+    server = Server(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # a check that is given up resets its connection
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 class Echo:

@@ -178,6 +178,18 @@ class Lab:
             await_port(port, p)
         return p
 
+    def nginx(self, answers, prefix=()):
+        """nginx, which answers whatever is asked at each port of `answers` (port: text) with its text."""
+        self.dir.chmod(0o755)  # its worker is another user
+        folders = " ".join(f"{kind}_temp_path {self.dir}/nginx-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        servers = "\n".join(f'  server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ return 200 "{text}"; }} }}' for port, text in answers.items())
+        config = self.write("nginx.conf", f"daemon off; worker_processes 1; pid {self.dir}/nginx.pid; error_log {self.dir}/nginx.err;\n"
+                            f"events {{ worker_connections 4096; }}\nhttp {{ access_log off; keepalive_requests 1000000000; {folders}\n{servers}\n}}\n")
+        p = self.start("nginx", [*prefix, "nginx", "-p", self.dir, "-c", config])
+        for port in answers:
+            await_port(port, p)
+        return p
+
     def control(self, source):
         """fairlead-control on a folder; returns (process, xds address, admin address)."""
         xds, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
@@ -199,6 +211,31 @@ class Lab:
         p = self.start(kind, command)
         await_http(admin, "/ready", p)
         return p
+
+
+# {api}: GRPC or DELTA_GRPC; {xds}: the management server's port
+ADS_BOOTSTRAP = """
+node: {{id: edge-1, cluster: edge}}
+admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
+dynamic_resources:
+  ads_config: {{api_type: {api}, transport_api_version: V3, grpc_services: [{{envoy_grpc: {{cluster_name: xds}}}}]}}
+  cds_config: {{ads: {{}}, resource_api_version: V3}}
+  lds_config: {{ads: {{}}, resource_api_version: V3}}
+static_resources:
+  clusters:
+  - name: xds
+    type: STATIC
+    connect_timeout: 1s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {{http2_protocol_options: {{}}}}
+    load_assignment:
+      cluster_name: xds
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {xds}}}}}}}
+"""
 
 
 def await_port(port, process, timeout=20):

@@ -1,6 +1,6 @@
 """fairlead-proxy driven by a control plane made with go-control-plane, in SotW and in Delta: it serves, follows a change, refuses a bad
 resource with a message and keeps the good one, and goes on serving when that control plane is gone."""
-from lab import PEERS, as_json, await_true, build_go_peers, free_port, get, require
+from lab import ADS_BOOTSTRAP, PEERS, as_json, await_true, build_go_peers, free_port, get, require
 
 SMOKE = True
 
@@ -35,28 +35,6 @@ routes:
       route: {{cluster: app}}
 {more}
 """
-BOOTSTRAP = """
-node: {{id: edge-1, cluster: edge}}
-admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
-dynamic_resources:
-  ads_config: {{api_type: {api}, transport_api_version: V3, grpc_services: [{{envoy_grpc: {{cluster_name: xds}}}}]}}
-  cds_config: {{ads: {{}}, resource_api_version: V3}}
-  lds_config: {{ads: {{}}, resource_api_version: V3}}
-static_resources:
-  clusters:
-  - name: xds
-    type: STATIC
-    connect_timeout: 1s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {{http2_protocol_options: {{}}}}
-    load_assignment:
-      cluster_name: xds
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {xds}}}}}}}
-"""
 
 
 def run(lab):
@@ -68,7 +46,7 @@ def run(lab):
         config = lab.write("resources.yaml", RESOURCES.format(upstream=upstream, port=port, prefix="/one", more=""))
         plane = lab.start("go-control-plane", [PEERS / "controlplane", "--config", config, "--node", "edge-1"])
         xds = plane.await_line(r"listening 127\.0\.0\.1:(\d+)")[1]
-        proxy = lab.proxy("fairlead-proxy", lab.write("bootstrap.yaml", BOOTSTRAP.format(admin=admin, api=api, xds=xds)), f"127.0.0.1:{admin}")
+        proxy = lab.proxy("fairlead-proxy", lab.write("bootstrap.yaml", ADS_BOOTSTRAP.format(admin=admin, api=api, xds=xds)), f"127.0.0.1:{admin}")
 
         def status(path):
             return get(f"127.0.0.1:{port}", path).status

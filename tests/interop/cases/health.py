@@ -1,13 +1,12 @@
 """Health checks and outlier detection against Envoy: which of good, bad, slow and absent hosts get traffic, what statistics and flags say."""
 import collections
 import http.client
-import http.server
 import json
 import re
-import threading
 import time
 
 import lab
+from echo import get_server
 from lb_config import proxy
 
 HOSTS = ("good", "bad", "slow", "degraded", "leaving", "flaky")
@@ -36,37 +35,20 @@ CLUSTERS = {  # name: hosts, fields
 
 
 def upstream(kind, seen):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(request):
+        check = request.path == "/health"
+        if check:
+            seen.setdefault(kind, (request.requestline, sorted((k.lower(), v) for k, v in request.headers.items() if k.lower() != "host")))
+        if check and kind == "slow":
+            time.sleep(1)
+        headers = {}
+        if check and kind == "degraded":
+            headers["x-envoy-degraded"] = ""
+        if not check and kind == "leaving":
+            headers["x-envoy-immediate-health-check-fail"] = "1"
+        return 500 if check and kind == "bad" else 503 if not check and kind == "flaky" else 200, headers
 
-        def do_GET(self):
-            check = self.path == "/health"
-            if check:
-                seen.setdefault(kind, (self.requestline, sorted((k.lower(), v) for k, v in self.headers.items() if k.lower() != "host")))
-            if check and kind == "slow":
-                time.sleep(1)
-            self.send_response(500 if check and kind == "bad" else 503 if not check and kind == "flaky" else 200)
-            self.send_header("content-length", "0")
-            if check and kind == "degraded":
-                self.send_header("x-envoy-degraded", "")
-            if not check and kind == "leaving":
-                self.send_header("x-envoy-immediate-health-check-fail", "1")
-            try:
-                self.end_headers()
-            except OSError:
-                pass
-
-        def log_message(self, *args):
-            pass
-
-    class Server(http.server.ThreadingHTTPServer):
-        request_queue_size = 128  # the first checks of all clusters come at once
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *args: None  # a check that is given up resets its connection
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    return get_server(answer)
 
 
 def through(l, kind):

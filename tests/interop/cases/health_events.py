@@ -1,12 +1,11 @@
 """Event logs of health checks and outlier detection against Envoy: which events, with which fields, in which order; reopened for rotation."""
 import collections
-import http.server
 import itertools
 import json
-import threading
 import time
 
 import lab
+from echo import get_server
 from lb_config import proxy
 
 SINK = "type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink"
@@ -52,32 +51,12 @@ def clusters(at):
 
 
 def upstream(answer, phase):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def now(request):
+        status, headers, delay = answer(request.path == "/health", phase[0])
+        time.sleep(delay)
+        return status, headers
 
-        def do_GET(self):
-            status, headers, delay = answer(self.path == "/health", phase[0])
-            time.sleep(delay)
-            self.send_response(status)
-            self.send_header("content-length", "0")
-            for name, value in headers.items():
-                self.send_header(name, value)
-            try:
-                self.end_headers()
-            except OSError:
-                pass
-
-        def log_message(self, *args):
-            pass
-
-    class Server(http.server.ThreadingHTTPServer):
-        request_queue_size = 128
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *args: None
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    return get_server(now)
 
 
 def through(l, kind):
