@@ -5,22 +5,26 @@
 #include <cassert>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <new>
 
 namespace fairlead::net {
 
 namespace {
 
+struct FreeList {
+  Block* first;
+  uint32_t count;
+};
 // Plain data, so that access needs no initialisation check; FreeListsGuard gives the memory back when the thread ends.
 struct FreeLists {
-  Block* small;
-  Block* large;
-  uint32_t small_count;
-  uint32_t large_count;
-  bool guarded;  // the guard of this thread exists
-  bool closed;   // the thread is ending: nothing is cached any more
+  FreeList of[3];  // by Block::Kind, those that are cached
+  bool guarded;    // the guard of this thread exists
+  bool closed;     // the thread is ending: nothing is cached any more
 };
 constinit thread_local FreeLists lists{};
+constexpr size_t kSizes[] = {BlockPool::kStreamSize, BlockPool::kSmallSize, BlockPool::kLargeSize};
+constexpr uint32_t kMostCached[] = {BlockPool::kMaxCachedStream, BlockPool::kMaxCachedSmall, BlockPool::kMaxCachedLarge};
 
 struct FreeListsGuard {
   ~FreeListsGuard() {
@@ -51,26 +55,21 @@ bool may_cache() {
   return !lists.closed;
 }
 
+Block* take(Block::Kind kind) {
+  FreeList& list = lists.of[static_cast<size_t>(kind)];
+  Block* block = list.first;
+  if (block == nullptr) return allocate(kind, kSizes[static_cast<size_t>(kind)]);
+  list.first = block->next;
+  --list.count;
+  block->refs = 1;
+  return block;
+}
+
 }  // namespace
 
-Block* BlockPool::take_small() {
-  Block* block = lists.small;
-  if (block == nullptr) return allocate(Block::Kind::Small, kSmallSize);
-  lists.small = block->next;
-  --lists.small_count;
-  block->refs = 1;
-  return block;
-}
-
-Block* BlockPool::take_large() {
-  Block* block = lists.large;
-  if (block == nullptr) return allocate(Block::Kind::Large, kLargeSize);
-  lists.large = block->next;
-  --lists.large_count;
-  block->refs = 1;
-  return block;
-}
-
+Block* BlockPool::take_stream() { return take(Block::Kind::Stream); }
+Block* BlockPool::take_small() { return take(Block::Kind::Small); }
+Block* BlockPool::take_large() { return take(Block::Kind::Large); }
 Block* BlockPool::take_heap(size_t capacity) { return allocate(Block::Kind::Heap, capacity); }
 
 Block* BlockPool::make_external(std::shared_ptr<const std::string> owner) {
@@ -84,45 +83,38 @@ Block* BlockPool::make_external(std::shared_ptr<const std::string> owner) {
 }
 
 void BlockPool::release(Block* block) {
-  switch (block->kind) {
-    case Block::Kind::Small:
-      if (lists.small_count < kMaxCachedSmall && may_cache()) {
-        block->next = lists.small;
-        lists.small = block;
-        ++lists.small_count;
-        return;
-      }
-      break;
-    case Block::Kind::Large:
-      if (lists.large_count < kMaxCachedLarge && may_cache()) {
-        block->next = lists.large;
-        lists.large = block;
-        ++lists.large_count;
-        return;
-      }
-      break;
-    case Block::Kind::External:
-      delete static_cast<ExternalBlock*>(block);
+  if (block->kind == Block::Kind::External) {
+    delete static_cast<ExternalBlock*>(block);
+    return;
+  }
+  if (block->kind != Block::Kind::Heap) {
+    const auto kind = static_cast<size_t>(block->kind);
+    FreeList& list = lists.of[kind];
+    if (list.count < kMostCached[kind] && may_cache()) {
+      block->next = list.first;
+      list.first = block;
+      ++list.count;
       return;
-    case Block::Kind::Heap:
-      break;
+    }
   }
   std::free(block);
 }
 
 void BlockPool::trim() {
-  for (Block** list : {&lists.small, &lists.large}) {
-    while (*list != nullptr) {
-      Block* block = *list;
-      *list = block->next;
+  for (FreeList& list : lists.of) {
+    while (list.first != nullptr) {
+      Block* block = list.first;
+      list.first = block->next;
       std::free(block);
     }
+    list.count = 0;
   }
-  lists.small_count = lists.large_count = 0;
 }
 
 size_t BlockPool::cached_bytes() {
-  return lists.small_count * (kSmallSize + sizeof(Block)) + lists.large_count * (kLargeSize + sizeof(Block));
+  size_t bytes = 0;
+  for (size_t kind = 0; kind < std::size(kSizes); ++kind) bytes += lists.of[kind].count * (kSizes[kind] + sizeof(Block));
+  return bytes;
 }
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {

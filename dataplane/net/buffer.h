@@ -16,7 +16,7 @@ namespace fairlead::net {
 
 // Header in front of a block's bytes. `pooled` blocks return to the pool of whichever thread drops them.
 struct Block {
-  enum class Kind : uint8_t { Small, Large, Heap, External };
+  enum class Kind : uint8_t { Stream, Small, Large, Heap, External };
   Block* next;  // free list
   uint32_t refs;
   uint32_t capacity;
@@ -24,15 +24,19 @@ struct Block {
   char* data() { return reinterpret_cast<char*>(this + 1); }
 };
 
-// Free lists of one thread. Small blocks (4 KiB) carry heads and short writes and the per-stream arenas, large ones (16 KiB)
-// carry reads. An idle connection holds no block, so idle memory does not depend on these sizes.
+// Free lists of one thread. Small blocks (4 KiB) carry heads and short writes and what the per-stream arenas need more, large ones (16 KiB)
+// carry reads. A stream's arena begins with a block that holds an ordinary request with its router filter (some 2.4 KiB) and no more, since that
+// is what a stream costs that waits for its answer. An idle connection holds no block, so idle memory does not depend on these sizes.
 class BlockPool {
  public:
+  static constexpr size_t kStreamSize = 2816 - sizeof(Block);
   static constexpr size_t kSmallSize = 4096 - sizeof(Block);
   static constexpr size_t kLargeSize = 16384 - sizeof(Block);
+  static constexpr uint32_t kMaxCachedStream = 1024; // 2.75 MiB a thread at most
   static constexpr uint32_t kMaxCachedSmall = 1024;  // 4 MiB a thread at most
   static constexpr uint32_t kMaxCachedLarge = 256;   // 4 MiB a thread at most
 
+  static Block* take_stream();
   static Block* take_small();
   static Block* take_large();
   static Block* take_heap(size_t capacity);  // for one request larger than a large block
