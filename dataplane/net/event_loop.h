@@ -116,7 +116,14 @@ class EventLoop {
   static EventLoop* current();  // the loop running on this thread, or null
 
   TimePoint now() const { return now_; }  // as of the start of this turn
-  std::chrono::system_clock::time_point wall_now() const { return std::chrono::system_clock::now(); }
+  // As of the first look in this turn: one reading serves all who ask in it.
+  std::chrono::system_clock::time_point wall_now() const {
+    if (wall_turn_ != now_) {
+      wall_turn_ = now_;
+      wall_ = std::chrono::system_clock::now();
+    }
+    return wall_;
+  }
   TimerWheel& timers() { return timers_; }
   const std::string& name() const { return name_; }
   const LoopStats& stats() const { return stats_; }
@@ -150,6 +157,8 @@ class EventLoop {
   static constexpr int kMaxEvents = 256;
   std::string name_;
   TimePoint now_;
+  mutable TimePoint wall_turn_{};
+  mutable std::chrono::system_clock::time_point wall_{};
   TimerWheel timers_;
   List soon_;
   List flush_;

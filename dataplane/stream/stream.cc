@@ -25,17 +25,6 @@ using stats::ListenerHttpStat;
 using std::chrono::milliseconds;
 
 namespace {
-// One look at the clock serves all streams of a turn.
-std::chrono::system_clock::time_point wall_time(const net::EventLoop& loop) {
-  static thread_local net::TimePoint turn{};
-  static thread_local std::chrono::system_clock::time_point wall{};
-  if (turn != loop.now()) {
-    turn = loop.now();
-    wall = loop.wall_now();
-  }
-  return wall;
-}
-
 // In the place of a discovered filter that has no configuration. Envoy 1.40: no body, no details.
 class MissingFilterConfig final : public Filter {
   HeadersStatus decode_headers(http::HeaderMap&, bool) override {
@@ -83,7 +72,7 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
   buffer_limit_ = manager().listener().per_connection_buffer_limit;
   epoch_ = worker_.epoch();
   info_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
-  info_.start = wall_time(worker_.loop());
+  info_.start = worker_.loop().wall_now();
   count_request();
   if (const auto timeout = manager().config().request_timeout; timeout.count() != 0) request_timer_.arm(timeout);
 }
@@ -500,7 +489,7 @@ void Stream::respond_headers(bool end_stream) {
   http::HeaderMap& headers = *response_headers_;
   const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
   const std::string_view request_id = request_headers_ != nullptr ? request_headers_->get(Token::XRequestId) : std::string_view();
-  finish_response(headers, manager().config(), request_id, status == 101, wall_time(worker_.loop()));
+  finish_response(headers, manager().config(), request_id, status == 101, worker_.loop().wall_now());
   const bool granted = grants_tunnel(status);
   if (upgrade_ && !granted) {  // refused: an exchange like any other
     upgrade_ = false;
