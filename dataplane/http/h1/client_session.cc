@@ -9,6 +9,7 @@
 #include "dataplane/http/h1/head.h"
 #include "dataplane/http/h1/session.h"
 #include "dataplane/http/h1/trailer_section.h"
+#include "dataplane/net/read_pauses.h"
 
 namespace fairlead::h1 {
 
@@ -81,9 +82,6 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   void count_announced() {
     if (head_.says_close && settings_.peer_counts != nullptr) ++settings_.peer_counts->close_announced;
   }
-  void undo_pauses() {
-    for (; paused_ != 0; --paused_) connection_->read_enable();
-  }
 
   net::ConnectionPtr connection_;
   Settings settings_;
@@ -105,7 +103,7 @@ class Http1Client final : public http::ClientSession, private net::ConnectionEve
   bool counted_ = false;
   bool close_asked_ = false;   // we sent "connection: close"
   bool write_ended_ = false;   // tunnel
-  uint32_t paused_ = 0;
+  net::ReadPauses pauses_;
   size_t scanned_ = 0;
   uint64_t request_left_ = 0;
   uint64_t bytes_sent_ = 0;
@@ -270,7 +268,7 @@ void Http1Client::read_tunnel(Buffer& data) {
 void Http1Client::finish(const Buffer& rest) {
   if (receiver_ == nullptr) return;  // reset from inside the last callback
   receiver_ = nullptr;
-  undo_pauses();
+  pauses_.remove_all(*connection_);
   if (!rest.empty()) count_unasked(rest);
   if (rest.empty() && head_.keep_alive && request_done_ && !close_asked_ && !closing_ && connection_->open()) {
     events_.on_stream_slot();
@@ -293,7 +291,7 @@ void Http1Client::fail(ResetReason reason, std::string_view detail) {
   http::MessageReceiver* receiver = receiver_;
   receiver_ = nullptr;
   closing_ = true;
-  undo_pauses();
+  pauses_.remove_all(*connection_);
   connection_->close(CloseType::NoFlush);
   if (receiver != nullptr) receiver->on_reset(reason, detail);
 }
@@ -408,20 +406,16 @@ void Http1Client::reset(ResetReason) {
   if (receiver_ == nullptr) return;
   receiver_ = nullptr;
   closing_ = true;
-  undo_pauses();
+  pauses_.remove_all(*connection_);
   connection_->close(phase_ == Phase::Tunnel ? CloseType::Flush : CloseType::NoFlush);  // who has sent something into a tunnel may go at once
 }
 
 void Http1Client::pause_reading() {
-  if (receiver_ == nullptr) return;
-  ++paused_;
-  connection_->read_disable();
+  if (receiver_ != nullptr) pauses_.add(*connection_);
 }
 
 void Http1Client::resume_reading() {
-  if (receiver_ == nullptr || paused_ == 0) return;
-  --paused_;
-  connection_->read_enable();
+  if (receiver_ != nullptr) pauses_.remove(*connection_);
 }
 
 }  // namespace

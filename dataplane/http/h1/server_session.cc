@@ -9,6 +9,7 @@
 #include "dataplane/http/h1/session.h"
 #include "dataplane/http/h1/trailer_section.h"
 #include "dataplane/http/status.h"
+#include "dataplane/net/read_pauses.h"
 
 namespace fairlead::h1 {
 
@@ -95,7 +96,7 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
   bool chunked_ = false;
   bool until_close_ = false;
   bool counted_ = false;       // content-length was promised
-  uint32_t paused_ = 0;
+  net::ReadPauses pauses_;
   size_t scanned_ = 0;
   uint64_t response_left_ = 0;
   uint64_t bytes_sent_ = 0;
@@ -413,7 +414,7 @@ void Http1Server::finish_stream() {
   receiver_ = nullptr;
   scanned_ = 0;
   line_checked_ = false;
-  for (; paused_ != 0; --paused_) connection_->read_enable();
+  pauses_.remove_all(*connection_);
   if (close_after_ || !request_done_) {
     phase_ = Phase::Closing;
     connection_->close(CloseType::FlushAndWait);
@@ -433,15 +434,11 @@ void Http1Server::reset(http::ResetReason) {
 }
 
 void Http1Server::pause_reading() {
-  if (receiver_ == nullptr) return;
-  ++paused_;
-  connection_->read_disable();
+  if (receiver_ != nullptr) pauses_.add(*connection_);
 }
 
 void Http1Server::resume_reading() {
-  if (receiver_ == nullptr || paused_ == 0) return;
-  --paused_;
-  connection_->read_enable();
+  if (receiver_ != nullptr) pauses_.remove(*connection_);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "dataplane/net/event_loop.h"
+#include "dataplane/net/read_pauses.h"
 
 namespace fairlead::upstream {
 namespace {
@@ -73,7 +74,7 @@ class TcpSession final : public http::ClientSession, private net::ConnectionEven
   bool connected_;
   bool used_ = false;
   bool answered_ = false;
-  uint32_t paused_ = 0;
+  net::ReadPauses pauses_;
   uint64_t bytes_sent_ = 0, bytes_received_ = 0;
   net::LoopTask answer_task_;
 };
@@ -127,19 +128,15 @@ void TcpSession::reset(ResetReason) {
 void TcpSession::let_go() {
   receiver_ = nullptr;
   answer_task_.cancel();
-  for (; paused_ != 0; --paused_) connection_->read_enable();
+  pauses_.remove_all(*connection_);
 }
 
 void TcpSession::pause_reading() {
-  if (receiver_ == nullptr) return;
-  ++paused_;
-  connection_->read_disable();
+  if (receiver_ != nullptr) pauses_.add(*connection_);
 }
 
 void TcpSession::resume_reading() {
-  if (receiver_ == nullptr || paused_ == 0) return;
-  --paused_;
-  connection_->read_enable();
+  if (receiver_ != nullptr) pauses_.remove(*connection_);
 }
 
 }  // namespace
