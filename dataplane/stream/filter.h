@@ -102,6 +102,14 @@ Filter* make_filter(http::Arena& arena, Args&&... args) {
   return new (arena.allocate(sizeof(F), alignof(F))) F(std::forward<Args>(args)...);
 }
 
+// Of a filter that needs its configuration alone.
+template <class F, class Config>
+struct ConfiguredFactory final : FilterFactory {
+  explicit ConfiguredFactory(std::shared_ptr<const config::FilterConfig> config_in) : config(std::static_pointer_cast<const Config>(std::move(config_in))) {}
+  Filter* create(http::Arena& arena) const override { return make_filter<F>(arena, *config); }
+  std::shared_ptr<const Config> config;
+};
+
 // Which factory a parsed configuration gets, by the type URL of the filter. Filled at start-up, read-only afterwards.
 class FilterRegistry {
  public:
@@ -111,6 +119,10 @@ class FilterRegistry {
     add(std::move(type_url), [make = std::move(make)](std::shared_ptr<const config::FilterConfig> config, const FactoryContext&) { return make(std::move(config)); });
   }
   void add(std::string type_url, MakeWithStats make) { makers_[std::move(type_url)] = std::move(make); }
+  template <class F, class Config>
+  void add_configured(std::string type_url) {
+    add(std::move(type_url), Make([](std::shared_ptr<const config::FilterConfig> config) { return std::make_shared<ConfiguredFactory<F, Config>>(std::move(config)); }));
+  }
   const MakeWithStats* find(std::string_view type_url) const {
     const auto it = makers_.find(type_url);
     return it == makers_.end() ? nullptr : &it->second;

@@ -12,22 +12,7 @@ using stream::DataStatus;
 using stream::HeadersStatus;
 using stream::TrailersStatus;
 
-namespace {
-
-struct Factory final : stream::FilterFactory {
-  std::shared_ptr<const Config> config;
-  stream::Filter* create(http::Arena& arena) const override { return stream::make_filter<BufferFilter>(arena, *config); }
-};
-
-}  // namespace
-
-void register_filter(stream::FilterRegistry& registry) {
-  registry.add("type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer", [](std::shared_ptr<const config::FilterConfig> config) {
-    auto factory = std::make_shared<Factory>();
-    factory->config = std::static_pointer_cast<const Config>(std::move(config));
-    return factory;
-  });
-}
+void register_filter(stream::FilterRegistry& registry) { registry.add_configured<BufferFilter, Config>("type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer"); }
 
 HeadersStatus BufferFilter::decode_headers(http::HeaderMap&, bool end_stream) {
   if (end_stream || stream().is_upgrade()) return HeadersStatus::kContinue;  // the body of an upgrade has no end

@@ -20,22 +20,11 @@ using stream::TrailersStatus;
 
 namespace {
 
-struct Factory final : stream::FilterFactory {
-  std::shared_ptr<const Config> config;
-  stream::Filter* create(http::Arena& arena) const override { return stream::make_filter<CacheFilter>(arena, *config); }
-};
-
 bool safe(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE"; }
 
 }  // namespace
 
-void register_filter(stream::FilterRegistry& registry) {
-  registry.add("type.googleapis.com/envoy.extensions.filters.http.cache.v3.CacheConfig", [](std::shared_ptr<const config::FilterConfig> config) {
-    auto factory = std::make_shared<Factory>();
-    factory->config = std::static_pointer_cast<const Config>(std::move(config));
-    return factory;
-  });
-}
+void register_filter(stream::FilterRegistry& registry) { registry.add_configured<CacheFilter, Config>("type.googleapis.com/envoy.extensions.filters.http.cache.v3.CacheConfig"); }
 
 int64_t CacheFilter::now() const { return std::chrono::duration_cast<std::chrono::seconds>(stream().worker().loop().wall_now().time_since_epoch()).count(); }
 

@@ -10,22 +10,7 @@ namespace fairlead::filters::header_mutation {
 using stream::HeadersStatus;
 using stream::TrailersStatus;
 
-namespace {
-
-struct Factory final : stream::FilterFactory {
-  std::shared_ptr<const Config> config;
-  stream::Filter* create(http::Arena& arena) const override { return stream::make_filter<HeaderMutationFilter>(arena, *config); }
-};
-
-}  // namespace
-
-void register_filter(stream::FilterRegistry& registry) {
-  registry.add("type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", [](std::shared_ptr<const config::FilterConfig> config) {
-    auto factory = std::make_shared<Factory>();
-    factory->config = std::static_pointer_cast<const Config>(std::move(config));
-    return factory;
-  });
-}
+void register_filter(stream::FilterRegistry& registry) { registry.add_configured<HeaderMutationFilter, Config>("type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"); }
 
 // Envoy 1.40: the filter's own first; then the most specific level first and the table last, whose word so stands, unless
 // most_specific_header_mutations_wins turns that around.

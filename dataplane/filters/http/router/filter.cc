@@ -33,15 +33,6 @@ using stream::TrailersStatus;
 
 namespace {
 
-class RouterFactory final : public stream::FilterFactory {
- public:
-  explicit RouterFactory(std::shared_ptr<const RouterConfig> config) : config_(std::move(config)) {}
-  stream::Filter* create(http::Arena& arena) const override { return stream::make_filter<RouterFilter>(arena, *config_); }
-
- private:
-  std::shared_ptr<const RouterConfig> config_;
-};
-
 std::optional<milliseconds> take_milliseconds(http::HeaderMap& headers, Token token) {
   const http::Header* header = headers.find(token);
   if (header == nullptr) return std::nullopt;
@@ -68,11 +59,7 @@ std::optional<milliseconds> parse_grpc_timeout(std::string_view text) {
 
 }  // namespace
 
-void register_filter(stream::FilterRegistry& registry) {
-  registry.add("type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", [](std::shared_ptr<const config::FilterConfig> config) -> std::shared_ptr<const stream::FilterFactory> {
-    return std::make_shared<RouterFactory>(std::static_pointer_cast<const RouterConfig>(std::move(config)));
-  });
-}
+void register_filter(stream::FilterRegistry& registry) { registry.add_configured<RouterFilter, RouterConfig>("type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"); }
 
 RouterFilter::~RouterFilter() = default;
 
