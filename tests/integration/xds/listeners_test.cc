@@ -26,10 +26,10 @@ void settle(const ProxyProcess& proxy) {
   proxy.admin("/stats");
 }
 
-// No cluster; listeners are the test's.
-void begin(FakeAds& ads) {
+// Listeners are the test's.
+void begin(FakeAds& ads, const std::vector<std::string>& clusters = {}) {
   ads.next("cds");
-  ads.send("cds", "1", "c1", {});
+  ads.send("cds", "1", "c1", clusters);
   ads.next("cds");
   ads.next("lds");
 }
@@ -139,10 +139,7 @@ TEST_CASE("a listener changes to another route table, or goes: open connections 
   FakeUpstream up(FakeUpstream::named("A"));
   FakeAds ads;
   ProxyProcess proxy(ads_bootstrap(ads.port(), false));
-  ads.next("cds");
-  ads.send("cds", "1", "c1", {static_cluster("a", up.port())});
-  ads.next("cds");
-  ads.next("lds");
+  begin(ads, {static_cluster("a", up.port())});
   send_listeners(ads, "1", {rds_listener("l", "r1")});
   ads.next("rds");
   ads.send("rds", "1", "r1", {routes("r1", "a")});
@@ -180,10 +177,7 @@ TEST_CASE("a listener changes, or is drained by hand, under HTTP/2: what runs is
   FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.delay = std::chrono::milliseconds(100)}; });
   FakeAds ads;
   ProxyProcess proxy(ads_bootstrap(ads.port(), false));
-  ads.next("cds");
-  ads.send("cds", "1", "c1", {static_cluster("a", up.port())});
-  ads.next("cds");
-  ads.next("lds");
+  begin(ads, {static_cluster("a", up.port())});
   const std::string table = "route_config: {name: x, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: a}}]}]}";
   send_listeners(ads, "1", {listener("n", "drain_timeout: 0.05s\n      " + table)});
   proxy.wait_for_state("LIVE");
