@@ -35,12 +35,30 @@ struct HttpFilterType {
   std::function<absl::StatusOr<std::shared_ptr<const router::PerFilterConfig>>(const google::protobuf::Any&)> parse_per_route;
 };
 
+// A filter of accepted sockets (tls_inspector) or of connections (tcp_proxy). Its configuration's problems are told apart by `field`.
+struct ListenerFilterType {
+  std::string type_url;
+  std::string canonical;  // "envoy.filters.listener.tls_inspector"
+  std::function<absl::StatusOr<std::shared_ptr<const FilterConfig>>(const google::protobuf::Any&, const std::string& field)> parse;
+};
+
+struct NetworkFilterType {
+  std::string type_url;
+  std::string canonical;  // "envoy.filters.network.tcp_proxy"
+  bool terminal = false;
+  std::function<absl::StatusOr<std::shared_ptr<const FilterConfig>>(const google::protobuf::Any&, const std::string& field)> parse;
+};
+
 class Registry {
  public:
   void add(HttpFilterType type);
+  void add(ListenerFilterType type);
+  void add(NetworkFilterType type);
+  const ListenerFilterType* listener_filter(std::string_view type_url) const;
+  const NetworkFilterType* network_filter(std::string_view type_url) const;
   const HttpFilterType* http_filter(std::string_view type_url) const;
   const HttpFilterType* http_filter_by_per_route(std::string_view type_url) const;
-  std::vector<std::string> type_urls() const;  // sorted; those of per-route messages too
+  std::vector<std::string> type_urls() const;  // of every kind, sorted; those of per-route messages too
 
   // The process's registry: filled before any configuration is read.
   static Registry& global();
@@ -48,6 +66,8 @@ class Registry {
  private:
   std::map<std::string, HttpFilterType, std::less<>> http_filters_;  // stable addresses: models keep pointers
   absl::flat_hash_map<std::string, std::string> per_route_;
+  std::map<std::string, ListenerFilterType, std::less<>> listener_filters_;
+  std::map<std::string, NetworkFilterType, std::less<>> network_filters_;
 };
 
 }  // namespace fairlead::config

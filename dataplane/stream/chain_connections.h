@@ -1,0 +1,30 @@
+// The connections of one filter chain of one listener on one worker: HttpConnections where the chain ends in the connection manager,
+// NetworkConnections where it has network filters of its own. What a listener does with its connections while it drains, it does through this.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "dataplane/net/connection.h"
+#include "dataplane/stream/connection_info.h"
+
+namespace fairlead::stream {
+
+class ChainConnections {
+ public:
+  virtual ~ChainConnections() = default;  // closes what is left, at once
+  // `info` null: nothing is known beyond the connection's addresses.
+  virtual void accept(net::ConnectionPtr connection, std::unique_ptr<ConnectionInfo> info) = 0;
+  virtual size_t size() const = 0;
+  // New connections get the newer configuration; from now on these end as soon as their protocol allows.
+  virtual void drain() = 0;
+  // The listener is replaced or removed, and its route tables may go with it: what these connections still ask is answered by the present epoch's.
+  virtual void keep_epoch() = 0;
+  virtual void close_idle() = 0;
+  virtual void close_all(net::CloseType type) = 0;
+  // Called when the last connection has gone (never from inside one of the calls above).
+  std::function<void()> on_empty;
+};
+
+}  // namespace fairlead::stream
