@@ -24,6 +24,7 @@ class LogFiles;
 namespace fairlead::stream {
 
 class WorkerContext;
+struct NetworkChain;
 
 // A filter's hold on its connection.
 class NetworkConnection {
@@ -32,6 +33,7 @@ class NetworkConnection {
   virtual net::Connection& connection() = 0;
   virtual ConnectionInfo& info() = 0;
   virtual WorkerContext& worker() = 0;
+  virtual const NetworkChain& chain() const = 0;  // network_connections.h
   virtual bool draining() const = 0;
   // Goes on after a kWait of the filter whose turn it is. May be called from timers and other connections' events.
   virtual void continue_reading() = 0;
@@ -46,6 +48,7 @@ class NetworkFilter {
   // Whether the filter wants the client's first bytes (true) before the next filter's turn.
   virtual bool wants_data() const { return false; }
   virtual Status on_data(net::Buffer&, bool /*end_stream*/) { return Status::kContinue; }
+  // The connection has gone. Once the connection manager has it, the reason is Remote whoever closed it.
   virtual void on_closed(net::CloseReason) {}
 
  protected:
