@@ -111,7 +111,8 @@ struct FormatContext {
   std::string_view downstream_local_address;
   std::string_view downstream_direct_local_address;
   std::string_view downstream_transport_failure_reason;
-  std::string_view downstream_detected_close_type = "Normal";  // Envoy 1.40: of connections without TLS always
+  std::string_view downstream_detected_close_type = "Normal";  // or "RemoteReset", "LocalReset"; Envoy 1.40: of HTTP without TLS always Normal
+  std::string_view downstream_local_close_reason;              // why this proxy has closed the connection
   std::string_view requested_server_name;
   std::optional<uint64_t> connection_id;
   std::string_view stream_id;  // x-request-id as the upstream sees it

@@ -423,7 +423,7 @@ const absl::flat_hash_map<std::string_view, Maker>& makers() {
       {"METADATA", metadata}, {"DYNAMIC_METADATA", dynamic_metadata}, {"CLUSTER_METADATA", cluster_metadata},
       {"UPSTREAM_METADATA", upstream_metadata}, {"FILTER_STATE", filter_state},
       {"ENVIRONMENT", environment}, {"HOSTNAME", hostname}, {"UNIQUE_ID", plain<OpCode::UniqueId, ValueKind::String, false>},
-      {"CUSTOM_FLAGS", unset}, {"DOWNSTREAM_LOCAL_CLOSE_REASON", unset}, {"DOWNSTREAM_DETECTED_CLOSE_TYPE", view<&C::downstream_detected_close_type>},
+      {"CUSTOM_FLAGS", unset}, {"DOWNSTREAM_LOCAL_CLOSE_REASON", view<&C::downstream_local_close_reason>}, {"DOWNSTREAM_DETECTED_CLOSE_TYPE", view<&C::downstream_detected_close_type>},
       {"UPSTREAM_FILTER_STATE", unset}, {"TLS_JA3_FINGERPRINT", unset}, {"TLS_JA4_FINGERPRINT", unset},
   };
   return *map;

@@ -41,6 +41,8 @@ ConnectionPool::~ConnectionPool() {
   while (first_waiting_ != nullptr) dequeue(*first_waiting_);
 }
 
+// Envoy 1.40: max_requests does not limit connections without HTTP, though they count.
+bool ConnectionPool::may_attach() const { return protocol_ == PoolProtocol::kTcp || breakers_.requests.can_take(); }
 uint32_t ConnectionPool::max_streams() const { return protocol_ == PoolProtocol::kHttp2 ? cluster().config->http.http2.max_concurrent_streams : 1; }
 SharedCluster& ConnectionPool::cluster() const { return host_.cluster(); }
 stats::Cells& ConnectionPool::cells() const { return host_.env().cells; }
@@ -48,7 +50,7 @@ stats::Cells& ConnectionPool::cells() const { return host_.env().cells; }
 void ConnectionPool::acquire(PoolRequest& request) {
   while (ready_.head != nullptr && !ready_.head->has_room()) set_ready(*ready_.head, false);  // closing, and its end is not reported yet
   if (ready_.head != nullptr) {
-    if (!breakers_.requests.can_take()) {
+    if (!may_attach()) {
       return overflow(request, ClusterStat::upstream_rq_active_overflow);
     }
     return attach(request, *ready_.head);
@@ -144,7 +146,7 @@ void ConnectionPool::session_has_room(PooledSession& session) {
   while (first_waiting_ != nullptr && session.streams_ < session.max_streams_ && session.session_->can_open_stream() && (fresh || !session.going_away_)) {
     PoolRequest& request = *first_waiting_;
     dequeue(request);
-    if (breakers_.requests.can_take()) {
+    if (may_attach()) {
       attach(request, session);  // may end the session
       if (session.state_ != PooledSession::State::kReady && session.state_ != PooledSession::State::kFull) return;
     } else {

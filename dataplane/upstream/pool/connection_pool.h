@@ -82,6 +82,7 @@ class ConnectionPool {
   void set_ready(PooledSession& session, bool ready);
   void fail_waiting(ResetReason reason, std::string_view detail);
   void overflow(PoolRequest& request, stats::ClusterStat limit);  // counted as `limit`
+  bool may_attach() const;
   uint32_t max_streams() const;  // of one connection, as configured
   SharedCluster& cluster() const;
   stats::Cells& cells() const;

@@ -73,6 +73,8 @@ h1::Settings http1_settings(const config::UpstreamHttpOptions& http) {
 // --- PooledStream ---------------------------------------------------------------------------------------------------------
 
 http::MessageSender& PooledStream::open(http::MessageReceiver& receiver) { return session_->session_->new_stream(receiver); }
+void PooledStream::open_raw(net::ConnectionEvents& events) { upstream::open_raw(*session_->session_, events); }
+void PooledStream::count_bytes() { session_->count_bytes(); }
 void PooledStream::release(bool complete) {
   if (session_ != nullptr) session_->released(*this, complete);
 }

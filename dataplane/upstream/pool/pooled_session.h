@@ -19,6 +19,10 @@ class PooledStream {
  public:
   // Sends go to the sender, the response to `receiver`. Once per attachment.
   http::MessageSender& open(http::MessageReceiver& receiver);
+  // Of a TCP pool, instead: the connection's events go to `events` until it has closed, also after release(). Half-close is enabled.
+  void open_raw(net::ConnectionEvents& events);
+  // Brings the cluster's byte counters up to date, for a request that goes on for long.
+  void count_bytes();
   // The request is over for its owner, complete in both directions or given up: accounting ends; the connection serves others if it still can.
   void release(bool complete);
 

@@ -1,4 +1,4 @@
-// See tcp_session.h. Invariant: receiver_ is set exactly while the one stream is active.
+// See tcp_session.h. Invariant: receiver_ is set exactly while the one stream is active, raw_ from open_raw() until the connection has closed.
 #include "dataplane/upstream/pool/tcp_session.h"
 
 #include <utility>
@@ -29,10 +29,14 @@ class TcpSession final : public http::ClientSession, private net::ConnectionEven
     used_ = true;
     return *this;
   }
+  void open_raw(net::ConnectionEvents& events) {
+    raw_ = &events;
+    used_ = true;
+  }
   bool can_open_stream() const override { return !used_ && (connection_->open() || connection_->connecting()); }
   bool connected() const override { return connected_; }
   void close(CloseType type) override { connection_->close(type); }
-  uint32_t active_streams() const override { return receiver_ != nullptr ? 1 : 0; }
+  uint32_t active_streams() const override { return receiver_ != nullptr || raw_ != nullptr ? 1 : 0; }
   http::Protocol protocol() const override { return http::Protocol::Http11; }  // nobody is told
   net::Connection& connection() override { return *connection_; }
 
@@ -44,9 +48,11 @@ class TcpSession final : public http::ClientSession, private net::ConnectionEven
   }
   void on_data(Buffer& data, bool end_stream) override;
   void on_write_high() override {
+    if (raw_ != nullptr) return raw_->on_write_high();
     if (receiver_ != nullptr) receiver_->on_write_blocked();
   }
   void on_write_low() override {
+    if (raw_ != nullptr) return raw_->on_write_low();
     if (receiver_ != nullptr) receiver_->on_write_ready();
   }
   void on_closed(CloseReason reason) override;
@@ -71,6 +77,7 @@ class TcpSession final : public http::ClientSession, private net::ConnectionEven
   net::ConnectionPtr connection_;
   http::ClientSessionEvents& events_;
   http::MessageReceiver* receiver_ = nullptr;
+  net::ConnectionEvents* raw_ = nullptr;
   bool connected_;
   bool used_ = false;
   bool answered_ = false;
@@ -89,6 +96,7 @@ void TcpSession::answer() {
 }
 
 void TcpSession::on_data(Buffer& data, bool end_stream) {
+  if (raw_ != nullptr) return raw_->on_data(data, end_stream);
   if (receiver_ == nullptr) {  // nobody has asked for anything yet, or any more
     data.clear();
     return connection_->close(CloseType::NoFlush);
@@ -105,6 +113,7 @@ void TcpSession::on_data(Buffer& data, bool end_stream) {
 void TcpSession::on_closed(CloseReason reason) {
   http::MessageReceiver* receiver = std::exchange(receiver_, nullptr);
   answer_task_.cancel();
+  if (raw_ != nullptr) std::exchange(raw_, nullptr)->on_closed(reason);
   if (receiver != nullptr) {
     const bool never = reason == CloseReason::ConnectFailed || reason == CloseReason::ConnectTimeout;
     receiver->on_reset(never ? ResetReason::ConnectionFailure : ResetReason::ConnectionTermination, net::close_reason_name(reason));
@@ -140,6 +149,8 @@ void TcpSession::resume_reading() {
 }
 
 }  // namespace
+
+void open_raw(http::ClientSession& tcp_session, net::ConnectionEvents& events) { static_cast<TcpSession&>(tcp_session).open_raw(events); }
 
 net::DeferredPtr<http::ClientSession> make_tcp_session(net::ConnectionPtr connection, http::ClientSessionEvents& events) {
   return net::DeferredPtr<http::ClientSession>(new TcpSession(std::move(connection), events));
