@@ -19,6 +19,7 @@ void PoolRequest::cancel() {
   ConnectionPool& pool = *pool_;
   pool.dequeue(*this);
   pool.cells().add(pool.cluster().stats, ClusterStat::upstream_rq_cancelled);
+  pool.close_excess();
 }
 
 void ConnectionPool::SessionList::push(PooledSession& session) {
@@ -122,6 +123,15 @@ void ConnectionPool::connect_for_waiting() {
   }
 }
 
+// Envoy 1.40: a connection without HTTP was made for one request, and goes with it.
+void ConnectionPool::close_excess() {
+  if (protocol_ != PoolProtocol::kTcp || connecting_ <= waiting_) return;
+  for (PooledSession* session = others_.head; session != nullptr; session = session->next_) {
+    if (session->state_ != PooledSession::State::kConnecting || !session->session_->connection().connecting()) continue;
+    return session->close(net::CloseType::NoFlush);
+  }
+}
+
 void ConnectionPool::connect() {
   ++connections_;
   ++connecting_;
@@ -182,8 +192,11 @@ void ConnectionPool::session_gone(PooledSession& session, net::CloseReason reaso
   }
   if (was_connecting) {
     --connecting_;
-    ++host_.counters.cx_connect_fail;
-    counts.add(c.stats, ClusterStat::upstream_cx_connect_fail);
+    const bool given_up = reason == net::CloseReason::Local && !draining_;  // by close_excess()
+    if (!given_up) {
+      ++host_.counters.cx_connect_fail;
+      counts.add(c.stats, ClusterStat::upstream_cx_connect_fail);
+    }
     const bool timeout = reason == net::CloseReason::ConnectTimeout;
     if (timeout) counts.add(c.stats, ClusterStat::upstream_cx_connect_timeout);
     // A failed connect fails everything that waits, so that each request can decide for itself whether to try elsewhere.

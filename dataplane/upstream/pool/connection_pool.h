@@ -75,6 +75,7 @@ class ConnectionPool {
   void attach(PoolRequest& request, PooledSession& session);
   void connect();
   void connect_for_waiting();
+  void close_excess();
   void enqueue(PoolRequest& request);
   void dequeue(PoolRequest& request);
   void session_has_room(PooledSession& session);
