@@ -38,6 +38,7 @@ struct ConnectionInfo {
   std::map<std::string, std::string, std::less<>> filter_state;         // "envoy.tcp_proxy.cluster"
   format::ResponseFlags flags;
   std::string termination_details;  // CONNECTION_TERMINATION_DETAILS
+  std::string local_close_reason;   // DOWNSTREAM_LOCAL_CLOSE_REASON: why this proxy has closed it
 
   std::shared_ptr<void> kept;  // what lives as long as the connection: its network filters, once it has gone on to the connection manager
 };

@@ -11,6 +11,7 @@
 
 #include <absl/status/status.h>
 
+#include "dataplane/net/timer.h"
 #include "dataplane/stream/chain_connections.h"
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/network_filter.h"
@@ -46,21 +47,29 @@ class FilteredConnection final : public NetworkConnection, private net::Connecti
   const NetworkChain& chain() const override { return *chain_; }
   bool draining() const override { return draining_; }
   void continue_reading() override;
+  void take_events(net::ConnectionEvents& events) override;
+  bool looked_at() const override;
 
  private:
   friend class NetworkConnections;
-  struct Filters;  // of one connection, and its end as far as they are told
-  enum class Stage : uint8_t { kFilters, kTerminal, kHandedOver, kEnded };
+  struct Filters;
+  enum class Stage : uint8_t { kFilters, kTerminal, kEnded };
 
-  void start();
-  // net::ConnectionEvents: while it is the filters' turn
+  // net::ConnectionEvents: until the filters have seen what they asked for
   void on_data(net::Buffer& data, bool end_stream) override;
+  void on_write_high() override;
+  void on_write_low() override;
   void on_closed(net::CloseReason reason) override;
-  void run(net::Buffer* data, bool end_stream);
+  void begin();
+  bool usable() const { return stage_ != Stage::kEnded && (connection_->open() || connection_->connecting()); }
+  bool look(net::Buffer& data, bool end_stream);
   void take_over();
+  void hand_over();
+  void hold();
   void drain();
   void close_if_idle();
-  void pause(bool paused);
+  void close(net::CloseType type) { connection_->close(type); }
+  void on_idle_timeout();
   void ended(net::CloseReason reason);
   void remove();
 
@@ -71,10 +80,12 @@ class FilteredConnection final : public NetworkConnection, private net::Connecti
   std::unique_ptr<ConnectionInfo> info_;
   std::shared_ptr<Filters> filters_;          // null: the chain has the terminal one alone
   std::unique_ptr<TerminalFilter> terminal_;  // from its turn on
+  net::ConnectionEvents* events_ = nullptr;   // the terminal filter's
+  std::unique_ptr<net::Timer> idle_timer_;    // while a connection of the connection manager waits for its first byte
   Stage stage_ = Stage::kFilters;
   bool draining_ = false;
-  bool paused_ = false;   // reading, until a filter goes on
-  bool running_ = false;  // run() is on the stack
+  bool held_ = false;        // reading is, by a filter
+  bool taken_over_ = false;  // every filter's on_new_connection() has said kContinue
   FilteredConnection* prev_ = nullptr;
   FilteredConnection* next_ = nullptr;
 };
@@ -93,9 +104,9 @@ class NetworkConnections final : public ChainConnections {
 
  private:
   friend class FilteredConnection;
+  void add(FilteredConnection& connection);
   void remove(FilteredConnection& connection);
-  void hand_over(net::ConnectionPtr connection, std::unique_ptr<ConnectionInfo> info);
-  void check_empty();
+  void report_empty();
 
   WorkerContext& worker_;
   std::shared_ptr<const NetworkChain> chain_;

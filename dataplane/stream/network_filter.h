@@ -1,6 +1,7 @@
 // Network filters: see a downstream connection of one filter chain from its beginning. A chain is any number of NetworkFilters and one
 // terminal filter, which takes the connection over: tcp_proxy, echo, direct_response, or the HTTP connection manager (built in).
-// The connection passes on to the next filter when on_new_connection() and, for those that ask for it, on_data() have said kContinue.
+// The terminal filter's turn comes when every filter's on_new_connection() has said kContinue: it may speak before the client does. The client's
+// bytes reach it when those that want to see them first (looks()) have let them pass. The connection manager gets the connection only then.
 // All of a connection's filters live until it has closed. One worker, no locks.
 #pragma once
 
@@ -37,18 +38,23 @@ class NetworkConnection {
   virtual bool draining() const = 0;
   // Goes on after a kWait of the filter whose turn it is. May be called from timers and other connections' events.
   virtual void continue_reading() = 0;
+  // Terminal filter: the connection's events are its from now on, the client's bytes as soon as the filters before it let them pass.
+  virtual void take_events(net::ConnectionEvents& events) = 0;
+  // A filter looks at every byte: nothing may go around it.
+  virtual bool looked_at() const = 0;
 };
 
 class NetworkFilter {
  public:
   enum class Status : uint8_t { kContinue, kWait };
+  enum class Looks : uint8_t { kNever, kAtFirstBytes, kAlways };
   virtual ~NetworkFilter() = default;
   // Which may close the connection: then nothing further is called.
   virtual Status on_new_connection() { return Status::kContinue; }
-  // Whether the filter wants the client's first bytes (true) before the next filter's turn.
-  virtual bool wants_data() const { return false; }
+  virtual Looks looks() const { return Looks::kNever; }
+  // The client's bytes, or its end before any; they are not drained here. kWait holds them back until continue_reading(), then they go on.
   virtual Status on_data(net::Buffer&, bool /*end_stream*/) { return Status::kContinue; }
-  // The connection has gone. Once the connection manager has it, the reason is Remote whoever closed it.
+  // The connection has gone, and connection() with it. Once the connection manager has it, the reason is Remote whoever closed it.
   virtual void on_closed(net::CloseReason) {}
 
  protected:
@@ -59,12 +65,15 @@ class NetworkFilter {
   NetworkConnection* connection_ = nullptr;
 };
 
-// The last of a chain: start() takes the connection's events (net::Connection::set_events) for good and reports its end by on_end().
+// The last of a chain.
 class TerminalFilter {
  public:
   virtual ~TerminalFilter() = default;
+  // Takes the connection's events (NetworkConnection::take_events) and reports the connection's end by on_end().
   // `on_end`: to be called once, when the connection has closed and nothing is left to do for it; the filter is destroyed soon after.
   virtual void start(NetworkConnection& connection, std::function<void(net::CloseReason)> on_end) = 0;
+  // Instead of start(): the connection has ended before this filter's turn.
+  virtual void not_reached(NetworkConnection&) {}
   // The listener drains. Most protocols know no good moment: nothing happens.
   virtual void drain() {}
   virtual bool idle() const { return false; }  // may be closed at any time without loss

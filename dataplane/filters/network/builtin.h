@@ -1,0 +1,16 @@
+// Every network filter of this proxy, in one list. The control plane calls only the first function, and so links only the pure halves.
+// At start-up, once, on the main thread.
+#pragma once
+
+#include "dataplane/config/registry.h"
+
+namespace fairlead::stream {
+class NetworkFilterRegistry;
+}
+
+namespace fairlead::filters::network {
+
+void register_configs(config::Registry& registry);
+void register_filters(stream::NetworkFilterRegistry& registry);
+
+}  // namespace fairlead::filters::network

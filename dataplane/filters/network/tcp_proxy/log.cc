@@ -1,0 +1,67 @@
+// What the access log says of a connection; see filter.h.
+#include "dataplane/filters/network/tcp_proxy/filter.h"
+
+#include "dataplane/net/event_loop.h"
+#include "dataplane/stream/network_connections.h"
+#include "dataplane/upstream/worker_clusters.h"
+
+namespace fairlead::filters::network::tcp_proxy {
+
+using format::TimePoint;
+
+void TcpProxy::log(format::LogType type) {
+  if (shared_->logs.empty()) return;
+  stream::ConnectionInfo& info = connection_->info();
+  net::EventLoop& loop = down_->loop();
+  format::FormatContext out;
+  out.log_type = type;
+  const net::Duration age = loop.now() - down_->created_at();
+  out.start = loop.wall_now() - std::chrono::duration_cast<std::chrono::system_clock::duration>(age);
+  out.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
+  out.times.set(TimePoint::StreamEnd, age);
+  if (ready_at_ != net::TimePoint{}) out.times.set(TimePoint::UpstreamTxBegin, ready_at_ - down_->created_at());
+  out.bytes.body_received = down_->bytes_received();
+  out.bytes.body_sent = down_->bytes_sent();
+  // Envoy 1.40: what went through this filter
+  out.bytes.downstream_wire_received = out.bytes.upstream_wire_sent = up_sent_;
+  out.bytes.downstream_wire_sent = out.bytes.upstream_wire_received = up_received_;
+  out.flags = info.flags;
+  out.connection_termination_details = info.termination_details;
+  out.downstream_local_close_reason = info.local_close_reason;
+  out.downstream_detected_close_type = detected_close_;
+  out.listener_name = shared_->listener_name;
+  out.filter_chain_name = shared_->chain_name;
+  out.connection_id = down_->id();
+  out.requested_server_name = info.server_name;
+  out.dynamic_metadata = info.dynamic_metadata.get();
+  if (!info.filter_state.empty()) out.filter_state = &info.filter_state;
+  const std::string remote = info.remote.to_string(), local = info.local.to_string(), direct_remote = info.direct_remote.to_string(), direct_local = info.direct_local.to_string();
+  out.downstream_remote_address = remote;
+  out.downstream_local_address = local;
+  out.downstream_direct_remote_address = direct_remote;
+  out.downstream_direct_local_address = direct_local;
+  out.upstream_attempts = attempts_;
+  out.upstream_hosts_attempted = hosts_attempted_;
+  out.upstream_transport_failure_reason = failure_reason_;
+  out.upstream_local_address = local_address_;
+  out.upstream_remote_address = remote_address_;
+  out.upstream_connection_id = upstream_id_;
+  if (cluster_) {
+    out.upstream_cluster = cluster_->config().stat_name();
+    out.upstream_cluster_raw = cluster_->config().name;
+    out.cluster_metadata = cluster_->config().metadata.get();
+  }
+  if (host_ && host_known_) {
+    out.upstream_host = host_->address_text();
+    out.upstream_host_name = host_->hostname().empty() ? out.upstream_host : std::string_view(host_->hostname());
+    out.upstream_host_metadata = host_->metadata().get();
+  }
+  stream::WorkerContext& worker = connection_->worker();
+  config::AccessLogFilter::Input input;
+  input.context = &out;
+  input.random = worker.random().next();
+  input.runtime = worker.epoch() ? worker.epoch()->snapshot().runtime.get() : nullptr;
+  shared_->logs.log(worker.index(), input);
+}
+
+}  // namespace fairlead::filters::network::tcp_proxy
