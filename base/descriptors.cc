@@ -59,6 +59,14 @@ class Pool {
     return names_;
   }
 
+  std::optional<std::string> file(std::string_view name, bool by_symbol) {
+    const std::string key(name);
+    pb::FileDescriptorProto file;
+    absl::MutexLock lock(&mutex_);
+    const bool found = by_symbol ? database_.FindFileContainingSymbol(key, &file) : database_.FindFileByName(key, &file);
+    return found ? std::optional(file.SerializeAsString()) : std::nullopt;
+  }
+
   std::unique_ptr<pb::Message> make(const pb::Descriptor* descriptor) {
     return std::unique_ptr<pb::Message>(factory_.GetPrototype(descriptor)->New());
   }
@@ -132,6 +140,10 @@ std::vector<std::string> message_names(std::string_view prefix) {
       std::find_if(first, all.end(), [&](const std::string& name) { return !absl::StartsWith(name, prefix); });
   return {first, last};
 }
+
+std::optional<std::string> descriptor_file(std::string_view file_name) { return Pool::instance().file(file_name, false); }
+
+std::optional<std::string> descriptor_file_of(std::string_view symbol) { return Pool::instance().file(symbol, true); }
 
 std::unique_ptr<pb::Message> make_message(const pb::Descriptor* descriptor) {
   return Pool::instance().make(descriptor);

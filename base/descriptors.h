@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,11 @@ const google::protobuf::EnumDescriptor* find_enum(std::string_view name_or_url);
 // The full names of all messages, nested ones and map entries included, sorted. A name below one prefix only, when
 // given: "envoy.config.cluster.v3.".
 std::vector<std::string> message_names(std::string_view prefix = "");
+
+// The file of that name, or the one that declares the symbol (a service or method too), as a serialised
+// FileDescriptorProto; nullopt when the API has none.
+std::optional<std::string> descriptor_file(std::string_view file_name);
+std::optional<std::string> descriptor_file_of(std::string_view symbol);
 
 // An empty message. The descriptor must come from this file or from a generated class.
 std::unique_ptr<google::protobuf::Message> make_message(const google::protobuf::Descriptor* descriptor);

@@ -19,7 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "controlplane/serve/debug_http.h"
-#include "controlplane/serve/grpc_server.h"
+#include "controlplane/serve/xds_server.h"
 
 namespace {
 
@@ -33,6 +33,7 @@ struct Flags {
   std::string log_level = "info";
   std::string log_path;
   size_t quarantine_after = 3;
+  int64_t max_connection_age_s = 0;
 };
 
 int fail(const absl::Status& status) {
@@ -43,7 +44,7 @@ int fail(const absl::Status& status) {
 // Writes what clients refused to the state directory, a second after it changed.
 class QuarantineKeeper {
  public:
-  QuarantineKeeper(pipeline::StateDir dir, serve::GrpcServer& server) : dir_(std::move(dir)), server_(server), thread_([this] { run(); }) {}
+  QuarantineKeeper(pipeline::StateDir dir, serve::XdsServer& server) : dir_(std::move(dir)), server_(server), thread_([this] { run(); }) {}
   ~QuarantineKeeper() {
     {
       std::lock_guard lock(mutex_);
@@ -73,7 +74,7 @@ class QuarantineKeeper {
   }
 
   pipeline::StateDir dir_;
-  serve::GrpcServer& server_;
+  serve::XdsServer& server_;
   uint64_t saved_ = 0;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -90,11 +91,12 @@ int run(const Flags& flags, const sigset_t& signals) {
   }
   const Clock& clock = RealClock::instance();
 
-  serve::GrpcServer::Options xds;
+  serve::XdsServer::Options xds;
   xds.address = flags.xds_address;
+  xds.max_connection_age = std::chrono::seconds(flags.max_connection_age_s);
   xds.core.identifier = "fairlead-control";
   xds.core.quarantine_threshold = flags.quarantine_after;
-  auto server = serve::GrpcServer::start(xds, clock);
+  auto server = serve::XdsServer::start(xds, clock);
   if (!server.ok()) return fail(server.status());
 
   std::unique_ptr<QuarantineKeeper> keeper;
@@ -158,6 +160,8 @@ int main(int argc, char** argv) {
   app.add_option("--state-dir", flags.state_dir, "directory for what survives a restart: last good objects and what clients refused");
   app.add_option("--quarantine-after", flags.quarantine_after,
                  "refusals by this many distinct proxies of one version before all of that version get the last good resource")->capture_default_str()->check(CLI::Range(1, 1000000));
+  app.add_option("--max-connection-age-s", flags.max_connection_age_s,
+                 "ask clients to connect again after this many seconds, give or take a tenth, so that they spread over all replicas; 0: never")->capture_default_str()->check(CLI::Range(0, 31'536'000));
   app.add_option("-l,--log-level", flags.log_level, "trace, debug, info, warning, error, critical or off")->capture_default_str();
   app.add_option("--log-path", flags.log_path, "log to this file instead of standard error");
   try {

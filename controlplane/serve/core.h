@@ -1,5 +1,5 @@
 // The heart of the server: who is connected, what each scope shall have, and what is to be sent next. No socket and no thread
-// of its own: a transport (grpc_server.h, or a test) feeds it requests and takes the messages it makes.
+// of its own: a transport (xds_server.h, or a test) feeds it requests and takes the messages it makes.
 // Owned by the serving thread; every call is made there. Invariant: at most one push is on its way to a stream; until all of it is
 // written, further changes cost one entry in the queue and nothing else, however slow the reader.
 #pragma once

@@ -43,7 +43,7 @@ std::optional<resources::Type> type_of(const Request& in, Response& out, bool& b
 }  // namespace
 
 struct DebugHttp::Serving {
-  Serving(Options o, GrpcServer& s, const Clock& c) : options(std::move(o)), server(s), clock(c) {}
+  Serving(Options o, XdsServer& s, const Clock& c) : options(std::move(o)), server(s), clock(c) {}
   ~Serving() {
     http.stop();
     if (thread.joinable()) thread.join();
@@ -70,7 +70,7 @@ struct DebugHttp::Serving {
   void routes();
 
   Options options;
-  GrpcServer& server;
+  XdsServer& server;
   const Clock& clock;
   std::string address;
   httplib::Server http;
@@ -142,7 +142,7 @@ void DebugHttp::Serving::routes() {
   });
 }
 
-absl::StatusOr<std::unique_ptr<DebugHttp>> DebugHttp::start(Options options, GrpcServer& server, const Clock& clock) {
+absl::StatusOr<std::unique_ptr<DebugHttp>> DebugHttp::start(Options options, XdsServer& server, const Clock& clock) {
   const size_t colon = options.address.rfind(':');
   int port = 0;
   if (colon == std::string::npos || !absl::SimpleAtoi(options.address.substr(colon + 1), &port) || port < 0 || port > 65535) {

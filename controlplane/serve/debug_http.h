@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/doc.h"
-#include "controlplane/serve/grpc_server.h"
+#include "controlplane/serve/xds_server.h"
 
 namespace fairlead::serve {
 
@@ -27,7 +27,7 @@ class DebugHttp {
     std::function<doc::Value()> objects;
   };
   // Listens and serves until destroyed. A port in use is an error that names the address.
-  static absl::StatusOr<std::unique_ptr<DebugHttp>> start(Options options, GrpcServer& server, const Clock& clock);
+  static absl::StatusOr<std::unique_ptr<DebugHttp>> start(Options options, XdsServer& server, const Clock& clock);
   ~DebugHttp();
   const std::string& address() const;  // with the port the kernel picked
 

@@ -20,16 +20,16 @@ using namespace fairlead;
 using namespace fairlead::test;
 using serve::Core;
 using serve::DebugHttp;
-using serve::GrpcServer;
+using serve::XdsServer;
 
 namespace {
 
 struct Running {
   Running() {
     log::set_level(log::Level::off);
-    GrpcServer::Options xds;
+    XdsServer::Options xds;
     xds.address = "127.0.0.1:0";
-    auto started = GrpcServer::start(xds, RealClock::instance());
+    auto started = XdsServer::start(xds, RealClock::instance());
     REQUIRE(started.ok());
     server = *std::move(started);
     auto listening = DebugHttp::start(options(), *server, RealClock::instance());
@@ -66,7 +66,7 @@ struct Running {
     REQUIRE(parsed.ok());
     return *parsed;
   }
-  std::unique_ptr<GrpcServer> server;
+  std::unique_ptr<XdsServer> server;
   std::unique_ptr<DebugHttp> http;
 };
 

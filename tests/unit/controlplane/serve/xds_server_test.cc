@@ -15,8 +15,8 @@
 #include <grpcpp/grpcpp.h>
 
 #include "base/log.h"
-#include "controlplane/serve/grpc_server.h"
-#include "controlplane/serve/slice_cache.h"
+#include "controlplane/serve/frame_cache.h"
+#include "controlplane/serve/xds_server.h"
 #include "envoy/service/cluster/v3/cds.grpc.pb.h"
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "envoy/service/endpoint/v3/eds.grpc.pb.h"
@@ -33,7 +33,7 @@ using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 using envoy::service::discovery::v3::DiscoveryRequest;
 using envoy::service::discovery::v3::DiscoveryResponse;
 using serve::Core;
-using serve::GrpcServer;
+using serve::XdsServer;
 
 namespace {
 
@@ -51,10 +51,10 @@ snapshot::Update edge(int variant = 1, std::vector<ResourcePtr> more = {}) {
 }
 
 struct Running {
-  explicit Running(GrpcServer::Options options = {}) {
+  explicit Running(XdsServer::Options options = {}) {
     log::set_level(log::Level::off);
     options.address = "127.0.0.1:0";
-    auto started = GrpcServer::start(options, RealClock::instance());
+    auto started = XdsServer::start(options, RealClock::instance());
     REQUIRE(started.ok());
     server = *std::move(started);
   }
@@ -74,7 +74,7 @@ struct Running {
     while (streams() != n && std::chrono::steady_clock::now() < end) std::this_thread::yield();
     CHECK(streams() == n);
   }
-  std::unique_ptr<GrpcServer> server;
+  std::unique_ptr<XdsServer> server;
 };
 
 std::unique_ptr<grpc::ClientContext> context() {
@@ -137,7 +137,7 @@ TEST_CASE("delta ADS: the whole exchange, and one change as one resource") {
 }
 
 TEST_CASE("state of the world ADS: versions, nonces and the identifier") {
-  GrpcServer::Options o;
+  XdsServer::Options o;
   o.core.identifier = "me";
   Running run(o);
   run.apply(edge());
@@ -234,11 +234,11 @@ TEST_CASE("a server whose sources are not read yet refuses with Unavailable and 
 
 TEST_CASE("an address in use is an error that names it") {
   Running first;
-  GrpcServer::Options o;
+  XdsServer::Options o;
   o.address = first.server->address();
-  const auto second = GrpcServer::start(o, RealClock::instance());
+  const auto second = XdsServer::start(o, RealClock::instance());
   REQUIRE_FALSE(second.ok());
-  CHECK(second.status().message() == absl::StrCat("cannot listen for xDS on ", o.address, ": the address is in use or not one of this machine"));
+  CHECK(second.status().message() == absl::StrCat("cannot listen for xDS on ", o.address, ": the address is in use"));
   first.apply(edge());  // and the first goes on
   CHECK(first.server->ask<bool>([](Core& core) { return core.ready(); }));
 }
@@ -376,32 +376,101 @@ TEST_CASE("started and stopped over and over with a client that reconnects") {
   }
 }
 
-TEST_CASE("shared slices are made once, and let go of when nobody else holds the resource") {
-  serve::SliceCache cache;
-  const ResourcePtr r = cluster("a");
-  const grpc::Slice one = cache.get(r, true), two = cache.get(r, true), other = cache.get(r, false);
-  CHECK(one.begin() == two.begin());
-  CHECK(std::string(reinterpret_cast<const char*>(one.begin()), one.size()) == r->delta_frame);
-  CHECK(std::string(reinterpret_cast<const char*>(other.begin()), other.size()) == r->sotw_frame);
-  const std::string big(1 << 20, 'x');
-  for (int i = 0; i < 100; ++i) cache.get(cluster(absl::StrCat(i, big)), i % 2);  // 200 MB, held by nobody else
-  CHECK(cache.size() < 20);
-  CHECK(cache.get(r, true).begin() == one.begin());
+TEST_CASE("frames are shared, not copied, and let go of when nobody else holds the resource") {
+  serve::FrameCache cache;
+  const auto big = [](int i) { return cluster(absl::StrCat(i, std::string(1 << 20, 'x'))); };
+  const auto message = [](std::vector<ResourcePtr> shared, bool delta) {
+    cpstream::WireMessage m;
+    m.head = "head";
+    m.shared = std::move(shared);
+    m.delta = delta;
+    return m;
+  };
+  const auto at = [](const net::Buffer& b) {  // where its last slice begins
+    const char* last = nullptr;
+    b.for_each_slice([&](std::string_view slice) { last = slice.data(); });
+    return last;
+  };
+  const ResourcePtr r = big(0);
+  const net::Buffer one = cache.bytes_of(message({r}, true)), two = cache.bytes_of(message({r}, true)), other = cache.bytes_of(message({r}, false));
+  CHECK(one.to_string() == "head" + r->delta_frame);
+  CHECK(other.to_string() == "head" + r->sotw_frame);
+  CHECK(at(one) == r->delta_frame.data());
+  CHECK(at(two) == at(one));
+  for (int i = 1; i <= 100; ++i) cache.bytes_of(message({big(i)}, i % 2));  // 200 MB, held by nobody else
+  CHECK(cache.frames() < 20);
+  CHECK(at(cache.bytes_of(message({r}, true))) == at(one));
+  // a small frame is not worth a block of its own
+  const size_t frames = cache.frames();
+  CHECK(cache.bytes_of(message({cluster("small")}, true)).to_string() == "head" + cluster("small")->delta_frame);
+  CHECK(cache.frames() == frames);
 }
 
-TEST_CASE("bundles are shared by equal responses, and few are kept") {
-  serve::BundleCache cache;
+TEST_CASE("long responses are joined once, and few of them are kept") {
+  serve::FrameCache cache;
   std::vector<ResourcePtr> list;
-  for (int i = 0; i < 10; ++i) list.push_back(cluster(absl::StrCat("c", i)));
-  const grpc::Slice one = cache.get(list, true);
   std::string expected;
-  for (const ResourcePtr& r : list) expected += r->delta_frame;
-  CHECK(std::string(reinterpret_cast<const char*>(one.begin()), one.size()) == expected);
-  CHECK(cache.get(list, true).begin() == one.begin());
-  CHECK(cache.get(list, false).begin() != one.begin());
-  for (int i = 0; i < 50; ++i) cache.get({list[i % 10], cluster(absl::StrCat("d", i))}, true);
-  CHECK(cache.size() == serve::BundleCache::kEntries);
-  const std::string big(20 << 20, 'x');
-  for (int i = 0; i < 5; ++i) cache.get({cluster(absl::StrCat(i, big))}, true);
-  CHECK(cache.size() < 5);
+  for (int i = 0; i < 10; ++i) {
+    list.push_back(cluster(absl::StrCat("c", i, std::string(1000, 'x'))));
+    expected += list.back()->delta_frame;
+  }
+  const auto message = [](std::vector<ResourcePtr> shared) {
+    cpstream::WireMessage m;
+    m.shared = std::move(shared);
+    m.delta = true;
+    return m;
+  };
+  const net::Buffer one = cache.bytes_of(message(list)), two = cache.bytes_of(message(list));
+  CHECK(one.to_string() == expected);
+  CHECK(one.front().data() == two.front().data());
+  CHECK(cache.bundles() == 1);
+  for (int i = 0; i < 50; ++i) {
+    std::vector<ResourcePtr> others = list;
+    others.push_back(cluster(absl::StrCat("d", i)));
+    cache.bytes_of(message(std::move(others)));
+  }
+  CHECK(cache.bundles() == serve::FrameCache::kBundles);
+  for (int i = 0; i < 5; ++i) {
+    std::vector<ResourcePtr> others = list;
+    others.push_back(cluster(absl::StrCat(i, std::string(20 << 20, 'x'))));
+    cache.bytes_of(message(std::move(others)));
+  }
+  CHECK(cache.bundles() < 5);
+}
+
+TEST_CASE("health checks tell whether the sources are read, and reflection what is served") {
+  Running run;
+  const auto call = [&](const std::string& method, const std::string& request, std::string& answer) {
+    grpc::GenericStub stub(run.channel());
+    grpc::CompletionQueue queue;
+    auto c = context();
+    grpc::Slice slice(request);
+    auto reader = stub.PrepareUnaryCall(c.get(), method, grpc::ByteBuffer(&slice, 1), &queue);
+    reader->StartCall();
+    grpc::ByteBuffer bytes;
+    grpc::Status status;
+    reader->Finish(&bytes, &status, nullptr);
+    void* tag;
+    bool ok = false;
+    REQUIRE(queue.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + kPatience) == grpc::CompletionQueue::GOT_EVENT);
+    std::vector<grpc::Slice> slices;
+    if (status.ok()) REQUIRE(bytes.Dump(&slices).ok());
+    answer.clear();
+    for (const grpc::Slice& s : slices) answer.append(reinterpret_cast<const char*>(s.begin()), s.size());
+    return status;
+  };
+  std::string answer;
+  REQUIRE(call("/grpc.health.v1.Health/Check", "", answer).ok());
+  CHECK(answer == "\x08\x02");  // NOT_SERVING
+  run.apply(edge());
+  REQUIRE(call("/grpc.health.v1.Health/Check", "", answer).ok());
+  CHECK(answer == "\x08\x01");  // SERVING
+  const std::string ads = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+  REQUIRE(call("/grpc.health.v1.Health/Check", absl::StrCat("\x0a", std::string(1, static_cast<char>(ads.size())), ads), answer).ok());
+  CHECK(answer == "\x08\x01");
+  CHECK(call("/grpc.health.v1.Health/Check", "\x0a\x01x", answer).error_code() == grpc::StatusCode::NOT_FOUND);
+  REQUIRE(call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", absl::StrCat("\x3a", std::string(1, '\0')), answer).ok());
+  CHECK(answer.find(ads) != std::string::npos);
+  REQUIRE(call("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", absl::StrCat("\x22", std::string(1, static_cast<char>(ads.size())), ads), answer).ok());
+  CHECK(answer.find("envoy/service/discovery/v3/ads.proto") != std::string::npos);
 }

@@ -1,5 +1,5 @@
-// The xDS services over gRPC: ADS in SotW and Delta, and each type's own service, on one port. One thread runs gRPC's completion
-// queue, the Core and everything posted to it; bytes are shared from encoding to socket.
+// The xDS services over gRPC: ADS in SotW and Delta, and each type's own service, on one port, with health checking and reflection beside them.
+// One thread runs the event loop, the Core and everything posted to it; bytes are shared from encoding to socket.
 // Owner: the process. post() and ask() may be called from any other thread.
 #pragma once
 
@@ -31,16 +31,17 @@ struct Asked {
   }
 };
 
-class GrpcServer {
+class XdsServer {
  public:
   struct Options {
     std::string address = "127.0.0.1:18000";  // HOST:PORT, [V6]:PORT or unix:PATH; port 0: the kernel picks
-    int max_request_bytes = 64 << 20;         // 10^5 names are some MB
+    size_t max_request_bytes = 64 << 20;      // 10^5 names are some MB
+    std::chrono::seconds max_connection_age{0};  // give or take a tenth, then GOAWAY: replicas share clients anew. 0: none
     Core::Options core;
   };
   // Binds and starts serving. A port in use is an error that names the address.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> start(Options options, const Clock& clock);
-  ~GrpcServer();  // shutdown()
+  static absl::StatusOr<std::unique_ptr<XdsServer>> start(Options options, const Clock& clock);
+  ~XdsServer();  // shutdown()
 
   const std::string& address() const;  // with the port the kernel picked
 
@@ -62,7 +63,7 @@ class GrpcServer {
 
  private:
   class Loop;
-  explicit GrpcServer(std::unique_ptr<Loop> loop);
+  explicit XdsServer(std::unique_ptr<Loop> loop);
   std::unique_ptr<Loop> loop_;
 };
 

@@ -1,0 +1,190 @@
+// See server.h.
+#include "controlplane/rpc/server.h"
+
+#include <netdb.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+
+namespace fairlead::rpc {
+namespace {
+
+// Names are resolved here, once, when the server starts: "localhost:18000".
+absl::StatusOr<net::Address> resolve(std::string_view text) {
+  if (absl::StatusOr<net::Address> address = net::Address::parse(text); address.ok()) return address;
+  const size_t colon = text.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string_view::npos || !absl::SimpleAtoi(text.substr(colon + 1), &port) || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not an address: HOST:PORT, [V6]:PORT or unix:PATH"));
+  }
+  const std::string host(text.substr(0, colon));
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(host.empty() ? nullptr : host.c_str(), nullptr, &hints, &found); error != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("'", host, "' in '", text, "': ", gai_strerror(error)));
+  }
+  const net::Address address = net::Address::from_sockaddr(found->ai_addr, found->ai_addrlen).with_port(static_cast<uint16_t>(port));
+  freeaddrinfo(found);
+  return address;
+}
+
+h2::Settings settings_of(const Server::Options& options) {
+  h2::Settings settings;
+  settings.max_head_bytes = 16 << 10;  // gRPC: 16 KiB
+  settings.max_concurrent_streams = options.max_calls_per_connection;
+  settings.initial_stream_window_size = 256 << 10;
+  settings.initial_connection_window_size = 4 << 20;
+  settings.stream_buffer_limit = static_cast<uint32_t>(options.max_waiting_bytes);
+  settings.keepalive_interval = options.keepalive_interval;
+  settings.keepalive_timeout = options.keepalive_timeout;
+  settings.drain_timeout = std::chrono::milliseconds(1000);
+  settings.stream_error_on_invalid_http_message = true;
+  return settings;
+}
+
+}  // namespace
+
+Connection::Connection(Server& server, net::ConnectionPtr connection) : server_(&server), loop_(connection->loop()) {
+  session_ = h2::make_server_session(std::move(connection), server.settings_, *this);
+  if (server.options_.max_connection_age.count() == 0) return;
+  age_ = std::make_unique<net::Timer>(loop_.timers(), [this] { drain(false); });
+  age_->arm(server.jittered_age());
+}
+
+Connection::~Connection() = default;
+
+http::MessageReceiver* Connection::on_stream(http::MessageSender& sender) {
+  if (server_ == nullptr) return nullptr;
+  auto* call = new Call(*this, sender);
+  call->next_ = first_;
+  if (first_ != nullptr) first_->previous_ = call;
+  first_ = call;
+  ++server_->calls_;
+  return call;
+}
+
+void Connection::remove(Call& call) {
+  (call.previous_ != nullptr ? call.previous_->next_ : first_) = call.next_;
+  if (call.next_ != nullptr) call.next_->previous_ = call.previous_;
+  call.previous_ = call.next_ = nullptr;
+  --server_->calls_;
+  loop_.delete_later(&call);
+}
+
+// A head that is too large or comes too slowly.
+void Connection::on_protocol_error(http::MessageSender&, http::MessageReceiver& receiver, const http::ProtocolError& error) {
+  static_cast<Call&>(receiver).refuse(error.status);
+}
+
+void Connection::on_session_closed(net::CloseReason) {
+  if (age_) age_->disarm();
+  if (server_ != nullptr) server_->gone(*this);
+}
+
+// New calls go elsewhere; those there are finish when it suits their services, and with the last of them the connection closes.
+void Connection::drain(bool at_once) {
+  if (at_once) session_->drain();
+  if (draining_) return;
+  draining_ = true;
+  session_->drain();
+  for (Call *call = first_, *next; call != nullptr; call = next) {
+    next = call->next_;
+    if (call->events_ != nullptr) call->events_->on_drain();
+  }
+}
+
+// The server ends before it; its own end is still to come.
+void Connection::abandon() {
+  while (first_ != nullptr) static_cast<http::MessageReceiver*>(first_)->on_reset(http::ResetReason::ConnectionTermination, "");
+  session_->close(net::CloseType::NoFlush);
+  server_ = nullptr;
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::listen(net::EventLoop& loop, Options options) {
+  absl::StatusOr<net::Address> address = resolve(options.address);
+  if (!address.ok()) return address.status();
+  net::ListenSocket::Options how;
+  how.reuse_port = false;
+  how.v6_only = !address->is_any();  // [::] takes both families
+  absl::StatusOr<net::ListenSocket> socket = net::ListenSocket::bind(*address, how);
+  if (!socket.ok()) return socket.status();
+  if (absl::Status s = socket->listen(1); !s.ok()) return s;
+  return std::unique_ptr<Server>(new Server(loop, std::move(options), *std::move(socket)));
+}
+
+Server::Server(net::EventLoop& loop, Options options, net::ListenSocket socket)
+    : loop_(loop), options_(std::move(options)), settings_(settings_of(options_)), socket_(std::move(socket)), seed_(reinterpret_cast<uintptr_t>(this)) {
+  const net::Address& local = socket_.local_address();
+  const size_t colon = options_.address.rfind(':');
+  // as it was given, so that a client elsewhere can use the name; only the port may be new
+  address_ = local.is_ip() ? absl::StrCat(options_.address.substr(0, colon), ":", local.port()) : options_.address;
+}
+
+Server::~Server() {
+  drained_ = nullptr;
+  listener_.reset();
+  while (first_ != nullptr) {
+    Connection& connection = *first_;
+    connection.abandon();
+    gone(connection);
+  }
+}
+
+void Server::serve() { listener_ = std::unique_ptr<net::Listener>(new net::Listener(loop_, socket_.fd(0), *this)); }
+
+void Server::on_accept(int fd, const net::Address& remote) {
+  if (connections_ >= options_.max_connections) {
+    ++refused_;
+    ::close(fd);
+    return;
+  }
+  net::Connection::Options how;
+  how.buffer_limit = 256 << 10;
+  auto* connection = new Connection(*this, net::Connection::adopt(loop_, fd, remote, how));
+  connection->next_ = first_;
+  if (first_ != nullptr) first_->previous_ = connection;
+  first_ = connection;
+  ++connections_;
+}
+
+void Server::gone(Connection& connection) {
+  (connection.previous_ != nullptr ? connection.previous_->next_ : first_) = connection.next_;
+  if (connection.next_ != nullptr) connection.next_->previous_ = connection.previous_;
+  connection.previous_ = connection.next_ = nullptr;
+  --connections_;
+  loop_.delete_later(&connection);
+  if (connections_ == 0 && drained_) std::exchange(drained_, nullptr)();
+}
+
+// xorshift: spread is all that matters.
+std::chrono::milliseconds Server::jittered_age() {
+  seed_ ^= seed_ << 13;
+  seed_ ^= seed_ >> 7;
+  seed_ ^= seed_ << 17;
+  const int64_t age = options_.max_connection_age.count();
+  return std::chrono::milliseconds(age - age / 10 + static_cast<int64_t>(seed_ % static_cast<uint64_t>(age / 5 + 1)));
+}
+
+void Server::drain(std::chrono::milliseconds grace, std::function<void()> done) {
+  listener_.reset();
+  if (connections_ == 0) return done();
+  drained_ = std::move(done);
+  grace_ = std::make_unique<net::Timer>(loop_.timers(), [this] {
+    for (Connection *c = first_, *next; c != nullptr; c = next) {
+      next = c->next_;
+      c->session_->close(net::CloseType::NoFlush);
+    }
+  });
+  grace_->arm(grace);
+  for (Connection *c = first_, *next; c != nullptr; c = next) {
+    next = c->next_;
+    c->drain(true);
+  }
+}
+
+}  // namespace fairlead::rpc

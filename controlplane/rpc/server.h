@@ -1,0 +1,109 @@
+// A gRPC server on the data plane's HTTP/2 codec: one listening socket, one event loop, any number of connections and calls. It knows methods by
+// name and messages as bytes; what they mean is the services' business. Complete where gRPC's own clients look: deadlines, message limits,
+// compressed requests, flow control, PINGs both ways, GOAWAY with a grace, statuses with details. Answers are not compressed.
+// Made, used and destroyed on its loop's thread.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/statusor.h>
+
+#include "controlplane/rpc/call.h"
+#include "dataplane/http/h2/session.h"
+#include "dataplane/net/listener.h"
+
+namespace fairlead::rpc {
+
+class Server;
+
+// One client connection.
+class Connection final : private http::ServerSessionEvents, public net::Deferred {
+ public:
+  Connection(Server& server, net::ConnectionPtr connection);
+  ~Connection() override;
+  Server& server() const { return *server_; }
+
+ private:
+  friend class Call;
+  friend class Server;
+  http::MessageReceiver* on_stream(http::MessageSender& sender) override;
+  void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
+  void on_session_closed(net::CloseReason reason) override;
+  void remove(Call& call);
+  void abandon();
+  void drain(bool at_once);  // at once: a call on its way is refused, which its client may repeat elsewhere
+
+  Server* server_;
+  net::EventLoop& loop_;
+  net::DeferredPtr<http::ServerSession> session_;
+  std::unique_ptr<net::Timer> age_;
+  Call* first_ = nullptr;
+  bool draining_ = false;
+  Connection* previous_ = nullptr;
+  Connection* next_ = nullptr;
+};
+
+class Server final : private net::AcceptEvents {
+ public:
+  struct Options {
+    std::string address = "127.0.0.1:0";      // HOST:PORT, [V6]:PORT or unix:PATH; port 0: the kernel picks
+    size_t max_message_bytes = 4 << 20;       // gRPC: 4 MiB
+    size_t max_waiting_bytes = 64 << 10;      // of one call, before send() says false
+    uint32_t max_calls_per_connection = 10'000;
+    size_t max_connections = 100'000;         // further ones are closed at once
+    // PINGs of ours find a peer that is gone without a word; gRPC: 2 hours and 20 s
+    std::chrono::milliseconds keepalive_interval{60'000}, keepalive_timeout{60'000};
+    // A connection that old, give or take a tenth, gets a GOAWAY, so that clients spread anew over all servers. 0: none.
+    std::chrono::milliseconds max_connection_age{0};
+  };
+  // The service's side of a new call, which must outlive it; null when the call has been finished already.
+  using Open = std::function<CallEvents*(Call& call)>;
+
+  // Binds and listens, but serves nothing before serve(). Errors: an address in use or not of this machine, by its name.
+  static absl::StatusOr<std::unique_ptr<Server>> listen(net::EventLoop& loop, Options options);
+  ~Server() override;  // closes everything at once
+
+  // "/package.Service/Method". Before serve().
+  void add(std::string method, Open open) { methods_[std::move(method)] = std::move(open); }
+  const Open* find(std::string_view method) const {
+    const auto found = methods_.find(method);
+    return found == methods_.end() ? nullptr : &found->second;
+  }
+  void serve();
+  // No further connection or call; calls are asked to finish. `done` is called once no connection is left, at the latest after `grace`.
+  void drain(std::chrono::milliseconds grace, std::function<void()> done);
+
+  const Options& options() const { return options_; }
+  const std::string& address() const { return address_; }  // with the port the kernel picked
+  size_t connections() const { return connections_; }
+  size_t calls() const { return calls_; }
+  uint64_t refused_connections() const { return refused_; }
+
+ private:
+  friend class Connection;
+  Server(net::EventLoop& loop, Options options, net::ListenSocket socket);
+  void on_accept(int fd, const net::Address& remote) override;
+  void gone(Connection& connection);
+  std::chrono::milliseconds jittered_age();
+
+  net::EventLoop& loop_;
+  const Options options_;
+  h2::Settings settings_;
+  net::ListenSocket socket_;
+  std::string address_;
+  std::unique_ptr<net::Listener> listener_;
+  absl::flat_hash_map<std::string, Open> methods_;
+  Connection* first_ = nullptr;
+  size_t connections_ = 0, calls_ = 0;
+  uint64_t refused_ = 0;
+  uint64_t seed_ = 0;
+  std::unique_ptr<net::Timer> grace_;
+  std::function<void()> drained_;
+};
+
+}  // namespace fairlead::rpc

@@ -1,0 +1,293 @@
+#include "controlplane/serve/xds_server.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+
+#include "base/descriptors.h"
+#include "base/log.h"
+#include "controlplane/rpc/server.h"
+#include "controlplane/rpc/services.h"
+#include "controlplane/serve/frame_cache.h"
+
+namespace fairlead::serve {
+
+namespace {
+
+using resources::Type;
+
+struct Service {
+  const char* name;  // below "envoy.service."
+  const char* what;  // StreamWHAT, DeltaWHAT
+  std::optional<Type> only;
+  bool sotw = true;
+};
+
+const std::vector<Service>& services() {
+  static const auto* all = new std::vector<Service>{
+      {"discovery.v3.AggregatedDiscoveryService", "AggregatedResources", std::nullopt},
+      {"cluster.v3.ClusterDiscoveryService", "Clusters", Type::kCluster},
+      {"endpoint.v3.EndpointDiscoveryService", "Endpoints", Type::kEndpoint},
+      {"listener.v3.ListenerDiscoveryService", "Listeners", Type::kListener},
+      {"route.v3.RouteDiscoveryService", "Routes", Type::kRoute},
+      {"route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes", Type::kScopedRoute},
+      {"route.v3.VirtualHostDiscoveryService", "VirtualHosts", Type::kVirtualHost, false},
+      {"secret.v3.SecretDiscoveryService", "Secrets", Type::kSecret},
+      {"runtime.v3.RuntimeDiscoveryService", "Runtime", Type::kRuntime},
+      {"extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs", Type::kExtensionConfig},
+  };
+  return *all;
+}
+
+}  // namespace
+
+// Everything below runs on the loop's thread, but for what says otherwise.
+class XdsServer::Loop final : public Wire {
+ public:
+  Loop(Options options, const Clock& clock) : options_(std::move(options)), clock_(clock), loop_("xds"), core_(options_.core, clock, *this) {}
+  ~Loop() override { shutdown(); }
+
+  absl::Status bind();  // any thread, once
+  void start_thread();
+  void shutdown();                            // any thread
+  void post(std::function<void(Core&)> job);  // any thread
+  const std::string& address() const { return address_; }
+
+  void send(StreamId stream, cpstream::WireMessage message) override;
+  void end(StreamId stream, const absl::Status& status) override;
+
+ private:
+  class Stream;
+  // What has come back is handled before the next batch of pushes, but no more than a turn of it.
+  static constexpr size_t kPushBatch = 64;
+  // A storm of connects leaves the heap full of holes: given back once it is quiet.
+  static constexpr size_t kTrimAfterBytes = 8 << 20;
+  static constexpr std::chrono::milliseconds kTrimAfterQuiet{300};
+  static constexpr std::chrono::milliseconds kShutdownGrace{1000};
+
+  rpc::CallEvents* open(rpc::Call& call, StreamKind kind, std::optional<Type> only);
+  void touched();
+  void pump();
+  void trim();
+
+  const Options options_;
+  const Clock& clock_;
+  std::string address_;
+  net::EventLoop loop_;
+  std::unique_ptr<rpc::Server> server_;
+  rpc::Health health_;
+  std::unique_ptr<rpc::Reflection> reflection_;
+  std::thread thread_;
+  std::unordered_map<StreamId, Stream*> streams_;
+  FrameCache frames_;
+  std::vector<StreamId> sent_to_;  // since touched() last told the core which of them are through with it
+  net::LoopTask pump_task_ = net::LoopTask::of<&Loop::pump>(this);
+  std::unique_ptr<net::Timer> core_timer_, trim_timer_;
+  size_t sent_since_trim_ = 0;
+  bool storm_ = false;
+  std::once_flag shutdown_once_;
+  std::mutex closed_mutex_;
+  bool closed_ = false;  // guarded by closed_mutex_: no job is taken any more
+
+  Core core_;
+};
+
+// One xDS stream; deletes itself with its call.
+class XdsServer::Loop::Stream final : public rpc::CallEvents {
+ public:
+  Stream(Loop& loop, rpc::Call& call, StreamId id) : loop_(loop), call_(call), id_(id) { loop_.streams_.emplace(id, this); }
+  ~Stream() override { loop_.streams_.erase(id_); }
+
+  rpc::Call& call() { return call_; }
+  void on_message(std::string_view message) override {
+    Loop& loop = loop_;  // the core may end this stream
+    const StreamId id = id_;
+    loop.core_.request(id, message);
+    loop.touched();
+    // a peer that asks faster than it reads is not read from until it has caught up
+    if (const auto still = loop.streams_.find(id); still != loop.streams_.end() && still->second->call_.blocked()) still->second->pause();
+  }
+  void on_client_done() override {
+    Loop& loop = loop_;
+    loop.core_.closed(id_);
+    end(absl::OkStatus());
+    loop.touched();
+  }
+  void on_writable() override {
+    if (std::exchange(paused_, false)) call_.resume_reading();
+    Loop& loop = loop_;
+    loop.core_.written(id_);
+    loop.touched();
+  }
+  void on_closed() override {
+    Loop& loop = loop_;
+    loop.core_.closed(id_);
+    delete this;
+    loop.touched();
+  }
+  // Clients reconnect with what they have: that costs them next to nothing.
+  void on_drain() override {
+    loop_.core_.closed(id_);
+    end(absl::UnavailableError("the server is going away: connect again"));
+  }
+  void end(const absl::Status& status) {
+    call_.finish(status);
+    delete this;
+  }
+
+ private:
+  void pause() {
+    if (paused_) return;
+    paused_ = true;
+    call_.pause_reading();
+  }
+  Loop& loop_;
+  rpc::Call& call_;
+  const StreamId id_;
+  bool paused_ = false;
+};
+
+absl::Status XdsServer::Loop::bind() {
+  rpc::Server::Options how;
+  how.address = options_.address;
+  how.max_message_bytes = options_.max_request_bytes;
+  how.max_connection_age = options_.max_connection_age;
+  absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::listen(loop_, how);
+  if (!server.ok()) {
+    const bool taken = absl::IsAlreadyExists(server.status());
+    return absl::UnavailableError(absl::StrCat("cannot listen for xDS on ", options_.address, ": ", taken ? "the address is in use" : server.status().message()));
+  }
+  server_ = *std::move(server);
+  address_ = server_->address();
+  std::vector<std::string> names{"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"};
+  std::vector<std::string> own;
+  for (const Service& s : services()) {
+    const std::string name = absl::StrCat("envoy.service.", s.name);
+    own.push_back(name);
+    if (s.sotw) server_->add(absl::StrCat("/", name, "/Stream", s.what), [this, only = s.only](rpc::Call& call) { return open(call, StreamKind::kSotw, only); });
+    server_->add(absl::StrCat("/", name, "/Delta", s.what), [this, only = s.only](rpc::Call& call) { return open(call, StreamKind::kDelta, only); });
+  }
+  names.insert(names.end(), own.begin(), own.end());
+  reflection_ = std::make_unique<rpc::Reflection>(descriptor_file, descriptor_file_of, std::move(names));
+  reflection_->add_to(*server_);
+  health_.add_to(*server_, std::move(own));
+  core_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] {
+    core_.on_time();
+    touched();
+  });
+  trim_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { trim(); });
+  return absl::OkStatus();
+}
+
+void XdsServer::Loop::start_thread() {
+  thread_ = std::thread([this] {
+    server_->serve();
+    loop_.run();
+  });
+}
+
+rpc::CallEvents* XdsServer::Loop::open(rpc::Call& call, StreamKind kind, std::optional<Type> only) {
+  absl::StatusOr<StreamId> id = core_.open(kind, only, call.peer());
+  if (!id.ok()) {
+    call.finish(id.status());
+    return nullptr;
+  }
+  return new Stream(*this, call, *id);
+}
+
+void XdsServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
+  const auto found = streams_.find(stream);
+  if (found == streams_.end()) return;
+  sent_since_trim_ += message.size();
+  found->second->call().send(frames_.bytes_of(message));
+  sent_to_.push_back(stream);
+}
+
+void XdsServer::Loop::end(StreamId stream, const absl::Status& status) {
+  if (const auto found = streams_.find(stream); found != streams_.end()) found->second->end(status);
+}
+
+// After everything that may have given the core something to do.
+void XdsServer::Loop::touched() {
+  for (size_t i = 0; i < sent_to_.size(); ++i) {
+    const auto found = streams_.find(sent_to_[i]);
+    if (found != streams_.end() && !found->second->call().blocked()) core_.written(sent_to_[i]);
+  }
+  sent_to_.clear();
+  if (core_.waiting() != 0 && !pump_task_.queued()) loop_.run_soon(pump_task_);
+  if (const auto deadline = core_.deadline()) {
+    const auto left = std::max<MonotonicTime::duration>(*deadline - clock_.monotonic(), {});
+    core_timer_->arm(std::chrono::duration_cast<net::Duration>(left));
+  } else {
+    core_timer_->disarm();
+  }
+  storm_ = storm_ || sent_since_trim_ > kTrimAfterBytes;
+  if (storm_) trim_timer_->arm(kTrimAfterQuiet);
+}
+
+void XdsServer::Loop::pump() {
+  core_.pump(kPushBatch);
+  touched();
+}
+
+void XdsServer::Loop::trim() {
+  storm_ = false;
+  sent_since_trim_ = 0;
+  net::BlockPool::trim();
+  malloc_trim(0);
+}
+
+void XdsServer::Loop::post(std::function<void(Core&)> job) {
+  std::lock_guard lock(closed_mutex_);
+  if (closed_) return;
+  loop_.post([this, job = std::move(job)] {
+    job(core_);
+    health_.set_serving(core_.ready());
+    touched();
+  });
+}
+
+void XdsServer::Loop::shutdown() {
+  std::call_once(shutdown_once_, [this] {
+    if (!thread_.joinable()) return;
+    {
+      std::lock_guard lock(closed_mutex_);
+      closed_ = true;
+    }
+    // Behind all jobs there are. Every connection is told, and what it was sent goes out, if its client reads.
+    loop_.post([this] {
+      health_.set_serving(false);
+      server_->drain(kShutdownGrace, [this] {
+        loop_.post([this] {
+          server_.reset();
+          loop_.stop();
+        });
+      });
+    });
+    thread_.join();
+  });
+}
+
+XdsServer::XdsServer(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
+XdsServer::~XdsServer() = default;
+
+absl::StatusOr<std::unique_ptr<XdsServer>> XdsServer::start(Options options, const Clock& clock) {
+  auto loop = std::make_unique<Loop>(std::move(options), clock);
+  if (absl::Status s = loop->bind(); !s.ok()) return s;
+  loop->start_thread();
+  return std::unique_ptr<XdsServer>(new XdsServer(std::move(loop)));
+}
+
+const std::string& XdsServer::address() const { return loop_->address(); }
+void XdsServer::post(std::function<void(Core&)> job) { loop_->post(std::move(job)); }
+void XdsServer::shutdown() { loop_->shutdown(); }
+
+}  // namespace fairlead::serve
