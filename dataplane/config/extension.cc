@@ -41,6 +41,8 @@ absl::StatusOr<std::shared_ptr<const FilterDiscovery>> parse_filter_discovery(co
     errors.add(place + ".apply_default_config_without_warming", absl::StrCat("Error: filter config ", name, " applied without warming but has no default config."));
   auto source = parse_config_source(proto.config_source(), place + ".config_source");
   if (errors.check(source)) out->source = *std::move(source);
+  if (out->source.kind == ConfigSource::Kind::Self)  // Envoy 1.40: `self` is no source for filters, wherever the listener came from
+    errors.add(place + ".config_source", "Missing config source specifier in envoy::config::core::v3::ConfigSource");
   for (int i = 0; i < proto.type_urls_size(); ++i) {
     const std::string type(type_name(proto.type_urls(i)));
     if (registry.http_filter(type) == nullptr) errors.add(absl::StrCat(place, ".type_urls[", i, "]"), absl::StrCat("Error: no factory found for a required type URL ", type, "."));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gives every configuration of cases.py and mean_cases.py to `envoy --mode validate` and `fairlead-proxy --mode validate` and compares.
+"""Gives every configuration of cases.py and the modules beside it to `envoy --mode validate` and `fairlead-proxy --mode validate` and compares.
 
     run.py --envoy PATH --proxy PATH [--only GLOB] [--show accepted|refused|all]
 
@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 
-import mean_cases  # noqa: F401  adds to CASES
+import discovery_cases  # noqa: F401  adds to CASES
+import mean_cases  # noqa: F401  too
 from cases import CASES
 
 HERE = os.path.dirname(os.path.abspath(__file__))

@@ -16,8 +16,8 @@ namespace {
 
 const std::string kRouter = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
 
-absl::StatusOr<std::shared_ptr<const FilterDiscovery>> parse(const std::string& fields, bool last = true, const std::string& name = "x") {
-  const auto proto = test::from_yaml<envoy::config::core::v3::ExtensionConfigSource>("{config_source: {ads: {}, resource_api_version: V3}, " + fields + "}");
+absl::StatusOr<std::shared_ptr<const FilterDiscovery>> parse(const std::string& fields, bool last = true, const std::string& name = "x", const std::string& source = "ads: {}") {
+  const auto proto = test::from_yaml<envoy::config::core::v3::ExtensionConfigSource>("{config_source: {" + source + ", resource_api_version: V3}, " + fields + "}");
   return parse_filter_discovery(proto, name, last, "http_filters[0]", test::filters());
 }
 std::string error_of(const std::string& fields, bool last = true) { return std::string(parse(fields, last).status().message()); }
@@ -48,6 +48,7 @@ TEST_CASE("what cannot work is refused with its place") {
   CHECK_THAT(error_of("type_urls: ['" + kRouter + "'], default_config: {'@type': " + kRouter + "}", false),
              Contains("default_config: Error: terminal filter named x of type envoy.filters.http.router must be the last filter in a http filter chain."));
   CHECK_THAT(error_of("type_urls: ['" + kRouter + "'], default_config: {'@type': type.googleapis.com/envoy.config.core.v3.Node}"), Contains("default_config: Error: cannot find filter factory x"));
+  CHECK_THAT(std::string(parse("type_urls: ['" + kRouter + "']", true, "x", "self: {}").status().message()), Contains("http_filters[0].config_discovery.config_source: Missing config source specifier"));
 }
 
 TEST_CASE("a configuration is admitted by its type and by the place of the filter") {
