@@ -5,9 +5,11 @@
 
 #include "base/log.h"
 #include "dataplane/filters/http/builtin.h"
+#include "dataplane/filters/network/builtin.h"
 #include "dataplane/server/bootstrap_loader.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/server.h"
+#include "dataplane/stream/network_filter.h"
 
 namespace {
 
@@ -41,6 +43,8 @@ int main(int argc, char** argv) {
   // every extension of this binary
   fairlead::filters::register_configs(fairlead::config::Registry::global());
   fairlead::filters::register_filters(fairlead::stream::FilterRegistry::global());
+  fairlead::filters::network::register_configs(fairlead::config::Registry::global());
+  fairlead::filters::network::register_filters(fairlead::stream::NetworkFilterRegistry::global());
   Options options = parsed->options;
   if (absl::Status s = set_up_log(options); !s.ok()) return fail(s);
   auto bootstrap = load_bootstrap(options, version);

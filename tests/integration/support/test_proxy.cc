@@ -19,9 +19,11 @@
 #include "dataplane/config/listener.h"
 #include "dataplane/config/route.h"
 #include "dataplane/filters/http/builtin.h"
+#include "dataplane/filters/network/builtin.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/net/worker.h"
 #include "dataplane/stream/http_connection.h"
+#include "dataplane/stream/network_filter.h"
 #include "dataplane/upstream/balancing.h"
 #include "dataplane/upstream/membership.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -70,6 +72,8 @@ void register_filters() {
   std::call_once(once, [] {
     filters::register_configs(config::Registry::global());
     filters::register_filters(stream::FilterRegistry::global());
+    filters::network::register_configs(config::Registry::global());
+    filters::network::register_filters(stream::NetworkFilterRegistry::global());
   });
 }
 
