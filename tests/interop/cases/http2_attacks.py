@@ -1,7 +1,9 @@
-"""Clients that abuse HTTP/2, each for 2 seconds from a process of its own: the proxy stays up, its memory stays bounded (the curve is printed), another
-client is served meanwhile, and the counter of the limit moves."""
+"""Clients that abuse HTTP/2, each for 2 seconds from a process of its own: the proxy stays up, its memory and its connections upstream stay bounded (the
+memory's curve is printed), another client is served meanwhile, and the counter of the limit moves. Tunnels among them: CONNECT that ends here, and
+WebSocket by extended CONNECT."""
 import multiprocessing
 import pathlib
+import select
 import socket
 import struct
 import threading
@@ -14,6 +16,7 @@ from lab import free_port, get, require
 
 SECONDS = 2.0
 GROWTH = 48 * 1024  # KiB that an attack may add at most
+UPSTREAM_CONNECTIONS = 50
 HEAD = bytes.fromhex("828684") + b"\x01\x08any.test"  # GET / http, not indexed
 BIG = b"x" * 4000
 
@@ -63,8 +66,36 @@ def large_answers(stream):
     return frame(HEADERS, END_STREAM | END_HEADERS, stream, bytes.fromhex("8286") + b"\x04\x06/large" + b"\x41\x08any.test") if stream < 200 else frame(PING, 0, 0, b"12345678")
 
 
+def field(name, value):
+    return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
+
+
+TUNNEL = field(b":method", b"CONNECT") + field(b":authority", b"any.test")
+WEBSOCKET = TUNNEL + field(b":protocol", b"websocket") + field(b":scheme", b"http") + field(b":path", b"/large")
+
+
+def opened(head, data=b""):
+    """A stream that stays open, after `data`."""
+    return lambda stream: frame(HEADERS, END_HEADERS, stream, head) + (frame(DATA, 0, stream, data) if data else b"")
+
+
+def opened_and_reset(head):
+    return lambda stream: frame(HEADERS, END_HEADERS, stream, head) + frame(RST, 0, stream, struct.pack(">I", 8))
+
+
+def at_most(count, make):
+    """So many streams, then PINGs now and then, so that it is this side that waits."""
+    return lambda: (make(stream) if stream < 2 * count else slow_ping() for stream in streams())
+
+
+def slow_ping():
+    time.sleep(0.02)
+    return frame(PING, 0, 0, b"12345678")
+
+
 OPEN = frame(HEADERS, END_HEADERS, 1, bytes.fromhex("8386") + b"\x04\x06/large" + b"\x41\x08any.test")
-# name: (output after the preface, whether it reads what comes back, counters of which one must move: "http." of the listener's connection manager)
+# name: (output after the preface, whether it reads what comes back, counters of which one must move: "http." of the listener's connection manager,
+# "upstream_" of the cluster)
 ATTACKS = {
     "rapid reset": (lambda: batches(reset), True, ("http2.too_many_premature_resets",)),
     "rapid reset, one by one": (lambda: batches(reset, 1), True, ("http2.too_many_premature_resets",)),
@@ -80,6 +111,15 @@ ATTACKS = {
     "priority flood": (lambda: once(b"", frame(PRIORITY, 0, 1, b"\0\0\0\x03\x10") * 100), True, ("http2.inbound_priority_frames_flood",)),
     "window update flood": (lambda: once(OPEN, frame(WINDOW, 0, 1, b"\0\0\0\x01") * 100), True, ("http2.inbound_window_update_frames_flood",)),
     "malformed requests": (lambda: batches(lambda stream: frame(HEADERS, END_STREAM | END_HEADERS, stream, b"\x82"), 1), True, ("http.downstream_cx_protocol_error",)),
+    "CONNECT, rapid reset": (lambda: batches(opened_and_reset(TUNNEL)), True, ("http2.too_many_premature_resets",)),
+    "CONNECT, rapid reset, one by one": (lambda: batches(opened_and_reset(TUNNEL), 1), True, ("http2.too_many_premature_resets",)),
+    "WebSocket, rapid reset": (lambda: batches(opened_and_reset(WEBSOCKET)), True, ("http2.too_many_premature_resets",)),
+    "CONNECT without a pause": (lambda: batches(opened(TUNNEL), 1), True, ("upstream_cx_overflow", "upstream_rq_pending_overflow")),
+    "CONNECT, idle tunnels": (at_most(10, opened(TUNNEL)), True, ("http.downstream_rq_idle_timeout",)),
+    "CONNECT, zero windows": (at_most(20, opened(TUNNEL)), True, ("http.downstream_rq_idle_timeout", "http2.tx_flush_timeout")),
+    "CONNECT, bytes that nobody reads": (at_most(20, opened(TUNNEL, b"x" * 16000)), True, ("http.downstream_rq_idle_timeout",)),
+    "WebSocket, upstream stalls": (at_most(20, opened(WEBSOCKET)), True, ("http.downstream_rq_idle_timeout",)),
+    "WebSocket without a pause, upstream stalls": (lambda: batches(opened(WEBSOCKET), 1), True, ("upstream_cx_overflow", "upstream_rq_pending_overflow")),
     "requests without a pause": (lambda: batches(lambda stream: frame(HEADERS, END_STREAM | END_HEADERS, stream, HEAD), 20), True, ()),
 }
 
@@ -95,7 +135,7 @@ def attack(port, name, connections):
                 with socket.create_connection(("127.0.0.1", port), timeout=0.5) as s:
                     with connections.get_lock():
                         connections.value += 1
-                    s.sendall(PREFACE + settings(push=0, window=0 if name.startswith("zero") else 1 << 20) + frame(SETTINGS, 1, 0))
+                    s.sendall(PREFACE + settings(push=0, window=0 if "zero windows" in name else 1 << 20) + frame(SETTINGS, 1, 0))
                     for part in output():
                         if time.monotonic() > end:
                             break
@@ -121,10 +161,12 @@ def rss(pid):
     return int(next(line.split()[1] for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")))
 
 
-class LargeUpstream:
-    """Answers whatever is asked with 4 MiB."""
+class Upstream:
+    """Answers whatever is asked with 4 MiB; `at_once`: before anything is asked, as what stands behind a tunnel may; `silent`: reads nothing, says nothing."""
 
-    def __init__(self):
+    def __init__(self, at_once=False, silent=False):
+        self.at_once, self.silent = at_once, silent
+        self.open, self.most, self.lock = 0, 0, threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -136,17 +178,40 @@ class LargeUpstream:
             except OSError:
                 return
 
+    def count(self, change):
+        with self.lock:
+            self.open += change
+            self.most = max(self.most, self.open)
+
     def serve(self, connection):
         body = bytes(1 << 16)
+        self.count(1)
         try:
             with connection:
                 connection.settimeout(10)
-                connection.recv(65536)
-                connection.sendall(wire.reply("200 OK", f"content-length: {4 << 20}"))
+                if self.silent:
+                    return self.wait_for_the_end(connection)
+                if not self.at_once:
+                    connection.recv(65536)
+                    connection.sendall(wire.reply("200 OK", f"content-length: {4 << 20}"))
                 for _ in range(64):
                     connection.sendall(body)
         except OSError:
             pass
+        finally:
+            self.count(-1)
+
+    def wait_for_the_end(self, connection):
+        """Without reading."""
+        ended = select.poll()
+        ended.register(connection, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+        ended.poll(10000)
+
+
+def upstream_of(name):
+    if "zero windows" in name:
+        return Upstream(at_once=name.startswith("CONNECT"))
+    return Upstream(silent=name.startswith(("CONNECT", "WebSocket")))
 
 
 def visit(port, until, latencies):
@@ -164,16 +229,23 @@ def visit(port, until, latencies):
             time.sleep(0.01)
 
 
+def route_of(name, cluster):
+    if name.startswith("CONNECT"):
+        return {"match": {"connect_matcher": {}}, "route": {"cluster": cluster, "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}}
+    return {"match": {"prefix": "/large"}, "route": {"cluster": cluster}}
+
+
 def run(lab):
-    upstream = LargeUpstream()
+    upstreams = [upstream_of(name) for name in ATTACKS]
     admin, *ports = wire.free_ports(1 + len(ATTACKS))
-    # What an edge would set: few streams, small buffers, an idle timeout.
-    hcm = {"http2_protocol_options": {"max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576}, "stream_idle_timeout": "1s",
-           "access_log": None}
+    # What an edge would set: few streams, small buffers, an idle timeout, a bound on connections upstream.
+    hcm = {"http2_protocol_options": {"max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576, "allow_connect": True},
+           "upgrade_configs": [{"upgrade_type": "CONNECT"}, {"upgrade_type": "websocket"}], "stream_idle_timeout": "1s", "access_log": None}
     scenarios = [wire.Scenario(name, [], hcm=hcm, listener={"per_connection_buffer_limit_bytes": 32768}, host={"routes": [
-        {"match": {"prefix": "/large"}, "route": {"cluster": f"s{i}"}}, {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}]},
-        cluster={"per_connection_buffer_limit_bytes": 32768}) for i, name in enumerate(ATTACKS)]
-    config = wire.configuration(scenarios, ports, [upstream.port] * len(ATTACKS), admin, lab.dir / "access")
+        route_of(name, f"s{i}"), {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}]},
+        cluster={"per_connection_buffer_limit_bytes": 32768, "circuit_breakers": {"thresholds": [{"max_connections": UPSTREAM_CONNECTIONS, "max_pending_requests": 50}]}})
+        for i, name in enumerate(ATTACKS)]
+    config = wire.configuration(scenarios, ports, [upstream.port for upstream in upstreams], admin, lab.dir / "access")
     proxy = lab.proxy("fairlead-proxy", lab.write("attacks.json", config), f"127.0.0.1:{admin}")
     pid = proxy.process.pid
     wrong = []
@@ -193,7 +265,11 @@ def run(lab):
         time.sleep(0.3)
         moved = {name: value - before[name] for name, value in counted(admin, i, counters).items()}
         end, most = rss(pid), max(curve, default=0)
-        print(f"        {name}: {connections.value} connections, RSS {start} → {most} → {end} KiB, {len(latencies)} others served, at most {max(latencies, default=0) * 1000:.0f} ms, {moved}", flush=True)
+        print(f"        {name}: {connections.value} connections, RSS {start} → {most} → {end} KiB, {len(latencies)} others served, at most {max(latencies, default=0) * 1000:.0f} ms, "
+              f"at most {upstreams[i].most} connections upstream, {moved}", flush=True)
+        # one that the proxy has closed may still be counted here while the next is there already
+        if upstreams[i].most > UPSTREAM_CONNECTIONS * 3 // 2:
+            wrong.append(f"{name}: {upstreams[i].most} connections upstream at once, of at most {UPSTREAM_CONNECTIONS}")
         if failures:
             wrong.append(f"{name}: {failures[0]}")
         if most - start > GROWTH:
@@ -203,7 +279,8 @@ def run(lab):
         if len(latencies) < 3 or max(latencies, default=9) > 1.5:
             wrong.append(f"{name}: the other client was served {len(latencies)} times, at most in {max(latencies, default=0):.2f} s")
         require(proxy.process.poll() is None, f"{name}: the proxy ended: {proxy.text()[-2000:]}")
-    upstream.listener.close()
+    for upstream in upstreams:
+        upstream.listener.close()
     require(get(f"127.0.0.1:{admin}", "/ready").status == 200, "not ready afterwards")
     code = lab.stop(proxy)
     require(code == 0, f"exit code {code}")
@@ -212,7 +289,8 @@ def run(lab):
 
 def counted(admin, i, counters):
     stats = wire.statistics(f"127.0.0.1:{admin}")
-    return {c: int(stats.get(c.replace("http.", f"http.s{i}."), 0)) for c in counters}
+    full = {c: c.replace("http.", f"http.s{i}.") if c.startswith("http") else f"cluster.s{i}.{c}" for c in counters}
+    return {c: int(stats.get(name, 0)) for c, name in full.items()}
 
 
 def caught(call):
