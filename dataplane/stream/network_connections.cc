@@ -19,7 +19,7 @@ using Status = NetworkFilter::Status;
 absl::Status NetworkChain::add(std::string_view filter_name, const config::NetworkFilterType& type, std::shared_ptr<const config::FilterConfig> config,
                                const NetworkFactoryContext& context, const NetworkFilterRegistry& registry) {
   const std::string place = absl::StrCat("network filter '", filter_name, "'");
-  if (terminal != nullptr || manager != nullptr) return absl::InvalidArgumentError(absl::StrCat(place, ": the filter before it is the last of its chain"));
+  if (terminal != nullptr) return absl::InvalidArgumentError(absl::StrCat(place, ": the filter before it is the last of its chain"));
   const NetworkFilterRegistry::Make* make = registry.find(type.type_url);
   if (make == nullptr) return absl::InvalidArgumentError(absl::StrCat(place, ": this build cannot run ", type.type_url));
   auto factory = (*make)(std::move(config), context);
@@ -258,6 +258,12 @@ void NetworkConnections::drain() {
   draining_ = true;
   for (FilteredConnection* c = first_; c != nullptr; c = c->next_) c->drain();
   if (http_ != nullptr) http_->drain();
+}
+
+void NetworkConnections::drain_gradually(std::chrono::milliseconds time) {
+  draining_ = true;
+  for (FilteredConnection* c = first_; c != nullptr; c = c->next_) c->drain();
+  if (http_ != nullptr) http_->drain_gradually(time);
 }
 
 void NetworkConnections::keep_epoch() {

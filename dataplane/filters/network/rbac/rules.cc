@@ -137,9 +137,10 @@ absl::StatusOr<Rule> Rule::compile(const v3::Permission& proto, const std::strin
     case v3::Permission::kDestinationPortRange: {
       const auto& range = proto.destination_port_range();
       // Envoy's words
-      if (range.start() < 0 || range.start() > 65536) return unavailable(field + ".destination_port_range", "range start must be between 0 and 65536");
-      if (range.end() < 0 || range.end() > 65536) return unavailable(field + ".destination_port_range", "range end must be between 0 and 65536");
-      if (range.start() >= range.end()) return unavailable(field + ".destination_port_range", "range start cannot be greater or equal than range end");
+      const std::string place = field + ".destination_port_range: range ";
+      if (range.start() < 0 || range.start() > 65536) return absl::InvalidArgumentError(absl::StrCat(place, "start ", range.start(), " is out of bounds"));
+      if (range.end() < 0 || range.end() > 65536) return absl::InvalidArgumentError(absl::StrCat(place, "end ", range.end(), " is out of bounds"));
+      if (range.start() >= range.end()) return absl::InvalidArgumentError(absl::StrCat(place, "start ", range.start(), " cannot be greater or equal than range end ", range.end()));
       out.kind_ = Kind::Ports;
       out.low_ = range.start();
       out.high_ = range.end();
@@ -155,7 +156,7 @@ absl::StatusOr<Rule> Rule::compile(const v3::Permission& proto, const std::strin
       if (proto.sourced_metadata().metadata_source() != v3::DYNAMIC) return unavailable(field + ".sourced_metadata.metadata_source", "a connection has no route");
       return metadata(proto.sourced_metadata().metadata_matcher(), field + ".sourced_metadata.metadata_matcher");
     case v3::Permission::kHeader: return http_only(field + ".header");
-    case v3::Permission::kUrlPath: return http_only(field + ".url_path");
+    case v3::Permission::kUrlPath: out.kind_ = Kind::Never; return out;  // Envoy 1.40: a connection has no path
     case v3::Permission::kUriTemplate: return http_only(field + ".uri_template");
     case v3::Permission::kMatcher: return unavailable(field + ".matcher", "matcher extensions are not available");
     case v3::Permission::RULE_NOT_SET: break;
@@ -202,7 +203,7 @@ absl::StatusOr<Rule> Rule::compile(const v3::Principal& proto, const std::string
       return out;
     }
     case v3::Principal::kHeader: return http_only(field + ".header");
-    case v3::Principal::kUrlPath: return http_only(field + ".url_path");
+    case v3::Principal::kUrlPath: out.kind_ = Kind::Never; return out;
     case v3::Principal::kCustom: return unavailable(field + ".custom", "principal extensions are not available");
     case v3::Principal::IDENTIFIER_NOT_SET: break;
   }
@@ -213,6 +214,7 @@ bool Rule::match(const Facts& facts) const {
   const stream::ConnectionInfo& info = facts.info;
   switch (kind_) {
     case Kind::Any: return true;
+    case Kind::Never: return false;
     case Kind::And: return std::all_of(children_.begin(), children_.end(), [&](const Rule& rule) { return rule.match(facts); });
     case Kind::Or: return any_of(children_, facts);
     case Kind::Not: return !children_[0].match(facts);

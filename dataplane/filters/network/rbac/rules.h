@@ -59,7 +59,7 @@ class Rule {
   bool match(const Facts& facts) const;
 
  private:
-  enum class Kind : uint8_t { Any, And, Or, Not, Destination, Port, Ports, ServerName, Metadata, Remote, DirectRemote, Authenticated, FilterState };
+  enum class Kind : uint8_t { Any, Never, And, Or, Not, Destination, Port, Ports, ServerName, Metadata, Remote, DirectRemote, Authenticated, FilterState };
   static absl::StatusOr<Rule> metadata(const envoy::type::matcher::v3::MetadataMatcher& proto, const std::string& field);
   template <class Children>
   static absl::StatusOr<Rule> set(Kind kind, const Children& children, const std::string& field, const char* name);

@@ -37,7 +37,7 @@ absl::Status read_connects(const v3::TcpProxy& proto, const std::string& field, 
   if (proto.has_backoff_options()) {
     const milliseconds base = config::ms(proto.backoff_options().base_interval());
     const milliseconds max = proto.backoff_options().has_max_interval() ? config::ms(proto.backoff_options().max_interval()) : 10 * base;
-    if (max < base) return at(field, "backoff_options", "max_backoff must be greater or equal to base_backoff");  // Envoy's text
+    if (max < base) return at(field, "backoff_options", "max_backoff_interval must be greater or equal to base_backoff_interval");  // Envoy's text
     out.back_off = Config::BackOff{base, max};
   }
   using Hash = envoy::type::v3::HashPolicy;

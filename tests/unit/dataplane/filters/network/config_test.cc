@@ -87,7 +87,7 @@ TEST_CASE("tcp_proxy reads its defaults and every field") {
 
 TEST_CASE("faults of network filters name the field") {
   CHECK(fault("tcp_proxy.v3.TcpProxy", "stat_prefix: t") == "typed_config.cluster_specifier: one of cluster, weighted_clusters must be set");
-  CHECK(fault("tcp_proxy.v3.TcpProxy", "stat_prefix: t, cluster: c, backoff_options: {base_interval: 2s, max_interval: 1s}") == "typed_config.backoff_options: max_backoff must be greater or equal to base_backoff");
+  CHECK(fault("tcp_proxy.v3.TcpProxy", "stat_prefix: t, cluster: c, backoff_options: {base_interval: 2s, max_interval: 1s}") == "typed_config.backoff_options: max_backoff_interval must be greater or equal to base_backoff_interval");
   CHECK(fault("tcp_proxy.v3.TcpProxy", "stat_prefix: t, cluster: c, flush_access_log_on_connected: true, access_log_options: {}") ==
         "typed_config.flush_access_log_on_connected: Only one of flush_access_log_on_connected or access_log_options can be specified.");
   CHECK(fault("tcp_proxy.v3.TcpProxy", "stat_prefix: t, cluster: c, upstream_connect_mode: ON_DOWNSTREAM_DATA").find("typed_config.max_early_data_bytes: ") == 0);
@@ -100,9 +100,9 @@ TEST_CASE("faults of network filters name the field") {
   };
   CHECK(rbac_fault("{any: true}", "{any: true}") == "");
   CHECK(rbac_fault("{header: {name: a}}", "{any: true}") == "typed_config.rules.policies['p'].permissions[0].header: not supported by RBAC network filter");
-  CHECK(rbac_fault("{any: true}", "{not_id: {url_path: {path: {prefix: /}}}}") == "typed_config.rules.policies['p'].principals[0].not_id.url_path: not supported by RBAC network filter");
+  CHECK(rbac_fault("{any: true}", "{not_id: {header: {name: a}}}") == "typed_config.rules.policies['p'].principals[0].not_id.header: not supported by RBAC network filter");
   CHECK(rbac_fault("{or_rules: {rules: [{any: true}, {destination_port_range: {start: 5, end: 5}}]}}", "{any: true}") ==
-        "typed_config.rules.policies['p'].permissions[0].or_rules.rules[1].destination_port_range: range start cannot be greater or equal than range end");
+        "typed_config.rules.policies['p'].permissions[0].or_rules.rules[1].destination_port_range: range start 5 cannot be greater or equal than range end 5");
   CHECK(rbac_fault("{}", "{any: true}") == "typed_config.rules.policies['p'].permissions[0]: a rule must be set");
   CHECK(rbac_fault("{any: true}", "{remote_ip: {address_prefix: nonsense}}").find("typed_config.rules.policies['p'].principals[0].remote_ip: ") == 0);
 }
