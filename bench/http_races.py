@@ -122,13 +122,13 @@ def h2load(port, seconds, *options):
     return good, failed + errored + timeout, re.search(r"time for request:\s+\S+\s+(\S+)", done)[1] + " max"
 
 
-def start_all(lab, names, start_upstream, **settings):
-    """Starts the upstream and every proxy; returns their ports and processes by name."""
+def start_all(lab, names, start_upstream, commands=command_of, **settings):
+    """Starts the upstream and every proxy; returns their ports and processes by name. `commands`: what makes their command lines."""
     upstream = start_upstream(lab)
     ports = {name: free_port() for name in names}
     running = {}
     for name, port in ports.items():
-        running[name] = lab.start(name, pinned(SERVER_CORE, command_of(lab, name, port, upstream, **settings)))
+        running[name] = lab.start(name, pinned(SERVER_CORE, commands(lab, name, port, upstream, **settings)))
         await_port(port, running[name])
     return ports, running
 

@@ -1,0 +1,60 @@
+"""Bytes through a proxy that does not look at them, beside HAProxy in its TCP mode and Envoy: ping-pong and bulk. CPU per exchange, memory."""
+from http_races import nginx_upstream, race, wrk
+from lab import BIN, envoy, free_port
+
+HAPROXY_TCP = """
+global
+  nbthread 1
+  maxconn 10000
+defaults
+  mode tcp
+  timeout client 60s
+  timeout server 60s
+  timeout connect 1s{splice}
+frontend f
+  bind 127.0.0.1:{port}
+  default_backend b
+backend b
+  server s 127.0.0.1:{upstream}
+"""
+ENVOY_TCP = """
+admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
+static_resources:
+  listeners:
+  - name: l
+    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: tcp
+        typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: up}}
+  clusters:
+  - name: up
+    type: STATIC
+    connect_timeout: 1s
+    load_assignment: {{cluster_name: up, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]}}]}}
+"""
+
+
+def tcp_command(lab, name, port, upstream, splice=False):
+    if name == "haproxy":
+        options = "\n  option splice-request\n  option splice-response" if splice else ""
+        return ["haproxy", "-db", "-f", lab.write("haproxy-tcp.cfg", HAPROXY_TCP.format(port=port, upstream=upstream, splice=options))]
+    text = ENVOY_TCP.format(admin=free_port(), port=port, upstream=upstream)
+    command = [envoy() if name == "envoy" else BIN / "fairlead-proxy", "-c", lab.write(f"{name}-tcp.yaml", text), "--concurrency", "1", "--log-level", "error"]
+    return command + (["--base-id", str(port)] if name == "envoy" else [])
+
+
+NAMES = ["fairlead-proxy", "haproxy", "envoy"]
+
+
+def tcp(options):
+    """Ping-pong of 128 bytes over 64 connections without HTTP, beside HAProxy and Envoy."""
+    race("TCP ping-pong, 64 connections", NAMES, nginx_upstream, wrk, options, [(["haproxy"], 1.10), (["envoy"], 0.5)], commands=tcp_command)
+
+
+def tcp_bulk(options):
+    """10 MiB at a time over 8 connections without HTTP, beside HAProxy (which may splice) and Envoy."""
+    race("TCP bulk, 10 MiB over 8 connections", NAMES, nginx_upstream, lambda port, seconds: wrk(port, seconds, "/10m", 8), options, [(["haproxy"], 1.0), (["envoy"], 0.5)], commands=tcp_command, splice=True)
+
+
+TCP_RACES = {"tcp": tcp, "tcp-bulk": tcp_bulk}
