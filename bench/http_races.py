@@ -5,6 +5,7 @@ round by round, so that the machine's noise meets all of them."""
 import re
 import statistics
 import subprocess
+import time
 
 from lab import BIN, Lab, await_port, envoy, free_port
 from measure import OTHER_CORES, SERVER_CORE, cpu, pinned, rss, table, verdict
@@ -102,7 +103,7 @@ def command_of(lab, name, port, upstream, front="", back="", **settings):
     if name == "haproxy":
         return ["haproxy", "-db", "-f", lab.write("haproxy.cfg", HAPROXY.format(port=port, upstream=upstream, front=" proto h2" if front else "", back=" proto h2" if back else ""))]
     if name == "nghttpx":
-        return ["nghttpx", "--conf=/dev/null", "--workers=1", f"--frontend=127.0.0.1,{port};no-tls", f"--backend=127.0.0.1,{upstream};;proto={'h2' if back else 'http/1.1'}", "--accesslog-file=/dev/null", "--errorlog-file=/dev/null"]
+        return ["nghttpx", "--conf=/dev/null", "--workers=1", f"--frontend=127.0.0.1,{port};no-tls", f"--backend=127.0.0.1,{upstream};;proto={'h2' if back else 'http/1.1'}", "--errorlog-file=/dev/null"]
     return start_envoy_like(lab, name, port, upstream, cluster=HTTP2_CLUSTER if back else "", **settings)
 
 
@@ -134,7 +135,10 @@ def start_all(lab, names, start_upstream, commands=command_of, **settings):
 
 
 def race(title, names, start_upstream, load, options, bars, **settings):
-    """Runs one race and prints it. `bars`: (peers, factor) pairs: at most factor times the best of those peers."""
+    """Runs one race and prints it. `bars`: (peers, factor) pairs: at most factor times the best of those peers.
+
+    The column `cores` says how busy a proxy was. Well below 1 on a machine that is otherwise idle, something else was the bottleneck, and what is
+    measured is waking up for few requests at a time."""
     with Lab() as lab:
         ports, running = start_all(lab, names, start_upstream, **settings)
         for port in ports.values():
@@ -144,16 +148,18 @@ def race(title, names, start_upstream, load, options, bars, **settings):
         for _ in range(options.rounds):
             for name, port in ports.items():
                 pid = running[name].process.pid
-                before = cpu(pid)
+                before, begun = cpu(pid), time.monotonic()
                 requests, bad, slow = load(port, options.seconds)
-                figures[name].append(((cpu(pid) - before) / max(requests, 1) * 1e6, requests / options.seconds, slow, rss(pid)))
+                spent = cpu(pid) - before
+                figures[name].append((spent / max(requests, 1) * 1e6, requests / options.seconds, slow, rss(pid), spent / (time.monotonic() - begun)))
                 errors[name] += bad
         median = {name: statistics.median(f[0] for f in fs) for name, fs in figures.items()}
         memory = {name: max(f[3] for f in fs) for name, fs in figures.items()}
         rows = [(name, f"{median[name]:.1f}", *(f"{median[name] / median[p]:.2f}" for p in names if p != "fairlead-proxy"),
-                 f"{statistics.median(f[1] for f in fs):.0f}", sorted(f[2] for f in fs)[len(fs) // 2], f"{memory[name] / 1e6:.1f}", errors[name]) for name, fs in figures.items()]
+                 f"{statistics.median(f[1] for f in fs):.0f}", f"{statistics.median(f[4] for f in fs):.2f}", sorted(f[2] for f in fs)[len(fs) // 2], f"{memory[name] / 1e6:.1f}", errors[name])
+                for name, fs in figures.items()]
         table(f"{title}, {options.rounds} rounds of {options.seconds} s, one worker on core {SERVER_CORE}", rows,
-              ["proxy", "CPU µs/request", *(f"x {p}" for p in names if p != "fairlead-proxy"), "requests/s", "p99", "RSS MB", "errors"])
+              ["proxy", "CPU µs/request", *(f"x {p}" for p in names if p != "fairlead-proxy"), "requests/s", "cores", "p99", "RSS MB", "errors"])
         for peers, factor in bars:
             verdict(f"CPU per request at most {factor} of the best of {', '.join(peers)}", median["fairlead-proxy"] / min(median[p] for p in peers), factor)
         verdict("RSS at most Envoy's", memory["fairlead-proxy"] / memory["envoy"], 1.0)
@@ -204,13 +210,23 @@ def nginx_upstream(lab):
     return port
 
 
-def nghttpd_upstream(*flags):
+def nghttpd_upstream(*flags, body="x" * 128):
     def start(lab):
         port = free_port()
-        (lab.dir / "index.html").write_text("x" * 128)
+        (lab.dir / "index.html").write_text(body)
         await_port(port, lab.start("upstream", pinned(OTHER_CORES, ["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(lab.dir), *flags, str(port)])))
         return port
     return start
+
+
+MESSAGE = "\0\0\0\0\x7b" + "x" * 123  # of gRPC: not compressed, 123 bytes
+
+
+def grpc_upstream(lab):
+    """Answers every call with one message and trailers. It does not echo: with --echo-upload nghttpd keeps each upload in a temporary file, opened,
+    written, read and removed, and at an eighth of the speed is what the race then waits for."""
+    types = lab.write("types", "application/grpc html\n")
+    return nghttpd_upstream("--no-content-length", f"--mime-types-file={types}", "--trailer=grpc-status: 0", body=MESSAGE)(lab)
 
 
 def http1(options):
@@ -229,12 +245,11 @@ def http2_http2(options):
 
 
 def grpc(options):
-    """gRPC unary calls (a 128-byte message, trailers), 4 connections x 32 streams, beside nghttpx, HAProxy and Envoy."""
+    """gRPC unary calls (a 128-byte message each way, trailers), 4 connections x 32 streams, beside nghttpx, HAProxy and Envoy."""
     def load(port, seconds):
         with Lab() as lab:
-            body = lab.write("message", "\0\0\0\0\x7b" + "x" * 123)
-            return h2load(port, seconds, "-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers")
-    race("gRPC unary (4 x 32)", ["fairlead-proxy", "nghttpx", "haproxy", "envoy"], nghttpd_upstream("--echo-upload", "--trailer=grpc-status: 0"), load, options,
+            return h2load(port, seconds, "-d", str(lab.write("message", MESSAGE)), "-H", "content-type: application/grpc", "-H", "te: trailers")
+    race("gRPC unary (4 x 32)", ["fairlead-proxy", "nghttpx", "haproxy", "envoy"], grpc_upstream, load, options,
          [(["nghttpx", "haproxy", "envoy"], 1.0), (["envoy"], 0.52)], front="h2", back="h2")
 
 
