@@ -56,6 +56,7 @@ stream::NetworkFilter::Status LocalRateLimit::on_new_connection() {
   if (!shared_->config->enabled.on(runtime)) return Status::kContinue;
   if (shared_->bucket->consume(worker.loop().now().time_since_epoch())) return Status::kContinue;
   worker.cells().add(shared_->stats, Stat::rate_limited);
+  connection().info().flags.set(format::ResponseFlag::UpstreamRetryLimitExceeded);  // Envoy 1.40's choice
   connection().info().local_close_reason = "local_ratelimit_close_over_limit";
   connection().connection().close(net::CloseType::NoFlush);
   return Status::kWait;
