@@ -56,6 +56,17 @@ class Scenario:
         """How an upstream's connection ended, as far as it is compared."""
         return how
 
+    def filters(self, name, log):
+        """The network filters of its listener."""
+        hcm = merged({
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": name, "delayed_close_timeout": "0.2s", "access_log": [access_log(name, log)],
+            "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+            "route_config": {"name": name, "virtual_hosts": [merged({"name": "all", "domains": ["*"], "routes": [
+                merged({"name": "only", "match": {"prefix": "/"}, "route": merged({"cluster": name}, self.route)}, self.entry)]}, self.host)]},
+        }, self.hcm)
+        return [{"name": "hcm", "typed_config": json.loads(json.dumps(hcm).replace(f'"{SELF}"', f'"{name}"'))}]
+
 
 def request(path="/", *headers, method="GET", body=b"", host="any.test"):
     lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *headers]
@@ -223,22 +234,17 @@ def address(port):
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
+def access_log(name, log):
+    return {"name": "file", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(log),
+        "log_format": {"json_format": {"scenario": name, **{o: f"%{o}%" for o in OPERATORS}}}}}
+
+
 def configuration(scenarios, ports, upstreams, admin, log):
     listeners, clusters = [], []
     for i, s in enumerate(scenarios):
         name = f"s{i}"
-        hcm = merged({
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-            "stat_prefix": name, "delayed_close_timeout": "0.2s",
-            "access_log": [{"name": "file", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(log),
-                "log_format": {"json_format": {"scenario": name, **{o: f"%{o}%" for o in OPERATORS}}}}}],
-            "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
-            "route_config": {"name": name, "virtual_hosts": [merged({"name": "all", "domains": ["*"], "routes": [
-                merged({"name": "only", "match": {"prefix": "/"}, "route": merged({"cluster": name}, s.route)}, s.entry)]}, s.host)]},
-        }, s.hcm)
-        hcm = json.loads(json.dumps(hcm).replace(f'"{SELF}"', f'"{name}"'))
-        listeners.append(merged({"name": name, "address": address(ports[i]), "filter_chains": [{"filters": [{"name": "hcm", "typed_config": hcm}]}]}, s.listener))
+        listeners.append(merged({"name": name, "address": address(ports[i]), "filter_chains": [{"filters": s.filters(name, log)}]}, s.listener))
         clusters.append(merged({"name": name, "type": "STATIC", "connect_timeout": "1s", "load_assignment": {"cluster_name": name, "endpoints": [
             {"lb_endpoints": [{"endpoint": {"address": address(upstreams[i])}}]}]}}, s.cluster))
     return json.dumps({"stats_flush_interval": "0.2s", "admin": {"address": address(admin)}, "static_resources": {"listeners": listeners, "clusters": clusters}}, indent=1)
@@ -325,9 +331,9 @@ def play(lab, kind, scenarios):
                     value = {p: n for p, n in names}.get(value, value)
                 result[f"log {n} {key}"] = value
         for name, value in stats.items():
-            for prefix in (f"http.s{i}.", f"cluster.s{i}.", f"listener.127.0.0.1_{ports[i]}."):
+            for prefix in (f"http.s{i}.", f"cluster.s{i}.", f"tcp.s{i}.", f"connection_limit.s{i}.", f"local_rate_limit.s{i}.", f"s{i}.", f"listener.127.0.0.1_{ports[i]}."):
                 if name.startswith(prefix):
-                    what = prefix.split(".")[0] + "." + name[len(prefix):].replace(f"http.s{i}.", "http.")
+                    what = prefix.split(".")[0].replace(f"s{i}", "") + "." + name[len(prefix):].replace(f"http.s{i}.", "http.")
                     result[f"stat {what}"] = value if value.isdigit() else "recorded" if value.startswith("P0") else value
         out.append(result)
         upstreams[i].listener.close()
