@@ -20,7 +20,7 @@ int fail(const absl::Status& status) {
 
 absl::Status set_up_log(const fairlead::server::Options& options) {
   namespace log = fairlead::log;
-  log::declare_components({"admin", "config", "main", "upstream", "http", "router", "listener", "dns"});
+  log::declare_components({"admin", "config", "main", "upstream", "http", "router", "listener", "dns", "cache"});
   if (auto level = log::parse_level(options.log_level); level.ok()) log::set_level(*level);
   if (!options.log_format.empty()) log::set_format(options.log_format);
   if (!options.component_log_level.empty())

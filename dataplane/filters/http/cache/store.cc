@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 namespace fairlead::filters::cache {
 namespace {
 
@@ -48,12 +50,13 @@ ResponsePtr Store::find(std::string_view key, const http::HeaderMap& request) {
 
 void Store::insert(std::string key, ResponsePtr response) {
   const size_t added = response->bytes();
+  const int64_t now = response->came;
   const size_t fixed = sizeof(Entry) + key.size() + 64;
   if (added + fixed > shard_bytes_) return erase(key);
   ResponsePtr replaced;
   std::list<Entry> gone;
   Shard& s = shard(key);
-  const std::lock_guard lock(s.mutex);  // released before `gone` and `replaced` are destroyed
+  std::unique_lock lock(s.mutex);
   auto it = s.by_key.find(key);
   if (it == s.by_key.end()) {
     s.entries.push_front({std::move(key), {}, fixed});
@@ -81,6 +84,20 @@ void Store::insert(std::string key, ResponsePtr response) {
     s.by_key.erase(last.key);
     gone.splice(gone.begin(), s.entries, std::prev(s.entries.end()));
   }
+  lock.unlock();  // `gone` and `replaced` are destroyed outside of it
+  if (gone.empty()) return;
+  uint64_t evicted = 0;
+  for (const Entry& one : gone) evicted += one.variants.size();
+  tell_evicted(evicted, now);
+}
+
+// At most a line a minute: a store that is full evicts with every response.
+void Store::tell_evicted(uint64_t evicted, int64_t now) {
+  const uint64_t all = evicted_.fetch_add(evicted, std::memory_order_relaxed) + evicted;
+  int64_t told = told_.load(std::memory_order_relaxed);
+  if (now < told + kSecondsBetweenLines) return;
+  if (!told_.compare_exchange_strong(told, now, std::memory_order_relaxed)) return;  // another worker says it
+  FL_LOG(info, "cache", "the cache is full (", shard_bytes_ * kShards >> 20, " MiB): ", all, " responses have made room for others since the start");
 }
 
 void Store::erase(std::string_view key) {

@@ -48,6 +48,7 @@ class Store {
   void insert(std::string key, ResponsePtr response);
   void erase(std::string_view key);  // with all variants
   size_t bytes() const;
+  uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }  // responses that had to go for others, ever
 
   // Room for bytes of a body on its way; false: there is none.
   bool begin_filling(size_t bytes);
@@ -66,10 +67,14 @@ class Store {
     size_t bytes = 0;
   };
   Shard& shard(std::string_view key);
+  void tell_evicted(uint64_t evicted, int64_t now);
 
   const size_t shard_bytes_;
   std::array<Shard, kShards> shards_;
   std::atomic<size_t> filling_{0};
+  std::atomic<uint64_t> evicted_{0};
+  static constexpr int64_t kSecondsBetweenLines = 60;
+  std::atomic<int64_t> told_{-kSecondsBetweenLines};  // when a line last said so, seconds since 1970
 };
 
 }  // namespace fairlead::filters::cache

@@ -5,7 +5,11 @@
 
 #include <absl/strings/str_cat.h>
 
+#include <string>
 #include <thread>
+#include <vector>
+
+#include "base/log.h"
 
 using namespace fairlead;
 using namespace fairlead::filters::cache;
@@ -69,6 +73,29 @@ TEST_CASE("the bound holds, the least recently used go first, and what is in use
   store.insert("used", response(std::string(kBytes, 'h')));  // more than a shard: nothing old is left of it either
   CHECK(found(store, "used") == "nothing");
   CHECK(*held->body == std::string(1000, 'u'));
+}
+
+TEST_CASE("what makes room for others is counted, and told of once a minute") {
+  std::vector<std::string> lines;
+  log::set_capture([](void* to, std::string_view component, log::Level, std::string_view text) { static_cast<std::vector<std::string>*>(to)->push_back(absl::StrCat(component, ": ", text)); }, &lines);
+  constexpr size_t kBytes = size_t{8} << 20;
+  Store store(kBytes);
+  const auto insert = [&](int i, int64_t now) {
+    auto one = std::make_shared<Response>(*response(std::string(200'000, 'x')));
+    one->came = now;
+    store.insert(absl::StrCat("k", i), std::move(one));
+  };
+  for (int i = 0; i < 4; ++i) insert(i, 1000);
+  CHECK(store.evicted() == 0);
+  for (int i = 4; i < 200; ++i) insert(i, 1000 + i % 60);
+  CHECK(store.evicted() >= 200 - 8 * 5);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("cache: the cache is full (8 MiB): ") == 0);
+  insert(200, 1060);
+  insert(201, 1200);
+  log::set_capture(nullptr, nullptr);
+  CHECK(lines.size() >= 2);
+  CHECK(lines.size() <= 3);
 }
 
 TEST_CASE("bodies on their way share a bound") {
