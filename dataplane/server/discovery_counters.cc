@@ -1,13 +1,29 @@
 // Counters of cluster updates, gauges of membership.
 #include "dataplane/server/discovery_counters.h"
 
+#include <chrono>
+#include <utility>
 #include <vector>
 
+#include "base/hash.h"
 #include "dataplane/upstream/membership.h"
 
 namespace fairlead::server {
 
 using stats::ClusterStat;
+
+enum class EdsStat : uint32_t { update_rejected, update_time, version, first_histogram };
+
+namespace {
+
+constexpr stats::StatDef kEdsDefs[] = {{"update_rejected", stats::Kind::counter}, {"update_time", stats::Kind::gauge}, {"version", stats::Kind::gauge}};
+constexpr stats::StatSet kEdsStats = {kEdsDefs, static_cast<uint32_t>(EdsStat::first_histogram)};
+
+uint64_t wall_milliseconds() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace
 
 void DiscoveryCounters::apply(const config::Snapshot& snapshot) {
   if (snapshot.changed_clusters.has_value()) {
@@ -30,7 +46,10 @@ void DiscoveryCounters::set(const std::string& name, const config::ClusterEntry&
   if (entry.told.config != cluster.config) {
     entry.scope = registry_.scope(stats::cluster_scope(cluster.config->stat_name()));
     entry.stats = entry.scope->block<ClusterStat>(stats::kClusterStats);
-    follow_service(entry, cluster.config->discovery == config::ClusterConfig::Discovery::Eds ? cluster.config->eds_service_name : std::string_view());
+    const bool eds = cluster.config->discovery == config::ClusterConfig::Discovery::Eds;
+    if (eds) entry.eds = entry.scope->block<EdsStat>(kEdsStats);
+    const bool asks = eds && cluster.config->eds_source && cluster.config->eds_source->kind != config::ConfigSource::Kind::Path;
+    follow_service(entry, eds ? cluster.config->eds_service_name : std::string_view(), asks);
   }
   upstream::tell_membership(entry.told, cluster, shared_, entry.stats, registry_.cells(0));
   entry.told = cluster;
@@ -39,11 +58,11 @@ void DiscoveryCounters::set(const std::string& name, const config::ClusterEntry&
 void DiscoveryCounters::drop(std::string_view name) {
   const auto it = clusters_.find(name);
   if (it == clusters_.end()) return;
-  follow_service(it->second, {});
+  follow_service(it->second, {}, false);
   clusters_.erase(it);
 }
 
-void DiscoveryCounters::follow_service(Entry& entry, std::string_view service) {
+void DiscoveryCounters::follow_service(Entry& entry, std::string_view service, bool asks) {
   if (service == entry.service) return;
   const auto [begin, end] = by_service_.equal_range(entry.service);
   for (auto it = begin; it != end; ++it) {
@@ -52,7 +71,13 @@ void DiscoveryCounters::follow_service(Entry& entry, std::string_view service) {
     break;
   }
   entry.service = service;
-  if (!service.empty()) by_service_.emplace(entry.service, &entry);
+  if (service.empty()) return;
+  by_service_.emplace(entry.service, &entry);
+  if (asks) registry_.cells(0).add(entry.stats, ClusterStat::update_attempt);  // Envoy 1.40: the first request is one, the reading of a file is not
+  if (const auto early = early_.find(entry.service); early != early_.end()) {
+    count(entry, early->second);
+    early_.erase(early);
+  }
 }
 
 void DiscoveryCounters::health_changed(const config::ClusterConfig& cluster) {
@@ -61,13 +86,41 @@ void DiscoveryCounters::health_changed(const config::ClusterConfig& cluster) {
   upstream::tell_membership(it->second.told, it->second.told, shared_, it->second.stats, registry_.cells(0));
 }
 
-void DiscoveryCounters::endpoints_updated(std::string_view service, bool accepted) {
-  const auto [begin, end] = by_service_.equal_range(service);
-  for (auto it = begin; it != end; ++it) {
-    stats::Cells& cells = registry_.cells(0);
-    cells.add(it->second->stats, ClusterStat::update_attempt);
-    cells.add(it->second->stats, accepted ? ClusterStat::update_success : ClusterStat::update_failure);
+void DiscoveryCounters::count(const Entry& entry, const Answers& answers) const {
+  stats::Cells& cells = registry_.cells(0);
+  cells.add(entry.stats, ClusterStat::update_attempt, answers.accepted + answers.refused);
+  cells.add(entry.stats, ClusterStat::update_success, answers.accepted);
+  cells.add(entry.eds, EdsStat::update_rejected, answers.refused);
+  if (answers.accepted == 0) return;
+  cells.set(entry.eds, EdsStat::update_time, answers.at);
+  cells.set(entry.eds, EdsStat::version, xx_hash64(answers.version));  // Envoy 1.40: xxHash64 of version_info
+  entry.scope->set_text("version_text", answers.version);
+}
+
+void DiscoveryCounters::endpoints_updated(const xds::Update& update, const xds::Outcome& outcome) {
+  const uint64_t now = wall_milliseconds();
+  for (const auto& [service, version] : outcome.applied) {
+    const Answers answers{.accepted = 1, .at = now, .version = update.version};
+    const auto [begin, end] = by_service_.equal_range(service);
+    for (auto it = begin; it != end; ++it) count(*it->second, answers);
+    if (begin != end) continue;
+    Answers& early = early_[service];
+    const uint64_t before = early.accepted;
+    early = answers;
+    early.accepted += before;
+  }
+  if (outcome.status.ok()) return;
+  // Envoy 1.40: a refusal is every subscription's of the type. One whose cluster still warms does not count it: a server may name any
+  for (const auto& [service, entry] : by_service_) count(*entry, {.refused = 1});
+}
+
+void DiscoveryCounters::endpoints_failed() {
+  for (const auto& [service, entry] : by_service_) {
+    registry_.cells(0).add(entry->stats, ClusterStat::update_attempt);
+    registry_.cells(0).add(entry->stats, ClusterStat::update_failure);
   }
 }
+
+void DiscoveryCounters::endpoints_dropped(const std::string& service) { early_.erase(service); }
 
 }  // namespace fairlead::server

@@ -156,7 +156,10 @@ void Server::make_pipeline() {
   gate.clusters_may_come = boot.cds.has_value();
   gate.runtime = boot.runtime;
   gate.with_leaving = [this](const config::ClusterConfig& cluster, const std::shared_ptr<const config::EndpointSet>& named) { return health_->with_leaving(cluster, named); };
-  gate.endpoints_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::endpoint, name); };
+  gate.endpoints_dropped = [this](const std::string& name) {
+    ledger_.remove(xds::Type::endpoint, name);
+    discovery_counters_->endpoints_dropped(name);
+  };
   gate.extension_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::extension, name); };
   gate.make_filters = [this](config::Snapshot& snapshot) { listeners_->make_filters(snapshot); };
   gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
@@ -275,8 +278,7 @@ xds::Outcome Server::apply(const xds::Update& update) {
   } else {
     FL_LOG(debug, "config", xds::short_name(update.type), ": update ", update.version, ": ", outcome.applied.size(), " set, ", outcome.removed.size(), " removed");
   }
-  if (update.type == xds::Type::endpoint)
-    for (const auto& [name, version] : outcome.applied) discovery_counters_->endpoints_updated(name, true);
+  if (update.type == xds::Type::endpoint) discovery_counters_->endpoints_updated(update, outcome);
   if (update.type == xds::Type::cluster) cds_answered_ = true;
   if (update.type == xds::Type::listener) lds_answered_ = true;
   settle_soon();
@@ -286,6 +288,7 @@ xds::Outcome Server::apply(const xds::Update& update) {
 void Server::source_failed(xds::Type type, const absl::Status& status) {
   FL_LOG(warning, "config", xds::short_name(type), ": ", status.message());
   subscription_stats_->failed(type);
+  if (type == xds::Type::endpoint) discovery_counters_->endpoints_failed();
 }
 
 void Server::source_has_none(xds::Type type, const std::vector<std::string>& names) {

@@ -2,32 +2,90 @@
 #include <catch2/catch.hpp>
 
 #include "dataplane/server/discovery_counters.h"
+#include "dataplane/stats/render.h"
 
 namespace fairlead::server {
 namespace {
 
-TEST_CASE("updates of an EDS cluster are counted; all is gone with the cluster") {
-  stats::Registry registry(1);
-  upstream::SharedClusters shared(registry);
-  DiscoveryCounters gauges(registry, shared);
-  auto config = std::make_shared<config::ClusterConfig>();
-  config->name = "a";
-  config->discovery = config::ClusterConfig::Discovery::Eds;
-  config->eds_service_name = "svc";
+struct World {
+  std::shared_ptr<config::ClusterConfig> cluster(const std::string& name, config::ConfigSource::Kind source = config::ConfigSource::Kind::Ads) {
+    auto config = std::make_shared<config::ClusterConfig>();
+    config->name = name;
+    config->discovery = config::ClusterConfig::Discovery::Eds;
+    config->eds_service_name = "svc";
+    config->eds_source.emplace().kind = source;
+    return config;
+  }
+  void serve(const std::shared_ptr<config::ClusterConfig>& config) {
+    snapshot.clusters[config->name] = {config, std::make_shared<config::EndpointSet>(), true};
+    counters.apply(snapshot);
+  }
+  void accept(const std::string& service, const std::string& version) {
+    xds::Outcome outcome;
+    outcome.applied[service] = version;
+    counters.endpoints_updated({xds::Type::endpoint, false, version, {}, {}}, outcome);
+  }
+  void refuse(const std::string& service) {
+    xds::Outcome outcome;
+    outcome.status = absl::InvalidArgumentError("no");
+    outcome.refused = {service};
+    counters.endpoints_updated({xds::Type::endpoint, false, "bad", {}, {}}, outcome);
+  }
+  uint64_t at(const std::string& leaf, const std::string& cluster = "a") const { return registry.find("cluster." + cluster + "." + leaf); }
+  stats::Registry registry{1};
+  upstream::SharedClusters shared{registry};
+  DiscoveryCounters counters{registry, shared};
   config::Snapshot snapshot;
-  snapshot.clusters["a"] = {config, std::make_shared<config::EndpointSet>(), true};
-  gauges.apply(snapshot);
-  gauges.apply(snapshot);
-  CHECK(registry.find("cluster.a.membership_change") == 0);
-  gauges.endpoints_updated("svc", true);
-  gauges.endpoints_updated("svc", false);
-  gauges.endpoints_updated("other", true);
-  CHECK(registry.find("cluster.a.update_success") == 1);
-  CHECK(registry.find("cluster.a.update_failure") == 1);
-  snapshot.clusters.clear();
-  gauges.apply(snapshot);
-  CHECK(registry.cells_in_use() == 0);
-  gauges.endpoints_updated("svc", true);  // nobody is left to count it for
+};
+
+TEST_CASE("updates of an EDS cluster are counted; all is gone with the cluster") {
+  World w;
+  w.serve(w.cluster("a"));
+  w.counters.apply(w.snapshot);
+  CHECK(w.at("membership_change") == 0);
+  CHECK(w.at("update_attempt") == 1);  // the request
+  w.accept("svc", "1");
+  w.accept("other", "2");
+  CHECK(w.at("update_success") == 1);
+  CHECK(w.at("update_attempt") == 2);
+  CHECK(w.at("update_time") > 0);
+  CHECK(w.at("version") == 13237225503670494420ull);  // Envoy 1.40's for "1"
+  CHECK_THAT(*stats::render_text(w.registry, {}), Catch::Contains("cluster.a.version_text: \"1\""));
+  w.refuse("svc");
+  CHECK(w.at("update_rejected") == 1);
+  CHECK(w.at("update_failure") == 0);
+  CHECK(w.at("update_attempt") == 3);
+  CHECK_THAT(*stats::render_text(w.registry, {}), Catch::Contains("cluster.a.version_text: \"1\""));
+  w.counters.endpoints_failed();
+  CHECK(w.at("update_failure") == 1);
+  w.snapshot.clusters.clear();
+  w.counters.apply(w.snapshot);
+  CHECK(w.registry.cells_in_use() == 0);
+  w.accept("svc", "3");  // nobody is left to count it for
+}
+
+TEST_CASE("what came while a cluster still warmed counts once it is served; a refusal is every cluster's") {
+  World w;
+  w.accept("svc", "1");
+  w.accept("svc", "2");
+  w.serve(w.cluster("a"));
+  CHECK(w.at("update_success") == 2);
+  CHECK(w.at("update_attempt") == 3);
+  CHECK_THAT(*stats::render_text(w.registry, {}), Catch::Contains("cluster.a.version_text: \"2\""));
+  w.serve(w.cluster("b", config::ConfigSource::Kind::Path));
+  CHECK(w.at("update_success", "b") == 0);
+  CHECK(w.at("update_attempt", "b") == 0);  // a file is asked nothing
+  w.refuse("unknown");
+  CHECK(w.at("update_rejected") == 1);
+  CHECK(w.at("update_rejected", "b") == 1);
+}
+
+TEST_CASE("answers for a service that no cluster names any more are forgotten") {
+  World w;
+  w.accept("svc", "1");
+  w.counters.endpoints_dropped("svc");
+  w.serve(w.cluster("a"));
+  CHECK(w.at("update_success") == 0);
 }
 
 }  // namespace
