@@ -202,7 +202,7 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
       errors.add(prefix(field, parsed.status()));
       continue;
     }
-    if ((*parsed)->chain.hcm != nullptr) refuse_self((*parsed)->chain.hcm->routes.rds_source, absl::StrCat(field, ": rds.config_source"), errors);
+    (*parsed)->for_each_hcm([&](const HcmConfig& hcm_config) { refuse_self(hcm_config.routes.rds_source, absl::StrCat(field, ": rds.config_source"), errors); });
     if (!listeners.insert((*parsed)->name).second) errors.add(field, absl::StrCat("duplicate listener '", (*parsed)->name, "'"));
     for (const auto& other : out.listeners) {
       for (const Address& mine : (*parsed)->addresses) {

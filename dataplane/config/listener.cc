@@ -6,73 +6,28 @@
 #include "dataplane/config/fields.h"
 #include "dataplane/config/support.h"
 #include "envoy/config/listener/v3/listener.pb.h"
-#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
-#include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 
 namespace fairlead::config {
 namespace v3 = envoy::config::listener::v3;
-using Hcm = envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 namespace {
 
-bool has_criteria(const v3::FilterChain& chain) {
-  return chain.has_filter_chain_match() && chain.filter_chain_match().ByteSizeLong() > 0;
-}
-
-// The chain that serves every connection: the only one, or the default.
-const v3::FilterChain* the_chain(const v3::Listener& proto, std::string& field, ErrorList& errors) {
+void read_chains(const v3::Listener& proto, const HcmOptions& options, ListenerConfig& out, ErrorList& errors) {
+  if (proto.filter_chains().empty() && !proto.has_default_filter_chain()) errors.add("filter_chains", "no filter chains specified");
+  auto matcher = std::make_shared<FilterChainMatcher>();
   for (int i = 0; i < proto.filter_chains_size(); ++i) {
-    if (has_criteria(proto.filter_chains(i))) {
-      errors.add(absl::StrCat("filter_chains[", i, "].filter_chain_match"), "filter chain matching is not supported");
-      return nullptr;
-    }
+    matcher->add(proto.filter_chains(i), errors);
+    out.chains.push_back(parse_filter_chain(proto.filter_chains(i), absl::StrCat("filter_chains[", i, "]"), options, errors));
   }
-  if (proto.filter_chains_size() > 1) {
-    errors.add("filter_chains[1]", absl::StrCat("filter chain '", proto.filter_chains(1).name(), "' has the same matching rules defined as '",
-                                                proto.filter_chains(0).name(), "'"));
-    return nullptr;
-  }
-  if (proto.filter_chains_size() == 1) {
-    field = "filter_chains[0]";
-    return &proto.filter_chains(0);
-  }
-  if (proto.has_default_filter_chain()) {
-    field = "default_filter_chain";
-    return &proto.default_filter_chain();
-  }
-  errors.add("filter_chains", "no filter chains specified");
-  return nullptr;
+  if (proto.has_default_filter_chain()) out.default_chain = parse_filter_chain(proto.default_filter_chain(), "default_filter_chain", options, errors);
+  if (!out.chains.empty() && !matcher->trivial()) out.matcher = std::move(matcher);
 }
 
-void read_chain(const v3::FilterChain& proto, const std::string& field, const HcmOptions& options, FilterChain& out, ErrorList& errors) {
-  out.name = proto.name();
-  if (proto.has_transport_socket() && !proto.transport_socket().typed_config().Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) {
-    errors.add(unknown_extension(field + ".transport_socket", proto.transport_socket().name(), proto.transport_socket().typed_config().type_url()));
-  }
-  if (proto.filters().empty()) {
-    errors.add(field + ".filters", "a chain needs envoy.filters.network.http_connection_manager");
-    return;
-  }
-  for (int i = 0; i < proto.filters_size(); ++i) {
-    const auto& filter = proto.filters(i);
-    const std::string place = absl::StrCat(field, ".filters[", i, "]");
-    if (filter.config_type_case() == v3::Filter::kConfigDiscovery) {
-      errors.add(place + ".config_discovery", "only HTTP filters are discovered");
-      continue;
-    }
-    if (!filter.typed_config().Is<Hcm>()) {
-      errors.add(unknown_extension(place, filter.name(), filter.typed_config().type_url()));
-      continue;
-    }
-    if (i + 1 != proto.filters_size()) {
-      errors.add(place, absl::StrCat("Error: terminal filter named ", filter.name(),
-                                     " of type envoy.filters.network.http_connection_manager must be the last filter in a network filter chain."));
-      continue;
-    }
-    auto hcm = unpack_as<Hcm>(filter.typed_config(), place + ".typed_config");
-    if (!errors.check(hcm)) continue;
-    auto parsed = parse_hcm(*hcm, place + ".typed_config", options);
-    if (errors.check(parsed)) out.hcm = std::move(*parsed);
-  }
+// Of everything but what may be replaced in place.
+uint64_t outer_hash(v3::Listener proto) {
+  proto.clear_filter_chains();
+  proto.clear_default_filter_chain();
+  proto.clear_filter_chain_matcher();
+  return hash_of(proto);
 }
 
 void read_addresses(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
@@ -123,11 +78,15 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::L
   FL_RETURN_IF_ERROR(prefix(place, admit(proto, findings)));
   ErrorList errors(20);
   out->content_hash = hash_of(proto);
+  out->outer_hash = outer_hash(proto);
   read_addresses(proto, *out, errors);
   if (out->name.empty() && !out->addresses.empty()) out->name = absl::StrCat("listener_", out->addresses.front().text());
   read_socket(proto, *out, errors);
-  std::string field;
-  if (const v3::FilterChain* chain = the_chain(proto, field, errors)) read_chain(*chain, field, options, out->chain, errors);
+  read_chains(proto, options, *out, errors);
+  out->listener_filters = parse_listener_filters(proto, options, errors);
+  if (proto.has_listener_filters_timeout()) out->listener_filters_timeout = ms(proto.listener_filters_timeout());
+  out->continue_on_listener_filters_timeout = proto.continue_on_listener_filters_timeout();
+  out->use_original_dst = proto.use_original_dst().value();
   switch (proto.traffic_direction()) {
     case envoy::config::core::v3::INBOUND: out->direction = ListenerConfig::Direction::Inbound; break;
     case envoy::config::core::v3::OUTBOUND: out->direction = ListenerConfig::Direction::Outbound; break;

@@ -1,5 +1,5 @@
 // ListenerConfig: a validated Listener. Immutable, shared between epochs by pointer while its content hash does not change.
-// The proxy serves one filter chain without match criteria; more are refused by name.
+// Which of its filter chains a connection gets is the matcher's to say; those that none takes get the default chain, or are closed.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,8 @@
 
 #include <absl/status/statusor.h>
 
+#include "dataplane/config/filter_chain.h"
+#include "dataplane/config/filter_chain_match.h"
 #include "dataplane/config/hcm.h"
 #include "dataplane/config/support.h"
 
@@ -20,17 +22,18 @@ namespace fairlead::config {
 
 struct SupportFindings;
 
-struct FilterChain {
-  std::string name;
-  std::shared_ptr<const HcmConfig> hcm;
-};
-
 struct ListenerConfig {
   enum class Direction : uint8_t { Unspecified, Inbound, Outbound };
   std::string name;          // never empty: generated from the address when the proto has none
   std::vector<Address> addresses;  // first is the main one
   std::vector<SocketOption> socket_options;
-  FilterChain chain;
+  std::vector<std::shared_ptr<const FilterChain>> chains;
+  std::shared_ptr<const FilterChain> default_chain;      // null: none
+  std::shared_ptr<const FilterChainMatcher> matcher;     // null: every connection gets the first chain, or the default one where there is no other
+  std::vector<ListenerFilterEntry> listener_filters;
+  milliseconds listener_filters_timeout{15'000};         // Envoy 1.40: 15 s; 0: none
+  bool continue_on_listener_filters_timeout = false;
+  bool use_original_dst = false;                         // connections go on to the listener of the address that a listener filter has restored
   uint32_t per_connection_buffer_limit = 1024 * 1024;  // Envoy 1.40: 1 MiB
   bool reuse_port = true;                              // Envoy 1.40: true
   bool bind_to_port = true;
@@ -42,6 +45,17 @@ struct ListenerConfig {
   bool drain_modify_only = false;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   uint64_t content_hash = 0;
+  uint64_t outer_hash = 0;                             // of all but the filter chains: forms that differ in those alone replace each other in place
+
+  // All chains, the default one last: a chain's number.
+  size_t chain_count() const { return chains.size() + (default_chain != nullptr ? 1 : 0); }
+  const std::shared_ptr<const FilterChain>& chain(size_t number) const { return number < chains.size() ? chains[number] : default_chain; }
+  // Calls `visit` with each chain's HcmConfig.
+  template <class Visit>
+  void for_each_hcm(const Visit& visit) const {
+    for (size_t i = 0; i < chain_count(); ++i)
+      if (const auto& hcm = chain(i)->hcm; hcm != nullptr) visit(*hcm);
+  }
 };
 
 // Validates, checks support and builds. All problems at once, each "listener 'x': field.path: what (value)".

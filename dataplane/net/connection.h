@@ -120,6 +120,8 @@ class Connection final : public Deferred, private FdHandler {
     local_restored_ = true;
   }
   bool local_restored() const { return local_restored_; }
+  // The client behind a peer that only passes its bytes on.
+  void restore_remote_address(const Address& client) { remote_ = client; }
   int fd() const { return watch_.fd(); } // -1 over a transport or when closed
   uint64_t id() const { return id_; }    // unique in the process
   uint64_t bytes_received() const { return bytes_received_; }

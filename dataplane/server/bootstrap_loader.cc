@@ -116,11 +116,14 @@ void strip_stream_clusters(Bootstrap& bootstrap, const std::set<std::string>& na
 // Takes the stream clusters out of the model; a route to one of them would speak HTTP/1 without TLS to a gRPC server.
 absl::StatusOr<std::shared_ptr<const config::BootstrapConfig>> without(std::shared_ptr<const config::BootstrapConfig> model, const std::set<std::string>& names) {
   for (const auto& listener : model->listeners) {
-    const auto& table = listener->chain.hcm != nullptr ? listener->chain.hcm->routes.inline_table : nullptr;
-    if (table == nullptr) continue;
-    for (const std::string& cluster : table->cluster_names())
-      if (names.contains(cluster))
-        return absl::InvalidArgumentError(absl::StrCat("listener '", listener->name, "': a route names cluster '", cluster, "', which xDS streams go to: such a cluster takes no requests"));
+    absl::Status wrong;
+    listener->for_each_hcm([&](const config::HcmConfig& hcm) {
+      if (hcm.routes.inline_table == nullptr) return;
+      for (const std::string& cluster : hcm.routes.inline_table->cluster_names())
+        if (names.contains(cluster))
+          wrong.Update(absl::InvalidArgumentError(absl::StrCat("listener '", listener->name, "': a route names cluster '", cluster, "', which xDS streams go to: such a cluster takes no requests")));
+    });
+    FL_RETURN_IF_ERROR(wrong);
   }
   auto out = std::make_shared<config::BootstrapConfig>(*model);
   std::erase_if(out->clusters, [&](const auto& c) { return names.contains(c->name); });
@@ -158,7 +161,9 @@ absl::Status check_log_files(const config::BootstrapConfig& model) {
   }
   for (const auto& listener : model.listeners) {
     const std::string owner = absl::StrCat("listener '", listener->name, "'");
-    if (listener->chain.hcm != nullptr) FL_RETURN_IF_ERROR(check_log_files(listener->chain.hcm->access_logs, owner));
+    absl::Status wrong;
+    listener->for_each_hcm([&](const config::HcmConfig& hcm) { wrong.Update(check_log_files(hcm.access_logs, owner)); });
+    FL_RETURN_IF_ERROR(wrong);
   }
   return absl::OkStatus();
 }
@@ -178,13 +183,16 @@ absl::Status check_paths(const config::BootstrapConfig& model) {
   if (model.cds) FL_RETURN_IF_ERROR(check_path(*model.cds, "dynamic_resources.cds_config"));
   for (const auto& cluster : model.clusters)
     if (cluster->eds_source) FL_RETURN_IF_ERROR(check_path(*cluster->eds_source, absl::StrCat("cluster '", cluster->name, "': eds_cluster_config.eds_config")));
-  for (const auto& listener : model.listeners)
-    if (const auto& hcm = listener->chain.hcm; hcm != nullptr) {
-      if (hcm->routes.rds_source) FL_RETURN_IF_ERROR(check_path(*hcm->routes.rds_source, absl::StrCat("listener '", listener->name, "': rds.config_source")));
-      for (const auto& filter : hcm->http_filters)
+  for (const auto& listener : model.listeners) {
+    absl::Status wrong;
+    listener->for_each_hcm([&](const config::HcmConfig& hcm) {
+      if (hcm.routes.rds_source) wrong.Update(check_path(*hcm.routes.rds_source, absl::StrCat("listener '", listener->name, "': rds.config_source")));
+      for (const auto& filter : hcm.http_filters)
         if (filter.discovery != nullptr)
-          FL_RETURN_IF_ERROR(check_path(filter.discovery->source, absl::StrCat("listener '", listener->name, "': http filter '", filter.name, "': config_discovery.config_source")));
-    }
+          wrong.Update(check_path(filter.discovery->source, absl::StrCat("listener '", listener->name, "': http filter '", filter.name, "': config_discovery.config_source")));
+    });
+    FL_RETURN_IF_ERROR(wrong);
+  }
   return absl::OkStatus();
 }
 
@@ -193,10 +201,10 @@ absl::Status check_node(const Bootstrap& bootstrap, const config::BootstrapConfi
   bool dynamic = bootstrap.dynamic_resources().has_ads_config() || bootstrap.dynamic_resources().has_cds_config() || bootstrap.dynamic_resources().has_lds_config();
   for (const auto& cluster : model.clusters) dynamic |= cluster->eds_source.has_value();
   for (const auto& listener : model.listeners) {
-    const auto& hcm = listener->chain.hcm;
-    if (hcm == nullptr) continue;
-    dynamic |= hcm->routes.rds_source.has_value();
-    for (const auto& filter : hcm->http_filters) dynamic |= filter.discovery != nullptr;
+    listener->for_each_hcm([&](const config::HcmConfig& hcm) {
+      dynamic |= hcm.routes.rds_source.has_value();
+      for (const auto& filter : hcm.http_filters) dynamic |= filter.discovery != nullptr;
+    });
   }
   if (dynamic && (bootstrap.node().id().empty() || bootstrap.node().cluster().empty()))
     return absl::InvalidArgumentError("node: dynamic resources need node.id and node.cluster (or --service-node and --service-cluster)");

@@ -182,6 +182,8 @@ void Server::set_gauges() {
   cells.set(cluster_stats_, C::cluster_modified, now.clusters_modified);
   cells.set(cluster_stats_, C::cluster_removed, now.clusters_removed);
   cells.set(listener_stats_, L::total_listeners_active, listeners_->serving());
+  cells.set(listener_stats_, L::listener_in_place_updated, listeners_->updated_in_place());
+  cells.set(listener_stats_, L::total_filter_chains_draining, listeners_->draining_chains());
   cells.set(listener_stats_, L::total_listeners_warming, epoch_->warming_listeners());
   cells.set(listener_stats_, L::listener_added, now.listeners_added);
   cells.set(listener_stats_, L::listener_modified, now.listeners_modified);

@@ -124,25 +124,106 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
 
   auto serving = std::make_shared<ServingListener>();
   serving->name = listener->name;
+  serving->config = listener;
   serving->sockets = *std::move(sockets);
   serving->inbound = listener->direction == config::ListenerConfig::Direction::Inbound;
+  serving->gradual_drain = options_.gradual_drain;
+  for (size_t i = 0; i < listener->addresses.size(); ++i) {
+    if (i < serving->sockets.size()) {
+      serving->addresses.push_back(serving->sockets[i]->local_address());
+    } else if (auto where = to_net(listener->addresses[i]); where.ok()) {
+      serving->addresses.push_back(*std::move(where));
+    }
+  }
   const std::string address = !listener->stat_prefix.empty()      ? listener->stat_prefix
                               : !serving->sockets.empty()         ? serving->sockets.front()->local_address().to_string()
                                                                   : listener->addresses.front().text();
   serving->scope = options_.stats->scope(stats::listener_scope(address));
   serving->stats = serving->scope->block<stats::ListenerStat>(stats::kListenerStats);
-  stream::ConnectionManager::Options how;
-  how.stats = options_.stats;
-  how.logs = options_.logs;
-  how.listener_address = address;
-  how.service_cluster = options_.service_cluster;
-  how.service_node = options_.service_node;
-  absl::StatusOr<std::shared_ptr<const stream::ConnectionManager>> manager = stream::ConnectionManager::create(listener, how);
-  if (!manager.ok()) return prefix(place, manager.status());
-  serving->manager = *std::move(manager);
+  FL_RETURN_IF_ERROR(prefix(place, make_filters_of(*serving)));
+  FL_RETURN_IF_ERROR(make_chains(*serving, address));
   prepared_.insert_or_assign(listener->name, Prepared{listener, std::move(serving)});
   leaving_.erase(listener->name);
   return absl::OkStatus();
+}
+
+absl::Status ListenerSet::make_filters_of(ServingListener& serving) const {
+  if (serving.config->listener_filters.empty()) return absl::OkStatus();
+  auto filters = std::make_shared<ListenerFilters>();
+  for (const config::ListenerFilterEntry& entry : serving.config->listener_filters) {
+    const auto* make = stream::ListenerFilterRegistry::global().find(entry.type->type_url);
+    if (make == nullptr) return absl::InvalidArgumentError(absl::StrCat("listener filter '", entry.name, "': this build cannot run ", entry.type->type_url));
+    filters->push_back((*make)(entry.config, {*options_.stats, serving.scope, serving.name}));
+  }
+  serving.listener_filters = std::move(filters);
+  return absl::OkStatus();
+}
+
+// The same chain of a form that differs in its chains alone; null: there is none.
+std::shared_ptr<const ServingChain> ListenerSet::unchanged(const config::ListenerConfig& listener, size_t number) const {
+  const config::FilterChain& chain = *listener.chain(number);
+  const bool is_default = number == listener.chains.size();
+  for (const auto* set : {&prepared_, &serving_}) {
+    const auto it = set->find(listener.name);
+    if (it == set->end() || it->second.config->outer_hash != listener.outer_hash) continue;
+    const config::ListenerConfig& other = *it->second.config;
+    for (size_t i = 0; i < other.chain_count(); ++i)
+      if (other.chain(i)->content_hash == chain.content_hash && (i == other.chains.size()) == is_default) return it->second.listener->chains[i];
+  }
+  return nullptr;
+}
+
+absl::Status ListenerSet::make_chains(ServingListener& serving, const std::string& address) const {
+  const config::ListenerConfig& listener = *serving.config;
+  for (size_t i = 0; i < listener.chain_count(); ++i) {
+    std::shared_ptr<const ServingChain> chain = unchanged(listener, i);
+    if (chain == nullptr) {
+      auto made = make_chain(serving, listener.chain(i), address);
+      if (!made.ok()) return made.status();
+      chain = *std::move(made);
+    }
+    serving.chains.push_back(std::move(chain));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const ServingChain>> ListenerSet::make_chain(const ServingListener& serving, std::shared_ptr<const config::FilterChain> chain,
+                                                                            const std::string& address) const {
+  auto out = std::make_shared<ServingChain>();
+  out->config = std::move(chain);
+  if (out->config->hcm != nullptr) {
+    stream::ConnectionManager::Options how;
+    how.stats = options_.stats;
+    how.logs = options_.logs;
+    how.listener_address = address;
+    how.service_cluster = options_.service_cluster;
+    how.service_node = options_.service_node;
+    auto manager = stream::ConnectionManager::create(serving.config, out->config, how);
+    if (!manager.ok()) return prefix(absl::StrCat("listener '", serving.name, "'"), manager.status());
+    out->manager = *std::move(manager);
+    if (out->config->filters.empty()) return std::shared_ptr<const ServingChain>(std::move(out));
+  }
+  auto network = std::make_shared<stream::NetworkChain>();
+  network->listener_name = serving.name;
+  network->chain_name = out->config->name;
+  const stream::NetworkFactoryContext context{*options_.stats, *options_.logs, serving.scope, serving.name, out->config->name};
+  for (const config::NetworkFilterEntry& entry : out->config->filters)
+    FL_RETURN_IF_ERROR(prefix(absl::StrCat("listener '", serving.name, "'"), network->add(entry.name, *entry.type, entry.config, context)));
+  network->manager = out->manager;
+  out->network = std::move(network);
+  return std::shared_ptr<const ServingChain>(std::move(out));
+}
+
+void ListenerSet::note_in_place(const ServingListener& before, const ServingListener& after) {
+  if (before.config->outer_hash != after.config->outer_hash) return;
+  ++updated_in_place_;
+  for (const auto& chain : before.chains)
+    if (std::find(after.chains.begin(), after.chains.end(), chain) == after.chains.end()) left_chains_.push_back(chain);
+}
+
+size_t ListenerSet::draining_chains() {
+  std::erase_if(left_chains_, [](const auto& chain) { return chain.expired(); });
+  return left_chains_.size();
 }
 
 absl::Status ListenerSet::apply(const config::Snapshot& snapshot) {
@@ -171,6 +252,7 @@ absl::Status ListenerSet::apply(const config::Snapshot& snapshot) {
       continue;
     }
     Prepared& slot = serving_[name];
+    if (slot.listener != nullptr) note_in_place(*slot.listener, *chosen.listener);
     std::function<void()> released = slot.listener != nullptr ? retire(std::move(slot)) : [] {};
     slot = chosen;
     options_.serve(chosen.listener, std::move(released));
@@ -182,7 +264,9 @@ void ListenerSet::make_filters(config::Snapshot& snapshot) {
   std::vector<const stream::ConnectionManager*> managers;
   for (const auto* set : {&serving_, &prepared_})
     for (const auto& [name, prepared] : *set)
-      if (prepared.listener->manager->discovery() != nullptr) managers.push_back(prepared.listener->manager.get());
+      for (const auto& chain : prepared.listener->chains)
+        if (chain->manager != nullptr && chain->manager->discovery() != nullptr && std::find(managers.begin(), managers.end(), chain->manager.get()) == managers.end())
+          managers.push_back(chain->manager.get());
   filters_.fill(managers, snapshot);
 }
 

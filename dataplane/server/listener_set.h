@@ -1,5 +1,6 @@
 // Main thread's half of listeners: binds addresses when a configuration is judged (so that a port in use refuses it), keeps sockets across updates,
-// builds connection managers, and tells the workers what to serve once the epoch gate lets a listener go live.
+// builds what serves their filter chains, and tells the workers what to serve once the epoch gate lets a listener go live. A form that differs in
+// its chains alone takes over those that are the same.
 // A listener that leaves gives its sockets to one that comes to the same address, in the same response or before the workers have let go of them:
 // no connection is refused between the two. Sockets that nobody takes are closed here, on the main thread, so that their address is free
 // when it is bound next; connections that drain hold none.
@@ -27,6 +28,7 @@ class ListenerSet {
     stats::Registry* stats = nullptr;
     accesslog::LogFiles* logs = nullptr;
     uint32_t workers = 1;
+    bool gradual_drain = true;                  // of chains that are replaced in place
     std::string service_cluster, service_node;  // of the bootstrap's node
     // Brings a listener to, or takes it from, every worker. `released`: to be called on the main thread once no worker uses what it replaced.
     std::function<void(std::shared_ptr<const ServingListener>, std::function<void()> released)> serve;
@@ -36,8 +38,8 @@ class ListenerSet {
   explicit ListenerSet(Options options);
   ~ListenerSet();
 
-  // Binds what is new and builds the connection manager. Errors: an address in use, a duplicate address, an access log that cannot be
-  // opened. Nothing changes for what is served now.
+  // Binds what is new and builds the filter chains. Errors: an address in use, a duplicate address, an access log that cannot be opened, what
+  // filters have to say. Nothing changes for what is served now.
   absl::Status prepare(const std::shared_ptr<const config::ListenerConfig>& listener);
   // The listeners of a new snapshot: serves what is new or changed, withdraws what has gone. Errors of listen() are logged and returned.
   absl::Status apply(const config::Snapshot& snapshot);
@@ -51,6 +53,8 @@ class ListenerSet {
   struct Row { std::string name; std::vector<net::Address> addresses; bool inbound; };
   std::vector<Row> rows() const;  // what is served, by name
   size_t serving() const { return serving_.size(); }
+  uint64_t updated_in_place() const { return updated_in_place_; }
+  size_t draining_chains();  // those replaced or removed in place that still have connections
 
  private:
   using Sockets = std::vector<std::shared_ptr<net::ListenSocket>>;
@@ -62,6 +66,11 @@ class ListenerSet {
   const Sockets* kept_sockets(const config::ListenerConfig& listener) const;
   absl::Status check_duplicate(const config::ListenerConfig& listener) const;
   std::function<void()> retire(Prepared old);
+  absl::Status make_filters_of(ServingListener& serving) const;
+  absl::Status make_chains(ServingListener& serving, const std::string& address) const;
+  absl::StatusOr<std::shared_ptr<const ServingChain>> make_chain(const ServingListener& serving, std::shared_ptr<const config::FilterChain> chain, const std::string& address) const;
+  std::shared_ptr<const ServingChain> unchanged(const config::ListenerConfig& listener, size_t number) const;
+  void note_in_place(const ServingListener& before, const ServingListener& after);
 
   Options options_;
   DiscoveredFilters filters_;
@@ -70,6 +79,8 @@ class ListenerSet {
   std::set<std::string, std::less<>> leaving_;  // serving, but no longer configured: apply() withdraws them
   std::map<uint64_t, Prepared> retired_;        // withdrawn or replaced; some worker may still hold its sockets
   uint64_t next_retired_ = 0;
+  uint64_t updated_in_place_ = 0;
+  std::vector<std::weak_ptr<const ServingChain>> left_chains_;  // in place; alive while connections are
 };
 
 }  // namespace fairlead::server

@@ -106,6 +106,7 @@ absl::Status Server::start() {
   listen.stats = stats_.get();
   listen.logs = logs_.get();
   listen.workers = workers;
+  listen.gradual_drain = options_.drain_strategy == Options::DrainStrategy::gradual;
   listen.service_cluster = bootstrap_.config->node->cluster();
   listen.service_node = bootstrap_.config->node->id();
   listen.serve = [this](std::shared_ptr<const ServingListener> listener, std::function<void()> released) {

@@ -1,7 +1,21 @@
 // Accepting and draining on one worker.
 #include "dataplane/server/worker_listeners.h"
 
+#include <unistd.h>
+
+#include <absl/container/flat_hash_set.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "dataplane/server/filtered_socket.h"
+#include "dataplane/stream/http_connection.h"
+
 namespace fairlead::server {
+
+using stats::ListenerStat;
+using stream::ConnectionInfo;
 
 struct WorkerListeners::Accepting final : net::AcceptEvents {
   Accepting(Active& owner, net::EventLoop& loop, int fd) : owner(owner), listener(loop, fd, *this) {}
@@ -12,29 +26,140 @@ struct WorkerListeners::Accepting final : net::AcceptEvents {
 
 struct WorkerListeners::Active {
   Active(WorkerListeners& owner, std::shared_ptr<const ServingListener> config) : owner(owner), config(std::move(config)) {}
+  ~Active();
+  void begin(int fd, const net::Address& remote, std::unique_ptr<ConnectionInfo> info, bool redirected);
+  void filtered(int fd, std::unique_ptr<ConnectionInfo> info, bool redirected);
+  std::optional<size_t> choose(int fd, const net::Address& remote, const ConnectionInfo* info) const;
+  void serve(int fd, const net::Address& remote, std::unique_ptr<ConnectionInfo> info);
+  stream::ChainConnections& connections_of(size_t chain);
+  void close_filtered();
+
   WorkerListeners& owner;
   std::shared_ptr<const ServingListener> config;
-  std::unique_ptr<stream::HttpConnections> connections;
+  std::vector<std::unique_ptr<stream::ChainConnections>> connections;  // by chain number; none or null: no connection has come yet
+  absl::flat_hash_set<FilteredSocket*> filtering;
   std::vector<std::unique_ptr<Accepting>> accepting;
+  bool draining = false;
 };
 
 struct WorkerListeners::Draining {
-  std::shared_ptr<const ServingListener> config;
-  std::unique_ptr<stream::HttpConnections> connections;
+  stats::ScopePtr scope;
+  stats::Block<stats::ListenerStat> stats;
+  std::shared_ptr<const ServingChain> chain;
+  std::unique_ptr<stream::ChainConnections> connections;
   std::unique_ptr<net::Timer> deadline;
 };
 
-void WorkerListeners::Accepting::on_accept(int fd, const net::Address& remote) {
-  WorkerListeners& listeners = owner.owner;
-  listeners.worker_.cells().add(owner.config->stats, stats::ListenerStat::downstream_cx_total);
-  owner.connections->accept(fd, remote);
+// --- from accept() to a chain ---------------------------------------------------------------------------------------------
+
+void WorkerListeners::Accepting::on_accept(int fd, const net::Address& remote) { owner.begin(fd, remote, nullptr, false); }
+
+WorkerListeners::Active::~Active() { close_filtered(); }
+
+void WorkerListeners::Active::close_filtered() {
+  while (!filtering.empty()) (*filtering.begin())->close();
 }
+
+void WorkerListeners::Active::begin(int fd, const net::Address& remote, std::unique_ptr<ConnectionInfo> info, bool redirected) {
+  if (config->listener_filters == nullptr) return serve(fd, remote, std::move(info));
+  if (info == nullptr) {
+    info = std::make_unique<ConnectionInfo>();
+    info->direct_remote = info->remote = remote;
+    if (auto local = net::Address::local_of(fd); local.ok()) info->direct_local = info->local = *std::move(local);
+  }
+  auto* socket = new FilteredSocket(owner.worker_, *config, owner.peek_buffer_, fd, std::move(info),
+                                    [this, redirected](FilteredSocket& done, int passed, std::unique_ptr<ConnectionInfo> known) {
+                                      filtering.erase(&done);
+                                      if (passed >= 0) filtered(passed, std::move(known), redirected);
+                                    });
+  filtering.insert(socket);
+  socket->begin();
+}
+
+// A listener that was handed a connection keeps it.
+void WorkerListeners::Active::filtered(int fd, std::unique_ptr<ConnectionInfo> info, bool redirected) {
+  const net::Address remote = info->direct_remote;
+  if (config->config->use_original_dst && info->local_restored && !redirected)
+    if (Active* other = owner.redirected_to(info->local, *this); other != nullptr) return other->begin(fd, remote, std::move(info), true);
+  serve(fd, remote, std::move(info));
+}
+
+std::optional<size_t> WorkerListeners::Active::choose(int fd, const net::Address& remote, const ConnectionInfo* info) const {
+  const config::ListenerConfig& listener = *config->config;
+  if (listener.matcher == nullptr) return 0;
+  std::optional<uint32_t> found;
+  if (info != nullptr) {
+    found = listener.matcher->find({.local = info->local, .remote = info->remote, .direct_remote = info->direct_remote, .server_name = info->server_name,
+                                    .transport_protocol = info->transport_protocol, .application_protocols = info->application_protocols});
+  } else {
+    const auto local = net::Address::local_of(fd);
+    const net::Address none;
+    found = listener.matcher->find({.local = local.ok() ? *local : none, .remote = remote, .direct_remote = remote});
+  }
+  if (found.has_value()) return *found;
+  return listener.default_chain != nullptr ? std::optional(listener.chains.size()) : std::nullopt;
+}
+
+void WorkerListeners::Active::serve(int fd, const net::Address& remote, std::unique_ptr<ConnectionInfo> info) {
+  stream::WorkerContext& worker = owner.worker_;
+  const std::optional<size_t> number = choose(fd, remote, info.get());
+  if (!number.has_value()) {
+    worker.cells().add(config->stats, ListenerStat::no_filter_chain_match);
+    ::close(fd);
+    return;
+  }
+  const ServingChain& chain = *config->chains[*number];
+  net::Connection::Options options;
+  options.buffer_limit = config->config->per_connection_buffer_limit;
+  if (chain.manager != nullptr) options.delayed_close = chain.manager->config().delayed_close_timeout;
+  net::ConnectionPtr connection = net::Connection::adopt(worker.loop(), fd, remote, options);
+  if (info != nullptr) {
+    if (info->local_restored) connection->restore_local_address(info->local);
+    connection->restore_remote_address(info->remote);
+  }
+  worker.cells().add(config->stats, ListenerStat::downstream_cx_total);
+  connections_of(*number).accept(std::move(connection), std::move(info));
+}
+
+stream::ChainConnections& WorkerListeners::Active::connections_of(size_t chain) {
+  if (connections.size() <= chain) connections.resize(chain + 1);
+  std::unique_ptr<stream::ChainConnections>& slot = connections[chain];
+  if (slot == nullptr) {
+    const ServingChain& what = *config->chains[chain];
+    if (what.network != nullptr) {
+      slot = std::make_unique<stream::NetworkConnections>(owner.worker_, what.network);
+    } else {
+      slot = std::make_unique<stream::HttpConnections>(owner.worker_, what.manager);
+    }
+    if (draining) slot->drain();
+  }
+  return *slot;
+}
+
+// Envoy 1.40: the listener of exactly that address, else that of its port and any address.
+WorkerListeners::Active* WorkerListeners::redirected_to(const net::Address& address, const Active& from) {
+  auto it = by_address_.find(address);
+  if (it == by_address_.end() && address.kind() == net::Address::Kind::V4) it = by_address_.find(net::Address::v4_any(address.port()));
+  if (it == by_address_.end() && address.kind() == net::Address::Kind::V6)
+    if (const auto any = net::Address::from_ip("::", address.port()); any.ok()) it = by_address_.find(*any);
+  return it == by_address_.end() || it->second == &from ? nullptr : it->second;
+}
+
+// --- forms of listeners ---------------------------------------------------------------------------------------------------
 
 WorkerListeners::WorkerListeners(stream::WorkerContext& worker, uint32_t socket_index) : worker_(worker), socket_index_(socket_index) {}
 
 WorkerListeners::~WorkerListeners() {
   for (Draining& d : draining_) d.connections->on_empty = nullptr;
   close_all();
+}
+
+// A chain of the new form that can take over the connections of one that is not in it; the end: there is none.
+ServingChains::const_iterator successor(const ServingListener& before, const ServingChain& chain, const ServingListener& after) {
+  return std::find_if(after.chains.begin(), after.chains.end(), [&](const auto& other) {
+    return chain.config->connection_hash != 0 && other->config->connection_hash == chain.config->connection_hash &&
+           std::find(before.chains.begin(), before.chains.end(), other) == before.chains.end();
+  });
 }
 
 void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::chrono::milliseconds drain_time) {
@@ -45,69 +170,103 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
   if (slot == nullptr) {
     slot = std::make_unique<Active>(*this, listener);
   } else {
-    start_drain(std::move(slot->config), std::move(slot->connections), drain_time);
-    slot->config = listener;
+    const std::shared_ptr<const ServingListener> before = std::exchange(slot->config, listener);
+    auto connections = std::exchange(slot->connections, {});
+    slot->draining = false;
+    const bool in_place = before->config->outer_hash == listener->config->outer_hash;
+    for (size_t i = 0; i < connections.size(); ++i) {
+      if (connections[i] == nullptr) continue;
+      auto stays = std::find(listener->chains.begin(), listener->chains.end(), before->chains[i]);
+      if (stays == listener->chains.end() && in_place) {
+        stays = successor(*before, *before->chains[i], *listener);
+        if (stays != listener->chains.end()) connections[i]->take((*stays)->manager, drain_time);
+      }
+      if (stays == listener->chains.end()) {
+        start_drain(*before, before->chains[i], std::move(connections[i]), drain_time, in_place && listener->gradual_drain);
+        continue;
+      }
+      const auto number = static_cast<size_t>(stays - listener->chains.begin());
+      if (slot->connections.size() <= number) slot->connections.resize(number + 1);
+      slot->connections[number] = std::move(connections[i]);
+    }
+    forget_addresses(*before, *slot);
   }
-  slot->connections = std::make_unique<stream::HttpConnections>(worker_, listener->manager);
+  for (const net::Address& address : listener->addresses) by_address_.try_emplace(address, slot.get());
   if (same_sockets) return;
   for (const auto& socket : listener->sockets)
     slot->accepting.push_back(std::make_unique<Accepting>(*slot, worker_.loop(), socket->fd(socket_index_)));
 }
 
+void WorkerListeners::forget_addresses(const ServingListener& listener, const Active& owner) {
+  for (const net::Address& address : listener.addresses)
+    if (const auto it = by_address_.find(address); it != by_address_.end() && it->second == &owner) by_address_.erase(it);
+}
+
 void WorkerListeners::remove(const std::string& name, std::chrono::milliseconds drain_time) {
   auto it = active_.find(name);
   if (it == active_.end()) return;
-  it->second->accepting.clear();
-  start_drain(it->second->config, std::move(it->second->connections), drain_time);
+  Active& active = *it->second;
+  active.accepting.clear();
+  active.close_filtered();
+  auto connections = std::exchange(active.connections, {});
+  for (size_t i = 0; i < connections.size(); ++i) start_drain(*active.config, active.config->chains[i], std::move(connections[i]), drain_time, false);
+  forget_addresses(*active.config, active);
   active_.erase(it);
 }
 
-void WorkerListeners::start_drain(std::shared_ptr<const ServingListener> listener, std::unique_ptr<stream::HttpConnections> connections,
-                                  std::chrono::milliseconds drain_time) {
-  if (connections == nullptr) return;
+// Without the sockets: whoever connects while old connections drain is to be refused, or served by the next listener of that address.
+void WorkerListeners::start_drain(const ServingListener& listener, std::shared_ptr<const ServingChain> chain, std::unique_ptr<stream::ChainConnections> connections,
+                                  std::chrono::milliseconds drain_time, bool gradual) {
+  if (connections == nullptr || connections->size() == 0) return;
   connections->keep_epoch();
-  connections->drain();
-  // without the sockets: whoever connects while old connections drain is to be refused, or served by the next listener of that address
-  auto closed = std::make_shared<ServingListener>(*listener);
-  closed->sockets.clear();
-  listener.reset();
-  draining_.push_back({std::move(closed), std::move(connections), nullptr});
+  draining_.push_back({listener.scope, listener.stats, std::move(chain), std::move(connections), nullptr});
   auto it = std::prev(draining_.end());
   it->connections->on_empty = [this, it] {
     worker_.loop().post([this, it, alive = std::weak_ptr<char>(alive_)] {
       if (!alive.expired()) draining_.erase(it);
     });
   };
+  gradual ? it->connections->drain_gradually(drain_time) : it->connections->drain();
   it->deadline = std::make_unique<net::Timer>(worker_.loop().timers(), [it] { it->connections->close_all(net::CloseType::NoFlush); });
-  if (it->connections->size() == 0) {
-    it->connections->on_empty = nullptr;
-    draining_.erase(it);
-    return;
-  }
   it->deadline->arm(drain_time);
 }
 
 void WorkerListeners::drain(const std::string& name) {
-  if (auto it = active_.find(name); it != active_.end()) it->second->connections->drain();
+  auto it = active_.find(name);
+  if (it == active_.end()) return;
+  it->second->draining = true;
+  for (auto& connections : it->second->connections)
+    if (connections != nullptr) connections->drain();
 }
 
 void WorkerListeners::drain_all() {
-  for (auto& [name, active] : active_) active->connections->drain();
+  for (auto& [name, active] : active_) drain(name);
 }
 
 void WorkerListeners::close_idle() {
-  for (auto& [name, active] : active_) active->connections->close_idle();
+  for (auto& [name, active] : active_) {
+    active->close_filtered();
+    for (auto& connections : active->connections)
+      if (connections != nullptr) connections->close_idle();
+  }
   for (Draining& d : draining_) d.connections->close_idle();
 }
 
 void WorkerListeners::close_all() {
-  for (auto& [name, active] : active_) active->connections->close_all(net::CloseType::NoFlush);
+  for (auto& [name, active] : active_) {
+    active->close_filtered();
+    for (auto& connections : active->connections)
+      if (connections != nullptr) connections->close_all(net::CloseType::NoFlush);
+  }
   for (Draining& d : draining_) d.connections->close_all(net::CloseType::NoFlush);
 }
 
 size_t WorkerListeners::connections() const {
   size_t n = 0;
-  for (const auto& [name, active] : active_) n += active->connections->size();
+  for (const auto& [name, active] : active_) {
+    n += active->filtering.size();
+    for (const auto& connections : active->connections) n += connections != nullptr ? connections->size() : 0;
+  }
   for (const Draining& d : draining_) n += d.connections->size();
   return n;
 }
@@ -115,12 +274,13 @@ size_t WorkerListeners::connections() const {
 void WorkerListeners::refresh_gauges() {
   stats::Cells& cells = worker_.cells();
   for (const auto& [name, active] : active_) {
-    uint64_t now = active->connections->size();
+    uint64_t now = 0;
+    for (const auto& connections : active->connections) now += connections != nullptr ? connections->size() : 0;
     for (const Draining& d : draining_)
-      if (d.config->stats.base == active->config->stats.base) now += d.connections->size();
-    const uint64_t total = cells.read(active->config->stats.at(stats::ListenerStat::downstream_cx_total));
-    cells.set(active->config->stats, stats::ListenerStat::downstream_cx_active, now);
-    cells.set(active->config->stats, stats::ListenerStat::downstream_cx_destroy, total - now);
+      if (d.stats.base == active->config->stats.base) now += d.connections->size();
+    const uint64_t total = cells.read(active->config->stats.at(ListenerStat::downstream_cx_total));
+    cells.set(active->config->stats, ListenerStat::downstream_cx_active, now);
+    cells.set(active->config->stats, ListenerStat::downstream_cx_destroy, total - now);
   }
 }
 

@@ -1,4 +1,5 @@
-// The listeners of one worker: accepts connections and hands them to the connection manager in force; what was replaced or removed drains.
+// The listeners of one worker: accepts connections, lets listener filters look at them, and hands them to the filter chain that is theirs; what was
+// replaced or removed drains.
 // Every call on the worker's thread. Owned by the server, outlived by the worker's context and by the sockets.
 #pragma once
 
@@ -9,28 +10,22 @@
 #include <string>
 #include <vector>
 
+#include <absl/container/flat_hash_map.h>
+
 #include "dataplane/net/listener.h"
-#include "dataplane/stats/names.h"
-#include "dataplane/stream/http_connection.h"
+#include "dataplane/server/serving_listener.h"
+#include "dataplane/stream/chain_connections.h"
+#include "dataplane/stream/worker_context.h"
 
 namespace fairlead::server {
-
-// A listening socket with everything the workers need to serve it; shared by main and all workers.
-struct ServingListener {
-  std::string name;
-  std::vector<std::shared_ptr<net::ListenSocket>> sockets;  // one per address; empty with bind_to_port false
-  std::shared_ptr<const stream::ConnectionManager> manager;
-  stats::ScopePtr scope;                                    // listener.<address>.
-  stats::Block<stats::ListenerStat> stats;
-  bool inbound = false;
-};
 
 class WorkerListeners {
  public:
   explicit WorkerListeners(stream::WorkerContext& worker, uint32_t socket_index);
   ~WorkerListeners();
 
-  // Adds the listener, or replaces it: same sockets go on accepting, new connections get the new manager, old ones drain.
+  // Adds the listener, or replaces it: same sockets go on accepting. Connections of chains that both forms share stay as they are, all others
+  // drain: gradually where the forms differ in their chains alone, else at once.
   void set(std::shared_ptr<const ServingListener> listener, std::chrono::milliseconds drain_time);
   // Stops accepting at once; connections drain.
   void remove(const std::string& name, std::chrono::milliseconds drain_time);
@@ -38,18 +33,23 @@ class WorkerListeners {
   void drain_all();                            // every response is its connection's last
   void close_idle();
   void close_all();
-  size_t connections() const;                  // live and draining
+  size_t connections() const;                  // live and draining, and sockets that listener filters look at
   void refresh_gauges();                       // before a scrape: downstream_cx_active and _destroy
  private:
   struct Accepting;
   struct Active;
   struct Draining;
-  void start_drain(std::shared_ptr<const ServingListener> listener, std::unique_ptr<stream::HttpConnections> connections, std::chrono::milliseconds drain_time);
+  void start_drain(const ServingListener& listener, std::shared_ptr<const ServingChain> chain, std::unique_ptr<stream::ChainConnections> connections,
+                   std::chrono::milliseconds drain_time, bool gradual);
+  void forget_addresses(const ServingListener& listener, const Active& owner);
+  Active* redirected_to(const net::Address& address, const Active& from);
 
   stream::WorkerContext& worker_;
   const uint32_t socket_index_;
   std::map<std::string, std::unique_ptr<Active>> active_;
+  absl::flat_hash_map<net::Address, Active*> by_address_;
   std::list<Draining> draining_;
+  std::string peek_buffer_;  // of all sockets under listener filters
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

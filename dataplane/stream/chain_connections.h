@@ -2,6 +2,7 @@
 // NetworkConnections where it has network filters of its own. What a listener does with its connections while it drains, it does through this.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -11,6 +12,8 @@
 
 namespace fairlead::stream {
 
+class ConnectionManager;
+
 class ChainConnections {
  public:
   virtual ~ChainConnections() = default;  // closes what is left, at once
@@ -19,6 +22,11 @@ class ChainConnections {
   virtual size_t size() const = 0;
   // New connections get the newer configuration; from now on these end as soon as their protocol allows.
   virtual void drain() = 0;
+  // The same by chance, ever more likely until `time` has passed, so that not all clients come back at once.
+  virtual void drain_gradually(std::chrono::milliseconds /*time*/) { drain(); }
+  // Connections take the new manager with their next request, but those with requests that do not end: these end gradually within `time`.
+  // Precondition: the chains have the same FilterChain::connection_hash.
+  virtual void take(std::shared_ptr<const ConnectionManager> /*manager*/, std::chrono::milliseconds time) { drain_gradually(time); }
   // The listener is replaced or removed, and its route tables may go with it: what these connections still ask is answered by the present epoch's.
   virtual void keep_epoch() = 0;
   virtual void close_idle() = 0;

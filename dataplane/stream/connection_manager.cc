@@ -59,10 +59,12 @@ EscapedSlashes escaped_slashes(config::HcmConfig::EscapedSlashes action) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::create(std::shared_ptr<const config::ListenerConfig> listener, const Options& options) {
+absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::create(std::shared_ptr<const config::ListenerConfig> listener,
+                                                                                     std::shared_ptr<const config::FilterChain> chain, const Options& options) {
   std::shared_ptr<ConnectionManager> manager(new ConnectionManager());
   manager->listener_ = std::move(listener);
-  const config::HcmConfig& config = *(manager->config_ = manager->listener_->chain.hcm);
+  manager->chain_ = std::move(chain);
+  const config::HcmConfig& config = *(manager->config_ = manager->chain_->hcm);
   const std::string place = absl::StrCat("listener '", manager->listener_->name, "'");
   manager->registry_ = options.filters != nullptr ? options.filters : &FilterRegistry::global();
   manager->scope = options.stats->scope(stats::http_scope(config.stat_prefix));

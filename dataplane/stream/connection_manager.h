@@ -28,8 +28,9 @@ class ConnectionManager {
     std::string listener_address;             // "127.0.0.1:8080", for the listener's statistics
     std::string service_cluster, service_node;  // of the bootstrap's node
   };
-  // Errors: a filter that has no factory, an access log that cannot be opened.
-  static absl::StatusOr<std::shared_ptr<const ConnectionManager>> create(std::shared_ptr<const config::ListenerConfig> listener, const Options& options);
+  // `chain`: one of the listener's, which ends in the connection manager. Errors: a filter that has no factory, an access log that cannot be opened.
+  static absl::StatusOr<std::shared_ptr<const ConnectionManager>> create(std::shared_ptr<const config::ListenerConfig> listener,
+                                                                         std::shared_ptr<const config::FilterChain> chain, const Options& options);
 
   struct NamedFilter {
     std::string name;
@@ -40,6 +41,7 @@ class ConnectionManager {
 
   const config::HcmConfig& config() const { return *config_; }
   const config::ListenerConfig& listener() const { return *listener_; }
+  const config::FilterChain& chain() const { return *chain_; }
   const std::vector<NamedFilter>& filters() const { return filters_; }
   // The first discovered filter; null: there is none. Whoever knows one of them in a snapshot finds all there.
   const config::FilterDiscovery* discovery() const { return discovery_; }
@@ -63,7 +65,8 @@ class ConnectionManager {
 
  private:
   ConnectionManager() = default;
-  std::shared_ptr<const config::ListenerConfig> listener_;
+  std::shared_ptr<const config::ListenerConfig> listener_;  // what it says of its chains may be an older form than the one in force
+  std::shared_ptr<const config::FilterChain> chain_;
   std::shared_ptr<const config::HcmConfig> config_;
   std::vector<NamedFilter> filters_;
   const config::FilterDiscovery* discovery_ = nullptr;

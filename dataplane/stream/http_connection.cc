@@ -24,8 +24,9 @@ class DownstreamHttp2Stats final : public upstream::Http2StatSink {
 };
 }  // namespace
 
-HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection)
-    : owner_(&owner), worker_(owner.worker()), manager_(std::move(manager)), connection_(connection.get()), idle_timer_(worker_.loop().timers(), [this] { on_idle_timeout(); }), created_(worker_.loop().now()) {
+HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection,
+                               std::unique_ptr<ConnectionInfo> info)
+    : owner_(&owner), worker_(owner.worker()), manager_(std::move(manager)), connection_(connection.get()), info_(std::move(info)), idle_timer_(worker_.loop().timers(), [this] { on_idle_timeout(); }), created_(worker_.loop().now()) {
   waiting_ = std::move(connection);
   stats::Cells& cells = worker_.cells();
   cells.add(manager_->stats, HttpStat::downstream_cx_total);
@@ -105,10 +106,18 @@ void HttpConnection::on_headers_timeout() {
 
 http::MessageReceiver* HttpConnection::on_stream(http::MessageSender& sender) {
   ++requests_;
+  if (active_ == 0) take_newest_manager();
   if (active_++ == 0) idle_timer_.disarm();
   Stream* stream = worker_.take_stream().release();  // gives itself back when it has ended
   stream->begin(*this, sender);
   return stream;
+}
+
+void HttpConnection::take_newest_manager() {
+  if (owner_ == nullptr || manager_ == owner_->manager_) return;
+  owner_->not_outdated(*this);
+  manager_ = owner_->manager_;
+  connection_->set_delayed_close(manager_->config().delayed_close_timeout);
 }
 
 void HttpConnection::on_protocol_error(http::MessageSender&, http::MessageReceiver& receiver, const http::ProtocolError& error) {
@@ -123,7 +132,7 @@ bool HttpConnection::response_closes() {
   if (max != 0 && requests_ >= max) {
     worker_.cells().add(manager_->stats, HttpStat::downstream_cx_max_requests_reached);
     last_response_ = true;
-  } else if (draining_ || worker_.drain_close || (worker_.health_failed && !manager_->listener().drain_modify_only)) {
+  } else if (draining_ || worker_.drain_close || (worker_.health_failed && !manager_->listener().drain_modify_only) || (owner_ != nullptr && owner_->drawn(*manager_))) {
     worker_.cells().add(manager_->stats, HttpStat::downstream_cx_drain_close);
     last_response_ = true;
   } else if (too_old_) {
@@ -222,14 +231,9 @@ HttpConnections::~HttpConnections() {
   }
 }
 
-void HttpConnections::accept(int fd, const net::Address& remote) {
-  net::Connection::Options options;
-  options.buffer_limit = manager_->listener().per_connection_buffer_limit;
-  options.delayed_close = manager_->config().delayed_close_timeout;
-  accept(net::Connection::adopt(worker_.loop(), fd, remote, options));
+void HttpConnections::accept(net::ConnectionPtr connection, std::unique_ptr<ConnectionInfo> info) {
+  add(*new HttpConnection(*this, manager_, std::move(connection), std::move(info)));
 }
-
-void HttpConnections::accept(net::ConnectionPtr connection) { add(*new HttpConnection(*this, manager_, std::move(connection))); }
 
 void HttpConnections::add(HttpConnection& connection) {
   connection.next_ = first_;
@@ -240,6 +244,7 @@ void HttpConnections::add(HttpConnection& connection) {
 }
 
 void HttpConnections::remove(HttpConnection& connection) {
+  not_outdated(connection);
   (connection.prev_ != nullptr ? connection.prev_->next_ : first_) = connection.next_;
   if (connection.next_ != nullptr) connection.next_->prev_ = connection.prev_;
   connection.prev_ = connection.next_ = nullptr;
@@ -248,9 +253,37 @@ void HttpConnections::remove(HttpConnection& connection) {
 
 upstream::Ref<Epoch> HttpConnection::kept_epoch() const { return owner_ != nullptr ? owner_->kept_epoch_ : upstream::Ref<Epoch>(); }
 
+void HttpConnections::not_outdated(HttpConnection& connection) {
+  if (std::exchange(connection.outdated_, false) && --outdated_ == 0 && only_outdated_) kept_epoch_ = {};
+}
+
 void HttpConnections::drain() {
   draining_ = true;
   for (HttpConnection* c = first_; c != nullptr; c = c->next_) c->drain();
+}
+
+void HttpConnections::drain_gradually(milliseconds time) {
+  if (time.count() == 0) return drain();
+  only_outdated_ = false;
+  gradual_since_ = worker_.loop().now();
+  gradual_time_ = time;
+}
+
+void HttpConnections::take(std::shared_ptr<const ConnectionManager> manager, milliseconds time) {
+  for (HttpConnection* c = first_; c != nullptr; c = c->next_) {
+    if (c->active_ == 0 || std::exchange(c->outdated_, true)) continue;
+    if (outdated_++ == 0) keep_epoch();
+  }
+  manager_ = std::move(manager);
+  drain_gradually(std::max(time, milliseconds(1)));
+  only_outdated_ = true;
+}
+
+// Whether the lot falls on this response to be its connection's last: as likely as the part of the time that has passed, as in Envoy 1.40.
+bool HttpConnections::drawn(const ConnectionManager& manager) {
+  if (gradual_time_.count() == 0 || (only_outdated_ && &manager == manager_.get())) return false;
+  const auto passed = static_cast<uint64_t>(to_ms(worker_.loop().now() - gradual_since_).count());
+  return passed > worker_.random().next() % static_cast<uint64_t>(gradual_time_.count());
 }
 
 void HttpConnections::close_idle() {

@@ -1,4 +1,4 @@
-// HttpConnection: one downstream connection under a connection manager; HttpConnections: all those of one listener on one worker.
+// HttpConnection: one downstream connection under a connection manager; HttpConnections: all those of one filter chain on one worker.
 // The connection makes a Stream per request and enforces the timeouts that span requests. Drains at the end of a response.
 // Lives on one worker; owned by its HttpConnections and gone (deferred) once the session has closed.
 #pragma once
@@ -8,6 +8,7 @@
 
 #include "dataplane/http/codec.h"
 #include "dataplane/net/timer.h"
+#include "dataplane/stream/chain_connections.h"
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/worker_context.h"
 
@@ -17,12 +18,13 @@ class HttpConnections;
 
 class HttpConnection final : private http::ServerSessionEvents, private net::ConnectionEvents, public net::Deferred {
  public:
-  HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection);
+  HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection, std::unique_ptr<ConnectionInfo> info);
   ~HttpConnection() override;
 
   const ConnectionManager& manager() const { return *manager_; }
   WorkerContext& worker() const { return worker_; }
   net::Connection& connection() const { return *connection_; }
+  const ConnectionInfo* info() const { return info_.get(); }  // null: nothing is known beyond the connection's addresses
   bool http2() const { return session_ != nullptr && session_->protocol() == http::Protocol::Http2; }
   // Texts for logs and headers; made on first use.
   const std::string& remote_text();
@@ -65,12 +67,14 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   void on_max_duration();
   void end_gently();
   void count_bytes();
+  void take_newest_manager();
 
   HttpConnections* owner_;
   WorkerContext& worker_;
   std::shared_ptr<const ConnectionManager> manager_;
   net::ConnectionPtr waiting_;  // until the protocol is known, then the session's
   net::Connection* connection_;
+  std::unique_ptr<ConnectionInfo> info_;
   net::DeferredPtr<http::ServerSession> session_;
   net::Timer idle_timer_;
   std::unique_ptr<net::Timer> duration_timer_, headers_timer_;  // max_connection_duration, request_headers_timeout
@@ -80,6 +84,7 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   bool closed_ = false;
   bool last_response_ = false;
   bool too_old_ = false;  // http1_safe_max_connection_duration: only a response may end it
+  bool outdated_ = false;  // had requests when its manager was replaced, and has since
   bool ending_ = false;  // HTTP/1 at its idle or greatest age: open for `drain_timeout` more
   uint64_t received_counted_ = 0, sent_counted_ = 0;
   net::TimePoint created_;
@@ -88,24 +93,21 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   HttpConnection* next_ = nullptr;
 };
 
-class HttpConnections {
+class HttpConnections final : public ChainConnections {
  public:
   HttpConnections(WorkerContext& worker, std::shared_ptr<const ConnectionManager> manager);
-  ~HttpConnections();  // closes what is left, at once
+  ~HttpConnections() override;
 
-  void accept(int fd, const net::Address& remote);
-  void accept(net::ConnectionPtr connection);
-  // New connections get the new manager; existing ones keep theirs until they have drained: make a new HttpConnections for that.
-  size_t size() const { return size_; }
+  void accept(net::ConnectionPtr connection, std::unique_ptr<ConnectionInfo> info) override;
+  size_t size() const override { return size_; }
   // From now on every response ends its connection; idle connections stay until close_idle() or their next request.
-  void drain();
-  // Remembers the present epoch: the listener is replaced or removed, and its route table may go with it. What these connections still ask is answered
-  // by the newest table of that name, else by the one kept here.
-  void keep_epoch() { kept_epoch_ = worker_.epoch(); }
-  void close_idle();
-  void close_all(net::CloseType type);
-  // Called when the last connection has gone (never from inside one of the calls above).
-  std::function<void()> on_empty;
+  void drain() override;
+  void drain_gradually(std::chrono::milliseconds time) override;
+  void take(std::shared_ptr<const ConnectionManager> manager, std::chrono::milliseconds time) override;
+  // What these connections still ask is answered by the newest table of that name, else by the one kept here.
+  void keep_epoch() override { kept_epoch_ = worker_.epoch(); }
+  void close_idle() override;
+  void close_all(net::CloseType type) override;
 
   WorkerContext& worker() const { return worker_; }
   const ConnectionManager& manager() const { return *manager_; }
@@ -118,7 +120,13 @@ class HttpConnections {
   std::shared_ptr<const ConnectionManager> manager_;
   HttpConnection* first_ = nullptr;
   size_t size_ = 0;
+  bool drawn(const ConnectionManager& manager);
   bool draining_ = false;
+  net::TimePoint gradual_since_{};
+  std::chrono::milliseconds gradual_time_{0};  // 0: not draining gradually
+  void not_outdated(HttpConnection& connection);
+  size_t outdated_ = 0;                        // connections; the kept epoch is theirs
+  bool only_outdated_ = false;                 // of the gradual drain: connections with the present manager stay
   upstream::Ref<Epoch> kept_epoch_;
 };
 

@@ -98,6 +98,7 @@ class NetworkConnections final : public ChainConnections {
   void accept(net::ConnectionPtr connection, std::unique_ptr<ConnectionInfo> info) override;
   size_t size() const override;
   void drain() override;
+  void drain_gradually(std::chrono::milliseconds time) override;
   void keep_epoch() override;
   void close_idle() override;
   void close_all(net::CloseType type) override;

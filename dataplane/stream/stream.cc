@@ -652,10 +652,17 @@ const format::FormatContext& Stream::info() {
   }
   info_.downstream_local_address = connection_->local_text();
   info_.downstream_direct_local_address = info_.downstream_local_address;
+  if (const ConnectionInfo* known = connection_->info(); known != nullptr) {
+    if (known->direct_remote != known->remote) info_.downstream_direct_remote_address = arena_.copy(known->direct_remote.to_string());
+    if (known->direct_local != known->local) info_.downstream_direct_local_address = arena_.copy(known->direct_local.to_string());
+    info_.requested_server_name = known->server_name;
+    info_.filter_state = &known->filter_state;
+    if (info_.dynamic_metadata == nullptr) info_.dynamic_metadata = known->dynamic_metadata.get();
+  }
   info_.connection_id = connection_->connection().id();
   info_.listener_name = manager().listener().name;
   info_.listener_metadata = manager().listener().metadata.get();
-  info_.filter_chain_name = manager().listener().chain.name;
+  info_.filter_chain_name = manager().chain().name;
   if (sender_ != nullptr) info_.protocol = http::protocol_name(sender_->protocol());
   return info_;
 }

@@ -15,21 +15,42 @@ Epoch::Time after(Epoch::Time now, Epoch::Duration wait) { return wait.count() =
 
 std::string dns_key(const config::ClusterConfig& c) { return absl::StrCat(c.name, "#", c.endpoints ? c.endpoints->content_hash : 0); }
 
-const std::vector<std::string>* inline_clusters(const config::ListenerConfig& listener) {
-  const auto& hcm = listener.chain.hcm;
-  return hcm != nullptr && hcm->routes.inline_table != nullptr ? &hcm->routes.inline_table->cluster_names() : nullptr;
+// The clusters that a listener's own route tables name, sorted; false: it has no such table.
+bool inline_clusters(const config::ListenerConfig* listener, std::vector<std::string>& out) {
+  size_t tables = 0;
+  if (listener != nullptr)
+    listener->for_each_hcm([&](const config::HcmConfig& hcm) {
+      if (hcm.routes.inline_table == nullptr) return;
+      const auto& names = hcm.routes.inline_table->cluster_names();
+      out.insert(out.end(), names.begin(), names.end());
+      ++tables;
+    });
+  if (tables > 1) std::sort(out.begin(), out.end());
+  return tables > 0;
 }
 
-const std::string* rds_name(const config::ListenerConfig& listener) {
-  const auto& hcm = listener.chain.hcm;
-  return hcm != nullptr && hcm->routes.inline_table == nullptr && !hcm->routes.rds_name.empty() ? &hcm->routes.rds_name : nullptr;
+// Calls `visit` for each connection manager that gets its table by RDS.
+template <class Visit>
+void for_each_rds(const config::ListenerConfig* listener, const Visit& visit) {
+  if (listener == nullptr) return;
+  listener->for_each_hcm([&](const config::HcmConfig& hcm) {
+    if (hcm.routes.inline_table == nullptr && !hcm.routes.rds_name.empty()) visit(hcm);
+  });
+}
+
+std::vector<std::string_view> rds_names(const config::ListenerConfig* listener) {
+  std::vector<std::string_view> out;
+  for_each_rds(listener, [&](const config::HcmConfig& hcm) { out.push_back(hcm.routes.rds_name); });
+  return out;
 }
 
 template <class Visit>
 void for_each_discovery(const config::ListenerConfig* listener, const Visit& visit) {
-  if (listener == nullptr || listener->chain.hcm == nullptr) return;
-  for (const config::HttpFilterEntry& filter : listener->chain.hcm->http_filters)
-    if (filter.discovery != nullptr) visit(*filter.discovery);
+  if (listener == nullptr) return;
+  listener->for_each_hcm([&](const config::HcmConfig& hcm) {
+    for (const config::HttpFilterEntry& filter : hcm.http_filters)
+      if (filter.discovery != nullptr) visit(*filter.discovery);
+  });
 }
 
 }  // namespace
@@ -103,12 +124,15 @@ void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener,
     return;
   }
   if (state.next != nullptr && state.next->content_hash == listener->content_hash) return;
-  const auto& hcm = listener->chain.hcm;
-  const Duration wait = hcm != nullptr && hcm->routes.rds_source.has_value() ? hcm->routes.rds_source->initial_fetch_timeout : options_.fetch_timeout;
+  std::optional<Time> deadline;  // of the table that is waited for longest
+  for_each_rds(listener.get(), [&](const config::HcmConfig& hcm) {
+    const Duration wait = hcm.routes.rds_source.has_value() ? Duration(hcm.routes.rds_source->initial_fetch_timeout) : options_.fetch_timeout;
+    deadline = std::max(deadline.value_or(Time::min()), after(now, wait));
+  });
   // a listener that is replaced again before it was live does not wait anew
   if (state.next == nullptr) state.gate_deadline = after(now, options_.fetch_timeout);
-  if (state.next == nullptr || rds_name(*listener) == nullptr || rds_name(*state.next) == nullptr || *rds_name(*listener) != *rds_name(*state.next))
-    state.next_deadline = after(now, wait);
+  if (state.next == nullptr || rds_names(listener.get()).empty() || rds_names(listener.get()) != rds_names(state.next.get()))
+    state.next_deadline = deadline.value_or(after(now, options_.fetch_timeout));
   for_each_discovery(listener.get(), [&](const config::FilterDiscovery& filter) {
     const auto [it, fresh] = extensions_.try_emplace(filter.key);
     if (!fresh) return;
@@ -242,8 +266,10 @@ bool Epoch::promote_clusters(Time now) {
 constexpr std::string_view kNeverComes = "fairlead/invalid-backend";
 
 bool Epoch::gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Time deadline, Time now) const {
+  auto next = clusters_.begin();  // both are sorted, and what a table names often lies side by side
   for (const std::string& name : clusters) {
-    const auto it = clusters_.find(name);
+    const auto it = next != clusters_.end() && next->first == name ? next : clusters_.find(name);
+    if (it != clusters_.end()) next = std::next(it);
     if (it != clusters_.end() && it->second.live != nullptr) continue;
     if (it != clusters_.end() && it->second.next.has_value()) return false;  // warming, and bounded by its own deadline
     const bool lacking_already = already != nullptr && std::binary_search(already->begin(), already->end(), name);
@@ -299,14 +325,17 @@ void Epoch::drop_unused_extensions() {
 
 bool Epoch::listener_ready(const ListenerState& state, Time now) const {
   if (awaited_filter(*state.next) != nullptr) return false;
-  if (const auto* clusters = inline_clusters(*state.next)) {
-    const auto* already = state.live != nullptr ? inline_clusters(*state.live) : nullptr;
-    return gate_open(*clusters, already, state.gate_deadline, now);
+  std::vector<std::string> clusters, already;
+  if (inline_clusters(state.next.get(), clusters)) {
+    const bool had = inline_clusters(state.live.get(), already);
+    if (!gate_open(clusters, had ? &already : nullptr, state.gate_deadline, now)) return false;
   }
-  const std::string* table = rds_name(*state.next);
-  if (table == nullptr || now >= state.next_deadline) return true;
-  const auto it = tables_.find(*table);
-  return it != tables_.end() && (it->second.live != nullptr || it->second.given_up);
+  if (now >= state.next_deadline) return true;
+  for (const std::string_view table : rds_names(state.next.get())) {
+    const auto it = tables_.find(table);
+    if (it == tables_.end() || (it->second.live == nullptr && !it->second.given_up)) return false;
+  }
+  return true;
 }
 
 bool Epoch::promote_listeners(Time now) {
@@ -333,7 +362,7 @@ bool Epoch::drop_unused_tables(Time now) {
   std::set<std::string_view> named;
   for (const auto& [name, state] : listeners_)
     for (const auto* listener : {state.live.get(), state.next.get()})
-      if (listener != nullptr && rds_name(*listener) != nullptr) named.insert(*rds_name(*listener));
+      for_each_rds(listener, [&](const config::HcmConfig& hcm) { named.insert(hcm.routes.rds_name); });
   bool any = false;
   for (auto it = tables_.begin(); it != tables_.end();) {
     const bool wanted = named.contains(it->first);
@@ -359,7 +388,10 @@ bool Epoch::drop_removed_clusters() {
   for (const auto& [name, state] : tables_)
     if (state.live != nullptr) use(state.live->cluster_names());
   for (const auto& [name, state] : listeners_)
-    if (state.live != nullptr && inline_clusters(*state.live) != nullptr) use(*inline_clusters(*state.live));
+    if (state.live != nullptr)
+      state.live->for_each_hcm([&](const config::HcmConfig& hcm) {
+        if (hcm.routes.inline_table != nullptr) use(hcm.routes.inline_table->cluster_names());
+      });
   bool any = false;
   for (auto it = removed_.begin(); it != removed_.end();) {
     const auto cluster = clusters_.find(*it);
@@ -470,8 +502,12 @@ std::optional<Epoch::Time> Epoch::next_deadline() const {
   for (const std::string& name : warming_) consider(clusters_.find(name)->second.next->deadline);
   for (const auto& [name, state] : tables_)
     if (state.next != nullptr) consider(state.next_deadline);
-  for (const auto& [name, state] : listeners_)
-    if (state.next != nullptr) consider(inline_clusters(*state.next) != nullptr ? state.gate_deadline : state.next_deadline);
+  for (const auto& [name, state] : listeners_) {
+    std::vector<std::string> clusters;
+    if (state.next == nullptr) continue;
+    if (inline_clusters(state.next.get(), clusters)) consider(state.gate_deadline);
+    if (clusters.empty() || !rds_names(state.next.get()).empty()) consider(state.next_deadline);
+  }
   for (const auto& [key, state] : extensions_)
     if (!state.answered) consider(state.deadline);
   if (tables_leave_) consider(last_commit_ + Duration(1));
@@ -488,10 +524,11 @@ Epoch::Wanted Epoch::wanted() const {
   }
   for (const auto& [name, state] : listeners_)
     for (const auto* listener : {state.live.get(), state.next.get()})
-      if (listener != nullptr && rds_name(*listener) != nullptr && listener->chain.hcm->routes.rds_source.has_value()) {
-        out.rds.insert_or_assign(*rds_name(*listener), *listener->chain.hcm->routes.rds_source);
-        out.rds_users.try_emplace(*rds_name(*listener), listener->chain.hcm->stat_prefix);
-      }
+      for_each_rds(listener, [&](const config::HcmConfig& hcm) {
+        if (!hcm.routes.rds_source.has_value()) return;
+        out.rds.insert_or_assign(hcm.routes.rds_name, *hcm.routes.rds_source);
+        out.rds_users.try_emplace(hcm.routes.rds_name, hcm.stat_prefix);
+      });
   std::set<std::string_view> seen;
   for (const auto& [name, state] : listeners_)
     for (const auto* form : {state.live.get(), state.next.get()})
@@ -511,6 +548,15 @@ std::vector<Epoch::Waiting> Epoch::waiting() const {
     }
     return text;
   };
+  auto missing_of = [&](const config::ListenerConfig& listener) {
+    for (const std::string_view table : rds_names(&listener)) {
+      const auto it = tables_.find(table);
+      if (it == tables_.end() || it->second.live == nullptr) return absl::StrCat("route table '", table, "'");
+    }
+    std::vector<std::string> clusters;
+    inline_clusters(&listener, clusters);
+    return missing(clusters);
+  };
   for (const auto& [name, state] : clusters_)
     if (state.next.has_value())
       out.push_back({"cluster", name, to_be_checked(*state.next) ? "the first round of health checks" : state.next->config->discovery == Discovery::Eds ? absl::StrCat("endpoints of '", state.next->config->eds_service_name, "'") : "name resolution"});
@@ -520,7 +566,7 @@ std::vector<Epoch::Waiting> Epoch::waiting() const {
     if (state.next != nullptr && awaited_filter(*state.next) != nullptr)
       out.push_back({"listener", name, absl::StrCat("filter config '", awaited_filter(*state.next)->name, "'")});
     else if (state.next != nullptr)
-      out.push_back({"listener", name, rds_name(*state.next) != nullptr ? absl::StrCat("route table '", *rds_name(*state.next), "'") : missing(*inline_clusters(*state.next))});
+      out.push_back({"listener", name, missing_of(*state.next)});
   return out;
 }
 

@@ -113,7 +113,12 @@ filter_chains:
 
 struct TestProxy::State : net::AcceptEvents {
   State() : stats(2), logs(2), shared(stats), worker(0, "worker_0") {}
-  void on_accept(int fd, const net::Address& remote) override { connections->accept(fd, remote); }
+  void on_accept(int fd, const net::Address& remote) override {
+    net::Connection::Options options;
+    options.buffer_limit = listener_config->per_connection_buffer_limit;
+    options.delayed_close = manager->config().delayed_close_timeout;
+    connections->accept(net::Connection::adopt(worker.loop(), fd, remote, options), nullptr);
+  }
 
   std::string folder;
   stats::Registry stats;
@@ -139,7 +144,7 @@ TestProxy::TestProxy(const std::string& listener, const std::vector<std::string>
   s.socket = std::make_unique<net::ListenSocket>(must(net::ListenSocket::bind(net::Address::v4_loopback(0), {})));
   if (!s.socket->listen(1).ok()) throw std::runtime_error("the proxy cannot listen");
   port_ = s.socket->local_address().port();
-  s.manager = must(stream::ConnectionManager::create(s.listener_config, {.stats = &s.stats, .logs = &s.logs, .listener_address = absl::StrCat("127.0.0.1:", port_)}));
+  s.manager = must(stream::ConnectionManager::create(s.listener_config, s.listener_config->chain(0), {.stats = &s.stats, .logs = &s.logs, .listener_address = absl::StrCat("127.0.0.1:", port_)}));
   s.worker.start();
   s.worker.run_and_wait([&] {
     s.context = std::make_unique<stream::WorkerContext>(s.worker.loop(), s.stats.cells(1), 1, s.shared, 42);

@@ -50,7 +50,7 @@ TEST_CASE("a listener starts from Envoy's defaults") {
   CHECK(parsed->per_connection_buffer_limit == 1048576);
   CHECK(parsed->reuse_port);
   CHECK(parsed->bind_to_port);
-  const HcmConfig& manager = *parsed->chain.hcm;
+  const HcmConfig& manager = *parsed->chains[0]->hcm;
   CHECK(manager.idle_timeout.count() == 3'600'000);
   CHECK(manager.stream_idle_timeout.count() == 300'000);
   CHECK(manager.request_timeout.count() == 0);
@@ -83,7 +83,7 @@ TEST_CASE("a connection manager keeps what was configured") {
   CHECK(parsed->transparent == false);
   CHECK_FALSE(parsed->freebind);
   CHECK(parsed->socket_options[0].state == SocketOption::State::Listening);
-  const HcmConfig& manager = *parsed->chain.hcm;
+  const HcmConfig& manager = *parsed->chains[0]->hcm;
   CHECK(manager.routes.rds_name == "r");
   CHECK(manager.routes.rds_source->kind == ConfigSource::Kind::Ads);
   CHECK(manager.codec == HcmConfig::Codec::Http1);
@@ -118,7 +118,7 @@ TEST_CASE("early header mutation takes all of its extensions in order, and not w
   const auto with = [&](const std::string& extensions) { return listener(hcm(std::string(routes) + ", early_header_mutation_extensions: [" + extensions + "]")); };
   const std::string set = "{append: {header: {key: a, value: b}}}";
   const auto parsed = good(with(extension(set + ", {remove: c}") + ", " + extension("{remove_on_match: {key_matcher: {prefix: x-}}}")));
-  const router::HeaderChanges& changes = parsed->chain.hcm->early_header_changes;
+  const router::HeaderChanges& changes = parsed->chains[0]->hcm->early_header_changes;
   REQUIRE(changes.size() == 3);
   CHECK_FALSE(changes[1].remove_matching);
   CHECK(changes[2].remove_matching);
@@ -165,8 +165,6 @@ TEST_CASE("wrong listeners are refused, every problem at once") {
   CHECK_THAT(error_of(listener(hcm(std::string(routes) + ", strip_any_host_port: true, strip_matching_host_port: true"))),
              Contains("Error: Only one of `strip_matching_host_port` or `strip_any_host_port` can be set."));
   CHECK_THAT(error_of(listener(hcm(std::string(routes) + ", codec_type: HTTP3"))), Contains("codec_type: HTTP3 is not supported"));
-  CHECK_THAT(error_of("{name: l, address: {socket_address: {address: 127.0.0.1, port_value: 1}}, filter_chains: [{filter_chain_match: {server_names: [a]}, filters: [{name: hcm, typed_config: " + hcm(routes) + "}]}]}"),
-             Contains("filter_chains[0].filter_chain_match.server_names: not supported"));
   CHECK_THAT(error_of(listener("{\"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, cluster: c}")),
              Contains("Didn't find a registered implementation for 'hcm' with type URL: 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy'"));
   CHECK_THAT(error_of(listener(hcm(std::string(routes) + ", access_log: [{name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: \"%NOPE%\"}}}}]"))),
@@ -227,7 +225,7 @@ TEST_CASE("texts from files and the environment are read by whoever runs, and on
   auto parsed = parse(body("filename: /there"), options);
   INFO(parsed.status().ToString());
   REQUIRE(parsed.ok());
-  CHECK((*parsed)->chain.hcm->routes.inline_table->virtual_hosts()[0].routes[0].direct.body == "from file %PROTOCOL%");
+  CHECK((*parsed)->chains[0]->hcm->routes.inline_table->virtual_hosts()[0].routes[0].direct.body == "from file %PROTOCOL%");
   CHECK_THAT(error_of(body("filename: /absent"), options), Contains("direct_response.body.filename: /absent: no such file"));
   CHECK_THAT(error_of(body("filename: /dev/zero"), options), Contains("body.filename: Invalid path: /dev/zero"));
   CHECK_THAT(error_of(body("environment_variable: NO_SUCH_VARIABLE_HERE"), options), Contains("Environment variable doesn't exist: NO_SUCH_VARIABLE_HERE"));
@@ -238,12 +236,12 @@ TEST_CASE("texts from files and the environment are read by whoever runs, and on
   };
   parsed = parse(log("filename: /there"), options);
   REQUIRE(parsed.ok());
-  CHECK(std::get<format::Formatter>((*parsed)->chain.hcm->access_logs[0].format).render({}) == "from file -");
+  CHECK(std::get<format::Formatter>((*parsed)->chains[0]->hcm->access_logs[0].format).render({}) == "from file -");
   CHECK_THAT(error_of(log("filename: /absent"), options), Contains("log_format.text_format_source.filename: /absent: no such file"));
   const std::string reply = ", local_reply_config: {mappers: [{filter: {not_health_check_filter: {}}, body: {filename: /there}}]}";
   parsed = parse(listener(hcm(std::string(routes) + reply)), options);
   REQUIRE(parsed.ok());
-  CHECK((*parsed)->chain.hcm->local_reply->mappers[0].body == "from file %PROTOCOL%");
+  CHECK((*parsed)->chains[0]->hcm->local_reply->mappers[0].body == "from file %PROTOCOL%");
 }
 
 TEST_CASE("inline routes are checked against the clusters, RDS tables are not") {

@@ -65,7 +65,9 @@ struct World {
     auto l = std::make_shared<config::ListenerConfig>();
     l->name = name;
     l->content_hash = hash;
-    l->chain.hcm = std::move(hcm);
+    auto chain = std::make_shared<config::FilterChain>();
+    chain->hcm = std::move(hcm);
+    l->chains.push_back(std::move(chain));
     epoch.set_listener(l, now);
   }
   // A listener with one discovered filter and no routes of its own.
@@ -97,7 +99,7 @@ struct World {
 bool serves(const config::Snapshot& s, const std::string& listener, const std::string& cluster) {
   const auto it = s.listeners.find(listener);
   if (it == s.listeners.end()) return false;
-  const router::RouteTable* table = s.route_table(it->second->chain.hcm->routes);
+  const router::RouteTable* table = s.route_table(it->second->chains[0]->hcm->routes);
   if (table == nullptr) return false;
   const auto& names = table->cluster_names();
   const config::ClusterEntry* entry = s.cluster(cluster);
@@ -213,7 +215,7 @@ TEST_CASE("a listener whose route table never comes goes live at its timeout, wi
   w.now += 15s;
   REQUIRE(w.commit() != nullptr);
   CHECK(w.epoch.current()->listeners.contains("l"));
-  CHECK(w.epoch.current()->route_table(w.epoch.current()->listeners.at("l")->chain.hcm->routes) == nullptr);
+  CHECK(w.epoch.current()->route_table(w.epoch.current()->listeners.at("l")->chains[0]->hcm->routes) == nullptr);
 }
 
 TEST_CASE("a refused route table or endpoint answer ends the wait at once") {
