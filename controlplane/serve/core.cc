@@ -27,6 +27,9 @@ struct Core::Stream {
   bool pushing = false;            // popped from the queue, its bytes not yet written
   MonotonicTime pushed_since{};
   std::unique_ptr<cpstream::Session> session;  // after the first request
+  // What it has not been told yet of assignments it subscribes to by name: those; or, where anything may differ, `whole`.
+  std::vector<resources::ResourcePtr> endpoints;
+  bool whole = false;
   std::optional<MonotonicTime> deadline;
 
   std::string kind_name() const {
@@ -43,8 +46,15 @@ Core::~Core() = default;
 
 void Core::apply(Update update) {
   ++metrics_.updates;
-  std::set<std::string> changed;
-  auto note = [&](std::vector<std::string> scopes) { changed.insert(scopes.begin(), scopes.end()); };
+  std::map<std::string, snapshot::SnapshotPtr> changed;  // with what it was
+  std::map<std::string, snapshot::SnapshotPtr> before;
+  for (const auto& [scope, members] : members_) before.emplace(scope, catalog_.find(scope));
+  auto note = [&](const std::vector<std::string>& scopes) {
+    for (const std::string& scope : scopes) {
+      const auto was = before.find(scope);
+      changed.emplace(scope, was == before.end() ? nullptr : was->second);
+    }
+  };
   const bool catalog_changes = !update.gateways.empty() || !update.gone.empty() || update.raw.has_value();
   for (Update::Gateway& g : update.gateways) note(catalog_.set_gateway(g.key, std::move(g.resources)));
   for (const intent::ScopeKey& key : update.gone) note(catalog_.remove_gateway(key));
@@ -56,9 +66,9 @@ void Core::apply(Update update) {
     membership_ = catalog_.membership();
     rejoin_all();
   }
-  for (const std::string& scope : changed) {
+  for (const auto& [scope, was] : changed) {
     settle_refusals(scope);
-    scope_changed(scope);
+    scope_moved(scope, was);
   }
   if (update.incomplete) sources_incomplete_ = *update.incomplete;
   set_incomplete(sources_incomplete_ || catalog_.incomplete());
@@ -103,7 +113,9 @@ void Core::set_incomplete(bool incomplete) {
   for (auto& [id, stream] : streams_) {
     if (!stream->session) continue;
     stream->session->set_incomplete(incomplete);
-    if (!incomplete) queue_.add(id, now);
+    if (incomplete) continue;
+    stream->whole = true;
+    queue_.add(id, now);
   }
 }
 
@@ -111,7 +123,47 @@ void Core::scope_changed(const std::string& scope) {
   auto members = members_.find(scope);
   if (members == members_.end()) return;
   const MonotonicTime now = clock_.monotonic();
+  for (StreamId id : members->second) {
+    streams_.at(id)->whole = true;
+    queue_.add(id, now);
+  }
+}
+
+// From what it was. Of assignments only those concerned are told, of anything else every stream.
+void Core::scope_moved(const std::string& scope, const snapshot::SnapshotPtr& before) {
+  const auto members = members_.find(scope);
+  if (members == members_.end()) return;
+  const snapshot::SnapshotPtr after = catalog_.find(scope);
+  if (!before || before->scope != after->scope) return scope_changed(scope);
+  const MonotonicTime now = clock_.monotonic();
+  bool others = false;
+  for (Type t : resources::all_types()) others |= t != Type::kEndpoint && before->set(t) != after->set(t);
+  if (const auto interest = interest_.find(scope); interest != interest_.end() && before->set(Type::kEndpoint) != after->set(Type::kEndpoint)) {
+    for (const snapshot::Step& step : snapshot::TypeSet::diff(before->set(Type::kEndpoint), after->set(Type::kEndpoint))) {
+      const resources::ResourcePtr& assignment = step.after ? step.after : step.before;
+      interest->second.each_named(assignment->name, [&](StreamId id) { endpoints_changed(id, assignment, now); });
+    }
+    for (StreamId id : interest->second.wildcard()) queue_.add(id, now);
+  }
+  if (!others) return;
   for (StreamId id : members->second) queue_.add(id, now);
+}
+
+void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now) {
+  constexpr size_t kTooMany = 256;  // to remember of a stream that does not come to be told: it looks for itself
+  Stream& stream = *streams_.at(id);
+  if (stream.endpoints.size() < kTooMany) {
+    stream.endpoints.push_back(assignment);
+  } else {
+    stream.whole = true;
+    stream.endpoints.clear();
+  }
+  queue_.add(id, now);
+}
+
+void Core::note_interest(StreamId id, Stream& stream) {
+  if (const cpstream::Subscription* endpoints = stream.session->endpoints())
+    interest_[stream.scope].set(id, endpoints->names(), endpoints->wildcard());
 }
 
 snapshot::SnapshotPtr Core::view(const Stream& stream) { return quarantine_.view(stream.client_class, catalog_.find(stream.scope)); }
@@ -122,9 +174,14 @@ void Core::join(StreamId id, Stream& stream) {
   stream.reason = std::move(joined.reason);
   stream.matched = joined.matched;
   members_[stream.scope].insert(id);
+  if (stream.session) note_interest(id, stream);
 }
 
 void Core::leave(StreamId id, Stream& stream) {
+  if (const auto interest = interest_.find(stream.scope); interest != interest_.end()) {
+    interest->second.remove(id);
+    if (interest->second.empty()) interest_.erase(interest);
+  }
   auto members = members_.find(stream.scope);
   if (members == members_.end()) return;
   members->second.erase(id);
@@ -139,7 +196,9 @@ void Core::rejoin_all() {
     const std::string before = stream->scope;
     leave(id, *stream);
     join(id, *stream);
-    if (stream->scope != before) queue_.add(id, now);
+    if (stream->scope == before) continue;
+    stream->whole = true;
+    queue_.add(id, now);
   }
 }
 
@@ -196,7 +255,11 @@ void Core::request(StreamId id, std::string_view bytes) {
     return;
   }
   if (!stream.session) start(id, stream, *request);
-  deliver(id, stream, stream.session->on_request(*request, clock_.monotonic()));
+  // its own snapshot may be older than what others have been told since
+  const bool endpoints = stream.only ? *stream.only == Type::kEndpoint : request->type_url == resources::type_url(Type::kEndpoint);
+  cpstream::Output output = stream.session->on_request(*request, clock_.monotonic(), endpoints ? view(stream) : nullptr);
+  if (endpoints) note_interest(id, stream);
+  deliver(id, stream, std::move(output));
 }
 
 void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
@@ -258,7 +321,10 @@ bool Core::pump(size_t limit) {
     if (found == streams_.end()) continue;
     Stream& stream = *found->second;
     ++metrics_.pushes;
-    cpstream::Output output = stream.session->on_snapshot(view(stream), clock_.monotonic());
+    std::vector<std::string_view> names;
+    for (const resources::ResourcePtr& assignment : stream.endpoints) names.push_back(assignment->name);
+    const std::vector<resources::ResourcePtr> told = std::exchange(stream.endpoints, {});  // the names' owners
+    cpstream::Output output = stream.session->on_snapshot(view(stream), clock_.monotonic(), std::exchange(stream.whole, false) ? nullptr : &names);
     if (output.responses.empty()) {
       ++metrics_.empty_pushes;
       queue_.done(entry->stream);
@@ -356,10 +422,10 @@ absl::Status no_such_node(std::string_view node_id, const std::vector<inspect::S
 }
 }  // namespace
 
-absl::StatusOr<snapshot::SnapshotPtr> Core::snapshot_of(std::string_view node_id) const {
+absl::StatusOr<snapshot::SnapshotPtr> Core::snapshot_of(std::string_view node_id) {
   const Stream* stream = find_node(node_id);
   if (!stream) return no_such_node(node_id, records());
-  return stream->session->snapshot();
+  return view(*stream);
 }
 
 absl::StatusOr<doc::Value> Core::diff(std::string_view node_id) const {

@@ -1,6 +1,7 @@
 // The heart of the server: who is connected, what each scope shall have, and what is to be sent next. No socket and no thread
 // of its own: a transport (xds_server.h, or a test) feeds it requests and takes the messages it makes.
-// Owned by the serving thread; every call is made there. Invariant: at most one push is on its way to a stream; until all of it is
+// Owned by the serving thread; every call is made there. A change of endpoints is told to the streams that subscribe to them, and costs nothing for
+// the others: their sessions go on with an older snapshot, in which nothing of theirs differs. Invariant: at most one push is on its way to a stream; until all of it is
 // written, further changes cost one entry in the queue and nothing else, however slow the reader.
 #pragma once
 
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/doc.h"
 #include "controlplane/inspect/inspect.h"
+#include "controlplane/push/interest.h"
 #include "controlplane/push/queue.h"
 #include "controlplane/serve/metrics.h"
 #include "controlplane/snapshot/catalog.h"
@@ -74,7 +76,7 @@ class Core {
   size_t waiting() const { return queue_.waiting(); }  // streams in line for a push
   std::vector<inspect::StreamRecord> records() const;
   // The first stream of a node id, by connection time; NotFound names the ids there are.
-  absl::StatusOr<snapshot::SnapshotPtr> snapshot_of(std::string_view node_id) const;
+  absl::StatusOr<snapshot::SnapshotPtr> snapshot_of(std::string_view node_id);
   absl::StatusOr<doc::Value> diff(std::string_view node_id) const;
   // Of every scope, with the scope's name. Print them on another thread: they may be large.
   std::vector<std::pair<std::string, snapshot::SnapshotPtr>> snapshots() const;
@@ -101,7 +103,10 @@ class Core {
   void report_conflicts();
   void settle_refusals(const std::string& scope);
   void set_incomplete(bool incomplete);
-  void scope_changed(const std::string& scope);
+  void scope_changed(const std::string& scope);  // in any way: every stream of it looks
+  void scope_moved(const std::string& scope, const snapshot::SnapshotPtr& before);
+  void note_interest(StreamId id, Stream& stream);
+  void endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now);
   void reschedule(StreamId id, Stream& stream);
   snapshot::SnapshotPtr view(const Stream& stream);
   const Stream* find_node(std::string_view node_id) const;
@@ -118,6 +123,7 @@ class Core {
   Metrics metrics_;
   std::map<StreamId, std::unique_ptr<Stream>> streams_;
   std::map<std::string, std::set<StreamId>, std::less<>> members_;  // by scope
+  std::map<std::string, push::Interest, std::less<>> interest_;     // in assignments, by scope
   std::set<std::pair<MonotonicTime, StreamId>> deadlines_;
   StreamId next_stream_ = 1;
   uint64_t state_epoch_ = 0;

@@ -11,7 +11,7 @@ namespace fairlead::cpstream {
 DeltaSession::DeltaSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot)
     : Session(options, table, std::move(snapshot), true) {}
 
-Output DeltaSession::on_request(const Request& request, MonotonicTime now) {
+Output DeltaSession::on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest) {
   Output out;
   observe_node(request);
   absl::StatusOr<std::optional<Type>> type = type_of(request);
@@ -26,6 +26,7 @@ Output DeltaSession::on_request(const Request& request, MonotonicTime now) {
   // Rule 16: whatever becomes of the nonce, the subscription changes below are honoured.
   if (!first && !request.nonce.empty() && !settle(s, request, now, out)) ++ignored_;
   SubscriptionChange change = s.subscription.update(request.names, request.unsubscribe, first, table_);
+  if (first || change.any()) adopt(latest);
   if (change.wildcard_added) {
     force_everything(s);
     s.reply = true;  // rule 49

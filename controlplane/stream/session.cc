@@ -173,11 +173,12 @@ bool Session::must_hold(const State& s, const resources::Resource& r, const reso
 
 // --- bringing a type up to the snapshot ---------------------------------------------------------------------------
 
-std::vector<std::string_view> Session::candidates(const State& s, const std::vector<std::string>& forced,
-                                                  const std::vector<snapshot::Step>& steps) const {
+std::vector<std::string_view> Session::candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps,
+                                                  const std::vector<std::string_view>* changed) const {
   std::vector<std::string_view> names;
-  names.reserve(forced.size() + steps.size() + s.exceptions.size());
+  names.reserve(forced.size() + steps.size() + s.exceptions.size() + (changed ? changed->size() : 0));
   for (const snapshot::Step& step : steps) names.push_back(step.name());
+  if (changed) names.insert(names.end(), changed->begin(), changed->end());
   for (const Exception& e : s.exceptions) names.push_back(e.name);
   names.insert(names.end(), forced.begin(), forced.end());
   if (!std::is_sorted(names.begin(), names.end())) std::sort(names.begin(), names.end());
@@ -186,8 +187,9 @@ std::vector<std::string_view> Session::candidates(const State& s, const std::vec
   return names;
 }
 
-void Session::bring(State& s, MonotonicTime now, Output& out) {
-  if (options_.incomplete && s.held) return;
+// Not while the type waits for its sources, for ACKs, or has nothing to say.
+bool Session::may_bring(State& s, MonotonicTime now) {
+  if (options_.incomplete && s.held) return false;
   if (!options_.incomplete && s.held) s.held = false;
   if (kept_is_due(s, now)) {
     for (std::string& name : s.kept) {
@@ -195,15 +197,23 @@ void Session::bring(State& s, MonotonicTime now, Output& out) {
     }
     s.kept = {};
   }
+  if (s.sent == snapshot_->set(s.type) && s.forced.empty() && s.exceptions.empty() && !s.reply) return false;
+  return s.unacked.size() < options_.max_unacked || !s.forced.empty() || s.reply;
+}
+
+void Session::bring(State& s, MonotonicTime now, Output& out, const std::vector<std::string_view>* changed) {
   const TypeSetPtr target = snapshot_->set(s.type);
-  if (s.sent == target && s.forced.empty() && s.exceptions.empty() && !s.reply) return;
-  if (s.unacked.size() >= options_.max_unacked && s.forced.empty() && !s.reply) return;
+  if (!may_bring(s, now)) {
+    s.behind |= s.sent != target;
+    return;
+  }
+  if (s.behind || !s.sent) changed = nullptr;
   std::vector<std::string> forced = std::exchange(s.forced, {});
   if (!std::is_sorted(forced.begin(), forced.end())) std::sort(forced.begin(), forced.end());
   // Everything a candidate's name may point into lives to the end of this function: `forced`, the steps and the old state.
   const TypeSetPtr previous = s.sent;
   std::vector<snapshot::Step> copied;
-  const std::vector<snapshot::Step>* steps = previous ? target->steps_from(previous) : &copied;
+  const std::vector<snapshot::Step>* steps = previous && !changed ? target->steps_from(previous) : &copied;
   if (!steps) {
     copied = snapshot::TypeSet::diff(previous, target);
     steps = &copied;
@@ -211,7 +221,7 @@ void Session::bring(State& s, MonotonicTime now, Output& out) {
   std::vector<Item> items;
   std::vector<Exception> exceptions;
   auto next_forced = forced.begin();  // both lists are sorted
-  for (std::string_view name : candidates(s, forced, *steps)) {
+  for (std::string_view name : candidates(s, forced, *steps, changed)) {
     while (next_forced != forced.end() && *next_forced < name) ++next_forced;
     const bool force = next_forced != forced.end() && *next_forced == name;
     const ResourcePtr* in_target = target->find(name);
@@ -243,6 +253,7 @@ void Session::bring(State& s, MonotonicTime now, Output& out) {
     if (!as_target) exceptions.push_back({std::string(name), after, withheld, held, since});
   }
   s.sent = target;
+  s.behind = false;
   s.exceptions.swap(exceptions);
   if (!items.empty() || s.reply) respond(s, std::move(items), now, out);
 }
@@ -441,12 +452,13 @@ void Session::release(MonotonicTime now, Output& out) {
 
 // --- snapshots and time ----------------------------------------------------------------------------------------------
 
-Output Session::on_snapshot(SnapshotPtr snapshot, MonotonicTime now) {
+Output Session::on_snapshot(SnapshotPtr snapshot, MonotonicTime now, const std::vector<std::string_view>* endpoints) {
   Output out;
   last_now_ = now;
   if (!snapshot) return out;
   snapshot_ = std::move(snapshot);
-  for (State& s : states_) bring(s, now, out);  // rules 54 and 58: all types, in push order
+  // rules 54 and 58: all types, in push order
+  for (State& s : states_) bring(s, now, out, s.type == Type::kEndpoint && !s.subscription.wildcard() ? endpoints : nullptr);
   release(now, out);
   return out;
 }

@@ -8,7 +8,7 @@
 // How to drive it:
 //   Request r = decode…(bytes);                      // decode.h
 //   if first: check_first_request(r), find the node's snapshot, make the session with it
-//   Output o = session.on_request(r, now);           // each request, in order
+//   Output o = session.on_request(r, now, latest);   // each request, in order
 //   Output o = session.on_snapshot(snapshot, now);   // when the push queue pops the stream and its last write is done
 //   Output o = session.on_time(now);                 // when session.deadline() has passed
 //   write o.responses in order; hand o.refusals and o.acceptances to verdict/; close with o.close when it is not OK.
@@ -124,9 +124,12 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  virtual Output on_request(const Request& request, MonotonicTime now) = 0;
+  // `latest`: the scope's present snapshot, for a session that is not told of each change of endpoints (see on_snapshot); null: it is.
+  virtual Output on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest = nullptr) = 0;
   // Brings every subscribed type to the snapshot, in push order. Null is ignored.
-  Output on_snapshot(SnapshotPtr snapshot, MonotonicTime now);
+  // `endpoints`: of the assignments this stream subscribes to by name, those that may have changed since the snapshot it was told of last;
+  // null: any may. Whoever gives them need not tell a stream of changes that concern none of its own.
+  Output on_snapshot(SnapshotPtr snapshot, MonotonicTime now, const std::vector<std::string_view>* endpoints = nullptr);
   Output on_time(MonotonicTime now);
   // Changes SessionOptions::incomplete; the next on_snapshot() makes up for what was kept or held for its sake.
   void set_incomplete(bool incomplete) { options_.incomplete = incomplete; }
@@ -134,6 +137,11 @@ class Session {
   std::optional<MonotonicTime> deadline() const;
 
   const SnapshotPtr& snapshot() const { return snapshot_; }
+  // Which assignments it subscribes to; null before it has asked for any.
+  const Subscription* endpoints() const {
+    const State* s = find(Type::kEndpoint);
+    return s ? &s->subscription : nullptr;
+  }
   TypeStatus status(Type type) const;
   // What the client has of a name: sent and not refused. Null when it has none, or does not subscribe to it.
   ResourcePtr client_has(Type type, std::string_view name) const;
@@ -173,6 +181,7 @@ class Session {
     bool started = false;      // a request of the type was seen
     bool reply = false;        // answer even if there is nothing to say
     bool held = false;         // not answered while the snapshots are incomplete
+    bool behind = false;       // a snapshot was not brought when it came: what differs is to be looked for
     Subscription subscription;
     TypeSetPtr sent;           // null before the type was first brought up to a snapshot
     TypeSetPtr accepted;       // null before the first ACK
@@ -201,6 +210,10 @@ class Session {
   // Records the ACK or NACK of an earlier response of the type. False: the nonce is none of its outstanding ones.
   bool settle(State& s, const Request& request, MonotonicTime now, Output& out);
   void force_everything(State& s);
+  // Where a new subscription is to be served from.
+  void adopt(const SnapshotPtr& latest) {
+    if (latest) snapshot_ = latest;
+  }
   // After a request of `s`: brings the type, then what depends on it, then removals that may have waited for it.
   void answer(State& s, MonotonicTime now, Output& out);
   bool issued(std::string_view nonce) const;  // by this stream, for whichever type
@@ -212,9 +225,11 @@ class Session {
 
  private:
   // Brings one type up to the snapshot; appends the responses that takes.
-  void bring(State& s, MonotonicTime now, Output& out);
-  std::vector<std::string_view> candidates(const State& s, const std::vector<std::string>& forced,
-                                           const std::vector<snapshot::Step>& steps) const;
+  // `changed`: what may differ from State::sent; null: look.
+  void bring(State& s, MonotonicTime now, Output& out, const std::vector<std::string_view>* changed = nullptr);
+  bool may_bring(State& s, MonotonicTime now);
+  std::vector<std::string_view> candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps,
+                                           const std::vector<std::string_view>* changed) const;
   void respond(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   void respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   Unacked& issue(State& s, std::string version, MonotonicTime now);
@@ -245,13 +260,13 @@ class Session {
 class SotwSession final : public Session {
  public:
   SotwSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot);
-  Output on_request(const Request& request, MonotonicTime now) override;
+  Output on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest = nullptr) override;
 };
 
 class DeltaSession final : public Session {
  public:
   DeltaSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot);
-  Output on_request(const Request& request, MonotonicTime now) override;
+  Output on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest = nullptr) override;
 };
 
 }  // namespace fairlead::cpstream

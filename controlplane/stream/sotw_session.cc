@@ -6,7 +6,7 @@ namespace fairlead::cpstream {
 SotwSession::SotwSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot)
     : Session(options, table, std::move(snapshot), false) {}
 
-Output SotwSession::on_request(const Request& request, MonotonicTime now) {
+Output SotwSession::on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest) {
   Output out;
   observe_node(request);
   absl::StatusOr<std::optional<Type>> type = type_of(request);
@@ -31,6 +31,7 @@ Output SotwSession::on_request(const Request& request, MonotonicTime now) {
     }
   }
   SubscriptionChange change = s.subscription.set(request.names, table_);
+  if (first || change.any()) adopt(latest);
   const TypeSetPtr& target = snapshot_->set(s.type);
   const bool root = resources::is_root(s.type);
   if (first && root && s.subscription.wildcard() && request.version_info == target->version() && !target->verbatim() && target->size() > 0) {
