@@ -198,13 +198,15 @@ void FileLoader::take_documents(const std::string& file, std::string_view text, 
   state.diagnostics = std::move(documents.diagnostics);
 }
 
+// Keys are looked at where they are: an object's own lives as long as the object.
 void FileLoader::merge(SourceUpdate& update) {
-  std::map<ObjectKey, ObjectPtr> now;
+  Delivered now;
+  now.reserve(delivered_.size());
   update.diagnostics = tree_diagnostics_;
   for (const auto& [file, state] : files_) {
     update.diagnostics.insert(update.diagnostics.end(), state->diagnostics.begin(), state->diagnostics.end());
     for (const ObjectPtr& object : state->objects) {
-      auto [it, first] = now.emplace(object->key, object);
+      auto [it, first] = now.emplace(&object->key, object);
       if (first) continue;
       update.diagnostics.push_back(
           Diagnostic{Severity::kError, object->key, object->file, object->line, "metadata.name",
@@ -213,7 +215,7 @@ void FileLoader::merge(SourceUpdate& update) {
   }
   for (const auto& [file, state] : files_) {
     for (const ObjectPtr& object : state->kept) {
-      if (now.emplace(object->key, object).second) update.kept.push_back(object->key);
+      if (now.emplace(&object->key, object).second) update.kept.push_back(object->key);
     }
   }
   for (const auto& [key, object] : now) {
@@ -221,8 +223,10 @@ void FileLoader::merge(SourceUpdate& update) {
     if (old == delivered_.end() || old->second != object) update.upserted.push_back(object);
   }
   for (const auto& [key, object] : delivered_) {
-    if (!now.contains(key)) update.removed.push_back(key);
+    if (!now.contains(key)) update.removed.push_back(*key);
   }
+  std::sort(update.upserted.begin(), update.upserted.end(), [](const ObjectPtr& a, const ObjectPtr& b) { return a->key < b->key; });
+  std::sort(update.removed.begin(), update.removed.end());
   delivered_ = std::move(now);
 }
 

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include <absl/container/flat_hash_map.h>
+
 #include "adapters/file/file_tree.h"
 #include "adapters/object/store.h"
 
@@ -33,6 +35,13 @@ class FileLoader {
 
  private:
   struct FileState;
+  struct KeyHash {
+    size_t operator()(const ObjectKey* key) const { return absl::HashOf(*key); }
+  };
+  struct KeyEqual {
+    bool operator()(const ObjectKey* a, const ObjectKey* b) const { return *a == *b; }
+  };
+  using Delivered = absl::flat_hash_map<const ObjectKey*, ObjectPtr, KeyHash, KeyEqual>;
 
   void load_files(const FileTree& tree, const std::set<std::string>& busy);
   void read_one(const std::string& file, const FileStamp& stamp, FileState& state);
@@ -43,7 +52,7 @@ class FileLoader {
   const std::string name_;
   const FileLimits limits_;
   std::map<std::string, std::unique_ptr<FileState>> files_;
-  std::map<ObjectKey, ObjectPtr> delivered_;
+  Delivered delivered_;  // by the objects' own keys
   WatchList watch_;
   std::vector<Diagnostic> tree_diagnostics_;
   std::string lost_;
