@@ -220,6 +220,8 @@ void Buffer::append(std::string_view bytes) {
   }
 }
 
+// Small pieces are copied where there is room, and into a new block rather than that small slices, each holding on to a block of which it is a byte,
+// follow each other: a body in chunks of a byte must not cost more than its bytes. Behind a large slice of its own block a small piece stays.
 void Buffer::append(Buffer& other) {
   if (&other == this) return;
   if (count_ == 0 && other.slices_ != other.inline_) {
@@ -229,7 +231,8 @@ void Buffer::append(Buffer& other) {
   }
   for (uint32_t i = 0; i < other.count_; ++i) {
     Slice& s = other.at(i);
-    if (s.size <= kCoalesce && tail_room() >= s.size) {
+    const Slice* tail = count_ != 0 ? &at(count_ - 1) : nullptr;
+    if (s.size <= kCoalesce && tail != nullptr && (tail_room() >= s.size || tail->size <= kCoalesce || tail->block != s.block)) {
       append(std::string_view(s.data, s.size));
       BlockPool::drop(s.block);
     } else {
@@ -298,7 +301,8 @@ void Buffer::move_to(Buffer& to, size_t n) {
   while (n != 0) {
     Slice& front = at(0);
     uint32_t take = static_cast<uint32_t>(std::min<size_t>(n, front.size));
-    if (take <= kCoalesce && to.tail_room() >= take) {
+    const Slice* tail = to.count_ != 0 ? &to.at(to.count_ - 1) : nullptr;
+    if (take <= kCoalesce && tail != nullptr && (to.tail_room() >= take || tail->size <= kCoalesce || tail->block != front.block)) {  // as in append()
       to.append(std::string_view(front.data, take));
     } else {
       BlockPool::add_ref(front.block);

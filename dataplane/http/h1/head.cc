@@ -233,13 +233,19 @@ HeadSearch find_head(net::Buffer& in, size_t limit, bool skip_empty_lines, size_
   std::string_view bytes = in.front();
   if (skip_empty_lines && scanned == 0) {
     while (!bytes.empty() && (bytes[0] == '\r' || bytes[0] == '\n')) {
-      size_t n = bytes[0] == '\n' ? 1 : 2;
-      if (n == 2 && in.size() > 1) {
+      size_t n = 0;
+      while (n < bytes.size()) {
+        const size_t line = bytes[n] == '\n' ? 1 : bytes.substr(n, 2) == "\r\n" ? 2 : 0;
+        if (line == 0) break;
+        n += line;
+      }
+      if (n == 0) {  // a CR: alone, at the end of its slice, or of the input
+        if (in.size() == 1) return HeadSearch::Incomplete;
         char second;
         in.copy_out(1, &second, 1);
-        if (second != '\n') return HeadSearch::Broken;  // a bare CR
+        if (second != '\n') return HeadSearch::Broken;
+        n = 2;
       }
-      if (n > in.size()) return HeadSearch::Incomplete;
       in.drain(n);
       bytes = in.front();
     }

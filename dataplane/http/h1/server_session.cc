@@ -88,6 +88,7 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
   Buffer pending_;  // body bytes of this turn
   Phase phase_ = Phase::Head;
   bool held_ = false;
+  bool unread_ = false;        // held_ because the client does not read the answers it has
   bool line_checked_ = false;
   bool close_after_ = false;
   bool request_done_ = false;
@@ -276,6 +277,10 @@ void Http1Server::on_write_high() {
 }
 
 void Http1Server::on_write_low() {
+  if (unread_) {
+    unread_ = false;
+    release();
+  }
   if (receiver_ != nullptr) receiver_->on_write_ready();
 }
 
@@ -421,7 +426,12 @@ void Http1Server::finish_stream() {
     return;
   }
   phase_ = Phase::Head;
-  release();
+  if (connection_->above_high_watermark()) {  // pipelined requests wait, or their answers would pile up
+    hold();
+    unread_ = true;
+  } else {
+    release();
+  }
   events_.on_idle();
 }
 

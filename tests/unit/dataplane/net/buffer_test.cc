@@ -117,6 +117,39 @@ TEST_CASE("small tails are copied, large slices are linked", "[buffer]") {
   CHECK(large.empty());
 }
 
+TEST_CASE("bytes that come one by one between others cost no slice each", "[buffer]") {
+  const std::string text = letters(40'000);
+  const auto slices = [](const Buffer& buffer) {
+    size_t n = 0;
+    buffer.for_each_slice([&](std::string_view) { ++n; });
+    return n;
+  };
+  Buffer in(text), moved, appended;
+  std::string expected;
+  for (size_t at = 0; at + 6 <= text.size(); at += 6) {  // as chunks of a byte
+    in.drain(3);
+    in.move_to(moved, 1);
+    in.drain(2);
+    expected += text[at + 3];
+  }
+  CHECK(moved.to_string() == expected);
+  CHECK(slices(moved) <= 4);
+  Buffer again(text);
+  for (size_t at = 0; at + 6 <= text.size(); at += 6) {
+    Buffer one;
+    again.move_to(one, 1);
+    again.drain(5);
+    appended.append(one);
+  }
+  CHECK(appended.size() == expected.size());
+  CHECK(slices(appended) <= 4);
+  Buffer large(text), linked;  // a small piece behind a large one of the same block stays where it is
+  large.move_to(linked, 1000);
+  large.drain(10);
+  large.move_to(linked, 100);
+  CHECK(slices(linked) == 2);
+}
+
 TEST_CASE("a read reservation keeps what was filled and frees the rest", "[buffer]") {
   BlockPool::trim();
   Buffer b;

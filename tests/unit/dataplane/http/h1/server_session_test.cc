@@ -292,6 +292,39 @@ TEST_CASE("a slow reader blocks and unblocks the sender", "[h1][server]") {
   REQUIRE(rig.run([&] { return rig.requests[0]->ready == 1; }));
 }
 
+TEST_CASE("pipelined requests wait while nobody reads the answers before them", "[h1][server]") {
+  net::Connection::Options options;
+  options.buffer_limit = 1000;
+  ServerRig rig({}, options);
+  rig.pair.allow_writes_of_a(100);
+  rig.when_ended = [](Message& m) { send(*m.sender, {{":status", "200"}}, std::string(200, 'x')); };
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += kGet;
+  rig.write(many);
+  REQUIRE(rig.run([&] { return rig.requests.size() >= 4; }));
+  rig.settle();
+  CHECK(rig.requests.size() < 8);
+  CHECK(rig.session->connection().output().size() < 2000);
+  CHECK(rig.session->active_streams() == 0);
+  rig.pair.allow_writes_of_a(net::Buffer::npos);
+  REQUIRE(rig.run([&] { return rig.requests.size() == 100; }));
+  CHECK_FALSE(rig.closed);
+}
+
+TEST_CASE("a drain ends a connection whose answers nobody reads", "[h1][server]") {
+  net::Connection::Options options;
+  options.buffer_limit = 1000;
+  ServerRig rig({}, options);
+  rig.pair.allow_writes_of_a(100);
+  rig.when_ended = [](Message& m) { send(*m.sender, {{":status", "200"}}, std::string(2000, 'x')); };
+  rig.write(std::string(kGet) + kGet);
+  REQUIRE(rig.run([&] { return rig.requests.size() == 1 && rig.session->active_streams() == 0; }));
+  rig.session->drain();
+  rig.pair.allow_writes_of_a(net::Buffer::npos);
+  REQUIRE(rig.run([&] { return rig.peer.ended || rig.peer.closed; }));
+  CHECK(rig.requests.size() == 1);
+}
+
 TEST_CASE("a request begins with the first byte of its head, and the timer for slow heads too", "[h1][server]") {
   ServerRig rig;
   for (const char* piece : {"GET /", " HTTP/1.1\r\n", "Host: a\r\n"}) {
@@ -314,6 +347,11 @@ TEST_CASE("an empty line before a request begins nothing, not even half of one",
   }
   CHECK(rig.begins == 0);
   CHECK(rig.requests.empty());
+  std::string lines;
+  for (int i = 0; i < 20'000; ++i) lines += i % 3 == 0 ? "\n" : "\r\n";
+  rig.write(lines);
+  rig.settle();
+  CHECK(rig.begins == 0);
   rig.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   REQUIRE(rig.run([&] { return rig.requests.size() == 1 && rig.requests[0]->has_head; }));
 }
