@@ -45,11 +45,17 @@ Connection::Connection(EventLoop& loop, const Address& remote, const Options& op
 
 Connection::~Connection() { end_socket(false); }
 
-ConnectionPtr Connection::adopt(EventLoop& loop, int fd, const Address& remote, const Options& options) {
+ConnectionPtr Connection::adopt(EventLoop& loop, int fd, const Address& remote, const Options& options, std::unique_ptr<Transport> transport) {
   ConnectionPtr connection(new Connection(loop, remote, options));
   if (options.tcp_no_delay && remote.is_ip()) {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  if (transport) {
+    connection->transport_ = std::move(transport);
+    connection->transport_->attach(fd);
+    connection->state_ = State::Handshaking;
+    if (options.handshake_timeout.count() > 0) connection->start_timer(options.handshake_timeout);
   }
   connection->watch_.add(fd);
   return connection;
@@ -63,7 +69,7 @@ ConnectionPtr Connection::connect(EventLoop& loop, const Address& remote, const 
 }
 
 ConnectionPtr Connection::connect(EventLoop& loop, const Address& remote, const Options& options, Dial dial) {
-  if (dial.others.empty() && !dial.preamble) return connect(loop, remote, options);
+  if (dial.others.empty() && !dial.preamble && !dial.transport) return connect(loop, remote, options);
   ConnectionPtr connection(new Connection(loop, remote, options));
   Connection* self = connection.get();
   self->state_ = State::Connecting;
@@ -127,7 +133,7 @@ void Connection::dialed(int fd, const Address& to, int error) {
   if (fd < 0) return finish(CloseReason::ConnectFailed);
   remote_ = to;
   watch_.add(fd);
-  become_open();
+  connected();
 }
 
 void Connection::finish_connect() {
@@ -138,17 +144,49 @@ void Connection::finish_connect() {
     last_error_ = error;
     return finish(CloseReason::ConnectFailed);
   }
+  connected();
+}
+
+// The descriptor is; a transport has its handshake before it.
+void Connection::connected() {
+  if (dialing_) {
+    std::string preamble;
+    if (dialing_->preamble()) preamble = dialing_->preamble()(local_address(), remote_);
+    attempts_ = dialing_->attempts();
+    std::unique_ptr<Transport> transport;
+    if (dialing_->transport()) transport = dialing_->transport()();
+    dialing_.reset();
+    if (transport) {
+      // In clear, ahead of the transport's own bytes. A fresh socket has room for any header.
+      if (!preamble.empty() && send(watch_.fd(), preamble.data(), preamble.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(preamble.size())) {
+        last_error_ = errno;
+        return finish(CloseReason::ConnectFailed);
+      }
+      transport_ = std::move(transport);
+      transport_->attach(watch_.fd());
+      state_ = State::Handshaking;
+      return go_on_with_handshake();
+    }
+    output_.prepend(preamble);
+  }
+  become_open();
+}
+
+void Connection::go_on_with_handshake() {
+  switch (transport_->handshake()) {
+    case HandshakeState::Wait: return;
+    case HandshakeState::Failed: return finish(CloseReason::ConnectFailed);
+    case HandshakeState::Done: break;
+  }
+  // The peer's first bytes may have come with the end of its handshake, and be in the transport.
+  readable_ = true;
+  loop_.run_soon(resume_task_);
   become_open();
 }
 
 void Connection::become_open() {
   if (timer_) timer_->disarm();
   state_ = State::Open;
-  if (dialing_) {
-    if (dialing_->preamble()) output_.prepend(dialing_->preamble()(local_address(), remote_));
-    attempts_ = dialing_->attempts();
-    dialing_.reset();
-  }
   if (!output_.empty() || end_write_) loop_.run_at_flush(flush_task_);
   if (events_ != nullptr) events_->on_connected();
 }
@@ -157,6 +195,14 @@ void Connection::on_fd_ready(uint32_t ready) {
   if (state_ == State::Connecting) {
     if ((ready & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
     finish_connect();
+  }
+  if (transport_) {
+    if (state_ == State::Closed) return;
+    ready = transport_->ready(ready);
+    if (state_ == State::Handshaking) {
+      go_on_with_handshake();
+      if (state_ == State::Handshaking) return;
+    }
   }
   if (state_ == State::Closed) return;
   if ((ready & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
@@ -181,6 +227,7 @@ void Connection::on_fd_ready(uint32_t ready) {
     case State::Lingering:
       return discard_input();
     case State::Connecting:
+    case State::Handshaking:
     case State::Closed:
       return;
   }
@@ -284,6 +331,7 @@ void Connection::resume() {
       return finish(CloseReason::ConnectFailed);
     case State::Closed:
       return report_closed();
+    case State::Handshaking:
     case State::Flushing:
     case State::Lingering:
       return;
@@ -444,7 +492,8 @@ void Connection::start_timer(std::chrono::milliseconds after) {
 }
 
 void Connection::on_timeout() {
-  if (state_ == State::Connecting) return finish(CloseReason::ConnectTimeout);
+  if (state_ == State::Handshaking) transport_->handshake_timed_out();
+  if (connecting()) return finish(CloseReason::ConnectTimeout);
   if (state_ == State::Flushing || state_ == State::Lingering) return finish(CloseReason::DelayedCloseTimeout);
 }
 
@@ -457,13 +506,13 @@ void Connection::end_socket(bool reset) {
     dialing_->stop();
     dialing_.reset();
   }
+  int fd = watch_.fd();
+  watch_.remove();
   if (transport_) {
     transport_->close(reset);
     return;
   }
-  int fd = watch_.fd();
   if (fd < 0) return;
-  watch_.remove();
   if (reset) {
     struct linger hard {1, 0};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
@@ -484,6 +533,8 @@ void Connection::report_closed() {
   reported_ = true;
   if (events_ != nullptr) events_->on_closed(close_reason_);
 }
+
+std::string_view Connection::transport_failure_reason() const { return transport_ ? transport_->failure_reason() : std::string_view(); }
 
 const Address& Connection::local_address() const {
   if (local_.kind() == Address::Kind::None && watch_.fd() >= 0) {

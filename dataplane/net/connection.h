@@ -15,10 +15,9 @@
 #include "dataplane/net/address.h"
 #include "dataplane/net/buffer.h"
 #include "dataplane/net/event_loop.h"
+#include "dataplane/net/transport.h"
 
 namespace fairlead::net {
-
-class Transport;
 
 enum class CloseType {
   Flush,         // send what is buffered, then close
@@ -33,7 +32,7 @@ std::string_view close_reason_name(CloseReason reason);
 class ConnectionEvents {
  public:
   virtual ~ConnectionEvents() = default;
-  virtual void on_connected() {}  // client connections, once
+  virtual void on_connected() {}  // once, of connections that were not open from the start: clients', and those with a handshake to come
   // All unread bytes; drain what is used, the rest is offered again with the next bytes or after read_enable().
   // `end_stream` (half-close enabled only): the peer has sent FIN and `data` is the last of it.
   virtual void on_data(Buffer& data, bool end_stream) = 0;
@@ -53,6 +52,8 @@ struct Dial {
   std::vector<Address> others;
   // What is sent before anything else, made when both addresses are known. Empty: nothing.
   std::function<std::string(const Address& local, const Address& remote)> preamble;
+  // Made for the connected descriptor, behind the preamble; the connection is open when its handshake is done. Null: none.
+  std::function<std::unique_ptr<Transport>()> transport;
 };
 
 class Connection final : public Deferred, private FdHandler {
@@ -60,14 +61,16 @@ class Connection final : public Deferred, private FdHandler {
   struct Options {
     size_t buffer_limit = 1024 * 1024;                  // Envoy 1.40: 1 MiB, per_connection_buffer_limit_bytes; 0 = none
     std::chrono::milliseconds delayed_close{1000};      // Envoy 1.40: 1 s, HCM delayed_close_timeout
-    std::chrono::milliseconds connect_timeout{5000};    // Envoy 1.40: 5 s, Cluster.connect_timeout
+    std::chrono::milliseconds connect_timeout{5000};    // Envoy 1.40: 5 s, Cluster.connect_timeout; a handshake is part of it
+    std::chrono::milliseconds handshake_timeout{0};     // of an adopted connection. Envoy 1.40: none, FilterChain.transport_socket_connect_timeout
     bool half_close = false;                            // false: the peer's FIN closes the connection
     bool tcp_no_delay = true;                           // Envoy: always on
     Address bind_to;                                    // source address of a client connection; None: the kernel's choice
   };
 
   // An accepted, connected, non-blocking descriptor; the connection owns it from here on. Events start with the next turn.
-  static ConnectionPtr adopt(EventLoop& loop, int fd, const Address& remote, const Options& options);
+  // With a transport it is connecting until the handshake is done, and then says on_connected(); or ends in ConnectFailed / ConnectTimeout.
+  static ConnectionPtr adopt(EventLoop& loop, int fd, const Address& remote, const Options& options, std::unique_ptr<Transport> transport = nullptr);
   // Starts a connect. Ends in on_connected() or on_closed(ConnectFailed / ConnectTimeout), never before this returns.
   static ConnectionPtr connect(EventLoop& loop, const Address& remote, const Options& options);
   static ConnectionPtr connect(EventLoop& loop, const Address& remote, const Options& options, Dial dial);
@@ -107,7 +110,7 @@ class Connection final : public Deferred, private FdHandler {
   void close(CloseType type);
   void set_delayed_close(std::chrono::milliseconds timeout) { options_.delayed_close = timeout; }
   bool open() const { return state_ == State::Open; }
-  bool connecting() const { return state_ == State::Connecting; }
+  bool connecting() const { return state_ == State::Connecting || state_ == State::Handshaking; }
   bool closing() const { return state_ == State::Flushing || state_ == State::Lingering; }
 
   EventLoop& loop() const { return loop_; }
@@ -122,7 +125,9 @@ class Connection final : public Deferred, private FdHandler {
   bool local_restored() const { return local_restored_; }
   // The client behind a peer that only passes its bytes on.
   void restore_remote_address(const Address& client) { remote_ = client; }
-  int fd() const { return watch_.fd(); } // -1 over a transport or when closed
+  int fd() const { return watch_.fd(); } // -1 over a simulated transport or when closed
+  Transport* transport() const { return transport_.get(); }  // null: plain. Stays until the connection is gone
+  std::string_view transport_failure_reason() const;
   uint64_t id() const { return id_; }    // unique in the process
   uint64_t bytes_received() const { return bytes_received_; }
   uint64_t bytes_sent() const { return bytes_sent_; }
@@ -134,7 +139,7 @@ class Connection final : public Deferred, private FdHandler {
   void on_fd_ready(uint32_t epoll_events) override;
 
  private:
-  enum class State : uint8_t { Connecting, Open, Flushing, Lingering, Closed };
+  enum class State : uint8_t { Connecting, Handshaking, Open, Flushing, Lingering, Closed };
   Connection(EventLoop& loop, const Address& remote, const Options& options);
   friend struct DeferredDelete;
 
@@ -146,6 +151,8 @@ class Connection final : public Deferred, private FdHandler {
   int open_socket(const Address& to, int& error) const;
   void dialed(int fd, const Address& to, int error);
   void finish_connect();
+  void connected();
+  void go_on_with_handshake();
   void become_open();
   void read_ready();
   ReadResult read_some(size_t& bytes);

@@ -25,6 +25,7 @@ class Dialing final : public Deferred {
   void stop();  // closes every attempt; nothing is reported any more
   uint8_t attempts() const { return attempts_; }
   const std::function<std::string(const Address&, const Address&)>& preamble() const { return dial_.preamble; }
+  const std::function<std::unique_ptr<Transport>()>& transport() const { return dial_.transport; }
 
  private:
   struct Attempt;
