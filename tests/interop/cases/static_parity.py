@@ -21,6 +21,10 @@ def requests():
             get("/grpc", method="POST", body="", content_type="application/grpc-web"), get("/nocluster", x_cluster="echo"), get("/nocluster", x_cluster="nope"), get("/noroute404", x_cluster="nope"),
             get("/host-header", x_host="from-header.test"), get("/ops", x_in="in", x_overwrite="old", x_exists="old", x_drop="dropped", x_level="client", x_once="client"),
             get("/ops", x_other="other", x_test_header="x-gone=1"), get("/ops", x_test_header="x-secret=1")]
+    for path in ("/host-regex/abc", "/host-regex/abc/x?q=1", "/host-regex/", "/host-regex/ABC", "/host-regex"):
+        out.append(get(path))
+    for share in ("0", "29", "30", "49", "50", "99", "100", "1000", "18446744073709551615"):  # without a number a cluster is drawn
+        out.append(get("/weighted", x_share=share, x_in="in", x_test_header="x-gone=1"))
     for headers in ({"x_forwarded_for": "9.9.9.9"}, {"x_forwarded_for": "10.0.0.1, 9.9.9.9"}, {"x_forwarded_proto": "https"}, {"x_request_id": "mine"}, {"x_envoy_retry_on": "5xx"},
                     {"x_envoy_upstream_rq_timeout_ms": "100"}, {"x_envoy_expected_rq_timeout_ms": "7"}, {"te": "trailers"}, {"te": "gzip"}, {"connection": "keep-alive, x-hop", "x_hop": "1"},
                     {"keep_alive": "timeout=5"}, {"proxy_connection": "keep-alive"}, {"upgrade": "h2c", "connection": "upgrade"}, {"expect": "100-continue"}, {"expect": "other"},
