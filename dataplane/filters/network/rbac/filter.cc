@@ -8,6 +8,7 @@
 #include "dataplane/net/event_loop.h"
 #include "dataplane/stream/network_connections.h"
 #include "dataplane/stream/worker_context.h"
+#include "dataplane/tls/session.h"
 #include "envoy/config/core/v3/base.pb.h"
 
 namespace fairlead::filters::network::rbac {
@@ -23,7 +24,20 @@ std::string dotted(std::string text) {
   return text;
 }
 
-Facts facts_of(stream::NetworkConnection& connection) { return {connection.info()}; }
+Facts facts_of(stream::NetworkConnection& connection) {
+  Facts out{connection.info()};
+  const tls::Session* session = tls::session_of(connection.connection());
+  if (session == nullptr || session->facts() == nullptr || !session->facts()->peer) return out;
+  const tls::CertificateFacts& peer = *session->facts()->peer;
+  out.authenticated = true;  // the handshake has ended well
+  for (const tls::San::Type type : {tls::San::Type::kUri, tls::San::Type::kDns}) {
+    if (!out.peer_names.empty()) break;
+    for (const tls::San& name : peer.names)
+      if (name.type == type) out.peer_names.push_back(name.value);
+  }
+  if (out.peer_names.empty()) out.peer_names.push_back(peer.subject);
+  return out;
+}
 
 }  // namespace
 

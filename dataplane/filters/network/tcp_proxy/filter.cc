@@ -28,6 +28,9 @@ using upstream::ResetReason;
 namespace {
 
 constexpr uint64_t kCountEvery = 256 * 1024;  // bytes, between two updates of a cluster's counters
+// A transfer is bulk when so much has come in reads of at least that size: small messages, however many, are cheaper to copy.
+constexpr uint64_t kBulk = 512 * 1024;
+constexpr size_t kLargeRead = 16 * 1024;
 
 struct Factory final : stream::NetworkFilterFactory {
   std::shared_ptr<const Shared> shared;
@@ -232,9 +235,11 @@ void TcpProxy::on_downstream_data(net::Buffer& data, bool end_stream) {
   count_bytes();
   if (up_ == nullptr) return take_early(data, end_stream);
   arm_idle();
-  up_sent_ += data.size();
+  const size_t size = data.size();
+  up_sent_ += size;
   up_->write(data);
-  if (end_stream) up_->end_write();
+  if (end_stream) return up_->end_write();
+  consider_splice(way_up_, size);
 }
 
 // Before the upstream is there, or after it has gone.
@@ -257,8 +262,10 @@ void TcpProxy::on_upstream_data(net::Buffer& data, bool end_stream) {
   count_bytes();
   if (down_closed_) return data.clear();
   arm_idle();
+  const size_t size = data.size();
   down_->write(data);
-  if (end_stream) down_->end_write();
+  if (end_stream) return down_->end_write();
+  consider_splice(way_down_, size);
 }
 
 void TcpProxy::on_upstream_high() {
@@ -296,9 +303,51 @@ void TcpProxy::count_bytes() {
   stream_->count_bytes();
 }
 
+// --- In bulk --------------------------------------------------------------------------------------------------------------
+
+void TcpProxy::consider_splice(Way& way, size_t bytes) {
+  if (way.splice != nullptr || way.never) return;
+  way.in_bulk = bytes >= kLargeRead ? way.in_bulk + bytes : 0;
+  if (way.in_bulk < kBulk) return;
+  net::Connection &from = way.up ? *down_ : *up_, &to = way.up ? *up_ : *down_;
+  if (to.above_high_watermark() || !from.open() || !to.open()) return;
+  if (!connection_->looked_at()) way.splice = net::Splice::start(from, to, way);
+  way.never = true;  // again
+  if (way.splice != nullptr) (way.up ? down_pauses_ : up_pauses_).add(from);
+}
+
+void TcpProxy::on_spliced(Way& way, size_t bytes) {
+  way.spliced += bytes;
+  (way.up ? up_sent_ : up_received_) += bytes;
+  cells().add(shared_->stats, way.up ? Stat::downstream_cx_rx_bytes_total : Stat::downstream_cx_tx_bytes_total, bytes);
+  cells().add(cluster_->shared().stats, way.up ? ClusterStat::upstream_cx_tx_bytes_total : ClusterStat::upstream_cx_rx_bytes_total, bytes);
+  arm_idle();
+}
+
+// The connection that was read from goes on as before, and meets its peer's end by itself.
+void TcpProxy::end_splice(Way& way) {
+  if (way.splice == nullptr) return;
+  way.splice->stop();
+  way.splice.reset();
+  if (way.up) {
+    down_pauses_.remove(*down_);
+  } else if (up_ != nullptr) {
+    up_pauses_.remove(*up_);
+  }
+}
+
+// A reset: its connection's end is told as if it had met it itself.
+void TcpProxy::on_splice_broken(const Way& way, bool reader) {
+  const bool down = way.up == reader;
+  (down ? down_broken_ : up_broken_) = true;
+  net::Connection* broken = down ? down_ : up_;
+  if (broken != nullptr) broken->close(CloseType::Reset);
+}
+
 // --- The end --------------------------------------------------------------------------------------------------------------
 
 void TcpProxy::on_downstream_closed(CloseReason reason) {
+  if (down_broken_) reason = CloseReason::RemoteReset;
   down_closed_ = true;
   close_reason_ = reason;
   if (reason == CloseReason::RemoteReset) detected_close_ = "RemoteReset";
@@ -307,6 +356,8 @@ void TcpProxy::on_downstream_closed(CloseReason reason) {
   retry_timer_.reset();
   if (waiting()) cancel();
   early_.clear();
+  end_splice(way_up_);
+  end_splice(way_down_);
   count_bytes();
   if (up_ != nullptr) end_upstream(reason);
   log(LogType::TcpConnectionEnd);
@@ -326,6 +377,9 @@ void TcpProxy::end_upstream(CloseReason reason) {
 }
 
 void TcpProxy::on_upstream_closed(CloseReason reason) {
+  if (up_broken_) reason = CloseReason::RemoteReset;
+  end_splice(way_up_);
+  end_splice(way_down_);
   up_ = nullptr;
   std::exchange(stream_, nullptr)->release(false);
   if (flushing_) cells().sub(shared_->stats, Stat::upstream_flush_active);
@@ -351,7 +405,8 @@ void TcpProxy::arm_idle() {
 
 // Reads arm the timer; bytes that are still being sent count too, as far as they move.
 void TcpProxy::on_idle() {
-  const bool waiting_bytes = !down_->output().empty() || (up_ != nullptr && !up_->output().empty());
+  const bool in_pipes = (way_up_.splice != nullptr && way_up_.splice->pending() != 0) || (way_down_.splice != nullptr && way_down_.splice->pending() != 0);
+  const bool waiting_bytes = in_pipes || !down_->output().empty() || (up_ != nullptr && !up_->output().empty());
   const uint64_t sent = down_->bytes_sent() + (up_ != nullptr ? up_->bytes_sent() : 0);
   if (waiting_bytes && sent != stuck_at_) {
     stuck_at_ = sent;

@@ -10,6 +10,7 @@
 #include "dataplane/filters/network/tcp_proxy/config.h"
 #include "dataplane/format/context.h"
 #include "dataplane/net/read_pauses.h"
+#include "dataplane/net/splice.h"
 #include "dataplane/net/timer.h"
 #include "dataplane/stream/network_filter.h"
 #include "dataplane/upstream/pool/connection_pool.h"
@@ -60,6 +61,20 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
     TcpProxy& proxy;
   };
 
+  // What goes one way. In bulk the kernel moves it, and this object hears how much that was.
+  struct Way final : net::SpliceEvents {
+    Way(TcpProxy& proxy_in, bool up_in) : proxy(proxy_in), up(up_in) {}
+    void on_spliced(size_t bytes) override { proxy.on_spliced(*this, bytes); }
+    void on_splice_ended() override { proxy.end_splice(*this); }
+    void on_splice_broken(bool reader) override { proxy.on_splice_broken(*this, reader); }
+    TcpProxy& proxy;
+    const bool up;                      // from the client to the upstream
+    bool never = false;                 // bytes may not or could not be spliced
+    uint64_t in_bulk = 0;               // bytes of large reads, one after another
+    uint64_t spliced = 0;               // which the connections have not counted
+    net::DeferredPtr<net::Splice> splice;
+  };
+
   void use(stream::NetworkConnection& connection);
   void connect();
   void connect_once();
@@ -80,6 +95,11 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   void on_upstream_closed(net::CloseReason reason);
   void take_early(net::Buffer& data, bool end_stream);
 
+  void consider_splice(Way& way, size_t bytes);
+  void on_spliced(Way& way, size_t bytes);
+  void end_splice(Way& way);
+  void on_splice_broken(const Way& way, bool reader);
+
   void arm_idle();
   void on_idle();
   void on_max_duration();
@@ -97,6 +117,7 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   std::function<void(net::CloseReason)> on_end_;
   DownstreamEvents downstream_{*this};
   UpstreamEvents upstream_{*this};
+  Way way_up_{*this, true}, way_down_{*this, false};
   net::Connection* down_ = nullptr;
   net::Connection* up_ = nullptr;
   upstream::PooledStream* stream_ = nullptr;
@@ -112,6 +133,7 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   bool flushing_ = false;         // counted as such
   bool early_end_ = false;
   bool ended_ = false;
+  bool down_broken_ = false, up_broken_ = false;  // a reset that a splice has met
   net::CloseReason close_reason_ = net::CloseReason::Local;
   net::Buffer early_;             // from the client before the upstream was there
   net::ReadPauses down_pauses_, up_pauses_;

@@ -1,8 +1,11 @@
 // What the access log says of a connection; see filter.h.
 #include "dataplane/filters/network/tcp_proxy/filter.h"
 
+#include <absl/strings/str_replace.h>
+
 #include "dataplane/net/event_loop.h"
 #include "dataplane/stream/network_connections.h"
+#include "dataplane/tls/session.h"
 #include "dataplane/upstream/worker_clusters.h"
 
 namespace fairlead::filters::network::tcp_proxy {
@@ -20,8 +23,8 @@ void TcpProxy::log(format::LogType type) {
   out.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
   out.times.set(TimePoint::StreamEnd, age);
   if (ready_at_ != net::TimePoint{}) out.times.set(TimePoint::UpstreamTxBegin, ready_at_ - down_->created_at());
-  out.bytes.body_received = down_->bytes_received();
-  out.bytes.body_sent = down_->bytes_sent();
+  out.bytes.body_received = down_->bytes_received() + way_up_.spliced;
+  out.bytes.body_sent = down_->bytes_sent() + way_down_.spliced;
   // Envoy 1.40: what went through this filter
   out.bytes.downstream_wire_received = out.bytes.upstream_wire_sent = up_sent_;
   out.bytes.downstream_wire_sent = out.bytes.upstream_wire_received = up_received_;
@@ -32,6 +35,10 @@ void TcpProxy::log(format::LogType type) {
   out.listener_name = shared_->listener_name;
   out.filter_chain_name = shared_->chain_name;
   out.connection_id = down_->id();
+  const tls::Session* tls = tls::session_of(*down_);
+  if (tls != nullptr) out.downstream_tls = tls->facts().get();
+  const std::string failure = absl::StrReplaceAll(down_->transport_failure_reason(), {{" ", "_"}});
+  out.downstream_transport_failure_reason = failure;
   out.requested_server_name = info.server_name;
   out.dynamic_metadata = info.dynamic_metadata.get();
   if (!info.filter_state.empty()) out.filter_state = &info.filter_state;
