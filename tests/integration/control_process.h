@@ -27,12 +27,13 @@
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "tests/slowness.h"
 
 extern char** environ;
 
 namespace fairlead::test {
 
-constexpr std::chrono::seconds kPatience{20};
+constexpr std::chrono::seconds kPatience{20 * testing::kSlowness};
 using Texts = std::vector<std::string>;
 
 class Process {

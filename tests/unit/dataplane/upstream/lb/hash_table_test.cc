@@ -61,7 +61,8 @@ TEST_CASE("a host that is alone gets every key, and the statistics of the table 
 
 TEST_CASE("a Maglev table is full, and shares follow weights within a percent") {
   Hosts hosts({1, 2, 5});
-  const HashTable& table = build(hosts, {.kind = Kind::Maglev})->table(0);
+  const auto tables = build(hosts, {.kind = Kind::Maglev});
+  const HashTable& table = tables->table(0);
   CHECK(table.size().entries == 65537);
   std::map<uint32_t, int> seen;
   for (uint64_t slot = 0; slot < 65537; ++slot) ++seen[table.pick(slot, 0)];
