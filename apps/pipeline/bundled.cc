@@ -9,6 +9,7 @@
 #include "dataplane/config/registry.h"
 #include "dataplane/config/route.h"
 #include "dataplane/filters/http/builtin.h"
+#include "dataplane/filters/listener/builtin.h"
 #include "dataplane/filters/network/builtin.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/core/v3/extension.pb.h"
@@ -32,7 +33,7 @@ absl::Status check(const resources::Resource& resource, Parse&& parse) {
 
 absl::Status bundled_verdict(const resources::Resource& resource) {
   // every extension of fairlead-proxy, as apps/proxy registers them
-  [[maybe_unused]] static const bool registered = (filters::register_configs(config::Registry::global()), filters::network::register_configs(config::Registry::global()), true);
+  [[maybe_unused]] static const bool registered = (filters::register_configs(config::Registry::global()), filters::listener::register_configs(config::Registry::global()), filters::network::register_configs(config::Registry::global()), true);
   using resources::Type;
   switch (resource.type) {
     case Type::kCluster:

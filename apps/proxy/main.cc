@@ -5,10 +5,12 @@
 
 #include "base/log.h"
 #include "dataplane/filters/http/builtin.h"
+#include "dataplane/filters/listener/builtin.h"
 #include "dataplane/filters/network/builtin.h"
 #include "dataplane/server/bootstrap_loader.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/server.h"
+#include "dataplane/stream/listener_filter.h"
 #include "dataplane/stream/network_filter.h"
 
 namespace {
@@ -43,6 +45,8 @@ int main(int argc, char** argv) {
   // every extension of this binary
   fairlead::filters::register_configs(fairlead::config::Registry::global());
   fairlead::filters::register_filters(fairlead::stream::FilterRegistry::global());
+  fairlead::filters::listener::register_configs(fairlead::config::Registry::global());
+  fairlead::filters::listener::register_filters(fairlead::stream::ListenerFilterRegistry::global());
   fairlead::filters::network::register_configs(fairlead::config::Registry::global());
   fairlead::filters::network::register_filters(fairlead::stream::NetworkFilterRegistry::global());
   Options options = parsed->options;

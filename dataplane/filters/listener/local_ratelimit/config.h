@@ -1,0 +1,29 @@
+// How many connections a listener accepts in a time. Pure; also linked by the control plane.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "dataplane/config/registry.h"
+#include "dataplane/matching/runtime.h"
+#include "dataplane/stats/registry.h"
+
+namespace fairlead::filters::listener::local_ratelimit {
+
+inline constexpr char kTypeUrl[] = "type.googleapis.com/envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit";
+
+enum class Stat : uint32_t { rate_limited, first_histogram };
+extern const stats::StatSet kStats;  // listener_local_ratelimit.<stat_prefix>.
+
+struct Config final : config::FilterConfig {
+  std::string stat_prefix;
+  uint32_t max_tokens = 1;
+  uint32_t tokens_per_fill = 1;
+  std::chrono::nanoseconds fill_interval{0};
+  matching::RuntimeFlag enabled;
+};
+
+void register_config(config::Registry& registry);
+
+}  // namespace fairlead::filters::listener::local_ratelimit
