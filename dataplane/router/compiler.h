@@ -3,8 +3,14 @@
 #pragma once
 
 #include <memory>
-#include <set>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+#include <absl/functional/function_ref.h>
+#include <absl/strings/str_cat.h>
 
 #include "base/status.h"
 #include "dataplane/router/route_table.h"
@@ -44,13 +50,22 @@ class TableCompiler {
 
  private:
   using Path = std::string;
+  // A route's path, and those of its fields: written out only when there is something to say, or something that few routes have.
+  struct RoutePlace {
+    const Path& host;
+    uint32_t index;
+    Path operator()(std::string_view field) const { return absl::StrCat(host, ".routes[", index, "]", field); }
+  };
   template <typename T>
   using Repeated = google::protobuf::RepeatedPtrField<T>;
 
   void virtual_host(const envoy::config::route::v3::VirtualHost& proto, const Path& path);
-  void route(const envoy::config::route::v3::Route& proto, const Path& path, VirtualHost& host);
-  void match(const envoy::config::route::v3::RouteMatch& proto, const Path& path, Route& route);
-  void forward(const envoy::config::route::v3::RouteAction& proto, const Path& path, Route& route);
+  void route(const envoy::config::route::v3::Route& proto, const RoutePlace& place);
+  void match(const envoy::config::route::v3::RouteMatch& proto, const RoutePlace& place, Route& route);
+  void conditions(const envoy::config::route::v3::RouteMatch& proto, const Path& path, RouteConditions& asked);
+  const RouteExtras& extras(const envoy::config::route::v3::Route& proto, const RoutePlace& place);
+  const RouteAction& forward(const envoy::config::route::v3::RouteAction& proto, const RoutePlace& place, const std::string& route_name);
+  void forward(const envoy::config::route::v3::RouteAction& proto, const Path& path, const std::string& route_name, RouteAction& action);
   void rewrites(const envoy::config::route::v3::RouteAction& proto, const Path& path, RouteAction& action);
   void weighted(const envoy::config::route::v3::WeightedCluster& proto, const Path& path, const std::string& route_name, RouteAction& action);
   void redirect(const envoy::config::route::v3::RedirectAction& proto, const Path& path, RedirectAction& action);
@@ -68,7 +83,10 @@ class TableCompiler {
                                                std::string& substitution);
   RateLimitPolicies rate_limits(const Repeated<envoy::config::route::v3::RateLimit>& protos, const Path& path);
   std::shared_ptr<const CorsPolicy> cors(const envoy::config::route::v3::CorsPolicy& proto, const Path& path);
-  void cluster(const std::string& name, const Path& path);
+  const VirtualHostExtras& extras(const envoy::config::route::v3::VirtualHost& proto, const Path& path);
+  void inherit(const envoy::config::route::v3::VirtualHost& proto, const Path& path);
+  std::string_view text(std::string_view value);  // the table's own, the same for equal ones
+  std::string_view cluster(std::string_view name, absl::FunctionRef<Path()> path);  // noted; the table's own text of the name
   void cluster_header(const std::string& name, const Path& path, std::string& out);
   void warn(const Path& path, std::string_view what);
 
@@ -76,7 +94,15 @@ class TableCompiler {
   const CompileOptions& options_;
   std::shared_ptr<RouteTable> table_;
   ErrorList errors_{20};
-  std::set<std::string> clusters_;
+  std::vector<std::string_view> clusters_;  // each once, as met
+  absl::flat_hash_set<const char*> clusters_met_;  // by where their text is
+  absl::flat_hash_set<std::string_view> texts_;
+  absl::flat_hash_map<std::string, const RouteAction*> actions_;  // by what they were made of
+  // What the virtual host at hand and the table give to its routes that have none of their own.
+  std::optional<RetryPolicy> host_retry_policy_;
+  std::vector<MirrorPolicy> host_mirrors_;
+  std::string host_key_;  // of both, for actions_
+  std::string key_;       // of the action at hand
   bool validate_clusters_ = false;
   size_t max_direct_body_ = 4096;  // Envoy 1.40: 4096 bytes
 };

@@ -3,18 +3,22 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <string_view>
 #include <vector>
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
+
+#include "dataplane/router/string_index.h"
 
 namespace fairlead::router {
 
 class HostIndex {
  public:
   static constexpr uint32_t none = UINT32_MAX;
+
+  HostIndex();
+  ~HostIndex();
 
   // AlreadyExists with Envoy's text when the domain is taken.
   absl::Status add(std::string_view domain, uint32_t virtual_host, std::string_view table);
@@ -27,16 +31,18 @@ class HostIndex {
   uint32_t default_host() const { return default_; }
 
  private:
+  struct Building;
   struct Bucket {  // all wildcards of one length
     size_t length;
-    absl::flat_hash_map<std::string, uint32_t> hosts;
+    StringIndex hosts;
   };
   static Bucket& bucket(std::vector<Bucket>& buckets, size_t length);
 
-  absl::flat_hash_map<std::string, uint32_t> exact_;
+  StringIndex exact_;
   std::vector<Bucket> suffixes_;  // without the '*', longest first
   std::vector<Bucket> prefixes_;
   uint32_t default_ = none;
+  std::unique_ptr<Building> building_;  // until finish()
 };
 
 // The authority without its port; IPv6 literals keep their brackets.

@@ -1,19 +1,21 @@
 // PathIndex: which routes of one virtual host may match a path, in their configured order. Private to the room.
-// Exact paths are in hash maps, prefixes in radix tries, many regexes in one RE2::Set (with single matches when its DFA runs
+// Exact paths are in hash tables, prefixes in radix tries, many regexes in one RE2::Set (with single matches when its DFA runs
 // out of memory). Built on the main thread, immutable. Invariant: Candidates yields every route whose path matches, in
 // ascending order; routes it does not yield cannot match.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
-#include <string>
+#include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/container/inlined_vector.h>
 
 #include "dataplane/router/route.h"
+#include "dataplane/router/string_index.h"
 
 namespace re2 {
 class RE2;
@@ -21,51 +23,62 @@ class RE2;
 
 namespace fairlead::router {
 
-// A radix trie from prefixes to the routes that have them.
+// A radix trie from prefixes to the routes that have them, in one array with each node before its children: the end of a walk, where a
+// large trie is not in the cache, so reads a few lines that lie together. Made by PrefixTrieBuilder.
 class PrefixTrie {
  public:
-  PrefixTrie() : nodes_(1) {}
-  struct Entry {
-    uint32_t route;
-    bool separated;  // the prefix must end at the path's end or before '/'
-  };
-  void add(std::string_view prefix, Entry entry);
-  bool empty() const { return nodes_.size() == 1 && nodes_[0].entries.empty(); }
+  class Entry {
+   public:
+    Entry(uint32_t route, bool separated) : bits_(route << 1 | (separated ? 1 : 0)) {}
+    uint32_t route() const { return bits_ >> 1; }
+    bool separated() const { return (bits_ & 1) != 0; }  // the prefix must end at the path's end or before '/'
 
-  // f(const std::vector<Entry>&, size_t prefix_length) for every node on the way down.
+   private:
+    uint32_t bits_;
+  };
+
+  PrefixTrie() = default;
+  bool empty() const { return words_.empty(); }
+
+  // f(std::span<const Entry>, size_t prefix_length) for every node with entries on the way down.
   template <class F>
   void walk(std::string_view path, F&& f) const {
-    uint32_t at = 0;
+    if (words_.empty()) return;
+    const uint32_t* node = words_.data();
     size_t used = 0;
     for (;;) {
-      const Node& node = nodes_[at];
-      if (!node.entries.empty()) f(node.entries, used);
+      const size_t label = node[0], children = node[1] & child_mask, entries = node[1] >> child_bits;
+      const char* const text = reinterpret_cast<const char*>(node + 2);
+      if (!path.substr(used).starts_with(std::string_view(text, label))) return;
+      used += label;
+      const uint32_t* const offsets = node + 2 + words_of(label + children);
+      if (entries != 0) f(std::span(reinterpret_cast<const Entry*>(offsets + children), entries), used);
       if (used == path.size()) return;
-      const size_t child = node.first.find(path[used]);
-      if (child == std::string::npos) return;
-      const Node& next = nodes_[node.children[child]];
-      if (path.size() - used < next.label.size() || path.compare(used, next.label.size(), next.label) != 0) return;
-      used += next.label.size();
-      at = node.children[child];
+      const size_t child = std::string_view(text + label, children).find(path[used]);
+      if (child == std::string_view::npos) return;
+      node = words_.data() + offsets[child];
     }
   }
 
  private:
-  struct Node {
-    std::string label;  // edge from the parent; its first byte is in the parent's `first`
-    std::string first;  // first bytes of the children, in their order
-    std::vector<uint32_t> children;
-    std::vector<Entry> entries;  // ascending by route
-  };
-  std::vector<Node> nodes_;
+  friend class PrefixTrieBuilder;
+  static constexpr uint32_t child_bits = 9, child_mask = (1 << child_bits) - 1;  // of 256 bytes each may begin a child
+  static constexpr size_t words_of(size_t bytes) { return (bytes + 3) / 4; }
+
+  // Nodes: size of the label on the edge from the parent; number of entries << child_bits | number of children; the label and the children's
+  // first bytes; where each child is; the entries, ascending by route.
+  std::vector<uint32_t> words_;
 };
+static_assert(sizeof(PrefixTrie::Entry) == sizeof(uint32_t));
 
 class PathIndex {
  public:
-  explicit PathIndex(const std::vector<Route>& routes);
+  explicit PathIndex(std::span<const Route> routes);
   ~PathIndex();
 
   static constexpr uint32_t none = UINT32_MAX;
+  // Up to so many routes, trying one after the other costs no more than asking an index, and needs none.
+  static constexpr size_t scan_up_to = 4;
 
   // The candidates for one path (without query and fragment), lowest route first.
   class Candidates {
@@ -84,6 +97,7 @@ class PathIndex {
       const PrefixTrie::Entry* end;
       bool at_boundary;  // the path ends here or goes on with '/'
     };
+    void add_list(std::span<const uint32_t> list);
     void add_trie(const PrefixTrie& trie, std::string_view path);
     void run_regexes();
 
@@ -101,8 +115,8 @@ class PathIndex {
 
  private:
   struct RegexSet;
-  absl::flat_hash_map<std::string, std::vector<uint32_t>> exact_;
-  absl::flat_hash_map<std::string, std::vector<uint32_t>> exact_any_case_;  // keys in lower case
+  StringIndex exact_;
+  StringIndex exact_any_case_;  // keys in lower case
   PrefixTrie prefixes_;
   PrefixTrie prefixes_any_case_;  // in lower case
   std::vector<uint32_t> always_;  // routes whose path is tried one by one: CONNECT matchers, and regexes while they are few

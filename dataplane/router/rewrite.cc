@@ -48,7 +48,7 @@ std::string_view host_for_redirect(const http::HeaderMap& headers, std::string_v
 }
 
 std::string redirect_path(const Route& route, std::string_view path) {
-  const RedirectAction& action = route.redirect;
+  const RedirectAction& action = route.extras.redirect;
   const size_t mark = path.find('?');
   if (action.path_kind == RedirectAction::Path::Replace) {
     // A query of the replacement wins; else the request's stays unless it is to be stripped.
@@ -108,7 +108,7 @@ std::string redirect_location(const Match& match, const http::HeaderMap& headers
   if (match.outcome == Match::Outcome::RedirectToTls) {
     return absl::StrCat("https://", headers.get(http::Token::PseudoAuthority), path);
   }
-  const RedirectAction& action = match.route->redirect;
+  const RedirectAction& action = match.route->extras.redirect;
   const std::string_view to_scheme = !action.scheme.empty() ? std::string_view(action.scheme) : action.https ? std::string_view("https") : scheme;
   const std::string port = action.port != 0 ? absl::StrCat(":", action.port) : "";
   const std::string_view host = !action.host.empty() ? std::string_view(action.host) : host_for_redirect(headers, to_scheme, !port.empty());

@@ -1,12 +1,16 @@
 // What a compiled route table is made of: virtual hosts, routes and their actions as plain immutable structs.
 // Owned by the RouteTable; a stream keeps pointers into it while it pins the table. Everything optional is std::optional,
 // durations of 0 keep Envoy's meaning "off" and are stored as 0.
+// Among ten thousand virtual hosts each request meets another host and route, in no cache: what a host and a route have of their own is
+// kept within one and two cache lines, and what most leave out or share (an action but for its cluster, headers, limits) is behind references
+// to objects that are the same for all of them.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -155,10 +159,10 @@ struct ConnectConfig {
   std::vector<std::pair<uint8_t, std::string>> tlvs;      // in it, of V2
 };
 
+// What forwarding takes beside the cluster. Routes of a table whose configurations differ in the cluster alone share one.
 struct RouteAction {
-  std::string cluster;
   std::string cluster_header;                     // lower case
-  std::vector<WeightedCluster> weighted;          // one of the three is set
+  std::vector<WeightedCluster> weighted;          // one of the two is set, or Route::cluster
   std::string weighted_random_header;             // weighted_clusters.header_name, lower case
   bool weighted_by_hash = false;                  // weighted_clusters.use_hash_policy
   uint64_t total_weight = 0;
@@ -177,6 +181,8 @@ struct RouteAction {
   std::vector<HashMethod> hash_policy;
   std::shared_ptr<const CorsPolicy> cors;
   RateLimitPolicies rate_limits;
+
+  static const RouteAction& none();               // of routes that do not forward
 };
 
 struct RedirectAction {
@@ -200,54 +206,79 @@ struct DirectResponse {
 
 enum class TlsRequirement : uint8_t { None, ExternalOnly, All };
 
+// Text is the table's.
 struct PathMatch {
   enum class Kind : uint8_t { Prefix, Exact, Regex, SeparatedPrefix, Connect };
+  std::string_view text;  // path, prefix or pattern
+  const matching::Regex* regex = nullptr;
   Kind kind = Kind::Prefix;
-  std::string text;  // path, prefix or pattern
   bool case_sensitive = true;
-  std::optional<matching::Regex> regex;
 };
 
-struct Route {
-  enum class Action : uint8_t { Forward, Redirect, Direct, NonForwarding };
-  std::string name;
-  uint32_t index = 0;  // position in its virtual host
-  PathMatch path;
+// What a route asks of a request beside its path.
+struct RouteConditions {
   std::vector<matching::HeaderMatcher> headers;
   std::vector<matching::QueryMatcher> query;
   std::vector<matching::CookieMatcher> cookies;
   std::optional<bool> client_certificate_presented, client_certificate_validated;  // tls_context
   bool grpc = false;
   std::optional<matching::Fraction> fraction;
+};
 
-  Action action = Action::Forward;
-  RouteAction forward;        // when action is Forward
-  RedirectAction redirect;    // when Redirect
-  DirectResponse direct;      // when Direct
-
+// What few routes have.
+struct RouteExtras {
   HeaderOps request_headers, response_headers;
   std::vector<PerFilter> per_filter;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
-  std::optional<uint64_t> retry_buffer_limit;  // per_request_buffer_limit_bytes / request_body_buffer_limit
+  std::optional<uint64_t> retry_buffer_limit;  // per_request_buffer_limit_bytes / request_body_buffer_limit; unset: the virtual host's
+  DirectResponse direct;                       // when the action is Direct
+  RedirectAction redirect;                     // when Redirect
 
-  // Applies to this route: its own entry, else its virtual host's, else null. Weighted clusters come first: see Match::per_filter.
-  std::string describe() const;  // `prefix "/api" with header x-a exact "1"`
+  static const RouteExtras& none();
 };
 
-struct VirtualHost {
-  std::string name;
-  std::vector<std::string> domains;  // as configured
-  std::vector<Route> routes;
-  TlsRequirement require_tls = TlsRequirement::None;
-  bool include_request_attempt_count = false;
-  bool include_attempt_count_in_response = false;
-  bool include_is_timeout_retry_header = false;
+// All that it points to is its table's. Within two cache lines: look before you add something that extras could hold.
+struct alignas(32) Route {
+  enum class Action : uint8_t { Forward, Redirect, Direct, NonForwarding };
+  Route(const RouteAction& with_forward, const RouteExtras& with_extras) : forward(with_forward), extras(with_extras) {}
+
+  PathMatch path;
+  std::string_view cluster;    // when the action is Forward, to one cluster that the configuration names
+  const RouteAction& forward;  // when Forward
+  const RouteExtras& extras;
+  std::string_view name;
+  const RouteConditions* conditions = nullptr;  // null: none
+  uint32_t index = 0;          // position in its virtual host
+  Action action = Action::Forward;
+
+  std::string describe() const;  // `prefix "/api", header x-a exact "1"`
+};
+static_assert(sizeof(Route) == 96);
+
+// What few virtual hosts have.
+struct VirtualHostExtras {
   HeaderOps request_headers, response_headers;
   std::vector<PerFilter> per_filter;
   std::optional<uint64_t> retry_buffer_limit;
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   std::shared_ptr<const CorsPolicy> cors;
   RateLimitPolicies rate_limits;
+
+  static const VirtualHostExtras& none();
 };
+
+struct alignas(64) VirtualHost {
+  explicit VirtualHost(const VirtualHostExtras& with_extras) : extras(with_extras) {}
+
+  std::span<const Route> routes;
+  const VirtualHostExtras& extras;
+  std::string_view name;
+  std::span<const std::string_view> domains;  // as configured
+  TlsRequirement require_tls = TlsRequirement::None;
+  bool include_request_attempt_count = false;
+  bool include_attempt_count_in_response = false;
+  bool include_is_timeout_retry_header = false;
+};
+static_assert(sizeof(VirtualHost) == 64);
 
 }  // namespace fairlead::router

@@ -1,9 +1,11 @@
 // Route, its matcher and its actions → router::Route; see compiler.h.
+#include <algorithm>
 #include <limits>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
+#include <google/protobuf/io/coded_stream.h>
 
 #include "dataplane/router/compiler.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -20,78 +22,95 @@ std::shared_ptr<const T> shared(const T& proto) {
 
 }  // namespace
 
-void TableCompiler::route(const v3::Route& proto, const Path& path, VirtualHost& host) {
-  const auto index = static_cast<uint32_t>(host.routes.size());
-  Route& route = host.routes.emplace_back();
-  route.name = proto.name();
-  route.index = index;
-  match(proto.match(), path + ".match", route);
+void TableCompiler::route(const v3::Route& proto, const RoutePlace& place) {
+  const RouteAction& action = proto.has_route() ? forward(proto.route(), place, proto.name()) : RouteAction::none();
+  Route& route = table_->routes_.emplace_back(action, extras(proto, place));
+  route.name = text(proto.name());
+  route.index = place.index;
+  match(proto.match(), place, route);
   switch (proto.action_case()) {
     case v3::Route::kRoute:
       route.action = Route::Action::Forward;
-      forward(proto.route(), path + ".route", route);
+      if (proto.route().cluster_specifier_case() == v3::RouteAction::kCluster) route.cluster = cluster(proto.route().cluster(), [&] { return place(".route.cluster"); });
       break;
-    case v3::Route::kRedirect:
-      route.action = Route::Action::Redirect;
-      redirect(proto.redirect(), path + ".redirect", route.redirect);
-      break;
-    case v3::Route::kDirectResponse:
-      route.action = Route::Action::Direct;
-      direct(proto.direct_response(), path + ".direct_response", route.direct);
-      break;
+    case v3::Route::kRedirect: route.action = Route::Action::Redirect; break;
+    case v3::Route::kDirectResponse: route.action = Route::Action::Direct; break;
     case v3::Route::kNonForwardingAction: route.action = Route::Action::NonForwarding; break;
-    case v3::Route::kFilterAction: errors_.add(path + ".filter_action", "filter actions are not supported"); break;
-    case v3::Route::ACTION_NOT_SET: errors_.add(path + ".action", "one of route, redirect, direct_response must be set"); break;
-  }
-  route.request_headers = header_ops(proto.request_headers_to_add(), proto.request_headers_to_remove(), path + ".request_headers");
-  route.response_headers = header_ops(proto.response_headers_to_add(), proto.response_headers_to_remove(), path + ".response_headers");
-  route.per_filter = per_filter(proto.typed_per_filter_config(), path + ".typed_per_filter_config");
-  if (proto.has_metadata()) route.metadata = shared(proto.metadata());
-  if (proto.has_request_body_buffer_limit()) {
-    route.retry_buffer_limit = proto.request_body_buffer_limit().value();
-  } else if (proto.has_per_request_buffer_limit_bytes()) {
-    route.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
+    case v3::Route::kFilterAction: errors_.add(place(".filter_action"), "filter actions are not supported"); break;
+    case v3::Route::ACTION_NOT_SET: errors_.add(place(".action"), "one of route, redirect, direct_response must be set"); break;
   }
 }
 
-void TableCompiler::match(const v3::RouteMatch& proto, const Path& path, Route& route) {
+const RouteExtras& TableCompiler::extras(const v3::Route& proto, const RoutePlace& place) {
+  const bool some = proto.request_headers_to_add_size() + proto.request_headers_to_remove_size() + proto.response_headers_to_add_size() +
+                        proto.response_headers_to_remove_size() != 0 ||
+                    !proto.typed_per_filter_config().empty() || proto.has_metadata() || proto.has_request_body_buffer_limit() ||
+                    proto.has_per_request_buffer_limit_bytes() || proto.has_redirect() || proto.has_direct_response();
+  if (!some) return RouteExtras::none();
+  const Path path = place("");
+  RouteExtras& extras = table_->extras_.emplace_front();
+  if (proto.has_redirect()) redirect(proto.redirect(), path + ".redirect", extras.redirect);
+  if (proto.has_direct_response()) direct(proto.direct_response(), path + ".direct_response", extras.direct);
+  extras.request_headers = header_ops(proto.request_headers_to_add(), proto.request_headers_to_remove(), path + ".request_headers");
+  extras.response_headers = header_ops(proto.response_headers_to_add(), proto.response_headers_to_remove(), path + ".response_headers");
+  extras.per_filter = per_filter(proto.typed_per_filter_config(), path + ".typed_per_filter_config");
+  if (proto.has_metadata()) extras.metadata = shared(proto.metadata());
+  if (proto.has_request_body_buffer_limit()) {
+    extras.retry_buffer_limit = proto.request_body_buffer_limit().value();
+  } else if (proto.has_per_request_buffer_limit_bytes()) {
+    extras.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
+  }
+  return extras;
+}
+
+void TableCompiler::match(const v3::RouteMatch& proto, const RoutePlace& place, Route& route) {
   PathMatch& out = route.path;
   out.case_sensitive = !proto.has_case_sensitive() || proto.case_sensitive().value();
   switch (proto.path_specifier_case()) {
     case v3::RouteMatch::kPrefix:
       out.kind = PathMatch::Kind::Prefix;
-      out.text = proto.prefix();
+      out.text = text(proto.prefix());
       break;
     case v3::RouteMatch::kPath:
       out.kind = PathMatch::Kind::Exact;
-      out.text = proto.path();
+      out.text = text(proto.path());
       break;
     case v3::RouteMatch::kPathSeparatedPrefix:
       out.kind = PathMatch::Kind::SeparatedPrefix;
-      out.text = proto.path_separated_prefix();
+      out.text = text(proto.path_separated_prefix());
       break;
     case v3::RouteMatch::kSafeRegex: {
       out.kind = PathMatch::Kind::Regex;
-      out.text = proto.safe_regex().regex();
+      out.text = text(proto.safe_regex().regex());
       out.case_sensitive = true;  // the flag does not apply to regexes
       auto regex = matching::Regex::compile(proto.safe_regex());
       if (regex.ok()) {
-        out.regex = std::move(*regex);
+        out.regex = &table_->regexes_.emplace_front(std::move(*regex));
       } else {
-        errors_.add(path + ".safe_regex.regex", absl::StrCat(regex.status().message(), " (\"", out.text, "\")"));
+        errors_.add(place(".match.safe_regex.regex"), absl::StrCat(regex.status().message(), " (\"", out.text, "\")"));
       }
       break;
     }
     case v3::RouteMatch::kConnectMatcher: out.kind = PathMatch::Kind::Connect; break;
-    case v3::RouteMatch::kPathMatchPolicy: errors_.add(path + ".path_match_policy", "path match extensions are not supported"); break;
+    case v3::RouteMatch::kPathMatchPolicy: errors_.add(place(".match.path_match_policy"), "path match extensions are not supported"); break;
     case v3::RouteMatch::PATH_SPECIFIER_NOT_SET:
-      errors_.add(path + ".path_specifier", "one of prefix, path, safe_regex, path_separated_prefix, connect_matcher must be set");
+      errors_.add(place(".match.path_specifier"), "one of prefix, path, safe_regex, path_separated_prefix, connect_matcher must be set");
       break;
   }
+  if (proto.headers_size() + proto.query_parameters_size() + proto.cookies_size() == 0 && !proto.has_tls_context() && !proto.has_grpc() &&
+      !proto.has_runtime_fraction()) {
+    return;
+  }
+  RouteConditions& asked = table_->conditions_.emplace_front();
+  route.conditions = &asked;
+  conditions(proto, place(".match"), asked);
+}
+
+void TableCompiler::conditions(const v3::RouteMatch& proto, const Path& path, RouteConditions& asked) {
   for (int i = 0; i < proto.headers_size(); ++i) {
     auto matcher = matching::HeaderMatcher::compile(proto.headers(i));
     if (matcher.ok()) {
-      route.headers.push_back(std::move(*matcher));
+      asked.headers.push_back(std::move(*matcher));
     } else {
       errors_.add(prefix(absl::StrCat(path, ".headers[", i, "]"), matcher.status()));
     }
@@ -99,7 +118,7 @@ void TableCompiler::match(const v3::RouteMatch& proto, const Path& path, Route& 
   for (int i = 0; i < proto.query_parameters_size(); ++i) {
     auto matcher = matching::QueryMatcher::compile(proto.query_parameters(i));
     if (matcher.ok()) {
-      route.query.push_back(std::move(*matcher));
+      asked.query.push_back(std::move(*matcher));
     } else {
       errors_.add(prefix(absl::StrCat(path, ".query_parameters[", i, "]"), matcher.status()));
     }
@@ -107,33 +126,54 @@ void TableCompiler::match(const v3::RouteMatch& proto, const Path& path, Route& 
   for (int i = 0; i < proto.cookies_size(); ++i) {
     auto matcher = matching::CookieMatcher::compile(proto.cookies(i));
     if (matcher.ok()) {
-      route.cookies.push_back(std::move(*matcher));
+      asked.cookies.push_back(std::move(*matcher));
     } else {
       errors_.add(prefix(absl::StrCat(path, ".cookies[", i, "]"), matcher.status()));
     }
   }
-  if (proto.tls_context().has_presented()) route.client_certificate_presented = proto.tls_context().presented().value();
-  if (proto.tls_context().has_validated()) route.client_certificate_validated = proto.tls_context().validated().value();
-  route.grpc = proto.has_grpc();
+  if (proto.tls_context().has_presented()) asked.client_certificate_presented = proto.tls_context().presented().value();
+  if (proto.tls_context().has_validated()) asked.client_certificate_validated = proto.tls_context().validated().value();
+  asked.grpc = proto.has_grpc();
   if (proto.has_runtime_fraction()) {
     auto fraction = matching::Fraction::compile(proto.runtime_fraction());
     if (fraction.ok()) {
-      route.fraction = *fraction;
+      asked.fraction = *fraction;
     } else {
       errors_.add(prefix(path + ".runtime_fraction", fraction.status()));
     }
   }
 }
 
-void TableCompiler::forward(const v3::RouteAction& proto, const Path& path, Route& route) {
-  RouteAction& action = route.forward;
+// One for all routes that have the same configuration but for the cluster, unless there was something to say about it.
+const RouteAction& TableCompiler::forward(const v3::RouteAction& proto, const RoutePlace& place, const std::string& route_name) {
+  std::string& key = key_;
+  key.clear();
+  absl::StrAppend(&key, static_cast<int>(proto.cluster_specifier_case()), " ", host_key_.size(), " ", host_key_);
+  const size_t bytes = key.size();
+  proto.AppendToString(&key);
+  if (proto.cluster_specifier_case() == v3::RouteAction::kCluster) {  // field 1, so it comes first
+    const size_t size = 1 + google::protobuf::io::CodedOutputStream::VarintSize32(static_cast<uint32_t>(proto.cluster().size())) + proto.cluster().size();
+    if (std::string_view(key).substr(bytes, size).ends_with(proto.cluster())) key.erase(bytes, size);
+  }
+  const auto it = actions_.find(key);
+  if (it != actions_.end()) return *it->second;
+  const auto said = [&] { return errors_.count() + (options_.warnings != nullptr ? options_.warnings->size() : 0); };
+  const size_t before = said();
+  RouteAction& action = table_->actions_.emplace_front();
+  forward(proto, place(".route"), route_name, action);
+  if (!action.retry_policy) action.retry_policy = host_retry_policy_;
+  if (action.mirrors.empty()) action.mirrors = host_mirrors_;
+  // A filter's configuration may hold what is of one place alone, such as a bucket of tokens.
+  const bool own = std::any_of(action.weighted.begin(), action.weighted.end(), [](const WeightedCluster& cluster) { return !cluster.per_filter.empty(); });
+  if (said() == before && !own) actions_.emplace(key, &action);
+  return action;
+}
+
+void TableCompiler::forward(const v3::RouteAction& proto, const Path& path, const std::string& route_name, RouteAction& action) {
   switch (proto.cluster_specifier_case()) {
-    case v3::RouteAction::kCluster:
-      action.cluster = proto.cluster();
-      cluster(action.cluster, path + ".cluster");
-      break;
+    case v3::RouteAction::kCluster: break;
     case v3::RouteAction::kClusterHeader: cluster_header(proto.cluster_header(), path + ".cluster_header", action.cluster_header); break;
-    case v3::RouteAction::kWeightedClusters: weighted(proto.weighted_clusters(), path + ".weighted_clusters", route.name, action); break;
+    case v3::RouteAction::kWeightedClusters: weighted(proto.weighted_clusters(), path + ".weighted_clusters", route_name, action); break;
     default: errors_.add(path + ".cluster_specifier", "one of cluster, cluster_header, weighted_clusters must be set");
   }
   switch (proto.cluster_not_found_response_code()) {
@@ -230,7 +270,7 @@ void TableCompiler::weighted(const v3::WeightedCluster& proto, const Path& path,
                                               : "Only one of name or cluster_header can be specified");
     } else if (!entry.name().empty()) {
       weighted.name = entry.name();
-      cluster(weighted.name, place + ".name");
+      cluster(weighted.name, [&] { return place + ".name"; });
     } else {
       cluster_header(entry.cluster_header(), place + ".cluster_header", weighted.cluster_header);
     }
@@ -341,7 +381,7 @@ std::vector<MirrorPolicy> TableCompiler::mirrors(const Repeated<v3::RouteAction_
                                                  : "Only one of cluster or cluster_header can be specified in request mirror policy");
     } else if (!proto.cluster().empty()) {
       policy.cluster = proto.cluster();
-      cluster(policy.cluster, place + ".cluster");
+      cluster(policy.cluster, [&] { return place + ".cluster"; });
     } else {
       cluster_header(proto.cluster_header(), place + ".cluster_header", policy.cluster_header);
     }

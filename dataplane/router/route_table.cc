@@ -31,44 +31,48 @@ struct Unmet {
 };
 
 Unmet first_unmet(const Route& route, const http::HeaderMap& headers, const RequestFacts& facts) {
-  if (route.fraction && !route.fraction->match(facts.random, facts.runtime)) return {Unmet::Kind::Fraction};
-  for (size_t i = 0; i < route.headers.size(); ++i) {
-    if (!route.headers[i].match(headers)) return {Unmet::Kind::Header, i};
+  if (route.conditions == nullptr) return {};
+  const RouteConditions& asked = *route.conditions;
+  if (asked.fraction && !asked.fraction->match(facts.random, facts.runtime)) return {Unmet::Kind::Fraction};
+  for (size_t i = 0; i < asked.headers.size(); ++i) {
+    if (!asked.headers[i].match(headers)) return {Unmet::Kind::Header, i};
   }
-  if (!route.query.empty()) {
+  if (!asked.query.empty()) {
     const std::string_view path = headers.get(http::Token::PseudoPath);
-    for (size_t i = 0; i < route.query.size(); ++i) {
-      if (!route.query[i].match(path)) return {Unmet::Kind::Query, i};
+    for (size_t i = 0; i < asked.query.size(); ++i) {
+      if (!asked.query[i].match(path)) return {Unmet::Kind::Query, i};
     }
   }
-  for (size_t i = 0; i < route.cookies.size(); ++i) {
-    if (!route.cookies[i].match(headers)) return {Unmet::Kind::Cookie, i};
+  for (size_t i = 0; i < asked.cookies.size(); ++i) {
+    if (!asked.cookies[i].match(headers)) return {Unmet::Kind::Cookie, i};
   }
-  if (route.client_certificate_presented.value_or(facts.certificate_presented) != facts.certificate_presented ||
-      route.client_certificate_validated.value_or(facts.certificate_validated) != facts.certificate_validated) {
+  if (asked.client_certificate_presented.value_or(facts.certificate_presented) != facts.certificate_presented ||
+      asked.client_certificate_validated.value_or(facts.certificate_validated) != facts.certificate_validated) {
     return {Unmet::Kind::Certificate};
   }
-  if (route.grpc && !is_grpc(headers)) return {Unmet::Kind::Grpc};
+  if (asked.grpc && !is_grpc(headers)) return {Unmet::Kind::Grpc};
   return {};
 }
 
 // "client certificate presented, not validated"
-std::string certificate_text(const Route& route) {
+std::string certificate_text(const RouteConditions& asked) {
   std::string text = "client certificate";
-  if (route.client_certificate_presented) text += *route.client_certificate_presented ? " presented" : " not presented";
-  if (route.client_certificate_presented && route.client_certificate_validated) text += ",";
-  if (route.client_certificate_validated) text += *route.client_certificate_validated ? " validated" : " not validated";
+  if (asked.client_certificate_presented) text += *asked.client_certificate_presented ? " presented" : " not presented";
+  if (asked.client_certificate_presented && asked.client_certificate_validated) text += ",";
+  if (asked.client_certificate_validated) text += *asked.client_certificate_validated ? " validated" : " not validated";
   return text;
 }
 
 std::string describe(const Route& route, const Unmet& unmet) {
+  if (unmet.kind == Unmet::Kind::None) return "";
+  const RouteConditions& asked = *route.conditions;
   switch (unmet.kind) {
     case Unmet::Kind::Fraction:
-      return absl::StrCat("outside of the runtime fraction ", route.fraction->numerator(), "/", route.fraction->denominator());
-    case Unmet::Kind::Header: return absl::StrCat("does not satisfy: ", route.headers[unmet.index].describe());
-    case Unmet::Kind::Query: return absl::StrCat("does not satisfy: ", route.query[unmet.index].describe());
-    case Unmet::Kind::Cookie: return absl::StrCat("does not satisfy: ", route.cookies[unmet.index].describe());
-    case Unmet::Kind::Certificate: return absl::StrCat("does not satisfy: ", certificate_text(route));
+      return absl::StrCat("outside of the runtime fraction ", asked.fraction->numerator(), "/", asked.fraction->denominator());
+    case Unmet::Kind::Header: return absl::StrCat("does not satisfy: ", asked.headers[unmet.index].describe());
+    case Unmet::Kind::Query: return absl::StrCat("does not satisfy: ", asked.query[unmet.index].describe());
+    case Unmet::Kind::Cookie: return absl::StrCat("does not satisfy: ", asked.cookies[unmet.index].describe());
+    case Unmet::Kind::Certificate: return absl::StrCat("does not satisfy: ", certificate_text(asked));
     case Unmet::Kind::Grpc: return "is not a gRPC request";
     case Unmet::Kind::None: break;
   }
@@ -78,8 +82,8 @@ std::string describe(const Route& route, const Unmet& unmet) {
 // Fills in which cluster a forwarding route leads to.
 void choose_cluster(Match& match, const http::HeaderMap& headers, const RequestFacts& facts) {
   const RouteAction& action = match.route->forward;
-  if (!action.cluster.empty()) {
-    match.cluster = action.cluster;
+  if (!match.route->cluster.empty()) {
+    match.cluster = match.route->cluster;
   } else if (!action.cluster_header.empty()) {
     match.cluster = headers.get(action.cluster_header);
   } else if (!action.weighted.empty()) {
@@ -99,6 +103,21 @@ void choose_cluster(Match& match, const http::HeaderMap& headers, const RequestF
 }
 
 }  // namespace
+
+const RouteAction& RouteAction::none() {
+  static const RouteAction action;
+  return action;
+}
+
+const RouteExtras& RouteExtras::none() {
+  static const RouteExtras extras;
+  return extras;
+}
+
+const VirtualHostExtras& VirtualHostExtras::none() {
+  static const VirtualHostExtras extras;
+  return extras;
+}
 
 RouteTable::RouteTable() : hosts_(std::make_unique<HostIndex>()) {}
 RouteTable::~RouteTable() = default;
@@ -154,24 +173,36 @@ Match RouteTable::match(const http::HeaderMap& headers, const RequestFacts& fact
   const http::Header* path_header = headers.find(http::Token::PseudoPath);
   const std::string_view path = path_header == nullptr ? std::string_view() : plain_path(path_header->value());
   const bool is_connect = headers.get(http::Token::PseudoMethod) == "CONNECT";
-  const PathIndex& index = *paths_[static_cast<size_t>(match.virtual_host - virtual_hosts_.data())];
-  PathIndex::Candidates candidates(index, path);
-  for (uint32_t at = candidates.next(); at != PathIndex::none; at = candidates.next()) {
-    const Route& route = host.routes[at];
-    if (path_header == nullptr && route.path.kind != PathMatch::Kind::Connect) continue;  // Envoy 1.40: no other takes a request without a path
-    if (PathIndex::needs_check(route) && !path_matches(route.path, path, is_connect)) continue;
+  const auto takes = [&](const Route& route) {
+    if (path_header == nullptr && route.path.kind != PathMatch::Kind::Connect) return false;  // Envoy 1.40: no other takes a request without a path
     const Unmet unmet = first_unmet(route, headers, facts);
-    if (unmet.kind != Unmet::Kind::None) {
-      if (sink != nullptr) sink->rejected(route, describe(route, unmet));
-      continue;
+    if (unmet.kind == Unmet::Kind::None) return true;
+    if (sink != nullptr) sink->rejected(route, describe(route, unmet));
+    return false;
+  };
+  if (host.routes.size() <= PathIndex::scan_up_to) {
+    for (const Route& route : host.routes) {
+      if (!path_matches(route.path, path, is_connect) || !takes(route)) continue;
+      match.route = &route;
+      break;
     }
-    match.outcome = Match::Outcome::Route;
-    match.route = &route;
-    if (route.action == Route::Action::Forward) choose_cluster(match, headers, facts);
-    if (sink != nullptr) sink->chosen(route, match);
+  } else {
+    PathIndex::Candidates candidates(*paths_[static_cast<size_t>(match.virtual_host - virtual_hosts_.data())], path);
+    for (uint32_t at = candidates.next(); at != PathIndex::none; at = candidates.next()) {
+      const Route& route = host.routes[at];
+      if (PathIndex::needs_check(route) && !path_matches(route.path, path, is_connect)) continue;
+      if (!takes(route)) continue;
+      match.route = &route;
+      break;
+    }
+  }
+  if (match.route == nullptr) {
+    match.outcome = Match::Outcome::NoRoute;
     return match;
   }
-  match.outcome = Match::Outcome::NoRoute;
+  match.outcome = Match::Outcome::Route;
+  if (match.route->action == Route::Action::Forward) choose_cluster(match, headers, facts);
+  if (sink != nullptr) sink->chosen(*match.route, match);
   return match;
 }
 
@@ -182,7 +213,7 @@ Match RouteTable::match_by_scan(const http::HeaderMap& headers, const RequestFac
   // Rank of a domain: exact, then suffix wildcards by length, then prefix wildcards by length, then "*".
   size_t best = 0;
   for (const VirtualHost& host : virtual_hosts_) {
-    for (const std::string& configured : host.domains) {
+    for (const std::string_view configured : host.domains) {
       const std::string domain = absl::AsciiStrToLower(configured);
       size_t rank = 0;
       if (domain == "*") {
@@ -232,9 +263,9 @@ const PerFilter* Match::per_filter(std::string_view name) const {
     if (const PerFilter* entry = find_per_filter(weighted->per_filter, name)) return entry;
   }
   if (route != nullptr) {
-    if (const PerFilter* entry = find_per_filter(route->per_filter, name)) return entry;
+    if (const PerFilter* entry = find_per_filter(route->extras.per_filter, name)) return entry;
   }
-  return virtual_host == nullptr ? nullptr : find_per_filter(virtual_host->per_filter, name);
+  return virtual_host == nullptr ? nullptr : find_per_filter(virtual_host->extras.per_filter, name);
 }
 
 const PerFilter* RouteTable::per_filter(std::string_view name, const Match& match) const {
@@ -257,14 +288,14 @@ void apply_levels(const HeaderOps* (&levels)[4], bool most_specific_wins, http::
 void RouteTable::apply_request_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const {
   if (match.route == nullptr) return;  // Envoy 1.40: neither a 404 nor the redirect to TLS gets any level's headers
   const HeaderOps* levels[4] = {match.weighted != nullptr ? &match.weighted->request_headers : nullptr,
-                                &match.route->request_headers, &match.virtual_host->request_headers, &request_headers_};
+                                &match.route->extras.request_headers, &match.virtual_host->extras.request_headers, &request_headers_};
   apply_levels(levels, most_specific_wins_, headers, context);
 }
 
 void RouteTable::apply_response_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const {
   if (match.route == nullptr) return;  // Envoy 1.40: neither a 404 nor the redirect to TLS gets any level's headers
   const HeaderOps* levels[4] = {match.weighted != nullptr ? &match.weighted->response_headers : nullptr,
-                                &match.route->response_headers, &match.virtual_host->response_headers, &response_headers_};
+                                &match.route->extras.response_headers, &match.virtual_host->extras.response_headers, &response_headers_};
   apply_levels(levels, most_specific_wins_, headers, context);
 }
 
@@ -273,12 +304,13 @@ std::string Route::describe() const {
   std::string text(words[static_cast<size_t>(path.kind)]);
   if (path.kind != PathMatch::Kind::Connect) absl::StrAppend(&text, " \"", path.text, "\"");
   if (!path.case_sensitive) text += " (any case)";
-  for (const auto& header : headers) absl::StrAppend(&text, ", ", header.describe());
-  for (const auto& parameter : query) absl::StrAppend(&text, ", ", parameter.describe());
-  for (const auto& cookie : cookies) absl::StrAppend(&text, ", ", cookie.describe());
-  if (client_certificate_presented || client_certificate_validated) absl::StrAppend(&text, ", ", certificate_text(*this));
-  if (grpc) text += ", gRPC";
-  if (fraction) absl::StrAppend(&text, ", fraction ", fraction->numerator(), "/", fraction->denominator());
+  if (conditions == nullptr) return text;
+  for (const auto& header : conditions->headers) absl::StrAppend(&text, ", ", header.describe());
+  for (const auto& parameter : conditions->query) absl::StrAppend(&text, ", ", parameter.describe());
+  for (const auto& cookie : conditions->cookies) absl::StrAppend(&text, ", ", cookie.describe());
+  if (conditions->client_certificate_presented || conditions->client_certificate_validated) absl::StrAppend(&text, ", ", certificate_text(*conditions));
+  if (conditions->grpc) text += ", gRPC";
+  if (conditions->fraction) absl::StrAppend(&text, ", fraction ", conditions->fraction->numerator(), "/", conditions->fraction->denominator());
   return text;
 }
 

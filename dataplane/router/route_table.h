@@ -4,6 +4,7 @@
 // at a cost that hardly depends on the number of exact and prefix routes, and without allocating.
 #pragma once
 
+#include <forward_list>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "dataplane/router/data_source.h"
 #include "dataplane/router/route.h"
+#include "dataplane/router/text_pool.h"
 
 namespace google::protobuf {
 class Any;
@@ -122,7 +124,17 @@ class RouteTable {
   std::vector<std::string> cluster_names_;
   std::vector<VirtualHost> virtual_hosts_;
   std::unique_ptr<HostIndex> hosts_;
-  std::vector<std::unique_ptr<PathIndex>> paths_;  // one per virtual host
+  std::vector<std::unique_ptr<PathIndex>> paths_;  // one per virtual host; null up to PathIndex::scan_up_to routes
+
+  // What virtual hosts and routes refer to.
+  std::vector<Route> routes_;  // of all virtual hosts, one after the other
+  std::vector<std::string_view> domains_;
+  TextPool texts_;
+  std::forward_list<RouteAction> actions_;
+  std::forward_list<RouteExtras> extras_;
+  std::forward_list<VirtualHostExtras> host_extras_;
+  std::forward_list<RouteConditions> conditions_;
+  std::forward_list<matching::Regex> regexes_;
 };
 
 }  // namespace fairlead::router

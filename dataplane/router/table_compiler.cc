@@ -1,4 +1,6 @@
 // RouteConfiguration and VirtualHost → RouteTable; see compiler.h.
+#include <algorithm>
+
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/io/coded_stream.h>
@@ -48,7 +50,17 @@ absl::StatusOr<std::shared_ptr<const RouteTable>> TableCompiler::run() {
   table.per_filter_ = per_filter(proto_.typed_per_filter_config(), "typed_per_filter_config");
   for (const std::string& name : proto_.internal_only_headers()) table.internal_only_headers_.push_back(absl::AsciiStrToLower(name));
 
+  // Reserved as a whole, as virtual hosts refer to their parts of it.
+  size_t routes = 0, domains = 0;
+  for (const auto& host : proto_.virtual_hosts()) {
+    routes += static_cast<size_t>(host.routes_size());
+    domains += static_cast<size_t>(host.domains_size());
+  }
+  table.routes_.reserve(routes);
+  table.domains_.reserve(domains);
   table.virtual_hosts_.reserve(static_cast<size_t>(proto_.virtual_hosts_size()));
+  texts_.reserve(2 * routes + domains + table.virtual_hosts_.capacity());  // paths and clusters, domains, names of virtual hosts
+  clusters_met_.reserve(routes);
   for (int i = 0; i < proto_.virtual_hosts_size(); ++i) {
     const auto& host = proto_.virtual_hosts(i);
     const Path path = absl::StrCat("virtual_hosts[", i, "]");  // names may repeat, as in Envoy 1.40
@@ -56,19 +68,25 @@ absl::StatusOr<std::shared_ptr<const RouteTable>> TableCompiler::run() {
   }
   table.hosts_->finish();
   if (!errors_.empty()) return prefix(absl::StrCat("route configuration '", proto_.name(), "'"), errors_.status());
-  for (const VirtualHost& host : table.virtual_hosts_) table.paths_.push_back(std::make_unique<PathIndex>(host.routes));
+  table.paths_.reserve(table.virtual_hosts_.size());
+  for (const VirtualHost& host : table.virtual_hosts_) {
+    table.paths_.push_back(host.routes.size() > PathIndex::scan_up_to ? std::make_unique<PathIndex>(host.routes) : nullptr);
+  }
+  if (!std::is_sorted(clusters_.begin(), clusters_.end())) std::sort(clusters_.begin(), clusters_.end());
   table.cluster_names_.assign(clusters_.begin(), clusters_.end());
   return table_;
 }
 
 void TableCompiler::virtual_host(const envoy::config::route::v3::VirtualHost& proto, const Path& path) {
   const auto index = static_cast<uint32_t>(table_->virtual_hosts_.size());
-  VirtualHost& host = table_->virtual_hosts_.emplace_back();
-  host.name = proto.name();
+  VirtualHost& host = table_->virtual_hosts_.emplace_back(extras(proto, path));
+  host.name = text(proto.name());
+  const size_t first_domain = table_->domains_.size(), first_route = table_->routes_.size();
   for (int i = 0; i < proto.domains_size(); ++i) {
-    host.domains.push_back(proto.domains(i));
-    errors_.add(prefix(absl::StrCat(path, ".domains[", i, "]"), table_->hosts_->add(proto.domains(i), index, proto_.name())));
+    table_->domains_.push_back(text(proto.domains(i)));
+    if (absl::Status added = table_->hosts_->add(proto.domains(i), index, proto_.name()); !added.ok()) errors_.add(prefix(absl::StrCat(path, ".domains[", i, "]"), added));
   }
+  host.domains = std::span(table_->domains_).subspan(first_domain);
   for (int i = 0; i < proto.virtual_clusters_size(); ++i) {
     if (proto.virtual_clusters(i).headers().empty()) {
       errors_.add(absl::StrCat(path, ".virtual_clusters[", i, "].headers"), "virtual clusters must define 'headers'");
@@ -85,31 +103,44 @@ void TableCompiler::virtual_host(const envoy::config::route::v3::VirtualHost& pr
   host.include_request_attempt_count = proto.include_request_attempt_count();
   host.include_attempt_count_in_response = proto.include_attempt_count_in_response();
   host.include_is_timeout_retry_header = proto.include_is_timeout_retry_header();
-  host.request_headers = header_ops(proto.request_headers_to_add(), proto.request_headers_to_remove(), path + ".request_headers");
-  host.response_headers = header_ops(proto.response_headers_to_add(), proto.response_headers_to_remove(), path + ".response_headers");
-  host.per_filter = per_filter(proto.typed_per_filter_config(), path + ".typed_per_filter_config");
+  inherit(proto, path);
+  for (int i = 0; i < proto.routes_size(); ++i) route(proto.routes(i), {path, static_cast<uint32_t>(i)});
+  host.routes = std::span(table_->routes_).subspan(first_route);
+}
+
+const VirtualHostExtras& TableCompiler::extras(const envoy::config::route::v3::VirtualHost& proto, const Path& path) {
+  const bool some = proto.request_headers_to_add_size() + proto.request_headers_to_remove_size() + proto.response_headers_to_add_size() +
+                        proto.response_headers_to_remove_size() + proto.rate_limits_size() != 0 ||
+                    !proto.typed_per_filter_config().empty() || proto.has_request_body_buffer_limit() || proto.has_per_request_buffer_limit_bytes() ||
+                    proto.has_cors() || proto.has_metadata();
+  if (!some) return VirtualHostExtras::none();
+  VirtualHostExtras& extras = table_->host_extras_.emplace_front();
+  extras.request_headers = header_ops(proto.request_headers_to_add(), proto.request_headers_to_remove(), path + ".request_headers");
+  extras.response_headers = header_ops(proto.response_headers_to_add(), proto.response_headers_to_remove(), path + ".response_headers");
+  extras.per_filter = per_filter(proto.typed_per_filter_config(), path + ".typed_per_filter_config");
   if (proto.has_request_body_buffer_limit()) {
-    host.retry_buffer_limit = proto.request_body_buffer_limit().value();
+    extras.retry_buffer_limit = proto.request_body_buffer_limit().value();
   } else if (proto.has_per_request_buffer_limit_bytes()) {
-    host.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
+    extras.retry_buffer_limit = proto.per_request_buffer_limit_bytes().value();
   }
-  host.rate_limits = rate_limits(proto.rate_limits(), path + ".rate_limits");
-  if (proto.has_cors()) host.cors = cors(proto.cors(), path + ".cors");
-  if (proto.has_metadata()) host.metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
+  extras.rate_limits = rate_limits(proto.rate_limits(), path + ".rate_limits");
+  if (proto.has_cors()) extras.cors = cors(proto.cors(), path + ".cors");
+  if (proto.has_metadata()) extras.metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
+  return extras;
+}
 
-  host.routes.reserve(static_cast<size_t>(proto.routes_size()));
-  for (int i = 0; i < proto.routes_size(); ++i) route(proto.routes(i), absl::StrCat(path, ".routes[", i, "]"), host);
-
-  // Levels do not merge: a route without a policy takes its virtual host's, and without mirrors the first level that has some.
-  std::optional<RetryPolicy> policy;
-  if (proto.has_retry_policy()) policy = retry_policy(proto.retry_policy(), path + ".retry_policy");
-  auto host_mirrors = mirrors(proto.request_mirror_policies(), path + ".request_mirror_policies");
-  if (host_mirrors.empty()) host_mirrors = mirrors(proto_.request_mirror_policies(), "request_mirror_policies");
-  for (Route& route : host.routes) {
-    if (!route.forward.retry_policy) route.forward.retry_policy = policy;
-    if (route.forward.mirrors.empty()) route.forward.mirrors = host_mirrors;
-    if (!route.retry_buffer_limit) route.retry_buffer_limit = host.retry_buffer_limit;
+// Levels do not merge: a route without a policy takes its virtual host's, and without mirrors the first level that has some.
+void TableCompiler::inherit(const envoy::config::route::v3::VirtualHost& proto, const Path& path) {
+  host_retry_policy_.reset();
+  host_key_.clear();
+  if (proto.has_retry_policy()) {
+    host_retry_policy_ = retry_policy(proto.retry_policy(), path + ".retry_policy");
+    host_key_ = absl::StrCat("retry ", proto.retry_policy().ByteSizeLong(), " ", proto.retry_policy().SerializeAsString());
   }
+  host_mirrors_.clear();
+  if (!proto.request_mirror_policies().empty()) host_mirrors_ = mirrors(proto.request_mirror_policies(), path + ".request_mirror_policies");
+  for (const auto& policy : proto.request_mirror_policies()) absl::StrAppend(&host_key_, "mirror ", policy.ByteSizeLong(), " ", policy.SerializeAsString());
+  if (host_mirrors_.empty()) host_mirrors_ = mirrors(proto_.request_mirror_policies(), "request_mirror_policies");
 }
 
 RateLimitPolicies TableCompiler::rate_limits(const Repeated<envoy::config::route::v3::RateLimit>& protos, const Path& path) {
@@ -178,11 +209,18 @@ std::vector<PerFilter> TableCompiler::per_filter(const google::protobuf::Map<std
   return entries;
 }
 
-void TableCompiler::cluster(const std::string& name, const Path& path) {
-  clusters_.insert(name);
+std::string_view TableCompiler::text(std::string_view value) {
+  if (value.empty()) return {};
+  return *texts_.lazy_emplace(value, [&](const auto& make) { make(table_->texts_.add(value)); });
+}
+
+std::string_view TableCompiler::cluster(std::string_view name, absl::FunctionRef<Path()> path) {
+  const std::string_view own = text(name);
+  if (clusters_met_.insert(own.data()).second) clusters_.push_back(own);
   if (validate_clusters_ && options_.knows_cluster && !options_.knows_cluster(name)) {
-    errors_.add(path, absl::StrCat("route: unknown cluster '", name, "'"));
+    errors_.add(path(), absl::StrCat("route: unknown cluster '", name, "'"));
   }
+  return own;
 }
 
 void TableCompiler::cluster_header(const std::string& name, const Path& path, std::string& out) {

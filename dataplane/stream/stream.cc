@@ -276,8 +276,8 @@ void Stream::describe_route() {
   info_.route_metadata = info_.virtual_host_metadata = info_.cluster_metadata = nullptr;
   if (match_.route == nullptr) return;
   info_.route_name = match_.route->name;
-  info_.route_metadata = match_.route->metadata.get();
-  if (match_.virtual_host != nullptr) info_.virtual_host_metadata = match_.virtual_host->metadata.get();
+  info_.route_metadata = match_.route->extras.metadata.get();
+  if (match_.virtual_host != nullptr) info_.virtual_host_metadata = match_.virtual_host->extras.metadata.get();
   if (match_.cluster.empty()) return;
   cluster_ = upstream::Ref<upstream::Cluster>(worker_.clusters().find(match_.cluster));
   if (!cluster_) return;
@@ -303,8 +303,8 @@ absl::InlinedVector<const router::PerFilterConfig*, 4> Stream::per_route_configs
     if (entry != nullptr && entry->config != nullptr) found.push_back(entry->config.get());
   };
   if (match.weighted != nullptr) look_in(match.weighted->per_filter);
-  if (match.route != nullptr) look_in(match.route->per_filter);
-  if (match.virtual_host != nullptr) look_in(match.virtual_host->per_filter);
+  if (match.route != nullptr) look_in(match.route->extras.per_filter);
+  if (match.virtual_host != nullptr) look_in(match.virtual_host->extras.per_filter);
   look_in(table_->per_filter());
   return found;
 }

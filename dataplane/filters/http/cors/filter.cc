@@ -35,7 +35,7 @@ void CorsFilter::find_policies() {
   if (!policies_.empty()) return;
   const fairlead::router::Match& match = stream().route();
   if (match.route != nullptr && match.route->forward.cors) policies_.push_back(match.route->forward.cors.get());
-  if (match.virtual_host != nullptr && match.virtual_host->cors) policies_.push_back(match.virtual_host->cors.get());
+  if (match.virtual_host != nullptr && match.virtual_host->extras.cors) policies_.push_back(match.virtual_host->extras.cors.get());
 }
 
 std::string_view CorsFilter::first(const std::string Policy::*text) const {

@@ -93,7 +93,7 @@ bool LocalRateLimitFilter::allowed(const Limit& limit, const http::HeaderMap& he
       add(limit.policies, true);
     } else {
       const auto* of_route = match.route != nullptr ? match.route->forward.rate_limits.get() : nullptr;
-      const auto* of_host = match.virtual_host != nullptr ? match.virtual_host->rate_limits.get() : nullptr;
+      const auto* of_host = match.virtual_host != nullptr ? match.virtual_host->extras.rate_limits.get() : nullptr;
       if (of_route != nullptr) add(*of_route, false);
       if (of_host != nullptr && (limit.host_limits == HostLimits::Include || (limit.host_limits == HostLimits::Override && of_route == nullptr))) add(*of_host, false);
     }

@@ -81,7 +81,7 @@ HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_st
   awaiting_upgrade_ = stream().is_upgrade();
   if (!action.mirrors.empty() && !awaiting_upgrade_) choose_mirrors(headers);
   keeps_body_ = (retry_ || !mirrors_.empty() || (action.internal_redirects && !awaiting_upgrade_)) && !end_stream;
-  const auto& limit = match_->route->retry_buffer_limit ? match_->route->retry_buffer_limit : match_->virtual_host->retry_buffer_limit;
+  const auto& limit = match_->route->extras.retry_buffer_limit ? match_->route->extras.retry_buffer_limit : match_->virtual_host->extras.retry_buffer_limit;
   keep_limit_ = limit.value_or(stream().buffer_limit());
   begin_attempt();
   if (end_stream && stream().active()) request_complete();
@@ -95,7 +95,7 @@ bool RouterFilter::answer_without_upstream(const Match& match, http::HeaderMap& 
   if (match.outcome == Match::Outcome::RedirectToTls || (match.outcome == Match::Outcome::Route && match.route->action == Route::Action::Redirect)) {
     const std::string location = fairlead::router::redirect_location(match, headers, headers.get(Token::PseudoScheme));
     cells().add(stream().manager().stats, HttpStat::rq_direct_response);  // Envoy 1.40: redirects too
-    stream().send_local_reply({.status = match.outcome == Match::Outcome::RedirectToTls ? 301 : match.route->redirect.code, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
+    stream().send_local_reply({.status = match.outcome == Match::Outcome::RedirectToTls ? 301 : match.route->extras.redirect.code, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
                                  reply.add(Token::Location, location);
                                  if (match.route != nullptr) stream().route_table()->apply_response_headers(match, reply, stream().info());
                                }});
@@ -103,11 +103,11 @@ bool RouterFilter::answer_without_upstream(const Match& match, http::HeaderMap& 
   }
   if (match.outcome == Match::Outcome::Route && match.route->action == Route::Action::Direct) {
     cells().add(stream().manager().stats, HttpStat::rq_direct_response);
-    const uint32_t status = match.route->direct.status;
+    const uint32_t status = match.route->extras.direct.status;
     std::string location;  // Envoy 1.40: of 201 and 3xx, the request's own
     if (status == 201 || status / 100 == 3) location = fairlead::router::redirect_location(match, headers, headers.get(Token::PseudoScheme));
     stream().route_table()->apply_request_headers(match, headers, stream().info());
-    stream().send_local_reply({.status = status, .body = match.route->direct.body, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
+    stream().send_local_reply({.status = status, .body = match.route->extras.direct.body, .details = "direct_response", .modify_headers = [&](http::HeaderMap& reply) {
                                  if (!location.empty()) reply.add(Token::Location, location);
                                  stream().route_table()->apply_response_headers(match, reply, stream().info());
                                }});

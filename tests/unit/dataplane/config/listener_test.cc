@@ -225,7 +225,7 @@ TEST_CASE("texts from files and the environment are read by whoever runs, and on
   auto parsed = parse(body("filename: /there"), options);
   INFO(parsed.status().ToString());
   REQUIRE(parsed.ok());
-  CHECK((*parsed)->chains[0]->hcm->routes.inline_table->virtual_hosts()[0].routes[0].direct.body == "from file %PROTOCOL%");
+  CHECK((*parsed)->chains[0]->hcm->routes.inline_table->virtual_hosts()[0].routes[0].extras.direct.body == "from file %PROTOCOL%");
   CHECK_THAT(error_of(body("filename: /absent"), options), Contains("direct_response.body.filename: /absent: no such file"));
   CHECK_THAT(error_of(body("filename: /dev/zero"), options), Contains("body.filename: Invalid path: /dev/zero"));
   CHECK_THAT(error_of(body("environment_variable: NO_SUCH_VARIABLE_HERE"), options), Contains("Environment variable doesn't exist: NO_SUCH_VARIABLE_HERE"));

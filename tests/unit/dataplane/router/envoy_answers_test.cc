@@ -36,15 +36,15 @@ std::string answer(const RouteTable& table, const std::string& line) {
   if (match.outcome == Match::Outcome::RedirectToTls) return "301 " + redirect_location(match, *request, "http");
   if (match.route == nullptr) return "404";
   const bool redirects = match.route->action == Route::Action::Redirect;
-  std::string out = redirects ? absl::StrCat(match.route->redirect.code, " ", redirect_location(match, *request, "http"))
-                              : absl::StrCat(match.route->direct.status, " ", match.route->direct.body);
+  std::string out = redirects ? absl::StrCat(match.route->extras.redirect.code, " ", redirect_location(match, *request, "http"))
+                              : absl::StrCat(match.route->extras.direct.status, " ", match.route->extras.direct.body);
   test::Headers response{{":status", "200"}};
   format::FormatContext context;
   context.request_headers = request.get();
   context.response_headers = response.get();
   context.protocol = "HTTP/1.1";
   context.route_name = match.route->name;
-  context.route_metadata = match.route->metadata.get();
+  context.route_metadata = match.route->extras.metadata.get();
   table.apply_response_headers(match, *response, context);
   for (const auto& header : *response) {
     if (absl::StartsWith(header.name(), "x-")) absl::StrAppend(&out, " | ", header.name(), ": ", header.value());

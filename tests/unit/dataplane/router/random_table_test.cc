@@ -114,3 +114,37 @@ TEST_CASE("compiled matching equals the plain scan on random tables") {
   CHECK(compared == 16'000);
   CHECK(matched > 4'000);
 }
+
+TEST_CASE("compiled matching equals the plain scan where one virtual host has many prefixes and paths") {
+  Generator generate(1);
+  v3::RouteConfiguration config;
+  auto* host = config.add_virtual_hosts();
+  host->set_name("v");
+  host->add_domains("*");
+  const auto path = [&](int depth) {
+    std::string out;
+    for (int i = 0; i < depth; ++i) absl::StrAppend(&out, "/", generate.upto(12) * generate.upto(12));
+    return out;
+  };
+  for (int i = 0; i < 3'000; ++i) {
+    auto* route = host->add_routes();
+    route->mutable_route()->set_cluster(absl::StrCat("c", i));
+    auto& match = *route->mutable_match();
+    const std::string text = path(2 + static_cast<int>(generate.upto(3)));
+    if (i % 3 == 0) match.set_path(text);
+    if (i % 3 == 1) match.set_prefix(text);
+    if (i % 3 == 2) match.set_path_separated_prefix(text);
+    match.mutable_case_sensitive()->set_value(i % 5 != 0);
+  }
+  const auto table = RouteTable::compile(config);
+  REQUIRE(table.ok());
+  size_t matched = 0;
+  for (int i = 0; i < 3'000; ++i) {
+    test::Headers headers = test::request(path(2 + static_cast<int>(generate.upto(4))), "a");
+    const Match fast = (*table)->match(*headers, {}), slow = (*table)->match_by_scan(*headers, {});
+    REQUIRE(fast.route == slow.route);
+    REQUIRE(fast.cluster == slow.cluster);
+    if (fast.route != nullptr) ++matched;
+  }
+  CHECK(matched > 500);
+}

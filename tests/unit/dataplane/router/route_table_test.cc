@@ -32,7 +32,7 @@ std::string pick(const RouteTable& table, Headers headers, RequestFacts facts = 
   CHECK(match.virtual_host == scanned.virtual_host);
   CHECK(match.outcome == scanned.outcome);
   CHECK(match.cluster == scanned.cluster);
-  return match.route == nullptr ? "-" : match.route->name;
+  return match.route == nullptr ? "-" : std::string(match.route->name);
 }
 
 std::string error_of(std::string_view yaml, const CompileOptions& options = {}) {
@@ -239,9 +239,9 @@ TEST_CASE("actions keep Envoy's defaults and what was configured") {
   CHECK(full.mirrors[0].cluster == "shadow");
   CHECK(full.upgrades[0].type == "websocket");
   CHECK_FALSE(full.upgrades[0].enabled);
-  CHECK(routes[2].redirect.code == 308);
-  CHECK(routes[3].direct.status == 418);
-  CHECK(routes[3].direct.body == "teapot");
+  CHECK(routes[2].extras.redirect.code == 308);
+  CHECK(routes[3].extras.direct.status == 418);
+  CHECK(routes[3].extras.direct.body == "teapot");
   CHECK(table->cluster_names() == std::vector<std::string>{"c", "shadow"});
 }
 
@@ -266,6 +266,49 @@ virtual_hosts:
   CHECK(a[1].forward.mirrors[0].cluster == "host-mirror");
   CHECK_FALSE(table->virtual_hosts()[1].routes[0].forward.retry_policy);
   CHECK(table->virtual_hosts()[1].routes[0].forward.mirrors[0].cluster == "table-mirror");
+}
+
+TEST_CASE("routes whose configurations differ in the cluster alone share what forwarding takes") {
+  auto table = compile(R"(
+name: t
+virtual_hosts:
+- name: a
+  domains: [a]
+  routes:
+  - {match: {prefix: /1}, route: {cluster: one, timeout: 1s}}
+  - {match: {prefix: /2}, route: {cluster: two, timeout: 1s}}
+  - {match: {prefix: /3}, route: {cluster: one, timeout: 2s}}
+  - {match: {prefix: /4}, route: {cluster: one, timeout: 1s, prefix_rewrite: /one}}
+- name: b
+  domains: [b]
+  retry_policy: {retry_on: reset, num_retries: 7}
+  routes:
+  - {match: {prefix: /}, route: {cluster: one, timeout: 1s}}
+- name: c
+  domains: [c]
+  request_mirror_policies: [{cluster: mirror}]
+  routes:
+  - {match: {prefix: /}, route: {cluster: one, timeout: 1s}}
+- name: d
+  domains: [d]
+  routes:
+  - {match: {prefix: /}, redirect: {host_redirect: x}}
+  - {match: {prefix: /}, route: {cluster: three, timeout: 1s}}
+)");
+  const auto routes = [&](size_t host) { return (*table)->virtual_hosts()[host].routes; };
+  CHECK(routes(0)[0].cluster == "one");
+  CHECK(routes(0)[1].cluster == "two");
+  CHECK(routes(3)[1].cluster == "three");
+  CHECK(&routes(0)[0].forward == &routes(0)[1].forward);
+  CHECK(&routes(0)[0].forward == &routes(3)[1].forward);
+  CHECK(routes(0)[2].forward.timeout.count() == 2'000);
+  CHECK(routes(0)[3].forward.path_rewrite.prefix == "/one");
+  CHECK(routes(0)[0].forward.path_rewrite.kind == PathRewrite::Kind::None);
+  CHECK_FALSE(routes(0)[0].forward.retry_policy);
+  CHECK(routes(1)[0].forward.retry_policy->num_retries == 7);  // the virtual host's, so not that of others
+  CHECK(routes(1)[0].forward.mirrors.empty());
+  CHECK(routes(2)[0].forward.mirrors[0].cluster == "mirror");
+  CHECK(routes(3)[0].extras.redirect.host == "x");
 }
 
 TEST_CASE("wrong tables are refused with the field's path and Envoy's text") {
@@ -306,6 +349,7 @@ TEST_CASE("wrong tables are refused with the field's path and Envoy's text") {
   CHECK_THAT(per_filter("{}"), Contains("Didn't find a registered implementation for 'f' with type URL: ''"));
   CHECK_THAT(route_error("{match: {prefix: /}}"), Contains("routes[0].action"));
   CHECK_THAT(route_error("{match: {}, route: {}}"), Contains("path_specifier") && Contains("cluster_specifier"));
+  CHECK_THAT(route_error("{match: {prefix: /a}, route: {cluster: c}}, {match: {prefix: /}, route: {}}"), Contains("routes[1].route.cluster_specifier"));
   CHECK_THAT(route_error("{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {f: {'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster}}}"),
              Contains("typed_per_filter_config[\"f\"]"));
 }
@@ -362,10 +406,10 @@ TEST_CASE("an explanation names the virtual host, near misses and the choice") {
   struct Sink : ExplainSink {
     std::vector<std::string> lines;
     void virtual_host(std::string_view host, const VirtualHost* chosen, std::string_view domain) override {
-      lines.push_back(std::string(host) + " -> " + (chosen ? chosen->name : "none") + " by " + std::string(domain));
+      lines.push_back(std::string(host) + " -> " + std::string(chosen ? chosen->name : "none") + " by " + std::string(domain));
     }
-    void rejected(const Route& route, std::string_view reason) override { lines.push_back(route.name + " " + std::string(reason)); }
-    void chosen(const Route& route, const Match& match) override { lines.push_back(route.name + " to " + std::string(match.cluster)); }
+    void rejected(const Route& route, std::string_view reason) override { lines.push_back(std::string(route.name) + " " + std::string(reason)); }
+    void chosen(const Route& route, const Match& match) override { lines.push_back(std::string(route.name) + " to " + std::string(match.cluster)); }
   };
   const auto table = table_of(R"(
 {name: elsewhere, match: {prefix: /b}, route: {cluster: c}},
