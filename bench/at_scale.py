@@ -336,32 +336,34 @@ def scale(options):
 # --- requests among many routes ----------------------------------------------------------------------------------------------
 
 def shapes():
-    """name: (virtual hosts of n, the path and the host of request i)."""
+    """name: (virtual hosts of n, the path and the host of request i). Numbers have as many digits among 10 as among 10,000."""
     def route(match):
         return f"{{match: {{{match}}}, route: {{cluster: up}}}}"
 
     def one_host(routes):
         return f'[{{name: all, domains: ["*"], routes: [{", ".join(routes)}]}}]'
+    service = 'return string.format("/service/%05d/resource", i), "a"'
     return {
-        "virtual hosts": (lambda n: "[" + ", ".join(f'{{name: v{i}, domains: ["host-{i}.example.com"], routes: [{route("prefix: /")}]}}' for i in range(n)) + "]", 'return "/", "host-" .. i .. ".example.com"'),
-        "exact": (lambda n: one_host([route(f"path: /service/{i}/resource") for i in range(n)]), 'return "/service/" .. i .. "/resource", "a"'),
-        "prefix": (lambda n: one_host([route(f"prefix: /service/{i}/") for i in range(n)]), 'return "/service/" .. i .. "/resource", "a"'),
-        "regex": (lambda n: one_host([route(f'safe_regex: {{regex: "/service/{i}/[a-z]+"}}') for i in range(n)]), 'return "/service/" .. i .. "/resource", "a"'),
+        "virtual hosts": (lambda n: "[" + ", ".join(f'{{name: v{i:05d}, domains: ["host-{i:05d}.example.com"], routes: [{route("prefix: /")}]}}' for i in range(n)) + "]", 'return "/", string.format("host-%05d.example.com", i)'),
+        "exact": (lambda n: one_host([route(f"path: /service/{i:05d}/resource") for i in range(n)]), service),
+        "prefix": (lambda n: one_host([route(f"prefix: /service/{i:05d}/") for i in range(n)]), service),
+        "regex": (lambda n: one_host([route(f'safe_regex: {{regex: "/service/{i:05d}/[a-z]+"}}') for i in range(n)]), service),
     }
 
 
+# As many different requests among 10 as among 10,000, so that the client and the upstream have the same work and only the proxy's table differs.
 SCRIPT = """
 local function choose(i) {choose} end
 local requests = {{}}
 init = function()
   math.randomseed(7)
-  for k = 1, 4096 do
+  for k = 1, 20000 do
     local path, host = choose(math.random(0, {n} - 1))
-    requests[k] = wrk.format("GET", path, {{["Host"] = host}})
+    requests[k] = wrk.format("GET", path .. string.format("?k=%05d", k), {{["Host"] = host}})
   end
 end
 local next = 0
-request = function() next = next % 4096 + 1; return requests[next] end
+request = function() next = next % 20000 + 1; return requests[next] end
 """
 
 
