@@ -1,22 +1,17 @@
 """Clients that abuse HTTP/2, each for 2 seconds from a process of its own: the proxy stays up, its memory and its connections upstream stay bounded (the
 memory's curve is printed), another client is served meanwhile, and the counter of the limit moves. Tunnels among them: CONNECT that ends here, and
 WebSocket by extended CONNECT."""
-import multiprocessing
-import pathlib
-import select
 import socket
 import struct
 import threading
 import time
 
+import attack
 import http2
-import wire
+from attack import SECONDS, Attack
 from http2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST, SETTINGS, WINDOW, frame
-from lab import free_port, get, require
+from lab import require
 
-SECONDS = 2.0
-GROWTH = 48 * 1024  # KiB that an attack may add at most
-UPSTREAM_CONNECTIONS = 50
 HEAD = bytes.fromhex("828684") + b"\x01\x08any.test"  # GET / http, not indexed
 BIG = b"x" * 4000
 
@@ -124,7 +119,7 @@ ATTACKS = {
 }
 
 
-def attack(port, name, connections):
+def abuse(port, connections, name):
     """Four connections at a time, each made again when it ends; how many is told through `connections`."""
     output, reads, _ = ATTACKS[name]
     end = time.monotonic() + SECONDS
@@ -157,63 +152,6 @@ def attack(port, name, connections):
         t.join()
 
 
-def rss(pid):
-    return int(next(line.split()[1] for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")))
-
-
-class Upstream:
-    """Answers whatever is asked with 4 MiB; `at_once`: before anything is asked, as what stands behind a tunnel may; `silent`: reads nothing, says nothing."""
-
-    def __init__(self, at_once=False, silent=False):
-        self.at_once, self.silent = at_once, silent
-        self.open, self.most, self.lock = 0, 0, threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
-            except OSError:
-                return
-
-    def count(self, change):
-        with self.lock:
-            self.open += change
-            self.most = max(self.most, self.open)
-
-    def serve(self, connection):
-        body = bytes(1 << 16)
-        self.count(1)
-        try:
-            with connection:
-                connection.settimeout(10)
-                if self.silent:
-                    return self.wait_for_the_end(connection)
-                if not self.at_once:
-                    connection.recv(65536)
-                    connection.sendall(wire.reply("200 OK", f"content-length: {4 << 20}"))
-                for _ in range(64):
-                    connection.sendall(body)
-        except OSError:
-            pass
-        finally:
-            self.count(-1)
-
-    def wait_for_the_end(self, connection):
-        """Without reading."""
-        ended = select.poll()
-        ended.register(connection, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
-        ended.poll(10000)
-
-
-def upstream_of(name):
-    if "zero windows" in name:
-        return Upstream(at_once=name.startswith("CONNECT"))
-    return Upstream(silent=name.startswith(("CONNECT", "WebSocket")))
-
-
 def visit(port, until, latencies):
     """Another client on the same listener: a request after the other, each answered with 200."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
@@ -229,73 +167,18 @@ def visit(port, until, latencies):
             time.sleep(0.01)
 
 
-def route_of(name, cluster):
+def attack_of(name, counters):
+    upstream = {"silent": name.startswith(("CONNECT", "WebSocket"))}
+    if "zero windows" in name:
+        upstream = {"at_once": name.startswith("CONNECT")}
+    out = Attack(lambda port, connections: abuse(port, connections, name), counters, upstream)
     if name.startswith("CONNECT"):
-        return {"match": {"connect_matcher": {}}, "route": {"cluster": cluster, "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}}
-    return {"match": {"prefix": "/large"}, "route": {"cluster": cluster}}
+        out.route = {"match": {"connect_matcher": {}}, "route": {"upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}}
+    return out
 
 
 def run(lab):
-    upstreams = [upstream_of(name) for name in ATTACKS]
-    admin, *ports = wire.free_ports(1 + len(ATTACKS))
     # What an edge would set: few streams, small buffers, an idle timeout, a bound on connections upstream.
     hcm = {"http2_protocol_options": {"max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576, "allow_connect": True},
            "upgrade_configs": [{"upgrade_type": "CONNECT"}, {"upgrade_type": "websocket"}], "stream_idle_timeout": "1s", "access_log": None}
-    scenarios = [wire.Scenario(name, [], hcm=hcm, listener={"per_connection_buffer_limit_bytes": 32768}, host={"routes": [
-        route_of(name, f"s{i}"), {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}]},
-        cluster={"per_connection_buffer_limit_bytes": 32768, "circuit_breakers": {"thresholds": [{"max_connections": UPSTREAM_CONNECTIONS, "max_pending_requests": 50}]}})
-        for i, name in enumerate(ATTACKS)]
-    config = wire.configuration(scenarios, ports, [upstream.port for upstream in upstreams], admin, lab.dir / "access")
-    proxy = lab.proxy("fairlead-proxy", lab.write("attacks.json", config), f"127.0.0.1:{admin}")
-    pid = proxy.process.pid
-    wrong = []
-    for i, (name, (_, _, counters)) in enumerate(ATTACKS.items()):
-        connections = multiprocessing.get_context("fork").Value("i", 0)
-        attacker = multiprocessing.get_context("fork").Process(target=attack, args=(ports[i], name, connections))
-        start, curve, latencies, before = rss(pid), [], [], counted(admin, i, counters)
-        attacker.start()
-        visitor = threading.Thread(target=lambda: failures.extend(caught(lambda: visit(ports[i], attacker, latencies))))
-        failures = []
-        visitor.start()
-        while attacker.is_alive() and proxy.process.poll() is None:
-            curve.append(rss(pid))
-            time.sleep(0.02)
-        attacker.join()
-        visitor.join()
-        time.sleep(0.3)
-        moved = {name: value - before[name] for name, value in counted(admin, i, counters).items()}
-        end, most = rss(pid), max(curve, default=0)
-        print(f"        {name}: {connections.value} connections, RSS {start} → {most} → {end} KiB, {len(latencies)} others served, at most {max(latencies, default=0) * 1000:.0f} ms, "
-              f"at most {upstreams[i].most} connections upstream, {moved}", flush=True)
-        # one that the proxy has closed may still be counted here while the next is there already
-        if upstreams[i].most > UPSTREAM_CONNECTIONS * 3 // 2:
-            wrong.append(f"{name}: {upstreams[i].most} connections upstream at once, of at most {UPSTREAM_CONNECTIONS}")
-        if failures:
-            wrong.append(f"{name}: {failures[0]}")
-        if most - start > GROWTH:
-            wrong.append(f"{name}: memory grew from {start} to {most} KiB")
-        if counters and not any(moved.values()):
-            wrong.append(f"{name}: none of {counters} moved")
-        if len(latencies) < 3 or max(latencies, default=9) > 1.5:
-            wrong.append(f"{name}: the other client was served {len(latencies)} times, at most in {max(latencies, default=0):.2f} s")
-        require(proxy.process.poll() is None, f"{name}: the proxy ended: {proxy.text()[-2000:]}")
-    for upstream in upstreams:
-        upstream.listener.close()
-    require(get(f"127.0.0.1:{admin}", "/ready").status == 200, "not ready afterwards")
-    code = lab.stop(proxy)
-    require(code == 0, f"exit code {code}")
-    require(not wrong, "\n".join(wrong))
-
-
-def counted(admin, i, counters):
-    stats = wire.statistics(f"127.0.0.1:{admin}")
-    full = {c: c.replace("http.", f"http.s{i}.") if c.startswith("http") else f"cluster.s{i}.{c}" for c in counters}
-    return {c: int(stats.get(name, 0)) for c, name in full.items()}
-
-
-def caught(call):
-    try:
-        call()
-        return []
-    except Exception as error:
-        return [repr(error)]
+    attack.play(lab, {name: attack_of(name, counters) for name, (_, _, counters) in ATTACKS.items()}, hcm, visit)
