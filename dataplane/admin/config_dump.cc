@@ -9,12 +9,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/doc_proto.h"
+#include "dataplane/admin/redact.h"
 #include "envoy/admin/v3/config_dump.pb.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
 namespace fairlead::admin {
 namespace {
@@ -63,7 +66,7 @@ class Dump {
     out.push_back(listeners());
     out.push_back(std::make_unique<envoy::admin::v3::ScopedRoutesConfigDump>());
     out.push_back(routes());
-    out.push_back(std::make_unique<envoy::admin::v3::SecretsConfigDump>());
+    out.push_back(secrets());
     return out;
   }
 
@@ -74,6 +77,20 @@ class Dump {
     auto dump = std::make_unique<envoy::admin::v3::BootstrapConfigDump>();
     if (!dump->mutable_bootstrap()->ParseFromString(*in_.bootstrap)) dump->clear_bootstrap();
     set_time(dump->mutable_last_updated(), in_.bootstrap_at);
+    return dump;
+  }
+
+  std::unique_ptr<Message> secrets() {
+    auto dump = std::make_unique<envoy::admin::v3::SecretsConfigDump>();
+    envoy::config::bootstrap::v3::Bootstrap bootstrap;
+    if (!bootstrap.ParseFromString(*in_.bootstrap)) bootstrap.Clear();
+    for (const auto& secret : bootstrap.static_resources().secrets()) {
+      if (!wanted(secret.name())) continue;
+      auto* row = dump->add_static_secrets();
+      row->set_name(secret.name());
+      set_time(row->mutable_last_updated(), in_.bootstrap_at);
+      row->mutable_secret()->PackFrom(secret);
+    }
     return dump;
   }
 
@@ -266,6 +283,7 @@ absl::StatusOr<std::string> config_dump(const DumpInput& input, const DumpQuery&
   std::vector<doc::Value> configs;
   bool found = query.resource.empty(), masked = false;
   for (const auto& dump : Dump(input, effective, names.get()).all()) {
+    redact(*dump);
     if (query.resource.empty()) {
       doc::Value value = typed(*dump);
       if (!query.mask.empty()) {

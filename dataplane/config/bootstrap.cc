@@ -13,45 +13,13 @@
 #include "dataplane/config/fields.h"
 #include "dataplane/config/support.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
 namespace fairlead::config {
 namespace v3 = envoy::config::bootstrap::v3;
 namespace {
 
-void add_runtime(const std::string& prefix_text, const google::protobuf::Value& value, const std::string& field, matching::Runtime& runtime,
-                 ErrorList& errors) {
-  using Value = google::protobuf::Value;
-  switch (value.kind_case()) {
-    case Value::kNumberValue: runtime.set(prefix_text, {absl::StrCat(value.number_value()), value.number_value(), {}}); break;
-    case Value::kBoolValue: runtime.set(prefix_text, {value.bool_value() ? "true" : "false", value.bool_value() ? 1.0 : 0.0, {}}); break;
-    case Value::kStringValue: {  // Envoy 1.40: a text that is a number counts as one
-      double number = 0;
-      const bool is_number = absl::SimpleAtod(value.string_value(), &number);
-      runtime.set(prefix_text, {value.string_value(), is_number ? std::optional(number) : std::nullopt, {}});
-      break;
-    }
-    case Value::kStructValue: {
-      const auto& fields = value.struct_value().fields();
-      const auto numerator = fields.find("numerator");
-      if (numerator != fields.end() || fields.contains("denominator")) {  // a FractionalPercent
-        uint32_t denominator = 100;
-        if (const auto at = fields.find("denominator"); at != fields.end()) {
-          if (at->second.string_value() == "TEN_THOUSAND") denominator = 10'000;
-          if (at->second.string_value() == "MILLION") denominator = 1'000'000;
-        }
-        const double top = numerator == fields.end() ? 0 : numerator->second.number_value();
-        runtime.set(prefix_text, {"", {}, std::pair(static_cast<uint32_t>(std::max(top, 0.0)), denominator)});
-        break;
-      }
-      for (const auto& [key, inner] : fields) add_runtime(prefix_text.empty() ? key : absl::StrCat(prefix_text, ".", key), inner, field, runtime, errors);
-      break;
-    }
-    default: errors.add(field, absl::StrCat("Invalid runtime entry value for ", prefix_text));
-  }
-}
-
 void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorList& errors) {
-  auto runtime = std::make_shared<matching::Runtime>();
   std::set<std::string> names;
   int admin_layers = 0;
   for (int i = 0; i < proto.layers_size(); ++i) {
@@ -59,19 +27,16 @@ void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorLi
     const std::string field = absl::StrCat("layered_runtime.layers[", i, "]");
     if (!names.insert(layer.name()).second) errors.add(field + ".name", absl::StrCat("Duplicate layer name: ", layer.name()));
     switch (layer.layer_specifier_case()) {
-      case v3::RuntimeLayer::kStaticLayer: {
-        for (const auto& [key, value] : layer.static_layer().fields()) add_runtime(key, value, field + ".static_layer", *runtime, errors);
-        out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Static});
+      case v3::RuntimeLayer::kStaticLayer:
+        out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Static, std::make_shared<matching::Runtime>(read_runtime_layer(layer.static_layer(), field + ".static_layer", errors))});
         break;
-      }
       case v3::RuntimeLayer::kAdminLayer:
         if (++admin_layers == 2) errors.add(field, "Too many admin layers specified in LayeredRuntime, at most one may be specified");
-        out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Admin});
+        out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Admin, std::make_shared<matching::Runtime>()});
         break;
       default: errors.add(field + ".layer_specifier", "only static_layer and admin_layer are supported");
     }
   }
-  out.runtime = std::move(runtime);
 }
 
 // Tags are not taken from names of statistics, but a wrong expression is wrong all the same.
@@ -164,6 +129,13 @@ std::string unnamed_listener(const envoy::config::listener::v3::Listener& proto,
 }
 
 void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, BootstrapConfig& out, ErrorList& errors) {
+  auto secrets = std::make_shared<StaticSecrets>();
+  for (const auto& secret : proto.static_resources().secrets()) {
+    if (secret.type_case() == envoy::extensions::transport_sockets::tls::v3::Secret::TYPE_NOT_SET) errors.add("static_resources.secrets", "Secret type not implemented");
+    auto kept = std::make_shared<const envoy::extensions::transport_sockets::tls::v3::Secret>(secret);
+    if (!secrets->emplace(secret.name(), std::move(kept)).second) errors.add("static_resources.secrets", absl::StrCat("Duplicate static secret name ", secret.name()));
+  }
+  out.secrets = std::move(secrets);
   absl::flat_hash_set<std::string> names, control_plane;
   collect_grpc_clusters(proto.dynamic_resources(), control_plane);
   collect_grpc_clusters(proto.static_resources(), control_plane);
@@ -175,7 +147,7 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
       continue;
     }
     const bool control = control_plane.contains(cluster.name());
-    auto parsed = parse_cluster(cluster, control ? ClusterUse::ControlPlane : ClusterUse::Traffic);
+    auto parsed = parse_cluster(cluster, control ? ClusterUse::ControlPlane : ClusterUse::Traffic, nullptr, {options.read_file, out.secrets});
     if (!parsed.ok()) {
       errors.add(prefix(field, parsed.status()));
     } else {
@@ -189,6 +161,7 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
   HcmOptions hcm;
   hcm.registry = options.registry;
   hcm.read_file = options.read_file;
+  hcm.secrets = out.secrets;
   hcm.knows_cluster = [&names](std::string_view name) { return names.contains(name); };
   hcm.warnings = &out.warnings;
   absl::flat_hash_set<std::string> listeners;
@@ -229,6 +202,8 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3:
   out->content_hash = hash_of(proto);
   read_admin(proto.admin(), *out, errors);
   read_runtime(proto.layered_runtime(), *out, errors);
+  // Envoy 1.40: a runtime without layers has one for the admin endpoint.
+  if (proto.has_layered_runtime() && proto.layered_runtime().layers().empty()) out->runtime_layers.push_back({"", RuntimeLayer::Kind::Admin, std::make_shared<matching::Runtime>()});
   check_stats_tags(proto.stats_config(), errors);
   if (proto.has_watchdog() && proto.has_watchdogs()) errors.add("watchdog", "Only one of watchdog or watchdogs should be set!");
   read_dynamic(proto.dynamic_resources(), *out, errors);

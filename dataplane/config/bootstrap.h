@@ -11,6 +11,7 @@
 #include "dataplane/config/access_log.h"
 #include "dataplane/config/cluster.h"
 #include "dataplane/config/listener.h"
+#include "dataplane/config/runtime.h"
 #include "dataplane/router/route_table.h"
 
 namespace envoy::config::bootstrap::v3 {
@@ -27,11 +28,6 @@ struct AdminConfig {
   std::vector<AccessLogConfig> access_logs;
 };
 
-struct RuntimeLayer {
-  std::string name;
-  enum class Kind : uint8_t { Static, Admin } kind = Kind::Static;
-};
-
 struct BootstrapConfig {
   std::shared_ptr<const envoy::config::core::v3::Node> node;
   std::string local_cluster_name;  // the cluster this proxy belongs to, for zone-aware routing; empty: none. One of `clusters`
@@ -40,11 +36,11 @@ struct BootstrapConfig {
   std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // static
   std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // static, for traffic
   std::vector<std::shared_ptr<const ClusterConfig>> control_plane_clusters;  // static, named by envoy_grpc: become gRPC channels
+  std::shared_ptr<const StaticSecrets> secrets;                  // never null
   std::optional<ApiSource> ads;
   std::optional<ConfigSource> lds, cds;
   std::string lds_resources_locator, cds_resources_locator;      // empty: wildcard
-  std::vector<RuntimeLayer> runtime_layers;
-  std::shared_ptr<const matching::Runtime> runtime;              // never null
+  std::vector<RuntimeLayer> runtime_layers;                      // later ones win
   std::vector<std::string> warnings;
   uint64_t content_hash = 0;
 };

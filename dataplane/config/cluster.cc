@@ -155,7 +155,7 @@ absl::StatusOr<BindConfig> parse_bind(const envoy::config::core::v3::BindConfig&
   return bind;
 }
 
-absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Cluster& proto, ClusterUse use, SupportFindings* findings) {
+absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Cluster& proto, ClusterUse use, SupportFindings* findings, const TlsSources& sources) {
   const std::string place = absl::StrCat("cluster '", proto.name(), "'");
   FL_RETURN_IF_ERROR(prefix(place, admit(proto, findings)));
   auto out = std::make_shared<ClusterConfig>();
@@ -170,7 +170,10 @@ absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Clu
   parse_breakers(proto.circuit_breakers(), *out);
   parse_dns(proto, *out, errors);
   parse_upstream_http(proto, use, *out, errors);
-  parse_transport(proto, use, *out, errors);
+  parse_transport(proto, use, sources, *out, errors);
+  if (out->http.protocol == UpstreamProtocol::Auto && !out->tls && errors.empty()) {
+    errors.add("typed_extension_protocol_options", absl::StrCat("ALPN configured for cluster ", proto.name(), " which has a non-ALPN transport socket"));
+  }
   parse_health(proto, use, *out, errors);
   if (proto.upstream_connection_options().has_tcp_keepalive()) {
     const auto& keepalive = proto.upstream_connection_options().tcp_keepalive();

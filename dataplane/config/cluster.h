@@ -15,6 +15,7 @@
 #include "dataplane/config/http2.h"
 #include "dataplane/config/load_balancing.h"
 #include "dataplane/config/support.h"
+#include "dataplane/config/tls.h"
 
 namespace envoy::config::cluster::v3 {
 class Cluster;
@@ -55,8 +56,8 @@ struct Http1UpstreamOptions {
   bool allow_chunked_length = false;
 };
 
-// Downstream: HTTP/2 for requests that came so, HTTP/1.1 for the others.
-enum class UpstreamProtocol : uint8_t { Http1, Http2, Downstream };
+// Downstream: HTTP/2 for requests that came so, HTTP/1.1 for the others. Auto: what the endpoint chooses by ALPN.
+enum class UpstreamProtocol : uint8_t { Http1, Http2, Downstream, Auto };
 
 // From typed_extension_protocol_options HttpProtocolOptions, or the cluster's own deprecated fields.
 struct UpstreamHttpOptions {
@@ -141,6 +142,7 @@ struct ClusterConfig {
   std::optional<BindConfig> bind;
   HappyEyeballs happy_eyeballs;
   std::shared_ptr<const ProxyProtocol> proxy_protocol;    // null: none
+  std::shared_ptr<const UpstreamTls> tls;                 // null: plain
   std::shared_ptr<const OriginalDst> original_dst;        // null: hosts are those of `discovery`; else Static without any
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   std::optional<ControlPlaneOptions> control_plane;
@@ -149,12 +151,12 @@ struct ClusterConfig {
   const std::string& stat_name() const { return alt_stat_name.empty() ? name : alt_stat_name; }
 };
 
-// HTTP/2 and TLS are refused for traffic, and accepted where a cluster only leads to the control plane.
+// A cluster that only leads to the control plane becomes a gRPC channel, which has less to configure.
 enum class ClusterUse : uint8_t { Traffic, ControlPlane };
 
 // Validates (base/validate.h), checks support and builds. All problems at once, each "cluster 'x': field.path: what (value)".
 absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const envoy::config::cluster::v3::Cluster& proto,
                                                                    ClusterUse use = ClusterUse::Traffic,
-                                                                   SupportFindings* findings = nullptr);
+                                                                   SupportFindings* findings = nullptr, const TlsSources& sources = {});
 
 }  // namespace fairlead::config

@@ -3,6 +3,9 @@
 
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
+#include <initializer_list>
+
 #include "base/descriptors.h"
 #include "dataplane/config/fields.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -60,8 +63,28 @@ DataSource data_source(const core::DataSource& proto) {
   return {};
 }
 
+// Names of the fields that are set beside those in `known`.
+std::string others_set(const google::protobuf::Message& message, std::initializer_list<std::string_view> known) {
+  std::vector<const google::protobuf::FieldDescriptor*> set;
+  message.GetReflection()->ListFields(message, &set);
+  std::string names;
+  for (const auto* field : set) {
+    if (std::find(known.begin(), known.end(), field->name()) == known.end()) absl::StrAppend(&names, names.empty() ? "" : " ", field->name());
+  }
+  return names;
+}
+
+// gRPC does the TLS of its channels, and lets less be configured.
 void read_tls(const tls::UpstreamTlsContext& proto, ControlPlaneOptions& out, ErrorList& errors) {
   const auto& common = proto.common_tls_context();
+  const auto only = [&](const google::protobuf::Message& message, const std::string& field, std::initializer_list<std::string_view> known) {
+    const std::string others = others_set(message, known);
+    if (!others.empty()) errors.add(absl::StrCat("transport_socket.typed_config", field), absl::StrCat("not supported for a cluster that leads to the control plane, which gRPC connects to: ", others));
+  };
+  only(proto, "", {"common_tls_context", "sni", "max_session_keys", "enforce_rsa_key_usage"});
+  only(common, ".common_tls_context", {"tls_certificates", "validation_context", "alpn_protocols"});
+  only(common.validation_context(), ".common_tls_context.validation_context", {"trusted_ca", "suppress_client_ca_list"});
+  for (const auto& certificate : common.tls_certificates()) only(certificate, ".common_tls_context.tls_certificates", {"certificate_chain", "private_key"});
   out.tls = true;
   out.sni = proto.sni();
   out.trusted_ca = data_source(common.validation_context().trusted_ca());
@@ -73,18 +96,25 @@ void read_tls(const tls::UpstreamTlsContext& proto, ControlPlaneOptions& out, Er
   }
 }
 
+void read_upstream_tls(const google::protobuf::Any& any, const std::string& field, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
+  auto context = unpack_as<tls::UpstreamTlsContext>(any, field);
+  if (!errors.check(context)) return;
+  auto parsed = parse_upstream_tls(*context, field, sources);
+  if (errors.check(parsed)) out.tls = *std::move(parsed);
+}
+
 // A ProxyProtocolUpstreamTransport, which has no generated class.
-void read_proxy_protocol(const google::protobuf::Message& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
+void read_proxy_protocol(const google::protobuf::Message& proto, ClusterUse use, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
   const std::string field = "transport_socket.typed_config";
   if (use == ClusterUse::ControlPlane) return errors.add("transport_socket", "not supported: gRPC channels speak no PROXY protocol");
   const auto member = [&](std::string_view name) -> const google::protobuf::Message& {
     return proto.GetReflection()->GetMessage(proto, proto.GetDescriptor()->FindFieldByName(std::string(name)));
   };
   const auto& inner = dynamic_cast<const core::TransportSocket&>(member("transport_socket"));
-  if (!inner.typed_config().Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) {
-    const bool is_tls = inner.typed_config().Is<tls::UpstreamTlsContext>();
-    errors.add(is_tls ? absl::InvalidArgumentError(field + ".transport_socket: TLS is supported only for clusters that lead to the control plane")
-                      : unknown_extension(field + ".transport_socket", inner.name(), inner.typed_config().type_url()));
+  if (inner.typed_config().Is<tls::UpstreamTlsContext>()) {
+    read_upstream_tls(inner.typed_config(), field + ".transport_socket.typed_config", sources, out, errors);
+  } else if (!inner.typed_config().Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) {
+    errors.add(unknown_extension(field + ".transport_socket", inner.name(), inner.typed_config().type_url()));
   }
   const auto& config = dynamic_cast<const core::ProxyProtocolConfig&>(member("config"));
   auto protocol = std::make_shared<ProxyProtocol>();
@@ -135,29 +165,35 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig
         out.http.protocol = UpstreamProtocol::Downstream;
         break;
       case Options::kAutoConfig:
-        errors.add(field + ".auto_config", "needs a transport with ALPN, which upstream connections do not have");
+        if (options->auto_config().has_http3_protocol_options()) {
+          errors.add(field + ".auto_config.http3_protocol_options", "HTTP/3 is not supported");
+        }
+        if (use == ClusterUse::ControlPlane) {
+          errors.add(field + ".auto_config", "gRPC channels speak HTTP/2");
+          break;
+        }
+        read_http2(options->auto_config().http2_protocol_options(), use, field + ".auto_config.http2_protocol_options", out, errors);
+        read_http1(options->auto_config().http_protocol_options(), out.http);
+        out.http.protocol = UpstreamProtocol::Auto;
         break;
       case Options::UPSTREAM_PROTOCOL_OPTIONS_NOT_SET: break;
     }
   }
 }
 
-void parse_transport(const v3::Cluster& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
+void parse_transport(const v3::Cluster& proto, ClusterUse use, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
   if (!proto.has_transport_socket()) return;
   const auto& any = proto.transport_socket().typed_config();
   if (any.Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) return;
   if (any.Is<tls::UpstreamTlsContext>()) {
-    if (use != ClusterUse::ControlPlane) {
-      errors.add("transport_socket", "TLS is supported only for clusters that lead to the control plane");
-      return;
-    }
+    if (use != ClusterUse::ControlPlane) return read_upstream_tls(any, "transport_socket.typed_config", sources, out, errors);
     auto context = unpack_as<tls::UpstreamTlsContext>(any, "transport_socket.typed_config");
     if (errors.check(context)) read_tls(*context, *out.control_plane, errors);
     return;
   }
   if (type_name(any.type_url()) == "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport") {
     auto opened = unpack(any, "transport_socket.typed_config");
-    if (errors.check(opened)) read_proxy_protocol(**opened, use, out, errors);
+    if (errors.check(opened)) read_proxy_protocol(**opened, use, sources, out, errors);
     return;
   }
   errors.add(unknown_extension("transport_socket", proto.transport_socket().name(), any.type_url()));

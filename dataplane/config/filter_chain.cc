@@ -4,9 +4,9 @@
 #include <absl/strings/str_cat.h>
 
 #include "dataplane/config/fields.h"
+#include "dataplane/config/listener_transport.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
-#include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 
 namespace fairlead::config {
 namespace v3 = envoy::config::listener::v3;
@@ -17,12 +17,9 @@ constexpr std::string_view kHcm = "envoy.filters.network.http_connection_manager
 
 const Registry& registry_of(const HcmOptions& options) { return options.registry != nullptr ? *options.registry : Registry::global(); }
 
-void read_transport_socket(const v3::FilterChain& proto, const std::string& field, FilterChain& out, ErrorList& errors) {
+void read_transport_socket(const v3::FilterChain& proto, const std::string& field, const HcmOptions& options, FilterChain& out, ErrorList& errors) {
   if (proto.has_transport_socket_connect_timeout()) out.transport_socket_connect_timeout = ms(proto.transport_socket_connect_timeout());
-  if (!proto.has_transport_socket()) return;
-  const auto& config = proto.transport_socket().typed_config();
-  if (config.Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) return;
-  errors.add(unknown_extension(field + ".transport_socket", proto.transport_socket().name(), config.type_url()));
+  out.tls = parse_chain_transport(proto, field, options, errors);
 }
 
 // What the connection manager asks of its configuration anew with each request. The rest is the codec's, or counted under its name.
@@ -80,7 +77,7 @@ std::shared_ptr<const FilterChain> parse_filter_chain(const v3::FilterChain& pro
   out->name = proto.name();
   out->content_hash = hash_of(proto);
   out->connection_hash = connection_hash(proto);
-  read_transport_socket(proto, field, *out, errors);
+  read_transport_socket(proto, field, options, *out, errors);
   for (int i = 0; i < proto.filters_size(); ++i) {
     const v3::Filter& filter = proto.filters(i);
     const std::string place = absl::StrCat(field, ".filters[", i, "]");

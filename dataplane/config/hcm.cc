@@ -147,6 +147,15 @@ void read_identity(const Hcm& proto, const std::string& field, HcmConfig& out, E
       errors.add(prefix(absl::StrCat(field, ".internal_address_config.cidr_ranges[", i, "]"), cidr.status()));
     }
   }
+  switch (proto.forward_client_cert_details()) {
+    case v3::HttpConnectionManager::FORWARD_ONLY: out.client_cert_header = ClientCertHeader::ForwardOnly; break;
+    case v3::HttpConnectionManager::APPEND_FORWARD: out.client_cert_header = ClientCertHeader::AppendForward; break;
+    case v3::HttpConnectionManager::SANITIZE_SET: out.client_cert_header = ClientCertHeader::SanitizeSet; break;
+    case v3::HttpConnectionManager::ALWAYS_FORWARD_ONLY: out.client_cert_header = ClientCertHeader::AlwaysForwardOnly; break;
+    default: out.client_cert_header = ClientCertHeader::Sanitize;
+  }
+  const auto& details = proto.set_current_client_cert_details();
+  out.client_cert_details = {details.subject().value(), details.cert(), details.chain(), details.dns(), details.uri()};
   out.append_x_forwarded_port = proto.append_x_forwarded_port();
   out.generate_request_id = !proto.has_generate_request_id() || proto.generate_request_id().value();
   const std::string& id_type = proto.request_id_extension().typed_config().type_url();

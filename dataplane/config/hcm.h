@@ -16,6 +16,7 @@
 #include "dataplane/config/http2.h"
 #include "dataplane/config/ip_detection.h"
 #include "dataplane/config/registry.h"
+#include "dataplane/config/tls.h"
 #include "dataplane/router/header_changes.h"
 #include "dataplane/router/route_table.h"
 
@@ -52,6 +53,13 @@ struct LocalReplyConfig {
   std::vector<LocalReplyMapper> mappers;  // first match
   std::optional<std::variant<format::Formatter, format::JsonFormatter>> body_format;
   std::string content_type;
+};
+
+// What becomes of x-forwarded-client-cert: forward_client_cert_details. All but AlwaysForwardOnly remove it where the client has shown no certificate.
+enum class ClientCertHeader : uint8_t { Sanitize, ForwardOnly, AppendForward, SanitizeSet, AlwaysForwardOnly };
+// What is told of the client's certificate beside its hash: set_current_client_cert_details.
+struct ClientCertDetails {
+  bool subject = false, cert = false, chain = false, dns = false, uri = false;
 };
 
 struct HcmConfig {
@@ -94,7 +102,8 @@ struct HcmConfig {
   std::vector<IpDetection> ip_detections;           // instead of xff_num_trusted_hops; not with use_remote_address
   std::vector<matching::Cidr> internal_cidrs;       // internal_address_config; none: nobody is internal
   bool internal_unix_sockets = false;
-  // forward_client_cert_details is SANITIZE (Envoy 1.40's default): x-forwarded-client-cert of requests is always removed.
+  ClientCertHeader client_cert_header = ClientCertHeader::Sanitize;  // Envoy 1.40: SANITIZE, x-forwarded-client-cert of requests is removed
+  ClientCertDetails client_cert_details;
   router::HeaderChanges early_header_changes;       // of all early_header_mutation_extensions: before anything else looks at a request's headers
   bool append_x_forwarded_port = false;
   bool generate_request_id = true;                  // Envoy 1.40: true
@@ -131,6 +140,7 @@ struct HcmOptions {
   std::function<bool(std::string_view)> knows_cluster;  // for validate_clusters of inline routes
   std::vector<std::string>* warnings = nullptr;
   router::FileReader read_file;                     // unset: texts from files and the environment are not looked at
+  std::shared_ptr<const StaticSecrets> secrets;     // of the bootstrap; null: none
 };
 
 absl::StatusOr<std::shared_ptr<const HcmConfig>> parse_hcm(

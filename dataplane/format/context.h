@@ -19,6 +19,9 @@ class Metadata;
 namespace fairlead::http {
 class HeaderMap;
 }
+namespace fairlead::tls {
+struct ConnectionFacts;
+}
 
 namespace fairlead::format {
 
@@ -121,6 +124,9 @@ struct FormatContext {
   std::string_view trace_id;
   std::string_view span_id;
   std::string_view local_reply_body;  // only inside local_reply_config
+
+  const tls::ConnectionFacts* downstream_tls = nullptr;  // null: plain
+  const tls::ConnectionFacts* upstream_tls = nullptr;
 
   const envoy::config::core::v3::Metadata* dynamic_metadata = nullptr;
   const envoy::config::core::v3::Metadata* route_metadata = nullptr;

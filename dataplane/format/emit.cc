@@ -270,6 +270,7 @@ bool emit_any(const Op& op, const FormatContext& context, bool as_json, std::str
       return true;
     }
     case OpCode::UniqueId: append_uuid(out); return true;
+    case OpCode::Tls: return emit_tls(op, context, out);
   }
   return false;
 }

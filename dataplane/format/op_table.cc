@@ -440,24 +440,35 @@ const absl::flat_hash_map<std::string_view, Maker>& makers() {
   return *map;
 }
 
-// The families of operators that describe a TLS peer, on either side.
-bool is_tls_operator(std::string_view name) {
-  if (absl::StartsWith(name, "DOWNSTREAM_")) {
-    name.remove_prefix(11);
-  } else if (absl::StartsWith(name, "UPSTREAM_")) {
-    name.remove_prefix(9);
-  } else {
-    return false;
+// The families of operators that describe a connection's TLS, on either side.
+std::optional<absl::StatusOr<Op>> tls_op(const Call& call) {
+  std::string_view name = call.name;
+  const bool upstream = absl::StartsWith(name, "UPSTREAM_");
+  if (!upstream && !absl::StartsWith(name, "DOWNSTREAM_")) return std::nullopt;
+  name.remove_prefix(upstream ? 9 : 11);
+  static constexpr std::pair<std::string_view, TlsField> fields[] = {
+      {"TLS_VERSION", TlsField::Version}, {"TLS_CIPHER", TlsField::Cipher}, {"TLS_GROUP", TlsField::Group}, {"TLS_SESSION_ID", TlsField::SessionId},
+      {"PEER_URI_SAN", TlsField::PeerUriSan}, {"PEER_DNS_SAN", TlsField::PeerDnsSan}, {"PEER_IP_SAN", TlsField::PeerIpSan},
+      {"PEER_EMAIL_SAN", TlsField::PeerEmailSan}, {"PEER_OTHERNAME_SAN", TlsField::PeerOtherNameSan}, {"LOCAL_URI_SAN", TlsField::LocalUriSan},
+      {"LOCAL_DNS_SAN", TlsField::LocalDnsSan}, {"LOCAL_IP_SAN", TlsField::LocalIpSan}, {"LOCAL_EMAIL_SAN", TlsField::LocalEmailSan},
+      {"LOCAL_OTHERNAME_SAN", TlsField::LocalOtherNameSan}, {"PEER_SUBJECT", TlsField::PeerSubject}, {"LOCAL_SUBJECT", TlsField::LocalSubject},
+      {"PEER_ISSUER", TlsField::PeerIssuer}, {"PEER_SERIAL", TlsField::PeerSerial}, {"PEER_FINGERPRINT_256", TlsField::PeerSha256},
+      {"PEER_FINGERPRINT_1", TlsField::PeerSha1}, {"PEER_CERT", TlsField::PeerCert}, {"PEER_CERT_V_START", TlsField::PeerCertStart},
+      {"PEER_CERT_V_END", TlsField::PeerCertEnd}, {"PEER_CHAIN_FINGERPRINTS_256", TlsField::PeerChainSha256},
+      {"PEER_CHAIN_FINGERPRINTS_1", TlsField::PeerChainSha1}, {"PEER_CHAIN_SERIALS", TlsField::PeerChainSerials}};
+  if (name == "PEER_ISSUER_SERIAL") return unset(call);
+  for (const auto& [known, field] : fields) {
+    if (known != name) continue;
+    Op op;
+    op.code = OpCode::Tls;
+    op.tls = field;
+    op.upstream = upstream;
+    op.reads_response = upstream;
+    op.max_length = call.max_length;
+    if (field == TlsField::PeerCertStart || field == TlsField::PeerCertEnd) op.time = std::make_shared<const TimeFormat>(call.arguments);
+    return op;
   }
-  static constexpr std::string_view names[] = {
-      "TLS_SESSION_ID", "TLS_CIPHER", "TLS_VERSION", "TLS_GROUP", "PEER_URI_SAN", "PEER_DNS_SAN", "PEER_IP_SAN", "PEER_EMAIL_SAN",
-      "PEER_OTHERNAME_SAN", "LOCAL_URI_SAN", "LOCAL_DNS_SAN", "LOCAL_IP_SAN", "LOCAL_EMAIL_SAN", "LOCAL_OTHERNAME_SAN", "PEER_SUBJECT",
-      "LOCAL_SUBJECT", "PEER_ISSUER", "PEER_SERIAL", "PEER_FINGERPRINT_256", "PEER_FINGERPRINT_1", "PEER_CERT", "PEER_CERT_V_START",
-      "PEER_CERT_V_END", "PEER_CHAIN_FINGERPRINTS_256", "PEER_CHAIN_FINGERPRINTS_1", "PEER_CHAIN_SERIALS", "PEER_ISSUER_SERIAL"};
-  for (std::string_view candidate : names) {
-    if (candidate == name) return true;
-  }
-  return false;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -466,7 +477,7 @@ absl::StatusOr<Op> make_op(std::string_view name, std::string_view arguments, bo
   const Call call{name, arguments, has_arguments, max_length};
   const auto it = makers().find(name);
   if (it == makers().end()) {
-    if (is_tls_operator(name)) return unset(call);
+    if (auto op = tls_op(call)) return *std::move(op);
     return absl::InvalidArgumentError(absl::StrCat("Not supported field in StreamInfo: ", name));
   }
   auto op = it->second(call);

@@ -20,7 +20,15 @@ enum class OpCode : uint8_t {
   Literal,
   RequestHeader, ResponseHeader, ResponseTrailer, RequestHeaderWithoutQuery, Path, QueryParam, QueryParams,
   StartTime, EmitTime, Duration, View, Number, OptionalNumber, ResponseCode, FlagsShort, FlagsLong, LogTypeName,
-  AddressWithoutPort, AddressPort, GrpcStatus, GrpcStatusNumber, Metadata, FilterState, Fixed, UniqueId, Unset
+  AddressWithoutPort, AddressPort, GrpcStatus, GrpcStatusNumber, Metadata, FilterState, Fixed, UniqueId, Tls, Unset
+};
+
+// What of a connection's TLS: DOWNSTREAM_… or UPSTREAM_…
+enum class TlsField : uint8_t {
+  Version, Cipher, Group, SessionId,
+  PeerUriSan, PeerDnsSan, PeerIpSan, PeerEmailSan, PeerOtherNameSan, LocalUriSan, LocalDnsSan, LocalIpSan, LocalEmailSan, LocalOtherNameSan,
+  PeerSubject, LocalSubject, PeerIssuer, PeerSerial, PeerSha256, PeerSha1, PeerCert, PeerCertStart, PeerCertEnd,
+  PeerChainSha256, PeerChainSha1, PeerChainSerials
 };
 
 // What an operator is in JSON when it stands alone.
@@ -48,6 +56,8 @@ struct Op {
   PathForm path = PathForm::OriginalOrPath;
   bool with_query = true;
   MetadataOf metadata = MetadataOf::Dynamic;
+  TlsField tls = TlsField::Version;
+  bool upstream = false;
   std::vector<std::string> keys;  // metadata path below the namespace in `text`
 };
 
@@ -57,6 +67,9 @@ absl::StatusOr<Op> make_op(std::string_view name, std::string_view arguments, bo
 // Appends the operation's text; false (and nothing appended) when the value is unset.
 // For ValueKind::Json with `as_json`, what is appended is a JSON value.
 bool emit(const Op& op, const FormatContext& context, bool as_json, std::string& out);
+
+// OpCode::Tls (emit_tls.cc).
+bool emit_tls(const Op& op, const FormatContext& context, std::string& out);
 
 // Splits a format string into operations. Consecutive literals are joined.
 absl::StatusOr<std::vector<Op>> parse_ops(std::string_view format);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "dataplane/server/admin_endpoints.h"
+#include "dataplane/server/certs.h"
 #include "dataplane/server/server.h"
 #include "dataplane/server/worker_slot.h"
 
@@ -211,7 +212,8 @@ void Server::refresh_gauges() {
   cells.set(server_stats_, S::uptime, static_cast<uint64_t>(uptime().count()));
   cells.set(server_stats_, S::live, state() == State::live ? 1 : 0);
   cells.set(server_stats_, S::state, static_cast<uint64_t>(state()));
-  cells.set(server_stats_, S::days_until_first_cert_expiring, UINT32_MAX);  // Envoy 1.40: without certificates
+  cells.set(server_stats_, S::days_until_first_cert_expiring,
+            days_until_first_expires(snapshot(), std::chrono::system_clock::now()).value_or(UINT32_MAX));  // Envoy 1.40: without certificates
 }
 
 Server::MemoryUse Server::memory_use() {

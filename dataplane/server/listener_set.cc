@@ -191,6 +191,9 @@ absl::StatusOr<std::shared_ptr<const ServingChain>> ListenerSet::make_chain(cons
                                                                             const std::string& address) const {
   auto out = std::make_shared<ServingChain>();
   out->config = std::move(chain);
+  if (out->config->tls != nullptr) {
+    out->transport = std::make_shared<const stream::ChainTransport>(out->config->tls, out->config->transport_socket_connect_timeout, serving.scope, serving.stats, options_.stats->cells(0));
+  }
   if (out->config->hcm != nullptr) {
     stream::ConnectionManager::Options how;
     how.stats = options_.stats;

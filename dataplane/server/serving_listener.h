@@ -12,6 +12,7 @@
 #include "dataplane/config/listener.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/stats/names.h"
+#include "dataplane/stream/chain_transport.h"
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/listener_filter.h"
 #include "dataplane/stream/network_connections.h"
@@ -20,6 +21,7 @@ namespace fairlead::server {
 
 struct ServingChain {
   std::shared_ptr<const config::FilterChain> config;
+  std::shared_ptr<const stream::ChainTransport> transport;   // null: connections are plain
   std::shared_ptr<const stream::ConnectionManager> manager;  // null: the chain ends otherwise
   std::shared_ptr<const stream::NetworkChain> network;       // null: the chain is the manager alone
 };

@@ -112,7 +112,8 @@ void WorkerListeners::Active::serve(int fd, const net::Address& remote, std::uni
   net::Connection::Options options;
   options.buffer_limit = config->config->per_connection_buffer_limit;
   if (chain.manager != nullptr) options.delayed_close = chain.manager->config().delayed_close_timeout;
-  net::ConnectionPtr connection = net::Connection::adopt(worker.loop(), fd, remote, options);
+  net::ConnectionPtr connection = chain.transport != nullptr ? chain.transport->adopt(worker.loop(), fd, remote, options, worker.cells())
+                                                             : net::Connection::adopt(worker.loop(), fd, remote, options);
   if (info != nullptr) {
     if (info->local_restored) connection->restore_local_address(info->local);
     connection->restore_remote_address(info->remote);

@@ -23,6 +23,7 @@ FAIRLEAD_TABLE(HttpStat, kHttpStats, FAIRLEAD_HTTP_STATS, false);
 FAIRLEAD_TABLE(Http2Stat, kHttp2Stats, FAIRLEAD_HTTP2_STATS, true);
 FAIRLEAD_TABLE(ListenerStat, kListenerStats, FAIRLEAD_LISTENER_STATS, false);
 FAIRLEAD_TABLE(ListenerHttpStat, kListenerHttpStats, FAIRLEAD_LISTENER_HTTP_STATS, false);
+FAIRLEAD_TABLE(TlsStat, kTlsStats, FAIRLEAD_TLS_STATS, false);
 FAIRLEAD_TABLE(ClusterManagerStat, kClusterManagerStats, FAIRLEAD_CLUSTER_MANAGER_STATS, false);
 FAIRLEAD_TABLE(ListenerManagerStat, kListenerManagerStats, FAIRLEAD_LISTENER_MANAGER_STATS, false);
 FAIRLEAD_TABLE(ServerStat, kServerStats, FAIRLEAD_SERVER_STATS, false);

@@ -88,6 +88,14 @@ namespace fairlead::stats {
 #define FAIRLEAD_LISTENER_HTTP_STATS(C, G, H) \
   C(downstream_rq_1xx) C(downstream_rq_2xx) C(downstream_rq_3xx) C(downstream_rq_4xx) C(downstream_rq_5xx) C(downstream_rq_completed)
 
+// In the order of tls::Count.
+#define FAIRLEAD_TLS_STATS(C, G, H) \
+  C(ssl_connection_error, "ssl.connection_error") C(ssl_handshake, "ssl.handshake") C(ssl_session_reused, "ssl.session_reused") \
+  C(ssl_no_certificate, "ssl.no_certificate") C(ssl_fail_verify_no_cert, "ssl.fail_verify_no_cert") C(ssl_fail_verify_error, "ssl.fail_verify_error") \
+  C(ssl_fail_verify_san, "ssl.fail_verify_san") C(ssl_fail_verify_cert_hash, "ssl.fail_verify_cert_hash") \
+  C(ssl_ocsp_staple_requests, "ssl.ocsp_staple_requests") C(ssl_ocsp_staple_responses, "ssl.ocsp_staple_responses") \
+  C(ssl_ocsp_staple_omitted, "ssl.ocsp_staple_omitted") C(ssl_ocsp_staple_failed, "ssl.ocsp_staple_failed")
+
 #define FAIRLEAD_CLUSTER_MANAGER_STATS(C, G, H) \
   G(active_clusters) C(cluster_added) C(cluster_modified) C(cluster_removed) C(cluster_updated) G(warming_clusters)
 
@@ -115,6 +123,7 @@ FAIRLEAD_STAT_SET(HttpStat, kHttpStats, FAIRLEAD_HTTP_STATS);  // http.<stat_pre
 FAIRLEAD_STAT_SET(Http2Stat, kHttp2Stats, FAIRLEAD_HTTP2_STATS);  // cluster.<name>., or none for listeners; made with the first HTTP/2 connection in Envoy
 FAIRLEAD_STAT_SET(ListenerStat, kListenerStats, FAIRLEAD_LISTENER_STATS);  // listener.<address>.
 FAIRLEAD_STAT_SET(ListenerHttpStat, kListenerHttpStats, FAIRLEAD_LISTENER_HTTP_STATS);  // listener.<address>.http.<stat_prefix>.
+FAIRLEAD_STAT_SET(TlsStat, kTlsStats, FAIRLEAD_TLS_STATS);  // listener.<address>. and cluster.<name>., where there is TLS
 FAIRLEAD_STAT_SET(ClusterManagerStat, kClusterManagerStats, FAIRLEAD_CLUSTER_MANAGER_STATS);  // cluster_manager.
 FAIRLEAD_STAT_SET(ListenerManagerStat, kListenerManagerStats, FAIRLEAD_LISTENER_MANAGER_STATS);  // listener_manager.
 FAIRLEAD_STAT_SET(ServerStat, kServerStats, FAIRLEAD_SERVER_STATS);  // server.

@@ -26,16 +26,17 @@ class DownstreamHttp2Stats final : public upstream::Http2StatSink {
 
 HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const ConnectionManager> manager, net::ConnectionPtr connection,
                                std::unique_ptr<ConnectionInfo> info)
-    : owner_(&owner), worker_(owner.worker()), manager_(std::move(manager)), connection_(connection.get()), info_(std::move(info)), idle_timer_(worker_.loop().timers(), [this] { on_idle_timeout(); }), created_(worker_.loop().now()) {
+    : owner_(&owner), worker_(owner.worker()), manager_(std::move(manager)), connection_(connection.get()), info_(std::move(info)), tls_(tls::session_of(*connection)), idle_timer_(worker_.loop().timers(), [this] { on_idle_timeout(); }), created_(worker_.loop().now()) {
   waiting_ = std::move(connection);
   stats::Cells& cells = worker_.cells();
   cells.add(manager_->stats, HttpStat::downstream_cx_total);
   cells.add(manager_->stats, HttpStat::downstream_cx_active);
-  switch (manager_->config().codec) {
-    case config::HcmConfig::Codec::Http1: start(false); break;
-    case config::HcmConfig::Codec::Http2: start(true); break;
-    case config::HcmConfig::Codec::Auto: waiting_->set_events(this); break;
+  if (tls_ != nullptr) {
+    cells.add(manager_->stats, HttpStat::downstream_cx_ssl_total);
+    cells.add(manager_->stats, HttpStat::downstream_cx_ssl_active);
   }
+  waiting_->set_events(this);
+  if (!connection_->connecting()) on_connected();
   arm_idle();
   const milliseconds limit = manager_->config().max_connection_duration;
   if (limit.count() != 0) {
@@ -59,6 +60,17 @@ void HttpConnection::start(bool http2) {
     cells.add(manager_->stats, HttpStat::downstream_cx_http1_total);
     cells.add(manager_->stats, HttpStat::downstream_cx_http1_active);
   }
+}
+
+// Any handshake is done: ALPN may have told the protocol.
+void HttpConnection::on_connected() {
+  switch (manager_->config().codec) {
+    case config::HcmConfig::Codec::Http1: return start(false);
+    case config::HcmConfig::Codec::Http2: return start(true);
+    case config::HcmConfig::Codec::Auto: break;
+  }
+  const std::string_view chosen = tls_ != nullptr ? tls_->alpn() : std::string_view();
+  if (chosen == "h2" || chosen == "http/1.1") start(chosen == "h2");
 }
 
 // HTTP/2 says so with its first bytes. Envoy looks at the first read alone; a preface in pieces is one all the same.
@@ -196,8 +208,9 @@ void HttpConnection::ended(net::CloseReason reason) {
   count_bytes();
   stats::Cells& cells = worker_.cells();
   const auto& stats = manager_->stats;
-  const bool local = reason == net::CloseReason::Local || reason == net::CloseReason::DelayedCloseTimeout;
+  const bool local = reason == net::CloseReason::Local || reason == net::CloseReason::DelayedCloseTimeout || reason == net::CloseReason::ConnectTimeout;
   cells.sub(stats, HttpStat::downstream_cx_active);
+  if (tls_ != nullptr) cells.sub(stats, HttpStat::downstream_cx_ssl_active);
   if (session_ != nullptr) cells.sub(stats, http2() ? HttpStat::downstream_cx_http2_active : HttpStat::downstream_cx_http1_active);
   cells.add(stats, HttpStat::downstream_cx_destroy);
   cells.add(stats, local ? HttpStat::downstream_cx_destroy_local : HttpStat::downstream_cx_destroy_remote);

@@ -11,6 +11,7 @@
 #include "dataplane/stream/chain_connections.h"
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/worker_context.h"
+#include "dataplane/tls/session.h"
 
 namespace fairlead::stream {
 
@@ -25,6 +26,8 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   WorkerContext& worker() const { return worker_; }
   net::Connection& connection() const { return *connection_; }
   const ConnectionInfo* info() const { return info_.get(); }  // null: nothing is known beyond the connection's addresses
+  const tls::Session* tls() const { return tls_; }  // null: plain
+  const tls::ConnectionFacts* tls_facts() const { return tls_ != nullptr ? tls_->facts().get() : nullptr; }
   bool http2() const { return session_ != nullptr && session_->protocol() == http::Protocol::Http2; }
   // Texts for logs and headers; made on first use.
   const std::string& remote_text();
@@ -56,7 +59,8 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   http::MessageReceiver* on_stream(http::MessageSender& sender) override;
   void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
   void on_session_closed(net::CloseReason reason) override { ended(reason); }
-  // net::ConnectionEvents: while the first bytes have yet to tell the protocol
+  // net::ConnectionEvents: while a handshake or the first bytes have yet to tell the protocol
+  void on_connected() override;
   void on_data(net::Buffer& data, bool end_stream) override;
   void on_closed(net::CloseReason reason) override { ended(reason); }
   void start(bool http2);
@@ -75,6 +79,7 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   net::ConnectionPtr waiting_;  // until the protocol is known, then the session's
   net::Connection* connection_;
   std::unique_ptr<ConnectionInfo> info_;
+  const tls::Session* tls_;
   net::DeferredPtr<http::ServerSession> session_;
   net::Timer idle_timer_;
   std::unique_ptr<net::Timer> duration_timer_, headers_timer_;  // max_connection_duration, request_headers_timeout

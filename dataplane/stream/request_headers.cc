@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 
 #include "dataplane/http/status.h"
+#include "dataplane/stream/client_certificate.h"
 
 namespace fairlead::stream {
 namespace {
@@ -268,7 +269,11 @@ Origin set_origin_headers(HeaderMap& headers, const config::HcmConfig& config, c
     write_uuid(random_high, random_low, uuid);
     headers.set_ref(Token::XRequestId, {uuid, 36});
   }
-  if (headers.has(Token::XForwardedClientCert)) headers.remove(Token::XForwardedClientCert);  // Envoy 1.40: SANITIZE
+  if (config.client_cert_header == config::ClientCertHeader::Sanitize) {
+    if (headers.has(Token::XForwardedClientCert)) headers.remove(Token::XForwardedClientCert);
+  } else {
+    set_client_certificate(headers, config.client_cert_header, config.client_cert_details, peer.certificates);
+  }
   return origin;
 }
 

@@ -21,6 +21,7 @@ struct Peer {
   std::string_view local_ip;   // this machine's own, for a loopback peer
   uint16_t local_port = 0;
   bool tls = false;
+  const tls::ConnectionFacts* certificates = nullptr;  // with TLS, where the configuration asks for them
   std::string_view service_cluster, service_node;  // of the bootstrap's node, for add_user_agent
 };
 

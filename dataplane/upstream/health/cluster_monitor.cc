@@ -30,7 +30,8 @@ class ClusterMonitor::Checker final : private ProbeEvents {
         entry_(entry),
         check_(*monitor.shared_->config->health_check),
         state_(check_.healthy_threshold, check_.unhealthy_threshold),
-        probe_(make_probe({monitor.env_.loop, monitor.shared_->config, monitor.shared_->config->health_check, std::move(address), std::move(host)}, *this)),
+        probe_(make_probe({monitor.env_.loop, monitor.shared_->config, monitor.shared_->config->health_check, std::move(address), std::move(host), entry.endpoint.hostname,
+                           monitor.shared_->tls_stats, &monitor.env_.cells}, *this)),
         interval_(monitor.env_.loop.timers(), [this] { begin(); }),
         timeout_(monitor.env_.loop.timers(), [this] { on_timeout(); }) {
     interval_.arm(first_check(check_, monitor.env_.random));

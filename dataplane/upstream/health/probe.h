@@ -11,7 +11,13 @@
 #include "dataplane/net/address.h"
 #include "dataplane/net/connection.h"
 
+namespace fairlead::stats {
+class Cells;
+}
+
 namespace fairlead::upstream {
+
+class TlsStats;
 
 struct ProbeResult {
   enum class Kind : uint8_t { Success, Degraded, Failed, Retriable, Network };
@@ -33,6 +39,9 @@ struct ProbeTarget {
   std::shared_ptr<const config::HealthCheck> check;
   net::Address address;
   std::string host;  // host header
+  std::string hostname;  // the endpoint's, for TLS; may be empty
+  std::shared_ptr<const TlsStats> tls_stats;  // null: not counted
+  stats::Cells* cells = nullptr;              // with tls_stats
 };
 
 class Probe {

@@ -14,6 +14,15 @@ namespace fairlead::upstream {
 
 using stats::ClusterStat;
 
+namespace {
+
+std::string failure_text(const net::Connection& connection) {
+  if (const std::string_view reason = connection.transport_failure_reason(); !reason.empty()) return std::string(reason);
+  return connection.last_error() != 0 ? absl::StrCat("delayed connect error: ", std::strerror(connection.last_error())) : std::string();
+}
+
+}  // namespace
+
 void PoolRequest::cancel() {
   if (pool_ == nullptr) return;
   ConnectionPool& pool = *pool_;
@@ -44,7 +53,17 @@ ConnectionPool::~ConnectionPool() {
 
 // Envoy 1.40: max_requests does not limit connections without HTTP, though they count.
 bool ConnectionPool::may_attach() const { return protocol_ == PoolProtocol::kTcp || breakers_.requests.can_take(); }
-uint32_t ConnectionPool::max_streams() const { return protocol_ == PoolProtocol::kHttp2 ? cluster().config->http.http2.max_concurrent_streams : 1; }
+uint32_t ConnectionPool::max_streams() const {
+  if (protocol_ == PoolProtocol::kAuto && auto_streams_ != 0) return auto_streams_;
+  return protocol_ == PoolProtocol::kHttp2 || protocol_ == PoolProtocol::kAuto ? cluster().config->http.http2.max_concurrent_streams : 1;
+}
+
+// What was taken for HTTP/2 may be HTTP/1.1: those that wait then need connections of their own.
+void ConnectionPool::expect(uint32_t streams) {
+  const bool fewer = streams < max_streams();
+  auto_streams_ = streams;
+  if (fewer) connect_for_waiting();
+}
 SharedCluster& ConnectionPool::cluster() const { return host_.cluster(); }
 stats::Cells& ConnectionPool::cells() const { return host_.env().cells; }
 
@@ -141,7 +160,7 @@ void ConnectionPool::connect() {
   SharedCluster& c = cluster();
   cells().add(c.stats, ClusterStat::upstream_cx_total);
   cells().add(c.stats, ClusterStat::upstream_cx_active);
-  if (protocol_ != PoolProtocol::kTcp) cells().add(c.stats, protocol_ == PoolProtocol::kHttp2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
+  if (protocol_ == PoolProtocol::kHttp1 || protocol_ == PoolProtocol::kHttp2) cells().add(c.stats, protocol_ == PoolProtocol::kHttp2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
   others_.push(*new PooledSession(*this));
 }
 
@@ -200,9 +219,8 @@ void ConnectionPool::session_gone(PooledSession& session, net::CloseReason reaso
     const bool timeout = reason == net::CloseReason::ConnectTimeout;
     if (timeout) counts.add(c.stats, ClusterStat::upstream_cx_connect_timeout);
     // A failed connect fails everything that waits, so that each request can decide for itself whether to try elsewhere.
-    const int error = session.session_->connection().last_error();
-    fail_waiting(timeout ? ResetReason::kConnectTimeout : ResetReason::kConnectFailure,
-                 error != 0 ? absl::StrCat("delayed connect error: ", std::strerror(error)) : std::string());
+    if (!given_up) fail_waiting(timeout ? ResetReason::kConnectTimeout : ResetReason::kConnectFailure,
+                 failure_text(session.session_->connection()));
   }
   connect_for_waiting();
 }

@@ -21,7 +21,9 @@ class PooledSession;
 class PooledStream;
 struct ProxiedFor;
 
-enum class PoolProtocol : uint8_t { kHttp1, kHttp2, kTcp };  // kTcp: the bytes of one request each; tcp_session.h
+// kTcp: the bytes of one request each; tcp_session.h. kAuto: HTTP/1 or HTTP/2, as each connection's handshake chooses.
+enum class PoolProtocol : uint8_t { kHttp1, kHttp2, kTcp, kAuto };
+inline constexpr size_t kPoolProtocols = 4;
 
 // A request that wants a connection. Derive and implement; destroying or cancel() takes it out of the queue.
 class PoolRequest {
@@ -84,7 +86,8 @@ class ConnectionPool {
   void fail_waiting(ResetReason reason, std::string_view detail);
   void overflow(PoolRequest& request, stats::ClusterStat limit);  // counted as `limit`
   bool may_attach() const;
-  uint32_t max_streams() const;  // of one connection, as configured
+  uint32_t max_streams() const;  // of one connection, as configured; of kAuto as the latest connection has shown
+  void expect(uint32_t streams);
   SharedCluster& cluster() const;
   stats::Cells& cells() const;
 
@@ -93,6 +96,7 @@ class ConnectionPool {
   const PoolProtocol protocol_;
   bool draining_ = false;
   const std::unique_ptr<const ProxiedFor> client_;
+  uint32_t auto_streams_ = 0;  // kAuto: what the latest connection takes; 0: there was none
   size_t connections_ = 0;  // in any state
   size_t sessions_ = 0;     // those and the ones whose end has been reported in this turn
   size_t connecting_ = 0;

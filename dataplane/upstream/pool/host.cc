@@ -112,7 +112,8 @@ ConnectionPool* Host::client_pool(PoolProtocol protocol, bool high, const Proxie
 void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client, bool tcp) {
   const config::UpstreamProtocol wanted = cluster_->config->http.protocol;
   const bool http2 = wanted == config::UpstreamProtocol::Downstream ? came_as == http::Protocol::Http2 : wanted == config::UpstreamProtocol::Http2;
-  const PoolProtocol protocol = tcp ? PoolProtocol::kTcp : http2 ? PoolProtocol::kHttp2 : PoolProtocol::kHttp1;
+  const bool automatic = wanted == config::UpstreamProtocol::Auto;
+  const PoolProtocol protocol = tcp ? PoolProtocol::kTcp : automatic ? PoolProtocol::kAuto : http2 ? PoolProtocol::kHttp2 : PoolProtocol::kHttp1;
   const auto no_pool = [&] {
     env_.cells.add(cluster_->stats, stats::ClusterStat::upstream_cx_pool_overflow);
     request.on_pool_failure(ResetReason::kNoPool, {});
@@ -121,7 +122,7 @@ void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, cons
     ConnectionPool* own = client_pool(protocol, high, *client);
     return own == nullptr ? no_pool() : own->acquire(request);
   }
-  auto& pool = pools_[(high ? 3 : 0) + static_cast<size_t>(protocol)];
+  auto& pool = pools_[(high ? kPoolProtocols : 0) + static_cast<size_t>(protocol)];
   if (!pool) {
     Limit& pools = cluster_->breakers[high ? 1 : 0].pools;
     if (!pools.can_take()) return no_pool();

@@ -111,7 +111,7 @@ class Host final : public LbHost, public Counted {
   bool removed_ = false;
   std::unique_ptr<std::vector<net::Address>> race_;  // all addresses of the endpoint, where there are several
   std::unique_ptr<ClientPools> client_pools_;
-  std::array<std::unique_ptr<ConnectionPool>, 6> pools_;  // HTTP/1, HTTP/2 and TCP at priority DEFAULT, then HIGH
+  std::array<std::unique_ptr<ConnectionPool>, 2 * kPoolProtocols> pools_;  // by PoolProtocol, of priority DEFAULT, then HIGH
 };
 
 }  // namespace fairlead::upstream

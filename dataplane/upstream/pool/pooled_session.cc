@@ -9,9 +9,11 @@
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/pool/host.h"
 #include "dataplane/upstream/pool/http2_codec.h"
+#include "dataplane/upstream/pool/negotiating_session.h"
 #include "dataplane/upstream/pool/pooled_session.h"
 #include "dataplane/upstream/pool/proxy_header.h"
 #include "dataplane/upstream/pool/tcp_session.h"
+#include "dataplane/upstream/pool/tls.h"
 
 namespace fairlead::upstream {
 
@@ -39,13 +41,24 @@ void set_keepalive(int fd, const config::TcpKeepalive& keepalive) {
   if (interval != 0) ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
 }
 
-net::ConnectionPtr connect_to(const Host& host, const ProxiedFor* client, const config::ClusterConfig& config) {
+std::string_view offered(PoolProtocol protocol) {
+  switch (protocol) {
+    case PoolProtocol::kHttp1: return kAlpnHttp1;
+    case PoolProtocol::kHttp2: return kAlpnHttp2;
+    case PoolProtocol::kAuto: return kAlpnBoth;
+    case PoolProtocol::kTcp: break;
+  }
+  return {};
+}
+
+net::ConnectionPtr connect_to(const Host& host, const ProxiedFor* client, const config::ClusterConfig& config, PoolProtocol protocol) {
   net::Dial dial;
   if (const std::vector<net::Address>* race = host.race()) dial.others.assign(race->begin() + 1, race->end());
   if (config.proxy_protocol) {
     const std::optional<ProxiedFor> whom = client != nullptr ? std::optional(*client) : std::nullopt;
     dial.preamble = [protocol = config.proxy_protocol, whom](const net::Address& local, const net::Address& remote) { return proxy_header(*protocol, whom ? &*whom : nullptr, local, remote); };
   }
+  if (config.tls) add_tls(dial, config, host.hostname(), offered(protocol), host.cluster().tls_stats, host.env().cells);
   return net::Connection::connect(host.env().loop, host.race() != nullptr ? host.race()->front() : host.address(), connection_options(config), std::move(dial));
 }
 
@@ -88,15 +101,24 @@ bool PooledStream::request_begun() const { return connection().bytes_sent() != s
 PooledSession::PooledSession(ConnectionPool& pool) : pool_(pool), host_(&pool.host_), max_streams_(pool.max_streams()), idle_timer_(host_->env().loop.timers(), [this] { on_idle_timeout(); }) {
   const config::ClusterConfig& config = *pool.cluster().config;
   ++pool_.sessions_;
-  net::ConnectionPtr connection = connect_to(*host_, pool.client_.get(), config);
-  if (pool.protocol() == PoolProtocol::kHttp2) {
+  net::ConnectionPtr connection = connect_to(*host_, pool.client_.get(), config, pool.protocol());
+  if (pool.protocol() == PoolProtocol::kTcp) {
+    session_ = make_tcp_session(std::move(connection), *this);
+  } else if (pool.protocol() == PoolProtocol::kAuto) {
+    session_ = net::DeferredPtr<http::ClientSession>(new NegotiatingSession(std::move(connection), *this));
+  } else {
+    make_session(std::move(connection), pool.protocol() == PoolProtocol::kHttp2);
+  }
+}
+
+void PooledSession::make_session(net::ConnectionPtr connection, bool http2) {
+  const config::ClusterConfig& config = *pool_.cluster().config;
+  if (http2) {
     h2::Settings settings = http2_settings(config.http.http2);
     settings.max_head_bytes = config.http.max_response_headers_kb * 1024;
     settings.max_headers = config.http.max_headers_count;
-    settings.stats = std::make_shared<UpstreamHttp2Stats>(host_->env().cells, pool.cluster());
+    settings.stats = std::make_shared<UpstreamHttp2Stats>(host_->env().cells, pool_.cluster());
     session_ = h2::make_client_session(std::move(connection), settings, *this);
-  } else if (pool.protocol() == PoolProtocol::kTcp) {
-    session_ = make_tcp_session(std::move(connection), *this);
   } else {
     h1::Settings settings = http1_settings(config.http);
     settings.peer_counts = &peer_counts_;
@@ -160,7 +182,18 @@ void PooledSession::on_session_connected() {
   pool_.cells().record(pool_.cluster().stats, ClusterStat::upstream_cx_connect_ms, std::chrono::duration_cast<std::chrono::milliseconds>(connect_time_).count());
   count_race();
   state_ = State::kFull;
+  if (pool_.protocol() == PoolProtocol::kAuto) negotiated();
   pool_.session_has_room(*this);
+}
+
+// ALPN has said which protocol it is; without an answer it is HTTP/1.1.
+void PooledSession::negotiated() {
+  const tls::Session* tls = tls::session_of(session_->connection());
+  const bool http2 = tls != nullptr && tls->alpn() == "h2";
+  make_session(static_cast<NegotiatingSession&>(*session_).release(), http2);
+  max_streams_ = http2 ? pool_.cluster().config->http.http2.max_concurrent_streams : 1;
+  pool_.cells().add(pool_.cluster().stats, http2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
+  pool_.expect(max_streams_);
 }
 
 // Envoy 1.40: each connect of a race counts as a connection, only one of them as active.

@@ -67,6 +67,8 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
   void on_idle_timeout();
   void count_bytes();
   void count_race();
+  void make_session(net::ConnectionPtr connection, bool http2);
+  void negotiated();
 
   ConnectionPool& pool_;
   Ref<Host> host_;  // a host outlives its connections

@@ -22,6 +22,8 @@
 
 namespace fairlead::upstream {
 
+class TlsStats;
+
 // One counted resource of a priority: take() only below the limit.
 class Limit {
  public:
@@ -64,6 +66,7 @@ struct SharedCluster {
   stats::Block<stats::ClusterStat> stats;
   stats::Block<stats::ClusterResponseStat> response_stats;
   stats::Block<stats::Http2Stat> http2_stats;  // only where connections may speak it
+  std::shared_ptr<const TlsStats> tls_stats;   // null: connections are plain
   stats::CodeCounters& codes;           // upstream_rq_<code>
   stats::CodeCounters& external_codes;  // external.upstream_rq_<code>
   stats::CodeCounters& internal_codes;  // internal.upstream_rq_<code>

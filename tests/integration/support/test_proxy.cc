@@ -22,6 +22,7 @@
 #include "dataplane/filters/network/builtin.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/net/worker.h"
+#include "dataplane/stream/chain_transport.h"
 #include "dataplane/stream/http_connection.h"
 #include "dataplane/stream/network_filter.h"
 #include "dataplane/upstream/balancing.h"
@@ -117,7 +118,7 @@ struct TestProxy::State : net::AcceptEvents {
     net::Connection::Options options;
     options.buffer_limit = listener_config->per_connection_buffer_limit;
     options.delayed_close = manager->config().delayed_close_timeout;
-    connections->accept(net::Connection::adopt(worker.loop(), fd, remote, options), nullptr);
+    connections->accept(transport ? transport->adopt(worker.loop(), fd, remote, options, context->cells()) : net::Connection::adopt(worker.loop(), fd, remote, options), nullptr);
   }
 
   std::string folder;
@@ -127,6 +128,8 @@ struct TestProxy::State : net::AcceptEvents {
   net::Worker worker;
   std::shared_ptr<const config::ListenerConfig> listener_config;
   std::shared_ptr<const stream::ConnectionManager> manager;
+  stats::ScopePtr listener_scope;
+  std::unique_ptr<const stream::ChainTransport> transport;  // null: plain
   std::unique_ptr<stream::WorkerContext> context;
   std::unique_ptr<stream::HttpConnections> connections;
   std::unique_ptr<net::ListenSocket> socket;
@@ -145,6 +148,11 @@ TestProxy::TestProxy(const std::string& listener, const std::vector<std::string>
   if (!s.socket->listen(1).ok()) throw std::runtime_error("the proxy cannot listen");
   port_ = s.socket->local_address().port();
   s.manager = must(stream::ConnectionManager::create(s.listener_config, s.listener_config->chain(0), {.stats = &s.stats, .logs = &s.logs, .listener_address = absl::StrCat("127.0.0.1:", port_)}));
+  if (const auto& chain = *s.listener_config->chain(0); chain.tls != nullptr) {
+    s.listener_scope = s.stats.scope(stats::listener_scope(absl::StrCat("127.0.0.1:", port_)));
+    s.transport = std::make_unique<const stream::ChainTransport>(chain.tls, chain.transport_socket_connect_timeout, s.listener_scope,
+                                                                 s.listener_scope->block<stats::ListenerStat>(stats::kListenerStats), s.stats.cells(0));
+  }
   s.worker.start();
   s.worker.run_and_wait([&] {
     s.context = std::make_unique<stream::WorkerContext>(s.worker.loop(), s.stats.cells(1), 1, s.shared, 42);

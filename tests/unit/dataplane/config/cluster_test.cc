@@ -2,6 +2,7 @@
 #include "dataplane/config/cluster.h"
 #include "dataplane/config/health.h"
 
+#include <absl/strings/str_replace.h>
 #include <catch2/catch.hpp>
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -198,7 +199,7 @@ TEST_CASE("wrong clusters are refused with Envoy's words") {
              Contains("endpoint.address.pipe.path: Path \"xxx") && Contains("exceeds maximum UNIX domain socket path size of 108"));
 }
 
-TEST_CASE("TLS is for clusters that lead to the control plane") {
+TEST_CASE("TLS of clusters that lead to the control plane is gRPC's, and less can be said of it") {
   const std::string yaml = R"(
 name: xds
 type: STRICT_DNS
@@ -214,7 +215,11 @@ transport_socket:
     common_tls_context: {tls_certificates: [{certificate_chain: {filename: /c}, private_key: {filename: /k}}], validation_context: {trusted_ca: {filename: /ca}}}
 load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: control, port_value: 18000}}}}]}]}
 )";
-  CHECK_THAT(error_of(yaml), Contains("transport_socket: TLS is supported only for clusters that lead to the control plane"));
+  CHECK(good(yaml)->tls->server_name == "control.example");  // of another cluster it is our own
+  CHECK(good(yaml)->tls->context == nullptr);                // nobody reads the files
+  const auto more = parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>(absl::StrReplaceAll(yaml, {{"sni: ", "auto_host_sni: true\n    sni: "}, {"common_tls_context: {", "common_tls_context: {tls_params: {}, "}})),
+                                  ClusterUse::ControlPlane);
+  CHECK_THAT(std::string(more.status().message()), Contains("which gRPC connects to: auto_host_sni") && Contains("common_tls_context: not supported") && Contains("tls_params"));
   const auto cluster = good(yaml, ClusterUse::ControlPlane);
   REQUIRE(cluster->control_plane);
   CHECK(cluster->control_plane->http2);
@@ -396,7 +401,9 @@ TEST_CASE("the PROXY protocol of upstream connections") {
   CHECK(two->proxy_protocol->v2);
   CHECK(two->proxy_protocol->tlvs == std::vector<std::pair<uint8_t, std::string>>{{240, "a"}, {240, "b"}, {241, "c"}});
   CHECK_THAT(error_of(with("version: V2, added_tlvs: [{type: 240, value: " + std::string(87'400, 'A') + "}]", "raw_buffer.v3.RawBuffer")), Contains("config.added_tlvs: more than a header of the PROXY protocol holds"));
-  CHECK_THAT(error_of(with("", "tls.v3.UpstreamTlsContext")), Contains("TLS is supported only for clusters that lead to the control plane"));
+  const auto tls = good(with("", "tls.v3.UpstreamTlsContext"));
+  CHECK(tls->proxy_protocol);
+  CHECK(tls->tls->context != nullptr);
 }
 
 TEST_CASE("clusters of original destinations") {

@@ -77,14 +77,14 @@ name: a
 typed_extension_protocol_options:
   envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
     "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-    auto_config: {})");
+    auto_config: {http3_protocol_options: {}})");
   CHECK_THAT(std::string(check_support(cluster).message()),
-             Contains("typed_extension_protocol_options[\"envoy.extensions.upstreams.http.v3.HttpProtocolOptions\"].auto_config: not supported"));
+             Contains("typed_extension_protocol_options[\"envoy.extensions.upstreams.http.v3.HttpProtocolOptions\"].auto_config.http3_protocol_options: not supported"));
 }
 
 TEST_CASE("a refused field with its harmless value is accepted") {
-  CHECK(check_support(from_yaml<envoy::config::listener::v3::Listener>("{name: l, use_original_dst: false}")).ok());
-  CHECK_FALSE(check_support(from_yaml<envoy::config::listener::v3::Listener>("{name: l, use_original_dst: true}")).ok());
+  CHECK(check_support(from_yaml<envoy::config::listener::v3::Listener>("{name: l, filter_chains: [{use_proxy_proto: false}]}")).ok());
+  CHECK_FALSE(check_support(from_yaml<envoy::config::listener::v3::Listener>("{name: l, filter_chains: [{use_proxy_proto: true}]}")).ok());
 }
 
 TEST_CASE("an enum value unknown to the API is refused") {
