@@ -48,6 +48,14 @@ const re2::RE2* shared_pattern(std::string_view text) {
   return &it->second;
 }
 
+// Of the patterns above: the usual characters, which need no automaton.
+bool in_header_name(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.'; }
+bool in_header_value(char c) { return c >= 0x20 && c < 0x7F; }
+
+bool (*surely_of(std::string_view pattern))(char) {
+  return pattern == kHeaderName ? in_header_name : pattern == kHeaderValue || pattern == kHeaderLoose ? in_header_value : nullptr;
+}
+
 std::string_view pattern_of(const validate::StringRules& rules) {
   switch (rules.well_known_regex()) {
     case validate::HTTP_HEADER_NAME:
@@ -187,9 +195,16 @@ bool check_text_lists(const List& in, const List& not_in, std::string_view value
   return true;
 }
 
+bool matches(const RuleSet& set, std::string_view value) {
+  if (set.surely != nullptr && !value.empty() && std::all_of(value.begin(), value.end(), set.surely)) {
+    return true;
+  }
+  return re2::RE2::FullMatch({value.data(), value.size()}, *set.pattern);
+}
+
 // What string and bytes rules share.
 template <typename Rules>
-bool check_content(const Rules& rules, const re2::RE2* pattern, std::string_view value, std::string& why) {
+bool check_content(const Rules& rules, const RuleSet& set, std::string_view value, std::string& why) {
   if (rules.has_const_() && value != rules.const_()) {
     why = absl::StrCat("must be ", quoted(rules.const_()));
   } else if (rules.has_prefix() && !absl::StartsWith(value, rules.prefix())) {
@@ -198,8 +213,8 @@ bool check_content(const Rules& rules, const re2::RE2* pattern, std::string_view
     why = absl::StrCat("must end with ", quoted(rules.suffix()));
   } else if (rules.has_contains() && !absl::StrContains(value, rules.contains())) {
     why = absl::StrCat("must contain ", quoted(rules.contains()));
-  } else if (pattern != nullptr && !re2::RE2::FullMatch({value.data(), value.size()}, *pattern)) {
-    why = absl::StrCat("must match the regular expression ", pattern->pattern());
+  } else if (set.pattern != nullptr && !matches(set, value)) {
+    why = absl::StrCat("must match the regular expression ", set.pattern->pattern());
   } else {
     return check_text_lists(rules.in(), rules.not_in(), value, why);
   }
@@ -256,8 +271,7 @@ bool check_form(const validate::StringRules& rules, const std::string& value, st
   return false;
 }
 
-bool check_string(const validate::StringRules& rules, const re2::RE2* pattern, std::string_view value,
-                  std::string& why) {
+bool check_string(const validate::StringRules& rules, const RuleSet& set, std::string_view value, std::string& why) {
   if (rules.ignore_empty() && value.empty()) {
     return true;
   }
@@ -276,7 +290,7 @@ bool check_string(const validate::StringRules& rules, const re2::RE2* pattern, s
     return false;
   }
   if (!check_size(value.size(), rules.min_bytes(), rules.has_max_bytes(), rules.max_bytes(), "bytes", why) ||
-      !check_content(rules, pattern, value, why)) {
+      !check_content(rules, set, value, why)) {
     return false;
   }
   const bool well_known_form = rules.well_known_case() != validate::StringRules::WELL_KNOWN_NOT_SET &&
@@ -284,7 +298,7 @@ bool check_string(const validate::StringRules& rules, const re2::RE2* pattern, s
   return !well_known_form || check_form(rules, std::string(value), why);
 }
 
-bool check_bytes(const validate::BytesRules& rules, const re2::RE2* pattern, std::string_view value, std::string& why) {
+bool check_bytes(const validate::BytesRules& rules, const RuleSet& set, std::string_view value, std::string& why) {
   if (rules.ignore_empty() && value.empty()) {
     return true;
   }
@@ -297,7 +311,7 @@ bool check_bytes(const validate::BytesRules& rules, const re2::RE2* pattern, std
     return false;
   }
   return check_size(value.size(), rules.min_len(), rules.has_max_len(), rules.max_len(), "bytes", why) &&
-         check_content(rules, pattern, value, why);
+         check_content(rules, set, value, why);
 }
 
 bool check_enum(const validate::EnumRules& rules, const Scalar& value, std::string& why) {
@@ -351,6 +365,9 @@ bool check_any(const validate::AnyRules& rules, const std::string& type_url, std
 
 // Seconds and nanos by reflection: the message may be dynamic.
 Instant instant_of(const pb::Message& value, bool timestamp) {
+  if (const auto* duration = dynamic_cast<const pb::Duration*>(&value)) {
+    return instant(*duration);
+  }
   const pb::Descriptor* type = value.GetDescriptor();
   const pb::Reflection* reflection = value.GetReflection();
   return {reflection->GetInt64(value, type->FindFieldByNumber(1)),
@@ -366,7 +383,7 @@ RuleSet compile(const FieldRules& rules) {
   } else if (rules.has_bytes()) {
     pattern = rules.bytes().pattern();
   }
-  return {&rules, pattern.empty() ? nullptr : shared_pattern(pattern)};
+  return {&rules, pattern.empty() ? nullptr : shared_pattern(pattern), surely_of(pattern)};
 }
 
 std::string unsupported(const FieldRules& rules) {
@@ -486,9 +503,9 @@ bool check(const RuleSet& set, const Scalar& value, std::string& why) {
       }
       return true;
     case FieldRules::kString:
-      return check_string(rules.string(), set.pattern, value.text, why);
+      return check_string(rules.string(), set, value.text, why);
     case FieldRules::kBytes:
-      return check_bytes(rules.bytes(), set.pattern, value.text, why);
+      return check_bytes(rules.bytes(), set, value.text, why);
     case FieldRules::kEnum:
       return check_enum(rules.enum_(), value, why);
     default:

@@ -1,4 +1,4 @@
-// Private to base/validate.cc: one rule set against one value. Pure; any thread.
+// Private to base/validate.cc and base/screen.cc: one rule set against one value. Pure; any thread.
 // A RuleSet points into the options of a descriptor, which live as long as the process.
 // Invariant: `why` is written only when a check fails, and then says what must hold, without the value.
 #pragma once
@@ -20,6 +20,7 @@ namespace fairlead::rules {
 struct RuleSet {
   const validate::FieldRules* rules = nullptr;  // null: nothing to check
   const re2::RE2* pattern = nullptr;            // of string or bytes rules: `pattern` or the well-known regex
+  bool (*surely)(char) = nullptr;               // a text, not empty, of such characters alone matches the pattern; null: none is known
 };
 
 // Compiles the pattern; patterns are shared by all fields that use the same one.

@@ -180,6 +180,23 @@ absl::Status check_support(const Message& message, SupportFindings* findings) {
   return walk.status();
 }
 
+Screen::Verdict screen(const google::protobuf::Descriptor* type, std::string_view bytes) {
+  static const SupportTable& table = SupportTable::get();
+  static thread_local Screen screen({
+      .covers = [](const google::protobuf::Descriptor* message) { return table.rows(message) != nullptr; },
+      .allows = [](const FieldDescriptor* field) {
+        const auto* rows = table.rows(field->containing_type());
+        const SupportRow* row = rows == nullptr ? nullptr : (*rows)[static_cast<size_t>(field->index())];
+        return row != nullptr && row->state == Support::Implemented;
+      },
+      .allows_value = [](const EnumValueDescriptor* value) {
+        const SupportRow* row = table.value(value->type(), value->name());
+        return row != nullptr && row->state == Support::Implemented;
+      },
+  });
+  return screen.look(type, bytes);
+}
+
 absl::Status admit(const Message& message, SupportFindings* findings) {
   ValidateOptions options;
   options.open_any = true;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "dataplane/admin/cluster_status.h"
 #include "dataplane/admin/config_dump.h"
+#include "dataplane/server/certs.h"
 #include "dataplane/server/server.h"
 #include "dataplane/stats/render.h"
 #include "envoy/admin/v3/listeners.pb.h"
@@ -36,7 +37,7 @@ Response error(const absl::Status& status) {
 std::vector<admin::Endpoint> AdminEndpoints::all() {
   auto plain = [](auto f) { return [f](const Request&) { return f(); }; };
   return {
-      {"/certs", false, "print certs on machine", {}, plain([] { return Response::json("{\n \"certificates\": []\n}\n"); })},
+      {"/certs", false, "print certs on machine", {}, plain([this] { return Response::json(certificates_json(server_.snapshot(), std::chrono::system_clock::now())); })},
       {"/clusters", false, "upstream cluster status", {{"filter", "Regular expression (Google re2) for filtering clusters by name"}, {"format", "json or text"}},
        [this](const Request& r) { return clusters(r); }},
       {"/config_dump", false, "dump the configuration in use",

@@ -171,6 +171,7 @@ void Server::make_pipeline() {
   in.ledger = &ledger_;
   in.hcm.registry = &config::Registry::global();
   in.hcm.read_file = [](const std::string& path) { return read_file(path); };
+  in.hcm.secrets = boot.secrets;
   in.reject_unknown_fields = options_.reject_unknown_dynamic_fields;
   in.prepare_listener = [this](const std::shared_ptr<const config::ListenerConfig>& listener) { return listeners_->prepare(listener); };
   in.prepare_cluster = [this](const config::ClusterConfig& cluster) -> absl::Status {

@@ -163,14 +163,18 @@ absl::Status Ingest::parse_all(const Update& update, std::vector<Parsed>& out) {
       errors.add(at, "has no name");
       continue;
     }
-    if (absl::Status rules = validate(*parsed.message, {.met_any = &parsed.holds_any}); !rules.ok()) {
+    // where it has nothing to find, nobody looks further
+    const Screen::Verdict plain = config::screen(parsed.message->GetDescriptor(), in.bytes);
+    parsed.bytes = &in.bytes;
+    parsed.supported = plain.allowed;
+    if (absl::Status rules = plain.rules ? absl::OkStatus() : validate(*parsed.message, {.met_any = &parsed.holds_any}); !rules.ok()) {
       std::string text = absl::StrCat("proto constraint validation failed: ", rules.message());
       options_.ledger->refuse(update.type, parsed.name, parsed.message, version, text, options_.wall_now());
       give_up(update.type, parsed.name);
       errors.add(place(update.type, parsed.name), text);
       continue;
     }
-    if (const uint64_t unknown = count_unknown_fields(*parsed.message); unknown > 0) {
+    if (const uint64_t unknown = plain.known ? 0 : count_unknown_fields(*parsed.message); unknown > 0) {
       if (options_.count_unknown_fields) options_.count_unknown_fields(unknown);
       if (options_.reject_unknown_fields) {
         errors.add(place(update.type, parsed.name), absl::StrCat("has ", unknown, " unknown field(s)"));
@@ -244,7 +248,7 @@ Outcome Ingest::judge(const Update& update) {
       fail(text);
       continue;
     }
-    options_.ledger->accept(update.type, resource.name, resource.message, resource.version, options_.wall_now(), warming);
+    options_.ledger->accept(update.type, resource.name, std::make_shared<const std::string>(*resource.bytes), resource.version, options_.wall_now(), warming);
     out.applied[resource.name] = resource.version;
   }
   if (failures.empty()) {
@@ -270,9 +274,10 @@ absl::Status Ingest::apply_one(Type type, const Parsed& resource) {
   return absl::OkStatus();
 }
 
-void Ingest::note_findings(const Message& message, const std::string& what) {
+void Ingest::note_findings(Type type, const Parsed& resource) {
+  if (resource.supported) return;
   config::SupportFindings findings;
-  if (config::check_support(message, &findings).ok()) note_findings(findings, what);
+  if (config::check_support(*resource.message, &findings).ok()) note_findings(findings, place(type, resource.name));
 }
 
 void Ingest::note_findings(const config::SupportFindings& findings, const std::string& what) {
@@ -288,10 +293,11 @@ absl::Status Ingest::apply_cluster(const Parsed& resource) {
     FL_LOG(warning, "config", place(Type::cluster, resource.name), " is static: the update is ignored");  // Envoy 1.40: likewise
     return absl::OkStatus();
   }
-  FL_RETURN_IF_ERROR(config::check_support(*resource.message));
-  FL_ASSIGN_OR_RETURN(auto model, config::parse_cluster(static_cast<const envoy::config::cluster::v3::Cluster&>(*resource.message)));
+  if (!resource.supported) FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  FL_ASSIGN_OR_RETURN(auto model, config::parse_cluster(static_cast<const envoy::config::cluster::v3::Cluster&>(*resource.message), config::ClusterUse::Traffic, nullptr,
+                                                       {options_.hcm.read_file, options_.hcm.secrets}));
   if (options_.prepare_cluster) FL_RETURN_IF_ERROR(options_.prepare_cluster(*model));
-  note_findings(*resource.message, place(Type::cluster, resource.name));
+  note_findings(Type::cluster, resource);
   known.contains(resource.name) ? ++counts_.clusters_modified : ++counts_.clusters_added;
   known[resource.name] = false;
   options_.epoch->set_cluster(model, options_.now());
@@ -301,13 +307,13 @@ absl::Status Ingest::apply_cluster(const Parsed& resource) {
 
 absl::Status Ingest::apply_endpoints(const Parsed& resource) {
   FL_ASSIGN_OR_RETURN(auto model, config::parse_endpoints(static_cast<const envoy::config::endpoint::v3::ClusterLoadAssignment&>(*resource.message)));
-  note_findings(*resource.message, place(Type::endpoint, resource.name));
+  note_findings(Type::endpoint, resource);
   options_.epoch->set_eds(resource.name, std::move(model));
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const config::ListenerConfig>> Ingest::build_listener(const Parsed& resource, std::vector<std::string>& warnings) {
-  FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  if (!resource.supported) FL_RETURN_IF_ERROR(config::check_support(*resource.message));
   config::HcmOptions hcm = options_.hcm;
   hcm.warnings = &warnings;
   FL_ASSIGN_OR_RETURN(auto model, config::parse_listener(static_cast<const envoy::config::listener::v3::Listener&>(*resource.message), hcm));
@@ -328,7 +334,7 @@ absl::Status Ingest::apply_listener(const Parsed& resource) {
     return model.status();
   }
   for (const std::string& w : warnings) FL_LOG(warning, "config", w);
-  note_findings(*resource.message, place(Type::listener, resource.name));
+  note_findings(Type::listener, resource);
   known.contains(resource.name) ? ++counts_.listeners_modified : ++counts_.listeners_added;
   known[resource.name] = false;
   options_.epoch->set_listener(*std::move(model), options_.now());
@@ -337,7 +343,7 @@ absl::Status Ingest::apply_listener(const Parsed& resource) {
 
 absl::Status Ingest::apply_routes(const Parsed& resource) {
   config::SupportFindings findings;
-  FL_RETURN_IF_ERROR(config::check_support(*resource.message, &findings));
+  if (!resource.supported) FL_RETURN_IF_ERROR(config::check_support(*resource.message, &findings));
   std::vector<std::string> warnings;
   config::HcmOptions hcm = options_.hcm;
   hcm.warnings = &warnings;
@@ -354,7 +360,7 @@ absl::Status Ingest::apply_routes(const Parsed& resource) {
 absl::Status Ingest::apply_extension(const Parsed& resource) {
   const config::Registry& registry = options_.hcm.registry != nullptr ? *options_.hcm.registry : config::Registry::global();
   FL_ASSIGN_OR_RETURN(auto model, config::parse_extension(static_cast<const envoy::config::core::v3::TypedExtensionConfig&>(*resource.message), registry));
-  note_findings(*resource.message, place(Type::extension, resource.name));
+  note_findings(Type::extension, resource);
   ErrorList errors;
   for (const auto& [key, filters] : options_.epoch->discoveries(resource.name)) {
     absl::Status admitted;

@@ -86,7 +86,9 @@ class Ingest {
   struct Parsed {
     std::string name, version;
     std::shared_ptr<google::protobuf::Message> message;
-    bool holds_any = false;
+    const std::string* bytes = nullptr;  // the update's, of the message
+    bool holds_any = false;              // and so may break rules that have not been looked at
+    bool supported = false;              // the support table has nothing to say
   };
   absl::Status parse_all(const Update& update, std::vector<Parsed>& out);
   static void check_delta_names(const Update& update, const std::vector<Parsed>& parsed, ErrorList& errors);
@@ -99,7 +101,7 @@ class Ingest {
   absl::Status apply_routes(const Parsed& resource);
   absl::Status apply_extension(const Parsed& resource);
   void remove(Type type, const std::string& name);
-  void note_findings(const google::protobuf::Message& message, const std::string& what);
+  void note_findings(Type type, const Parsed& resource);
   void note_findings(const config::SupportFindings& findings, const std::string& what);
 
   Options options_;

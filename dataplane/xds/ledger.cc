@@ -18,9 +18,13 @@ void Ledger::add_static(Type type, const std::string& name, const Message& messa
 }
 
 void Ledger::accept(Type type, const std::string& name, const Message& message, const std::string& version, Time now, bool warming) {
+  accept(type, name, pack(message), version, now, warming);
+}
+
+void Ledger::accept(Type type, const std::string& name, LedgerEntry::Bytes message, const std::string& version, Time now, bool warming) {
   LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
   if (!warming && entry.accepted != nullptr) entry.before = std::make_unique<const LedgerEntry::Form>(LedgerEntry::Form{std::move(entry.accepted), entry.version, entry.accepted_at});
-  entry.accepted = pack(message);
+  entry.accepted = std::move(message);
   entry.version = version;
   entry.accepted_at = now;
   entry.error.reset();

@@ -46,6 +46,7 @@ class Ledger {
 
   void add_static(Type type, const std::string& name, const Message& message, Time now);
   // `warming`: what was accepted last has not served yet, so the form before it still does.
+  void accept(Type type, const std::string& name, LedgerEntry::Bytes message, const std::string& version, Time now, bool warming = false);
   void accept(Type type, const std::string& name, const Message& message, const std::string& version, Time now, bool warming = false);
   void refuse(Type type, const std::string& name, const Message& message, const std::string& version, std::string details, Time now);
   void remove(Type type, std::string_view name);

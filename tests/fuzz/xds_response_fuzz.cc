@@ -1,11 +1,15 @@
 // Hostile responses of a management server: any bytes as a DiscoveryResponse, a delta response or a response file are applied or refused, and what
-// was accepted before is still served. The first byte picks the type and the form.
+// was accepted before is still served; and what the screen lets pass, the walks over the message have nothing to say about. The first byte picks
+// the type and the form.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 
+#include "base/descriptors.h"
 #include "base/log.h"
+#include "base/validate.h"
+#include "dataplane/config/support.h"
 #include "dataplane/xds/file_subscription.h"
 #include "dataplane/xds/ingest.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
@@ -26,6 +30,16 @@ xds::Update from_bytes(xds::Type type, const std::string& bytes, bool delta) {
   if (!in.ParseFromString(bytes)) return update;
   for (const auto& any : in.resources()) update.resources.push_back({"", "", any.type_url(), any.value()});
   return update;
+}
+
+void compare(xds::Type type, const std::string& bytes) {
+  const auto message = parse_message(xds::type_url(type), bytes);
+  if (!message.ok()) return;
+  const Screen::Verdict passed = config::screen((*message)->GetDescriptor(), bytes);
+  config::SupportFindings findings;
+  if (passed.rules && !validate(**message, {.open_any = true}).ok()) abort();
+  if (passed.known && xds::count_unknown_fields(**message) != 0) abort();
+  if (passed.allowed && (!config::check_support(**message, &findings).ok() || !findings.ignored.empty())) abort();
 }
 
 void run(const uint8_t* data, size_t size) {
@@ -49,6 +63,7 @@ void run(const uint8_t* data, size_t size) {
     auto update = xds::read_response(type, bytes, "f.yaml");
     if (update.ok()) ingest.apply(*update);
   } else if (form == 2) {
+    compare(type, bytes);
     ingest.apply({type, false, "1", {{"", "", std::string(xds::type_url(type)), bytes}}, {}});  // one resource of these bytes
   } else {
     ingest.apply(from_bytes(type, bytes, form == 1));
