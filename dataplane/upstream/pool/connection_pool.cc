@@ -58,12 +58,7 @@ uint32_t ConnectionPool::max_streams() const {
   return protocol_ == PoolProtocol::kHttp2 || protocol_ == PoolProtocol::kAuto ? cluster().config->http.http2.max_concurrent_streams : 1;
 }
 
-// What was taken for HTTP/2 may be HTTP/1.1: those that wait then need connections of their own.
-void ConnectionPool::expect(uint32_t streams) {
-  const bool fewer = streams < max_streams();
-  auto_streams_ = streams;
-  if (fewer) connect_for_waiting();
-}
+void ConnectionPool::expect(uint32_t streams) { auto_streams_ = streams; }
 SharedCluster& ConnectionPool::cluster() const { return host_.cluster(); }
 stats::Cells& ConnectionPool::cells() const { return host_.env().cells; }
 

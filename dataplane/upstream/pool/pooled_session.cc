@@ -182,8 +182,11 @@ void PooledSession::on_session_connected() {
   pool_.cells().record(pool_.cluster().stats, ClusterStat::upstream_cx_connect_ms, std::chrono::duration_cast<std::chrono::milliseconds>(connect_time_).count());
   count_race();
   state_ = State::kFull;
-  if (pool_.protocol() == PoolProtocol::kAuto) negotiated();
+  const bool automatic = pool_.protocol() == PoolProtocol::kAuto;
+  if (automatic) negotiated();
   pool_.session_has_room(*this);
+  // What was taken for HTTP/2 may be HTTP/1.1: those that still wait then need connections of their own.
+  if (automatic) pool_.connect_for_waiting();
 }
 
 // ALPN has said which protocol it is; without an answer it is HTTP/1.1.

@@ -146,15 +146,15 @@ TEST_CASE("a client certificate is shown, judged, told to the upstream and match
 TEST_CASE("headers and logs can tell a connection's TLS") {
   FakeUpstream up;
   TestProxy back(tls_listener(host(), "- match: {prefix: /}\n  route: {cluster: up}\n  response_headers_to_add:\n  - header: {key: x-tls, value: '%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER% %DOWNSTREAM_TLS_GROUP% "
-                                      "%DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_ISSUER% %DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_DNS_SAN% %DOWNSTREAM_LOCAL_DNS_SAN% %DOWNSTREAM_LOCAL_URI_SAN% "
-                                      "%DOWNSTREAM_TLS_SESSION_ID%'}\n",
+                                      "%DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_ISSUER% %DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_DNS_SAN% %DOWNSTREAM_LOCAL_DNS_SAN% "
+                                      "[%DOWNSTREAM_LOCAL_URI_SAN%][%DOWNSTREAM_TLS_SESSION_ID%]'}\n",
                               ", " + trust_yaml()),
                  {cluster_yaml("up", {up.port()})});
-  TestProxy front(listener_yaml("- match: {prefix: /}\n  route: {cluster: up}\n  response_headers_to_add:\n  - header: {key: x-up, value: '%UPSTREAM_TLS_VERSION% %UPSTREAM_PEER_SUBJECT% %UPSTREAM_LOCAL_SUBJECT% %DOWNSTREAM_TLS_VERSION%'}\n"),
+  TestProxy front(listener_yaml("- match: {prefix: /}\n  route: {cluster: up}\n  response_headers_to_add:\n  - header: {key: x-up, value: '%UPSTREAM_TLS_VERSION% %UPSTREAM_PEER_SUBJECT% %UPSTREAM_LOCAL_SUBJECT% [%DOWNSTREAM_TLS_VERSION%]'}\n"),
                   {tls_cluster(back.port(), "sni: example.test, common_tls_context: {tls_params: {tls_maximum_protocol_version: TLSv1_3}, tls_certificates: [" + pair_yaml(person()) + "]}")});
   const RawResponse answer = front.get("/");
-  CHECK(answer.header("x-tls") == "TLSv1.3 TLS_AES_128_GCM_SHA256 X25519 CN=client,O=Test CN=Test CA,O=Test spiffe://test/a client.test,c2.test example.test,other.test - -");
-  CHECK(answer.header("x-up") == "TLSv1.3 CN=server,O=Test CN=client,O=Test -");
+  CHECK(answer.header("x-tls") == "TLSv1.3 TLS_AES_128_GCM_SHA256 X25519 CN=client,O=Test CN=Test CA,O=Test spiffe://test/a client.test,c2.test example.test,other.test [][]");
+  CHECK(answer.header("x-up") == "TLSv1.3 CN=server,O=Test CN=client,O=Test []");
 }
 
 TEST_CASE("an upstream that cannot be trusted gets nothing, and the log says why") {
