@@ -79,7 +79,7 @@ access_log:
 - name: file
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
-    path: ACCESS_LOG
+    path: LOG_FILE
     log_format: {text_format_source: {inline_string: "%ACCESS_LOG_TYPE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER% %CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_LOCAL_CLOSE_REASON% %DOWNSTREAM_DETECTED_CLOSE_TYPE%\n"}}
 )", more));
 }
@@ -122,7 +122,7 @@ TestChain::TestChain(const std::vector<std::string>& filters, const std::vector<
   s.folder = ::mkdtemp(folder);
   const stream::NetworkFactoryContext context{s.stats, s.logs, s.stats.scope(stats::listener_scope("test")), "test", "chain"};
   for (const std::string& yaml : filters) {
-    const auto filter = read<envoy::config::listener::v3::Filter>(absl::StrReplaceAll(yaml, {{"ACCESS_LOG", s.folder + "/access.log"}}));
+    const auto filter = read<envoy::config::listener::v3::Filter>(absl::StrReplaceAll(yaml, {{"LOG_FILE", s.folder + "/access.log"}}));
     const config::NetworkFilterType* type = config::Registry::global().network_filter(filter.typed_config().type_url());
     if (type == nullptr) throw std::runtime_error("no such filter: " + filter.typed_config().type_url());
     const absl::Status added = s.chain->add(filter.name(), *type, must(type->parse(filter.typed_config(), "typed_config")), context);
