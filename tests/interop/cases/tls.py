@@ -205,7 +205,7 @@ def resumption(folder, port, version):
     """Whether a second connection is resumed: s_client keeps the session, with a request in between so that tickets of TLS 1.3 come."""
     session = folder / "session.pem"
     session.unlink(missing_ok=True)
-    common = ["-servername", "example.test", version]
+    common = ["-servername", "example.test", version, "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"]
     request = "GET /direct HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
     subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *common, "-sess_out", session, "-ign_eof"], capture_output=True, input=request, text=True, timeout=20)
     if not session.exists():
@@ -241,13 +241,15 @@ def observe(box, kind, folder, ports):
     time.sleep(1.2)  # Envoy buffers its log for a second
     certs = json.loads(lab.get(admin, "/certs").body)["certificates"]
     seen["certs"] = sorted({json.dumps(row, sort_keys=True) for row in certs if row["cert_chain"] or row["ca_cert"]})
-    stats = dict(line.split(": ") for line in lab.get(admin, "/stats").body.decode().splitlines() if re.match(r"(listener|cluster)\.\w+\.ssl\.|http\.\w+\.downstream_cx_ssl|server.days", line))
+    stats = dict(line.split(": ") for line in lab.get(admin, "/stats").body.decode().splitlines() if re.match(r"(listener|cluster)\.\w+\.ssl\.|http\.(?!admin)\w+\.downstream_cx_ssl|server.days", line))
     box.stop(process)
     lines = {}
     for line in out.read_text().splitlines():
         name, path, *fields = line.split("|", 2)[0:2] + re.split(r"\|(?=[A-Z_0-9]+=)", line.split("|", 2)[2])
         for field in fields:
             key, _, value = field.partition("=")
+            if key == "TLS_SESSION_ID":
+                value = re.sub("^[0-9a-f]{64}$", "id", value)
             lines.setdefault(f"log: {name} {path} {key}", []).append(value)
     seen.update(lines)
     seen.update({f"stat: {name}": value for name, value in stats.items()})
