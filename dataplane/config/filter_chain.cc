@@ -78,6 +78,7 @@ std::shared_ptr<const FilterChain> parse_filter_chain(const v3::FilterChain& pro
   out->content_hash = hash_of(proto);
   out->connection_hash = connection_hash(proto);
   read_transport_socket(proto, field, options, *out, errors);
+  if (proto.filters().empty()) errors.add(field + ".filters", "a chain without filters would answer nobody");
   for (int i = 0; i < proto.filters_size(); ++i) {
     const v3::Filter& filter = proto.filters(i);
     const std::string place = absl::StrCat(field, ".filters[", i, "]");

@@ -1,0 +1,175 @@
+// A worker's listeners over real sockets: which chain and which listener a connection comes to, and what a new form of a listener does to those open.
+#include "dataplane/server/worker_listeners.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+using namespace fairlead;
+using namespace fairlead::server;
+using namespace std::chrono_literals;
+using stats::ListenerStat;
+
+namespace {
+
+// Says its name and waits for the client to go.
+struct Greeter final : stream::TerminalFilter, net::ConnectionEvents {
+  explicit Greeter(std::string name) : name(std::move(name)) {}
+  void start(stream::NetworkConnection& connection, std::function<void(net::CloseReason)> on_end) override {
+    end = std::move(on_end);
+    connection.take_events(*this);
+    connection.connection().write(name);
+  }
+  void on_data(net::Buffer&, bool) override {}
+  void on_closed(net::CloseReason reason) override { end(reason); }
+  std::string name;
+  std::function<void(net::CloseReason)> end;
+};
+struct GreeterFactory final : stream::NetworkFilterFactory {
+  explicit GreeterFactory(std::string name) : name(std::move(name)) {}
+  std::unique_ptr<stream::TerminalFilter> create_terminal() const override { return std::make_unique<Greeter>(name); }
+  std::string name;
+};
+
+// Says that the client meant another address.
+struct Restore final : stream::ListenerFilter {
+  explicit Restore(net::Address to) : to(std::move(to)) {}
+  Status on_accept(stream::AcceptedSocket& socket) override {
+    socket.info().local = to;
+    socket.info().local_restored = true;
+    return Status::kContinue;
+  }
+  net::Address to;
+};
+struct RestoreFactory final : stream::ListenerFilterFactory {
+  explicit RestoreFactory(net::Address to) : to(std::move(to)) {}
+  std::unique_ptr<stream::ListenerFilter> create() const override { return std::make_unique<Restore>(to); }
+  net::Address to;
+};
+
+std::shared_ptr<const ServingChain> greeting(const std::string& name) {
+  auto network = std::make_shared<stream::NetworkChain>();
+  network->terminal = std::make_shared<GreeterFactory>(name);
+  auto config = std::make_shared<config::FilterChain>();
+  config->name = name;
+  auto chain = std::make_shared<ServingChain>();
+  chain->config = std::move(config);
+  chain->network = std::move(network);
+  return chain;
+}
+
+struct World {
+  std::shared_ptr<ServingListener> make(const std::string& name, const std::vector<std::shared_ptr<const ServingChain>>& chains) {
+    auto config = std::make_shared<config::ListenerConfig>();
+    config->name = name;
+    for (const auto& chain : chains) config->chains.push_back(chain->config);
+    auto out = std::make_shared<ServingListener>();
+    out->name = name;
+    out->config = config;
+    out->chains = chains;
+    out->scope = registry.scope(stats::listener_scope(name));
+    out->stats = out->scope->block<ListenerStat>(stats::kListenerStats);
+    return out;
+  }
+  std::shared_ptr<ServingListener> bound(const std::string& name, const std::vector<std::shared_ptr<const ServingChain>>& chains) {
+    auto out = make(name, chains);
+    auto socket = net::ListenSocket::bind(net::Address::v4_loopback(0), {});
+    REQUIRE(socket.ok());
+    REQUIRE(socket->listen(1).ok());
+    out->addresses = {socket->local_address()};
+    out->sockets = {std::make_shared<net::ListenSocket>(*std::move(socket))};
+    return out;
+  }
+  // What the client reads at first; "" for the end.
+  std::string greeting_at(const net::Address& address, int* keep = nullptr) {
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_storage to;
+    const socklen_t size = address.to_sockaddr(to);
+    REQUIRE(connect(fd, reinterpret_cast<sockaddr*>(&to), size) == 0);
+    char text[100];
+    ssize_t n = -1;
+    loop.run_until([&] { return (n = recv(fd, text, sizeof text, MSG_DONTWAIT)) >= 0; }, 5s);
+    keep != nullptr ? void(*keep = fd) : void(::close(fd));
+    return n > 0 ? std::string(text, static_cast<size_t>(n)) : "";
+  }
+  bool ended(int fd) {
+    char byte;
+    return loop.run_until([&] { return recv(fd, &byte, 1, MSG_DONTWAIT) == 0; }, 5s);
+  }
+  bool open(int fd) {
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  }
+  ~World() {
+    listeners.reset();
+    loop.run_until([] { return true; }, 1ms);
+  }
+
+  net::EventLoop loop{"test"};
+  stats::Registry registry{2};
+  upstream::SharedClusters shared{registry};
+  stream::WorkerContext worker{loop, registry.cells(1), 1, shared, 42};
+  std::unique_ptr<WorkerListeners> listeners = std::make_unique<WorkerListeners>(worker, 0);
+};
+
+void redirect(ServingListener& listener, const char* to) {
+  auto config = std::make_shared<config::ListenerConfig>(*listener.config);
+  config->use_original_dst = true;
+  listener.config = config;
+  listener.listener_filters = std::make_shared<ListenerFilters>(ListenerFilters{std::make_shared<RestoreFactory>(*net::Address::parse(to))});
+}
+
+}  // namespace
+
+TEST_CASE("a redirected connection goes on to the listener of its first destination, else to that of the port, else stays") {
+  World w;
+  const auto front = w.bound("front", {greeting("front")});
+  redirect(*front, "10.1.1.1:80");
+  w.listeners->set(front, 1s);
+  const net::Address at = front->addresses[0];
+  CHECK(w.greeting_at(at) == "front");
+  const auto any = w.make("any", {greeting("any")}), exact = w.make("exact", {greeting("exact")}), other = w.make("other", {greeting("other")});
+  any->addresses = {net::Address::v4_any(80)};
+  exact->addresses = {*net::Address::parse("10.1.1.1:80")};
+  other->addresses = {*net::Address::parse("10.1.1.1:81"), *net::Address::parse("10.1.1.2:80")};
+  w.listeners->set(other, 1s);
+  CHECK(w.greeting_at(at) == "front");
+  w.listeners->set(any, 1s);
+  CHECK(w.greeting_at(at) == "any");
+  w.listeners->set(exact, 1s);
+  CHECK(w.greeting_at(at) == "exact");
+  redirect(*exact, "10.1.1.2:80");  // one hand-over is enough
+  CHECK(w.greeting_at(at) == "exact");
+  w.listeners->remove("exact", 1s);
+  CHECK(w.greeting_at(at) == "any");
+}
+
+TEST_CASE("connections of chains that both forms of a listener share stay, those of others end with the drain time") {
+  World w;
+  const auto stays = greeting("stays"), goes = greeting("goes"), comes = greeting("comes");
+  const auto first = w.bound("l", {goes, stays});
+  w.listeners->set(first, 1s);
+  int on_goes = -1, on_stays = -1;
+  CHECK(w.greeting_at(first->addresses[0], &on_goes) == "goes");
+  auto second = std::make_shared<ServingListener>(*w.make("l", {stays, goes}));
+  second->sockets = first->sockets;
+  second->addresses = first->addresses;
+  w.listeners->set(second, 1s);
+  CHECK(w.greeting_at(first->addresses[0], &on_stays) == "stays");
+  CHECK(w.open(on_goes));
+  auto third = std::make_shared<ServingListener>(*w.make("l", {comes, stays}));
+  third->sockets = first->sockets;
+  third->addresses = first->addresses;
+  w.listeners->set(third, 20ms);
+  CHECK(w.greeting_at(first->addresses[0]) == "comes");
+  CHECK(w.ended(on_goes));
+  CHECK(w.open(on_stays));
+  w.listeners->refresh_gauges();
+  CHECK(w.registry.cells(1).read(first->stats.at(ListenerStat::downstream_cx_total)) == 3);
+  w.listeners->remove("l", 20ms);
+  CHECK(w.ended(on_stays));
+  ::close(on_goes);
+  ::close(on_stays);
+}
