@@ -146,13 +146,12 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
       errors.add(field, absl::StrCat("cluster manager: duplicate cluster '", cluster.name(), "'"));
       continue;
     }
-    const bool control = control_plane.contains(cluster.name());
-    auto parsed = parse_cluster(cluster, control ? ClusterUse::ControlPlane : ClusterUse::Traffic, nullptr, {options.read_file, out.secrets});
+    auto parsed = parse_cluster(cluster, nullptr, {options.read_file, out.secrets});
     if (!parsed.ok()) {
       errors.add(prefix(field, parsed.status()));
     } else {
       refuse_self((*parsed)->eds_source, field + ".eds_cluster_config.eds_config", errors);
-      (control ? out.control_plane_clusters : out.clusters).push_back(std::move(*parsed));
+      out.clusters.push_back(std::move(*parsed));
     }
   }
   for (const std::string& name : control_plane) {

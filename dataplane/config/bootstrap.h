@@ -35,7 +35,6 @@ struct BootstrapConfig {
   AdminConfig admin;
   std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // static
   std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // static, for traffic
-  std::vector<std::shared_ptr<const ClusterConfig>> control_plane_clusters;  // static, named by envoy_grpc: become gRPC channels
   std::shared_ptr<const StaticSecrets> secrets;                  // never null
   std::optional<ApiSource> ads;
   std::optional<ConfigSource> lds, cds;

@@ -124,12 +124,7 @@ void parse_dns(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) 
 }
 
 // After the protocol is known.
-void parse_health(const v3::Cluster& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
-  if (use == ClusterUse::ControlPlane) {
-    if (proto.health_checks_size() != 0) errors.add("health_checks", "not supported: connections to a control plane are not checked");
-    if (proto.has_outlier_detection()) errors.add("outlier_detection", "not supported: hosts of a control plane are not ejected");
-    return;
-  }
+void parse_health(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   out.health_check = parse_health_check(proto, errors);
   if (out.health_check && out.health_check->kind == HealthCheck::Kind::Grpc && out.http.protocol == UpstreamProtocol::Http1) {
     errors.add("health_checks[0].grpc_health_check", absl::StrCat(proto.name(), " cluster must support HTTP/2 for gRPC healthchecking"));
@@ -155,7 +150,7 @@ absl::StatusOr<BindConfig> parse_bind(const envoy::config::core::v3::BindConfig&
   return bind;
 }
 
-absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Cluster& proto, ClusterUse use, SupportFindings* findings, const TlsSources& sources) {
+absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Cluster& proto, SupportFindings* findings, const TlsSources& sources) {
   const std::string place = absl::StrCat("cluster '", proto.name(), "'");
   FL_RETURN_IF_ERROR(prefix(place, admit(proto, findings)));
   auto out = std::make_shared<ClusterConfig>();
@@ -169,12 +164,12 @@ absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Clu
   parse_lb(proto, *out, errors);
   parse_breakers(proto.circuit_breakers(), *out);
   parse_dns(proto, *out, errors);
-  parse_upstream_http(proto, use, *out, errors);
-  parse_transport(proto, use, sources, *out, errors);
+  parse_upstream_http(proto, *out, errors);
+  parse_transport(proto, sources, *out, errors);
   if (out->http.protocol == UpstreamProtocol::Auto && !out->tls && errors.empty()) {
     errors.add("typed_extension_protocol_options", absl::StrCat("ALPN configured for cluster ", proto.name(), " which has a non-ALPN transport socket"));
   }
-  parse_health(proto, use, *out, errors);
+  parse_health(proto, *out, errors);
   if (proto.upstream_connection_options().has_tcp_keepalive()) {
     const auto& keepalive = proto.upstream_connection_options().tcp_keepalive();
     out->keepalive = TcpKeepalive{keepalive.keepalive_probes().value(), std::chrono::seconds(keepalive.keepalive_time().value()),

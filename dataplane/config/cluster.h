@@ -72,22 +72,6 @@ struct UpstreamHttpOptions {
   Http2Options http2;
 };
 
-// Where bytes come from; reading files and the environment is the user's business, nothing here does.
-struct DataSource {
-  enum class Kind : uint8_t { None, File, Inline, Environment };
-  Kind kind = Kind::None;
-  std::string value;  // path, bytes or variable
-};
-
-// How a control plane's cluster is reached over gRPC. Only clusters that envoy_grpc names have this.
-struct ControlPlaneOptions {
-  bool http2 = false;  // said so by its protocol options; gRPC speaks it anyway
-  bool tls = false;
-  DataSource trusted_ca, certificate, private_key;
-  std::string sni;
-  std::optional<milliseconds> keepalive_interval, keepalive_timeout;  // HTTP/2 PINGs
-};
-
 // How connects to several addresses of one endpoint are raced: `count` of the first family, one of the other, and so on.
 struct HappyEyeballs {
   enum class Family : uint8_t { OfFirst, V4, V6 };
@@ -145,18 +129,13 @@ struct ClusterConfig {
   std::shared_ptr<const UpstreamTls> tls;                 // null: plain
   std::shared_ptr<const OriginalDst> original_dst;        // null: hosts are those of `discovery`; else Static without any
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
-  std::optional<ControlPlaneOptions> control_plane;
   uint64_t content_hash = 0;
 
   const std::string& stat_name() const { return alt_stat_name.empty() ? name : alt_stat_name; }
 };
 
-// A cluster that only leads to the control plane becomes a gRPC channel, which has less to configure.
-enum class ClusterUse : uint8_t { Traffic, ControlPlane };
-
 // Validates (base/validate.h), checks support and builds. All problems at once, each "cluster 'x': field.path: what (value)".
 absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const envoy::config::cluster::v3::Cluster& proto,
-                                                                   ClusterUse use = ClusterUse::Traffic,
                                                                    SupportFindings* findings = nullptr, const TlsSources& sources = {});
 
 }  // namespace fairlead::config

@@ -3,9 +3,6 @@
 
 #include <absl/strings/str_cat.h>
 
-#include <algorithm>
-#include <initializer_list>
-
 #include "base/descriptors.h"
 #include "dataplane/config/fields.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -41,59 +38,9 @@ void read_http1(const core::Http1ProtocolOptions& proto, UpstreamHttpOptions& ou
   out.http1.allow_chunked_length = proto.allow_chunked_length();
 }
 
-void read_http2(const core::Http2ProtocolOptions& proto, ClusterUse use, const std::string& field, ClusterConfig& out, ErrorList& errors) {
+void read_http2(const core::Http2ProtocolOptions& proto, const std::string& field, ClusterConfig& out, ErrorList& errors) {
   out.http.protocol = UpstreamProtocol::Http2;
   out.http.http2 = parse_http2(proto, false, field, errors);
-  if (use != ClusterUse::ControlPlane) return;
-  out.control_plane->http2 = true;
-  if (proto.has_connection_keepalive()) {
-    if (proto.connection_keepalive().has_interval()) out.control_plane->keepalive_interval = ms(proto.connection_keepalive().interval());
-    if (proto.connection_keepalive().has_timeout()) out.control_plane->keepalive_timeout = ms(proto.connection_keepalive().timeout());
-  }
-}
-
-DataSource data_source(const core::DataSource& proto) {
-  switch (proto.specifier_case()) {
-    case core::DataSource::kFilename: return {DataSource::Kind::File, proto.filename()};
-    case core::DataSource::kInlineBytes: return {DataSource::Kind::Inline, proto.inline_bytes()};
-    case core::DataSource::kInlineString: return {DataSource::Kind::Inline, proto.inline_string()};
-    case core::DataSource::kEnvironmentVariable: return {DataSource::Kind::Environment, proto.environment_variable()};
-    case core::DataSource::SPECIFIER_NOT_SET: break;
-  }
-  return {};
-}
-
-// Names of the fields that are set beside those in `known`.
-std::string others_set(const google::protobuf::Message& message, std::initializer_list<std::string_view> known) {
-  std::vector<const google::protobuf::FieldDescriptor*> set;
-  message.GetReflection()->ListFields(message, &set);
-  std::string names;
-  for (const auto* field : set) {
-    if (std::find(known.begin(), known.end(), field->name()) == known.end()) absl::StrAppend(&names, names.empty() ? "" : " ", field->name());
-  }
-  return names;
-}
-
-// gRPC does the TLS of its channels, and lets less be configured.
-void read_tls(const tls::UpstreamTlsContext& proto, ControlPlaneOptions& out, ErrorList& errors) {
-  const auto& common = proto.common_tls_context();
-  const auto only = [&](const google::protobuf::Message& message, const std::string& field, std::initializer_list<std::string_view> known) {
-    const std::string others = others_set(message, known);
-    if (!others.empty()) errors.add(absl::StrCat("transport_socket.typed_config", field), absl::StrCat("not supported for a cluster that leads to the control plane, which gRPC connects to: ", others));
-  };
-  only(proto, "", {"common_tls_context", "sni", "max_session_keys", "enforce_rsa_key_usage"});
-  only(common, ".common_tls_context", {"tls_certificates", "validation_context", "alpn_protocols"});
-  only(common.validation_context(), ".common_tls_context.validation_context", {"trusted_ca", "suppress_client_ca_list"});
-  for (const auto& certificate : common.tls_certificates()) only(certificate, ".common_tls_context.tls_certificates", {"certificate_chain", "private_key"});
-  out.tls = true;
-  out.sni = proto.sni();
-  out.trusted_ca = data_source(common.validation_context().trusted_ca());
-  if (common.tls_certificates_size() > 1) {
-    errors.add("transport_socket.typed_config.common_tls_context.tls_certificates", "a client uses one certificate");
-  } else if (common.tls_certificates_size() == 1) {
-    out.certificate = data_source(common.tls_certificates(0).certificate_chain());
-    out.private_key = data_source(common.tls_certificates(0).private_key());
-  }
 }
 
 void read_upstream_tls(const google::protobuf::Any& any, const std::string& field, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
@@ -104,9 +51,8 @@ void read_upstream_tls(const google::protobuf::Any& any, const std::string& fiel
 }
 
 // A ProxyProtocolUpstreamTransport, which has no generated class.
-void read_proxy_protocol(const google::protobuf::Message& proto, ClusterUse use, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
+void read_proxy_protocol(const google::protobuf::Message& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
   const std::string field = "transport_socket.typed_config";
-  if (use == ClusterUse::ControlPlane) return errors.add("transport_socket", "not supported: gRPC channels speak no PROXY protocol");
   const auto member = [&](std::string_view name) -> const google::protobuf::Message& {
     return proto.GetReflection()->GetMessage(proto, proto.GetDescriptor()->FindFieldByName(std::string(name)));
   };
@@ -130,12 +76,11 @@ void read_proxy_protocol(const google::protobuf::Message& proto, ClusterUse use,
 
 }  // namespace
 
-void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors) {
-  if (use == ClusterUse::ControlPlane) out.control_plane.emplace();
+void parse_upstream_http(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   if (proto.has_max_requests_per_connection()) out.http.max_requests_per_connection = proto.max_requests_per_connection().value();
   read_common(proto.common_http_protocol_options(), out.http);
   read_http1(proto.http_protocol_options(), out.http);
-  if (proto.has_http2_protocol_options()) read_http2(proto.http2_protocol_options(), use, "http2_protocol_options", out, errors);
+  if (proto.has_http2_protocol_options()) read_http2(proto.http2_protocol_options(), "http2_protocol_options", out, errors);
   if (proto.protocol_selection() == v3::Cluster::USE_DOWNSTREAM_PROTOCOL) out.http.protocol = UpstreamProtocol::Downstream;
   for (const auto& [key, any] : proto.typed_extension_protocol_options()) {
     const std::string field = absl::StrCat("typed_extension_protocol_options[\"", key, "\"]");
@@ -150,7 +95,7 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig
     switch (options->upstream_protocol_options_case()) {
       case Options::kExplicitHttpConfig:
         if (options->explicit_http_config().has_http2_protocol_options()) {
-          read_http2(options->explicit_http_config().http2_protocol_options(), use, field + ".explicit_http_config.http2_protocol_options", out, errors);
+          read_http2(options->explicit_http_config().http2_protocol_options(), field + ".explicit_http_config.http2_protocol_options", out, errors);
         } else if (options->explicit_http_config().has_http3_protocol_options()) {
           errors.add(field + ".explicit_http_config.http3_protocol_options", "HTTP/3 is not supported");
         } else {
@@ -159,7 +104,7 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig
         break;
       case Options::kUseDownstreamProtocolConfig:
         if (options->use_downstream_protocol_config().has_http2_protocol_options()) {
-          read_http2(options->use_downstream_protocol_config().http2_protocol_options(), use, field + ".use_downstream_protocol_config.http2_protocol_options", out, errors);
+          read_http2(options->use_downstream_protocol_config().http2_protocol_options(), field + ".use_downstream_protocol_config.http2_protocol_options", out, errors);
         }
         read_http1(options->use_downstream_protocol_config().http_protocol_options(), out.http);
         out.http.protocol = UpstreamProtocol::Downstream;
@@ -168,11 +113,7 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig
         if (options->auto_config().has_http3_protocol_options()) {
           errors.add(field + ".auto_config.http3_protocol_options", "HTTP/3 is not supported");
         }
-        if (use == ClusterUse::ControlPlane) {
-          errors.add(field + ".auto_config", "gRPC channels speak HTTP/2");
-          break;
-        }
-        read_http2(options->auto_config().http2_protocol_options(), use, field + ".auto_config.http2_protocol_options", out, errors);
+        read_http2(options->auto_config().http2_protocol_options(), field + ".auto_config.http2_protocol_options", out, errors);
         read_http1(options->auto_config().http_protocol_options(), out.http);
         out.http.protocol = UpstreamProtocol::Auto;
         break;
@@ -181,19 +122,17 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterUse use, ClusterConfig
   }
 }
 
-void parse_transport(const v3::Cluster& proto, ClusterUse use, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
+void parse_transport(const v3::Cluster& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
   if (!proto.has_transport_socket()) return;
   const auto& any = proto.transport_socket().typed_config();
   if (any.Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) return;
   if (any.Is<tls::UpstreamTlsContext>()) {
-    if (use != ClusterUse::ControlPlane) return read_upstream_tls(any, "transport_socket.typed_config", sources, out, errors);
-    auto context = unpack_as<tls::UpstreamTlsContext>(any, "transport_socket.typed_config");
-    if (errors.check(context)) read_tls(*context, *out.control_plane, errors);
+    read_upstream_tls(any, "transport_socket.typed_config", sources, out, errors);
     return;
   }
   if (type_name(any.type_url()) == "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport") {
     auto opened = unpack(any, "transport_socket.typed_config");
-    if (errors.check(opened)) read_proxy_protocol(**opened, use, sources, out, errors);
+    if (errors.check(opened)) read_proxy_protocol(**opened, sources, out, errors);
     return;
   }
   errors.add(unknown_extension("transport_socket", proto.transport_socket().name(), any.type_url()));

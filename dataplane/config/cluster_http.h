@@ -10,9 +10,9 @@ class BindConfig;
 
 namespace fairlead::config {
 
-void parse_upstream_http(const envoy::config::cluster::v3::Cluster& proto, ClusterUse use, ClusterConfig& out, ErrorList& errors);
+void parse_upstream_http(const envoy::config::cluster::v3::Cluster& proto, ClusterConfig& out, ErrorList& errors);
 // After the protocol is known.
-void parse_transport(const envoy::config::cluster::v3::Cluster& proto, ClusterUse use, const TlsSources& sources, ClusterConfig& out, ErrorList& errors);
+void parse_transport(const envoy::config::cluster::v3::Cluster& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors);
 absl::StatusOr<BindConfig> parse_bind(const envoy::config::core::v3::BindConfig& proto, const std::string& field);
 
 }  // namespace fairlead::config

@@ -294,7 +294,7 @@ absl::Status Ingest::apply_cluster(const Parsed& resource) {
     return absl::OkStatus();
   }
   if (!resource.supported) FL_RETURN_IF_ERROR(config::check_support(*resource.message));
-  FL_ASSIGN_OR_RETURN(auto model, config::parse_cluster(static_cast<const envoy::config::cluster::v3::Cluster&>(*resource.message), config::ClusterUse::Traffic, nullptr,
+  FL_ASSIGN_OR_RETURN(auto model, config::parse_cluster(static_cast<const envoy::config::cluster::v3::Cluster&>(*resource.message), nullptr,
                                                        {options_.hcm.read_file, options_.hcm.secrets}));
   if (options_.prepare_cluster) FL_RETURN_IF_ERROR(options_.prepare_cluster(*model));
   note_findings(Type::cluster, resource);

@@ -73,10 +73,9 @@ TEST_CASE("a bootstrap with static and dynamic resources") {
   CHECK(config.ads->services[0].cluster == "xds");
   CHECK(config.lds->kind == ConfigSource::Kind::Ads);
   CHECK(config.cds->initial_fetch_timeout.count() == 15'000);
-  REQUIRE(config.control_plane_clusters.size() == 1);
-  CHECK(config.control_plane_clusters[0]->control_plane->http2);
-  REQUIRE(config.clusters.size() == 1);
-  CHECK(config.clusters[0]->name == "local");
+  REQUIRE(config.clusters.size() == 2);  // who takes them for streams takes that one out (server/bootstrap_loader.h)
+  CHECK(config.clusters[0]->name == "xds");
+  CHECK(config.clusters[1]->name == "local");
   REQUIRE(config.listeners.size() == 1);
   CHECK(config.runtime->number("a.b", 0) == 6);
   CHECK(config.runtime->boolean("a.c", false));

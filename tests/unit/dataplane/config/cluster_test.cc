@@ -15,17 +15,17 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse(std::string_view yaml, ClusterUse use = ClusterUse::Traffic) {
-  return parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>(yaml), use);
+absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse(std::string_view yaml) {
+  return parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>(yaml));
 }
-std::shared_ptr<const ClusterConfig> good(std::string_view yaml, ClusterUse use = ClusterUse::Traffic) {
-  auto cluster = parse(yaml, use);
+std::shared_ptr<const ClusterConfig> good(std::string_view yaml) {
+  auto cluster = parse(yaml);
   INFO(cluster.status().ToString());
   REQUIRE(cluster.ok());
   return *cluster;
 }
-std::string error_of(std::string_view yaml, ClusterUse use = ClusterUse::Traffic) {
-  const auto cluster = parse(yaml, use);
+std::string error_of(std::string_view yaml) {
+  const auto cluster = parse(yaml);
   return cluster.ok() ? "" : std::string(cluster.status().message());
 }
 std::string with_endpoint(std::string_view address, std::string_view more = "") {
@@ -199,7 +199,7 @@ TEST_CASE("wrong clusters are refused with Envoy's words") {
              Contains("endpoint.address.pipe.path: Path \"xxx") && Contains("exceeds maximum UNIX domain socket path size of 108"));
 }
 
-TEST_CASE("TLS of clusters that lead to the control plane is gRPC's, and less can be said of it") {
+TEST_CASE("the TLS of a cluster is read beside its protocol, without the files when nobody reads files") {
   const std::string yaml = R"(
 name: xds
 type: STRICT_DNS
@@ -215,19 +215,9 @@ transport_socket:
     common_tls_context: {tls_certificates: [{certificate_chain: {filename: /c}, private_key: {filename: /k}}], validation_context: {trusted_ca: {filename: /ca}}}
 load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: control, port_value: 18000}}}}]}]}
 )";
-  CHECK(good(yaml)->tls->server_name == "control.example");  // of another cluster it is our own
-  CHECK(good(yaml)->tls->context == nullptr);                // nobody reads the files
-  const auto more = parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>(absl::StrReplaceAll(yaml, {{"sni: ", "auto_host_sni: true\n    sni: "}, {"common_tls_context: {", "common_tls_context: {tls_params: {}, "}})),
-                                  ClusterUse::ControlPlane);
-  CHECK_THAT(std::string(more.status().message()), Contains("which gRPC connects to: auto_host_sni") && Contains("common_tls_context: not supported") && Contains("tls_params"));
-  const auto cluster = good(yaml, ClusterUse::ControlPlane);
-  REQUIRE(cluster->control_plane);
-  CHECK(cluster->control_plane->http2);
-  CHECK(cluster->control_plane->tls);
-  CHECK(cluster->control_plane->sni == "control.example");
-  CHECK(cluster->control_plane->trusted_ca.kind == DataSource::Kind::File);
-  CHECK(cluster->control_plane->private_key.value == "/k");
-  CHECK(cluster->control_plane->keepalive_interval->count() == 30'000);
+  CHECK(good(yaml)->tls->server_name == "control.example");
+  CHECK(good(yaml)->tls->context == nullptr);
+  CHECK(good(yaml)->http.http2.keepalive_interval.count() == 30'000);
 }
 
 TEST_CASE("clusters speak the protocol of their options, and HTTP/1 without any") {

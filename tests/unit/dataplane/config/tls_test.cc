@@ -112,7 +112,7 @@ TEST_CASE("names without an authority and names to verify without one are refuse
 
 TEST_CASE("a cluster says its TLS, and takes its protocol from ALPN only with it") {
   const auto cluster = [](const std::string& more) {
-    return parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>(filled("{name: c, load_assignment: {cluster_name: c}, " + more + "}")), ClusterUse::Traffic, nullptr, reading());
+    return parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>(filled("{name: c, load_assignment: {cluster_name: c}, " + more + "}")), nullptr, reading());
   };
   const std::string tls = "transport_socket: {name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: a.test}}";
   const std::string automatic = "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3."
