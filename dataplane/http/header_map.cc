@@ -5,12 +5,11 @@
 
 namespace fairlead::http {
 
-namespace {
-constexpr uint32_t kFirstCapacity = 24;  // most messages; 768 bytes
+void HeaderMap::reserve(uint32_t entries) {
+  if (capacity_ == 0 && entries != 0) grow_to(entries);
 }
 
-void HeaderMap::grow() {
-  uint32_t capacity = capacity_ == 0 ? kFirstCapacity : capacity_ * 2;
+void HeaderMap::grow_to(uint32_t capacity) {
   auto* entries = static_cast<Header*>(arena_->allocate(capacity * sizeof(Header), alignof(Header)));
   if (size_ != 0) std::memcpy(static_cast<void*>(entries), entries_, size_ * sizeof(Header));
   entries_ = entries;
@@ -130,6 +129,7 @@ void HeaderMap::clear() {
 
 HeaderMap HeaderMap::copy_to(Arena& arena) const {
   HeaderMap copy(arena);
+  copy.reserve(size_);
   size_t bytes = 0;
   for (const Header& h : *this) bytes += h.value_size_ + (h.token_ == Token::Other ? h.name_size_ : 0);
   char* text = bytes != 0 ? arena.bytes(bytes) : nullptr;

@@ -114,8 +114,11 @@ class HeaderMap {
     return gone;
   }
   void clear();
+  // Room for that many entries, of a map that has none yet; it grows past them. Without it there is room for most messages.
+  void reserve(uint32_t entries);
 
  private:
+  static constexpr uint32_t kFirstCapacity = 24;  // most messages; 768 bytes
   static constexpr uint8_t kFar = 255;  // the token's first entry is beyond the index's reach: scan
 
   void push(std::string_view name, std::string_view value, Token token) {
@@ -132,7 +135,8 @@ class HeaderMap {
   }
   const Header* find_far(Token token) const;
   void replace(Header& h, std::string_view value);
-  void grow();
+  void grow() { grow_to(capacity_ == 0 ? kFirstCapacity : capacity_ * 2); }
+  void grow_to(uint32_t capacity);
   void rebuild_index();
 
   Arena* arena_;

@@ -476,4 +476,24 @@ void Buffer::commit_read(Reservation& r, size_t n) {
   r.count = 0;
 }
 
+void PieceBlock::append_to(Buffer& to, std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (!to.empty() || bytes.size() > BlockPool::kSmallSize / 2) return to.append(bytes);
+  if (block_ == nullptr || block_->capacity - used_ < bytes.size()) {
+    reset();
+    block_ = BlockPool::take_small();
+  }
+  char* at = block_->data() + used_;
+  std::memcpy(at, bytes.data(), bytes.size());
+  used_ += static_cast<uint32_t>(bytes.size());
+  BlockPool::add_ref(block_);
+  to.push_back(block_, at, static_cast<uint32_t>(bytes.size()));
+}
+
+void PieceBlock::reset() {
+  if (block_ != nullptr) BlockPool::drop(block_);
+  block_ = nullptr;
+  used_ = 0;
+}
+
 }  // namespace fairlead::net

@@ -25,14 +25,14 @@ struct Block {
 };
 
 // Free lists of one thread. Small blocks (4 KiB) carry heads and short writes and what the per-stream arenas need more, large ones (16 KiB)
-// carry reads. A stream's arena begins with a block that holds an ordinary request with its router filter (some 2.4 KiB) and no more, since that
-// is what a stream costs that waits for its answer. An idle connection holds no block, so idle memory does not depend on these sizes.
+// carry reads. A stream's arena begins with a block that holds an ordinary request with its router filter (some 1.5 KiB) and its response, and no
+// more, since that is what a stream costs that waits for its answer. An idle connection holds no block, so idle memory does not depend on these sizes.
 class BlockPool {
  public:
-  static constexpr size_t kStreamSize = 2816 - sizeof(Block);
+  static constexpr size_t kStreamSize = 2304 - sizeof(Block);
   static constexpr size_t kSmallSize = 4096 - sizeof(Block);
   static constexpr size_t kLargeSize = 16384 - sizeof(Block);
-  static constexpr uint32_t kMaxCachedStream = 1024; // 2.75 MiB a thread at most
+  static constexpr uint32_t kMaxCachedStream = 1024; // 2.25 MiB a thread at most
   static constexpr uint32_t kMaxCachedSmall = 1024;  // 4 MiB a thread at most
   static constexpr uint32_t kMaxCachedLarge = 256;   // 4 MiB a thread at most
 
@@ -108,6 +108,7 @@ class Buffer {
   void commit_read(Reservation& r, size_t n);
 
  private:
+  friend class PieceBlock;
   struct Slice {
     Block* block;
     char* data;
@@ -131,6 +132,23 @@ class Buffer {
   uint32_t count_ = 0;
   uint32_t capacity_ = kInline;
   Slice inline_[kInline];
+};
+
+// The beginnings of many buffers, small as most bodies are, side by side in one block rather than each in one of its own. A piece that stays
+// keeps no more than it would there, and what follows it in its buffer goes into blocks of that buffer alone.
+class PieceBlock {
+ public:
+  PieceBlock() = default;
+  ~PieceBlock() { reset(); }
+  PieceBlock(const PieceBlock&) = delete;
+  PieceBlock& operator=(const PieceBlock&) = delete;
+
+  void append_to(Buffer& to, std::string_view bytes);
+  void reset();  // the next piece begins a block
+
+ private:
+  Block* block_ = nullptr;
+  uint32_t used_ = 0;
 };
 
 }  // namespace fairlead::net

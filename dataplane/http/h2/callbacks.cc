@@ -243,7 +243,7 @@ struct Session::Callbacks {
       s.input_->move_to(stream->in, size);
       s.input_at_ = at + size;
     } else {
-      stream->in.append(std::string_view(at, size));
+      s.pieces_.append_to(stream->in, std::string_view(at, size));
     }
     if (stream->last_event < 0 || s.events_[static_cast<size_t>(stream->last_event)].kind != EventKind::Body) {
       s.push_event(*stream, EventKind::Body, false);

@@ -161,6 +161,7 @@ void Session::on_data(net::Buffer& data, bool) {
          taken == NGHTTP2_ERR_FLOODED ? "http2.outbound_control_flood" : "http2.protocol_error");
   }
   input_ = nullptr;
+  pieces_.reset();
   receiving_ = false;
   pump();  // acknowledgements; a GOAWAY of nghttp2's own says here that the peer broke the protocol
   if (settings_seen_) {

@@ -159,6 +159,7 @@ class Session : protected net::ConnectionEvents {
   KnownFields known_;
   net::Buffer* input_ = nullptr;
   const char* input_at_ = nullptr;  // where `input_` begins
+  net::PieceBlock pieces_;          // of bodies, in this read
   int32_t cached_id_ = -1;
   Stream* cached_ = nullptr;
 

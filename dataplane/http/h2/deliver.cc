@@ -15,16 +15,20 @@ void Session::push_event(Stream& stream, EventKind kind, bool end) {
 }
 
 void Session::deliver() {
+  uint32_t released = 0;  // fields up to there, with those of messages that were refused: while they are still in the cache
   for (size_t i = 0; i < events_.size(); ++i) {
     const Event event = events_[i];  // by value: more may come
     if (event.stream->last_event == static_cast<int32_t>(i)) event.stream->last_event = -1;
     if (!closed_) deliver(event);
+    if (event.fields_count != 0) {
+      while (released < event.fields_at + event.fields_count) release(fields_[released++]);
+    }
     --event.stream->events;
     if (event.stream->over) touch(*event.stream);
   }
   events_.clear();
   const uint32_t open = in_block_ ? block_at_ : static_cast<uint32_t>(fields_.size());
-  for (uint32_t i = 0; i < open; ++i) release(fields_[i]);
+  while (released < open) release(fields_[released++]);
   fields_.erase(fields_.begin(), fields_.begin() + open);
   block_at_ = 0;
 }

@@ -15,6 +15,9 @@ using http::Token;
 
 constexpr std::string_view kInvalidField = "http2.invalid.header.field";
 constexpr std::string_view kMessaging = "http2.violation.of.messaging.rule";
+// Entries that a proxy usually adds: more cost a second array, fewer are room for nothing.
+constexpr uint32_t kAddedToRequest = 8;
+constexpr uint32_t kAddedToResponse = 4;
 
 constexpr auto kNameByte = [] {  // RFC 9110 token characters without upper case
   std::array<bool, 256> table{};
@@ -265,6 +268,7 @@ void BlockCheck::finish() {
 }
 
 void build_request(const Field* fields, size_t count, bool extended, HeaderMap& headers) {
+  headers.reserve(static_cast<uint32_t>(count) + kAddedToRequest);
   Placer placer(headers.arena(), fields, count);
   uint32_t crumbs = 0;
   const Field* host = nullptr;
@@ -297,6 +301,7 @@ void build_request(const Field* fields, size_t count, bool extended, HeaderMap& 
 }
 
 void build_response(const Field* fields, size_t count, std::string_view upgrade, HeaderMap& headers) {
+  headers.reserve(static_cast<uint32_t>(count) + kAddedToResponse);
   Placer placer(headers.arena(), fields, count);
   for (const Field* f = fields; f != fields + count; ++f) {
     if (f->token == Token::PseudoStatus && !upgrade.empty() && f->value_view() == "200") {
@@ -311,6 +316,7 @@ void build_response(const Field* fields, size_t count, std::string_view upgrade,
 }
 
 void build_trailers(const Field* fields, size_t count, HeaderMap& headers) {
+  headers.reserve(static_cast<uint32_t>(count));
   Placer placer(headers.arena(), fields, count);
   for (const Field* f = fields; f != fields + count; ++f) {
     const std::string_view name = placer.name(*f);

@@ -125,7 +125,11 @@ void Stream::send_trailers(const http::HeaderMap& trailers) {
   if (out.empty() && !data_submitted && on_wire) {
     s.submit_headers(*this, true, trailer_fields(trailers));
   } else {
-    trailers_out = arena.make<http::HeaderMap>(trailers.copy_to(arena));
+    // Behind the body, which leaves now if the peer takes it: then nothing has to be copied, and the caller's map does for as long.
+    trailers_out = &trailers;
+    s.submit_body(*this);
+    s.pump();
+    trailers_out = end_sent ? nullptr : arena.make<const http::HeaderMap>(trailers.copy_to(arena));
     s.touch(*this);
     s.schedule();
   }

@@ -72,7 +72,7 @@ class Stream final : public http::MessageSender {
 
   uint64_t length_left = UINT64_MAX;  // of the announced content-length; UINT64_MAX: none
   http::HeaderMap* trailers_due = nullptr;  // behind `in`; in the receiver's arena
-  http::HeaderMap* trailers_out = nullptr;  // behind `out`; in `arena`
+  const http::HeaderMap* trailers_out = nullptr;  // behind `out`; in `arena`, or its caller's within send_trailers()
   bool trailers_submitted = false;          // nghttp2 will ask for them
   std::string_view upgrade;                 // client: the protocol asked for; in `arena`
   bool close_known = false;                 // the next two say why it ended

@@ -97,6 +97,19 @@ TEST_CASE("tokens far beyond the index are still found", "[headers]") {
   CHECK(h.get(Token::Server) == "far");
 }
 
+TEST_CASE("a map takes the room it is told of, and grows past it", "[headers]") {
+  Arena arena;
+  HeaderMap h(arena);
+  h.reserve(2);
+  for (int i = 0; i < 5; ++i) {
+    h.add("x-" + std::to_string(i), "v");
+    h.reserve(1);  // too late
+  }
+  CHECK(h.size() == 5);
+  CHECK(h.get("x-0") == "v");
+  CHECK(h.get("x-4") == "v");
+}
+
 TEST_CASE("a copy in another arena outlives the first", "[headers]") {
   Arena second;
   HeaderMap copy(second);

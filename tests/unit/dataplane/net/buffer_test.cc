@@ -179,6 +179,35 @@ TEST_CASE("a head split over blocks becomes contiguous without quadratic copying
   }
 }
 
+TEST_CASE("small pieces for several buffers share a block and grow apart", "[buffer]") {
+  Buffer first, second, third;
+  {
+    PieceBlock pieces;
+    pieces.append_to(first, letters(100, 1));
+    pieces.append_to(second, letters(128, 2));
+    CHECK(second.front().data() == first.front().data() + 100);
+    pieces.append_to(first, letters(50, 3));  // into a block of its own: beside it lies the second's
+    first.append(letters(20, 4));
+    pieces.append_to(third, letters(BlockPool::kSmallSize, 5));
+    CHECK(third.front().data() != second.front().data() + 128);
+  }
+  second.append(letters(10, 6));
+  second.prepend(letters(5, 7));
+  CHECK(first.to_string() == letters(100, 1) + letters(50, 3) + letters(20, 4));
+  CHECK(second.to_string() == letters(5, 7) + letters(128, 2) + letters(10, 6));
+  CHECK(third.to_string() == letters(BlockPool::kSmallSize, 5));
+  Buffer last;
+  PieceBlock pieces;
+  for (int i = 0; i < 100; ++i) {  // more than a block holds
+    Buffer one;
+    pieces.append_to(one, letters(100, static_cast<unsigned>(i)));
+    CHECK(one.to_string() == letters(100, static_cast<unsigned>(i)));
+    if (i == 99) last = std::move(one);
+  }
+  pieces.reset();
+  CHECK(last.to_string() == letters(100, 99));
+}
+
 TEST_CASE("a buffer may move to another thread whole", "[buffer]") {
   Buffer b(letters(50000));
   std::string seen;

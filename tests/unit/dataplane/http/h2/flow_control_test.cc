@@ -54,6 +54,30 @@ TEST_CASE("pauses are counted; an end and trailers wait behind a paused body", "
   CHECK(request.trailers == "x-t: 1\n");
 }
 
+TEST_CASE("trailers leave behind their body, with it or when its window lets it go", "[h2][flow]") {
+  constexpr size_t kWindow = 65535;
+  const bool fits = GENERATE(true, false);
+  ServerRig rig;
+  rig.hello();
+  rig.write(headers(1, kGet));
+  REQUIRE(rig.run([&] { return rig.requests.size() == 1; }));
+  http::MessageSender& sender = *rig.requests[0]->sender;
+  const std::string body(fits ? 100 : kWindow + 10, 'x');
+  send(sender, {{":status", "200"}}, "", false);
+  send_body(sender, body, false);
+  send_trailers(sender, {{"x-t", "1"}});  // from a map that is gone when this returns
+  rig.settle();
+  CHECK(rig.peer.ended(1) == fits);
+  CHECK(rig.counts[Stat::pending_send_bytes] == (fits ? 0 : 10));
+  rig.write(frame(kWindowUpdate, 0, 0, be(10, 4)) + frame(kWindowUpdate, 0, 1, be(10, 4)));
+  REQUIRE(rig.run([&] { return rig.peer.ended(1); }));
+  CHECK(rig.peer.body(1) == body);
+  const Frame& last = rig.peer.frames.back();
+  CHECK(last.type == kHeaders);
+  CHECK(last.head == "x-t: 1\n");
+  CHECK(rig.peer.count(kHeaders, 1) == 2);
+}
+
 TEST_CASE("a sender that fills its stream's buffer is told to stop, and to go on once half has gone", "[h2][flow]") {
   Settings settings;
   settings.stream_buffer_limit = 10'000;
