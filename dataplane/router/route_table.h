@@ -106,6 +106,15 @@ class RouteTable {
 
   // Header operations of all levels that apply to `match`, in Envoy's order; none when no route was chosen.
   void apply_request_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const;
+  // Whether any level has something to apply: where none has, nobody needs the context.
+  bool changes_requests(const Match& match) const {
+    if (match.route == nullptr) return false;
+    return !request_headers_.empty() || !match.route->extras.request_headers.empty() || !match.virtual_host->extras.request_headers.empty() || (match.weighted != nullptr && !match.weighted->request_headers.empty());
+  }
+  bool changes_responses(const Match& match) const {
+    if (match.route == nullptr) return false;
+    return !response_headers_.empty() || !match.route->extras.response_headers.empty() || !match.virtual_host->extras.response_headers.empty() || (match.weighted != nullptr && !match.weighted->response_headers.empty());
+  }
   void apply_response_headers(const Match& match, http::HeaderMap& headers, const format::FormatContext& context) const;
 
  private:

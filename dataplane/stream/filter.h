@@ -23,6 +23,10 @@
 #include "dataplane/net/buffer.h"
 #include "dataplane/stats/registry.h"
 
+namespace fairlead::format {
+struct FormatContext;
+}
+
 namespace fairlead::stream {
 
 class Stream;
@@ -59,6 +63,11 @@ class Filter {
   // The client cannot take more of the response for now / can again. Only the terminal filter is told.
   virtual void on_downstream_blocked() {}
   virtual void on_downstream_ready() {}
+
+  // Stream::arm_timeout() has come due. Only the terminal filter is told.
+  virtual void on_timeout() {}
+  // What of the exchange this filter alone knows, for whoever prints it: asked each time, so that nobody keeps it up to date for nothing.
+  virtual void describe(format::FormatContext&) {}
 
   // The stream is over, whole or not: cancel timers and outside calls. The last call.
   virtual void on_stream_end() {}

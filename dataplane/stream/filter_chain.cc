@@ -37,7 +37,7 @@ void Stream::pass_headers(uint8_t from) {
   Direction& d = direction<kRequest>();
   for (uint8_t i = from; i < positions<kRequest>(); ++i) {
     d.headers_seen = i + 1;
-    const bool end = d.ended && d.held.empty() && d.trailers == nullptr;
+    const bool end = d.ended && !d.holds() && d.trailers == nullptr;
     Filter& filter = filter_at<kRequest>(i);
     HeadersStatus status;
     if constexpr (kRequest) {
@@ -52,7 +52,7 @@ void Stream::pass_headers(uint8_t from) {
       return;
     }
   }
-  d.end_passed = d.ended && d.held.empty() && d.trailers == nullptr;
+  d.end_passed = d.ended && !d.holds() && d.trailers == nullptr;
   if constexpr (!kRequest) respond_headers(d.end_passed);
 }
 
@@ -76,7 +76,7 @@ void Stream::pass_data(uint8_t from, net::Buffer& data, bool end_stream) {
       return;
     }
     if (d.stopped_at == i) {  // it held until now and lets go with this piece
-      d.held.append(data);
+      d.holder().append(data);
       resume<kRequest>(i);
       return;
     }
@@ -84,7 +84,7 @@ void Stream::pass_data(uint8_t from, net::Buffer& data, bool end_stream) {
   if (end_stream) d.end_passed = true;
   if constexpr (!kRequest) {
     if (!active_) return;
-    info_.bytes.body_sent += data.size();
+    record_.bytes.body_sent += data.size();
     sender_->send_data(data, end_stream);
     if (end_stream) response_sent();
   }
@@ -124,8 +124,9 @@ void Stream::pass_held(uint8_t from) {
   Direction& d = direction<kRequest>();
   if (d.headers_seen == from && (d.headers_seen < positions<kRequest>() || (!kRequest && !response_begun_))) pass_headers<kRequest>(from);
   if (stopped<kRequest>() || d.stopped_at != kNobody || d.end_passed) return;
-  if (!d.held.empty() || (d.ended && d.trailers == nullptr)) {
-    net::Buffer data = std::move(d.held);
+  if (d.holds() || (d.ended && d.trailers == nullptr)) {
+    net::Buffer data;
+    if (d.held != nullptr) data = std::move(*d.held);
     pass_data<kRequest>(from, data, d.ended && d.trailers == nullptr);
   }
   if (stopped<kRequest>() || d.stopped_at != kNobody || d.end_passed || d.trailers == nullptr) return;
@@ -152,8 +153,9 @@ void Stream::resume(uint8_t position) {
 template <bool kRequest>
 void Stream::hold(net::Buffer& data) {
   Direction& d = direction<kRequest>();
-  d.held.append(data);
-  if (buffer_limit_ == 0 || d.held.size() <= buffer_limit_) return;
+  net::Buffer& held = d.holder();
+  held.append(data);
+  if (buffer_limit_ == 0 || held.size() <= buffer_limit_) return;
   if (d.reads_body) {
     // The filter waits for more than fits: nothing can move any more.
     if constexpr (kRequest) {
@@ -161,7 +163,7 @@ void Stream::hold(net::Buffer& data) {
       send_local_reply({.status = 413, .body = "Payload Too Large", .details = "request_payload_too_large"});
     } else {
       worker_.cells().add(manager().stats, stats::HttpStat::rs_too_large);
-      d.held.clear();
+      held.clear();
       if (response_begun_) return reset("response_payload_too_large");
       response_headers_known_ = false;
       send_local_reply({.status = 500, .body = "Internal Server Error", .details = "response_payload_too_large"});

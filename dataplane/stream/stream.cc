@@ -39,22 +39,7 @@ class MissingFilterConfig final : public Filter {
 Stream::Stream(WorkerContext& worker)
     : worker_(worker),
       idle_timer_(worker.loop().timers(), [this] { on_idle_timeout(); }),
-      request_timer_(worker.loop().timers(),
-                     [this] {
-                       worker_.cells().add(manager().stats, HttpStat::downstream_rq_timeout);
-                       timed_out(408, "request timeout", "request_overall_timeout");
-                     }),
-      duration_timer_(worker.loop().timers(),
-                      [this] {
-                        worker_.cells().add(manager().stats, HttpStat::downstream_rq_max_duration_reached);
-                        // Envoy 1.40: DEADLINE_EXCEEDED for gRPC, whatever the status
-                        send_local_reply({.status = request_complete_ ? 504u : 408u, .body = "downstream duration timeout", .details = "max_duration_timeout", .grpc_status = 4});
-                      }),
-      log_timer_(worker.loop().timers(),
-                 [this] {
-                   write_access_log(format::LogType::DownstreamPeriodic);
-                   log_timer_.arm(*manager().config().access_log_flush_interval);
-                 }),
+      timeout_timer_(worker.loop().timers(), [this] { on_timeout(); }),
       again_task_(net::LoopTask::of<&Stream::run_again>(this)),
       recycle_task_(net::LoopTask::of<&Stream::recycle>(this)) {}
 
@@ -71,10 +56,15 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
   random_ = worker_.random().next();
   buffer_limit_ = manager().listener().per_connection_buffer_limit;
   epoch_ = worker_.epoch();
-  info_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
-  info_.start = worker_.loop().wall_now();
+  record_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
+  record_.start = worker_.loop().wall_now();
   count_request();
-  if (const auto timeout = manager().config().request_timeout; timeout.count() != 0) request_timer_.arm(timeout);
+  if (const auto timeout = manager().config().request_timeout; timeout.count() != 0) arm(request_timer_, timeout, &Stream::on_request_timeout);
+}
+
+void Stream::arm(std::unique_ptr<net::Timer>& timer, milliseconds after, void (Stream::*action)()) {
+  if (timer == nullptr) timer = std::make_unique<net::Timer>(worker_.loop().timers(), [this, action] { (this->*action)(); });
+  timer->arm(after);
 }
 
 // A pass through the filters begins.
@@ -86,7 +76,7 @@ void Stream::count_request() {
   cells.add(stats, connection_->http2() ? HttpStat::downstream_rq_http2_total : HttpStat::downstream_rq_http1_total);
   const config::HcmConfig& config = manager().config();
   set_idle_timeout(config.stream_idle_timeout);
-  if (config.max_stream_duration.count() != 0) duration_timer_.arm(config.max_stream_duration);
+  if (config.max_stream_duration.count() != 0) arm(duration_timer_, config.max_stream_duration, &Stream::on_max_duration);
 }
 
 void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
@@ -96,7 +86,7 @@ void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
   request_complete_ = end_stream;
   if (end_stream) {
     mark(TimePoint::DownstreamRxEnd);
-    request_timer_.disarm();
+    if (request_timer_ != nullptr) request_timer_->disarm();
   }
   touch();
   if (prepare_request() && active_) enter_filters();
@@ -106,7 +96,7 @@ void Stream::enter_filters() {
   if (!manager().access_log().empty()) {
     const config::HcmConfig& config = manager().config();
     if (config.flush_access_log_on_new_request) write_access_log(format::LogType::DownstreamStart);
-    if (config.access_log_flush_interval) log_timer_.arm(*config.access_log_flush_interval);
+    if (config.access_log_flush_interval) arm(log_timer_, *config.access_log_flush_interval, &Stream::on_log_interval);
   }
   create_filters();
   pass_headers<true>(0);
@@ -129,7 +119,7 @@ bool Stream::prepare_request() {
     headers.remove(Token::Expect);
   }
   if (config.headers_with_underscores != config::HcmConfig::HeadersWithUnderscores::Allow && !check_underscores(headers, config.headers_with_underscores == config::HcmConfig::HeadersWithUnderscores::DropHeader)) {
-    info_.flags.set(ResponseFlag::DownstreamProtocolError);
+    record_.flags.set(ResponseFlag::DownstreamProtocolError);
     if (connection_->http2()) {
       reset("http2.unexpected_underscore");
       return false;
@@ -140,7 +130,7 @@ bool Stream::prepare_request() {
   }
   if (!config.early_header_changes.empty()) {  // Envoy 1.40: after what its codec looks at, before all else
     router::apply(config.early_header_changes, headers, info());
-    info_complete_ = false;  // the client's address is yet to be found
+    connection_described_ = false;  // the client's address is yet to be found
     http::join_repeated(headers, http::MessageKind::kRequest);
     find_upgrade();
   }
@@ -156,6 +146,7 @@ bool Stream::prepare_request() {
   }
   const Peer peer{.remote = &connection.remote_address(), .remote_ip = config.use_remote_address || !config.ip_detections.empty() ? std::string_view(connection_->remote_ip()) : std::string_view(),
                   .local_ip = manager().local_ip(), .local_port = static_cast<uint16_t>(config.append_x_forwarded_port ? connection.local_address().port() : 0),
+                  .tls = connection_->tls() != nullptr, .certificates = config.client_cert_header != config::ClientCertHeader::Sanitize ? connection_->tls_facts() : nullptr,
                   .service_cluster = manager().service_cluster(), .service_node = manager().service_node()};
   const Origin origin = set_origin_headers(headers, config, peer, table_ != nullptr ? &table_->internal_only_headers() : nullptr, random_, worker_.random().next());
   if (origin.reject_status != 0) {
@@ -164,7 +155,7 @@ bool Stream::prepare_request() {
   }
   internal_ = origin.internal;
   client_ip_ = origin.client_ip;
-  info_.stream_id = headers.get(Token::XRequestId);
+  record_.request_id = headers.get(Token::XRequestId);
   return !tunnel_ || judge_upgrade();
 }
 
@@ -261,8 +252,10 @@ const router::Match& Stream::route() {
     match_ = {};
     if (table_ != nullptr && request_headers_ != nullptr) {
       const auto& runtime = epoch_->snapshot().runtime;
-      match_ = table_->match(*request_headers_, {.scheme = request_headers_->get(Token::PseudoScheme), .internal = internal_, .random = random_, .source_ip = client_ip(), .runtime = runtime.get()});
-      describe_route();
+      match_ = table_->match(*request_headers_, {.scheme = request_headers_->get(Token::PseudoScheme), .internal = internal_, .random = random_, .source_ip = client_ip(), .runtime = runtime.get(),
+                                                   .certificate_presented = connection_->tls() != nullptr && connection_->tls()->peer_presented(),
+                                                   .certificate_validated = connection_->tls() != nullptr && connection_->tls()->peer_validated()});
+      find_cluster();
     }
   }
   return match_;
@@ -270,20 +263,9 @@ const router::Match& Stream::route() {
 
 std::string_view Stream::client_ip() const { return client_ip_.empty() ? std::string_view(connection_->remote_ip()) : client_ip_; }
 
-void Stream::describe_route() {
+void Stream::find_cluster() {
   cluster_.reset();
-  info_.route_name = info_.upstream_cluster = info_.upstream_cluster_raw = {};
-  info_.route_metadata = info_.virtual_host_metadata = info_.cluster_metadata = nullptr;
-  if (match_.route == nullptr) return;
-  info_.route_name = match_.route->name;
-  info_.route_metadata = match_.route->extras.metadata.get();
-  if (match_.virtual_host != nullptr) info_.virtual_host_metadata = match_.virtual_host->extras.metadata.get();
-  if (match_.cluster.empty()) return;
-  cluster_ = upstream::Ref<upstream::Cluster>(worker_.clusters().find(match_.cluster));
-  if (!cluster_) return;
-  info_.upstream_cluster = cluster_->config().stat_name();
-  info_.upstream_cluster_raw = cluster_->config().name;
-  info_.cluster_metadata = cluster_->config().metadata.get();
+  if (match_.route != nullptr && !match_.cluster.empty()) cluster_ = upstream::Ref<upstream::Cluster>(worker_.clusters().find(match_.cluster));
 }
 
 const router::PerFilter* Stream::per_filter(std::string_view name) { return table_ == nullptr ? nullptr : table_->per_filter(name, route()); }
@@ -347,11 +329,11 @@ const FilterFactory* Stream::discovered_filter(const config::FilterDiscovery& fi
 }
 
 void Stream::on_data(net::Buffer& data, bool end_stream) {
-  info_.bytes.body_received += data.size();
+  record_.bytes.body_received += data.size();
   if (end_stream) {
     request_complete_ = true;
     mark(TimePoint::DownstreamRxEnd);
-    request_timer_.disarm();
+    if (request_timer_ != nullptr) request_timer_->disarm();
   }
   touch();
   if (!decoding_stopped_) {
@@ -365,7 +347,7 @@ void Stream::on_trailers(http::HeaderMap& trailers) {
   request_trailers_ = &trailers;
   request_complete_ = true;
   mark(TimePoint::DownstreamRxEnd);
-  request_timer_.disarm();
+  if (request_timer_ != nullptr) request_timer_->disarm();
   touch();
   if (!decoding_stopped_) {
     arrived_trailers<true>(trailers);
@@ -376,20 +358,20 @@ void Stream::on_trailers(http::HeaderMap& trailers) {
 
 void Stream::on_reset(http::ResetReason reason, std::string_view detail) {
   take_wire_bytes();
-  if (active_) info();  // while the protocol is known
+  if (active_) describe();  // while the protocol is known
   sender_ = nullptr;
   if (!active_) return;
   if (!response_complete_) {
     const bool by_stream = connection_->http2() && (reason == http::ResetReason::RemoteReset || reason == http::ResetReason::ProtocolError || reason == http::ResetReason::RemoteRefused);
-    info_.flags.set(!by_stream ? ResponseFlag::DownstreamConnectionTermination : reason == http::ResetReason::ProtocolError ? ResponseFlag::DownstreamProtocolError : ResponseFlag::DownstreamRemoteReset);
-    info_.response_code_details = by_stream ? detail : "downstream_remote_disconnect";
+    record_.flags.set(!by_stream ? ResponseFlag::DownstreamConnectionTermination : reason == http::ResetReason::ProtocolError ? ResponseFlag::DownstreamProtocolError : ResponseFlag::DownstreamRemoteReset);
+    record_.response_code_details = by_stream ? detail : "downstream_remote_disconnect";
   }
   end(false);
 }
 
 void Stream::on_protocol_error(const http::ProtocolError& error) {
   decoding_stopped_ = true;
-  if (error.downstream_protocol_error) info_.flags.set(ResponseFlag::DownstreamProtocolError);
+  if (error.downstream_protocol_error) record_.flags.set(ResponseFlag::DownstreamProtocolError);
   if (request_headers_ == nullptr) request_headers_ = const_cast<http::HeaderMap*>(error.headers);  // ours: it is in our arena
   if (request_headers_ != nullptr) {
     head_ = request_headers_->get(Token::PseudoMethod) == "HEAD";
@@ -424,7 +406,7 @@ void Stream::answer(http::HeaderMap& headers, std::string_view details) {
   decoding_stopped_ = true;
   if (!active_) return;
   if (response_begun_ || response_headers_known_) return reset(details);
-  info_.response_code_details = details;
+  record_.response_code_details = details;
   answered_here_ = true;
   encode_ = {};
   begin_response(headers, true);
@@ -434,17 +416,16 @@ void Stream::send_local_reply(const LocalReply& reply) {
   decoding_stopped_ = true;
   if (!active_) return;
   if (response_begun_ || response_headers_known_) return reset(reply.details);
-  info_.response_code_details = reply.details;
+  record_.response_code_details = reply.details;
+  record_.response_code = reply.status;
   auto* headers = arena_.make<http::HeaderMap>(arena_);
-  info();
   // Header operations of the route that answers count for answers in its place. Direct responses and redirects bring their own.
   const router::Match* match = route_known_ || filter_count_ != 0 ? &route() : nullptr;
   const bool has_operations = match != nullptr && match->outcome == router::Match::Outcome::Route && match->route->action == router::Route::Action::Forward;
-  if (has_operations) {
-    info_.response_code = reply.status;
-    table_->apply_response_headers(*match, *headers, info_);
-  }
-  const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info_, random_, epoch_ ? epoch_->snapshot().runtime.get() : nullptr, *headers);
+  if (has_operations && table_->changes_responses(*match)) table_->apply_response_headers(*match, *headers, info());
+  format::FormatContext& info = describe();
+  const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info, random_, epoch_ ? epoch_->snapshot().runtime.get() : nullptr, *headers);
+  record_.response_code = info.response_code;
   answered_here_ = true;
   encode_ = {};
   begin_response(*headers, body.empty());
@@ -481,7 +462,7 @@ void Stream::encode_data(net::Buffer& data, bool end_stream) {
 void Stream::encode_trailers(http::HeaderMap& trailers) {
   if (answered_here_) return;
   touch();
-  info_.response_trailers = &trailers;
+  record_.response_trailers = &trailers;
   arrived_trailers<false>(trailers);
 }
 
@@ -496,9 +477,8 @@ void Stream::respond_headers(bool end_stream) {
     worker_.cells().sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
   }
   response_begun_ = true;
-  request_timer_.disarm();
-  info_.response_code = status;
-  info_.response_headers = &headers;
+  if (request_timer_ != nullptr) request_timer_->disarm();
+  record_.response_code = status;
   mark(TimePoint::DownstreamTxBegin);
   count_response(status);
   if (!request_complete_) {
@@ -536,18 +516,18 @@ void Stream::response_sent() {
 
 void Stream::reset(std::string_view details) {
   if (!active_) return;
-  info_.response_code_details = details;
+  record_.response_code_details = details;
   worker_.cells().add(manager().stats, HttpStat::downstream_rq_tx_reset);
   if (response_begun_) worker_.cells().add(manager().stats, HttpStat::rq_reset_after_downstream_response_started);
-  const bool upstream_lost = info_.flags.has(ResponseFlag::UpstreamConnectionTermination) || info_.flags.has(ResponseFlag::UpstreamConnectionFailure);
+  const bool upstream_lost = has_flag(ResponseFlag::UpstreamConnectionTermination) || has_flag(ResponseFlag::UpstreamConnectionFailure);
   if (sender_ != nullptr) sender_->reset(upstream_lost ? http::ResetReason::ConnectionTermination : http::ResetReason::LocalReset);
   end(false);
 }
 
 void Stream::start_over(http::HeaderMap& response, std::string_view details, net::Buffer body) {
   response_headers_ = &response;
-  info_.response_code = http::parse_status(response.get(Token::PseudoStatus));
-  info_.response_code_details = details;
+  record_.response_code = http::parse_status(response.get(Token::PseudoStatus));
+  record_.response_code_details = details;
   close_pass();
   past_filters_ = arena_.make<PastFilters>(PastFilters{filters_, filter_count_, past_filters_});
   filters_ = nullptr;
@@ -563,37 +543,39 @@ void Stream::start_over(http::HeaderMap& response, std::string_view details, net
   health_check_ = decoding_stopped_ = false;
   buffer_limit_ = manager().listener().per_connection_buffer_limit;
   response_pauses_ = writer_blocked_ ? 1 : 0;
-  const format::FormatContext first = std::exchange(info_, {});  // Envoy 1.40: time goes on, and so do the bytes of the body
-  info_.start = first.start;
-  info_.stream_id = first.stream_id;
-  info_.bytes.body_received = first.bytes.body_received;
+  const Record first = std::exchange(record_, {});  // Envoy 1.40: time goes on, and so do the bytes of the body
+  record_.start = first.start;
+  record_.request_id = first.request_id;
+  record_.bytes.body_received = first.bytes.body_received;
   for (const TimePoint point : {TimePoint::DownstreamRxBegin, TimePoint::DownstreamRxEnd}) {
-    if (const auto at = first.times.get(point)) info_.times.set(point, *at);
+    if (const auto at = first.times.get(point)) record_.times.set(point, *at);
   }
-  info_complete_ = false;
-  duration_timer_.disarm();
+  if (format_ != nullptr) *format_ = {};
+  connection_described_ = false;
+  if (duration_timer_ != nullptr) duration_timer_->disarm();
   connection_->request_begins_again();
   count_request();
-  body_again_ = std::move(body);
+  body_again_ = body.empty() ? nullptr : std::make_unique<net::Buffer>(std::move(body));
   worker_.loop().run_soon(again_task_);
 }
 
 void Stream::run_again() {
   if (!active_) return;
-  net::Buffer body = std::move(body_again_);
+  net::Buffer body;
+  if (body_again_ != nullptr) body = std::move(*std::exchange(body_again_, nullptr));
   decode_.ended = body.empty();
   if (!check_target() || !active_) return;
   enter_filters();
   if (body.empty() || !active_ || decoding_stopped_) return;
-  info_.bytes.body_received += body.size();
+  record_.bytes.body_received += body.size();
   arrived_data<true>(body, true);
 }
 
 void Stream::end(bool complete) {
-  active_ = false;
-  idle_timer_.disarm();
-  request_timer_.disarm();
-  duration_timer_.disarm();
+  active_ = timeout_armed_ = false;
+  for (net::Timer* timer : {request_timer_.get(), duration_timer_.get()}) {
+    if (timer != nullptr) timer->disarm();
+  }
   if (!complete) worker_.cells().add(manager().stats, HttpStat::downstream_rq_rx_reset);
   if (upgrade_) worker_.cells().sub(manager().stats, HttpStat::downstream_cx_upgrades_active);
   close_pass();
@@ -609,62 +591,9 @@ void Stream::close_pass() {
   cells.sub(manager().stats, HttpStat::downstream_rq_active);
   const auto took = since_start();
   cells.record(manager().stats, HttpStat::downstream_rq_time, std::chrono::duration_cast<milliseconds>(took).count());
-  info_.times.set(TimePoint::StreamEnd, took);
-  log_timer_.disarm();
+  record_.times.set(TimePoint::StreamEnd, took);
+  if (log_timer_ != nullptr) log_timer_->disarm();
   if (!manager().access_log().empty()) write_access_log(format::LogType::DownstreamEnd);
-}
-
-void Stream::take_wire_bytes() {
-  if (sender_ == nullptr) return;
-  info_.bytes.downstream_wire_received = sender_->wire_bytes_received();
-  info_.bytes.downstream_wire_sent = sender_->wire_bytes_sent();
-  info_.bytes.downstream_header_received = sender_->header_bytes_received();
-  info_.bytes.downstream_header_sent = sender_->header_bytes_sent();
-}
-
-void Stream::write_access_log(format::LogType type) {
-  info();
-  take_wire_bytes();
-  info_.log_type = type;
-  if (active_) info_.times.set(TimePoint::StreamEnd, since_start());
-  manager().access_log().log(worker_.index(), {.context = &info_, .random = random_, .health_check = health_check_, .runtime = epoch_ ? epoch_->snapshot().runtime.get() : nullptr});
-}
-
-const format::FormatContext& Stream::info() {
-  info_.request_headers = request_headers_;
-  info_.response_headers = response_headers_;
-  if (info_complete_) return info_;
-  info_complete_ = true;
-  info_.downstream_direct_remote_address = connection_->remote_text();
-  info_.downstream_remote_address = info_.downstream_direct_remote_address;
-  if (!client_ip_.empty()) {
-    // Envoy prints the client of x-forwarded-for with port 0.
-    char* text = arena_.bytes(client_ip_.size() + 4);
-    const bool v6 = client_ip_.find(':') != std::string_view::npos;
-    char* at = text;
-    if (v6) *at++ = '[';
-    std::memcpy(at, client_ip_.data(), client_ip_.size());
-    at += client_ip_.size();
-    if (v6) *at++ = ']';
-    *at++ = ':';
-    *at++ = '0';
-    info_.downstream_remote_address = {text, static_cast<size_t>(at - text)};
-  }
-  info_.downstream_local_address = connection_->local_text();
-  info_.downstream_direct_local_address = info_.downstream_local_address;
-  if (const ConnectionInfo* known = connection_->info(); known != nullptr) {
-    if (known->direct_remote != known->remote) info_.downstream_direct_remote_address = arena_.copy(known->direct_remote.to_string());
-    if (known->direct_local != known->local) info_.downstream_direct_local_address = arena_.copy(known->direct_local.to_string());
-    info_.requested_server_name = known->server_name;
-    info_.filter_state = &known->filter_state;
-    if (info_.dynamic_metadata == nullptr) info_.dynamic_metadata = known->dynamic_metadata.get();
-  }
-  info_.connection_id = connection_->connection().id();
-  info_.listener_name = manager().listener().name;
-  info_.listener_metadata = manager().listener().metadata.get();
-  info_.filter_chain_name = manager().chain().name;
-  if (sender_ != nullptr) info_.protocol = http::protocol_name(sender_->protocol());
-  return info_;
 }
 
 void Stream::set_idle_timeout(milliseconds timeout) {
@@ -678,15 +607,42 @@ void Stream::set_idle_timeout(milliseconds timeout) {
 
 void Stream::set_max_duration(milliseconds timeout) {
   if (timeout.count() == 0) {
-    duration_timer_.disarm();
+    if (duration_timer_ != nullptr) duration_timer_->disarm();
   } else {
-    duration_timer_.arm_at(start_ + timeout);
+    arm(duration_timer_, timeout, &Stream::on_max_duration);
+    duration_timer_->arm_at(start_ + timeout);
   }
 }
 
+void Stream::arm_timeout(milliseconds after) {
+  timeout_armed_ = true;
+  timeout_timer_.arm(after);
+}
+
+void Stream::on_timeout() {
+  if (std::exchange(timeout_armed_, false) && active_ && filter_count_ != 0) filters_[filter_count_ - 1]->on_timeout();
+}
+
+void Stream::on_request_timeout() {
+  worker_.cells().add(manager().stats, HttpStat::downstream_rq_timeout);
+  timed_out(408, "request timeout", "request_overall_timeout");
+}
+
+// Envoy 1.40: DEADLINE_EXCEEDED for gRPC, whatever the status
+void Stream::on_max_duration() {
+  worker_.cells().add(manager().stats, HttpStat::downstream_rq_max_duration_reached);
+  send_local_reply({.status = request_complete_ ? 504u : 408u, .body = "downstream duration timeout", .details = "max_duration_timeout", .grpc_status = 4});
+}
+
+void Stream::on_log_interval() {
+  write_access_log(format::LogType::DownstreamPeriodic);
+  arm(log_timer_, *manager().config().access_log_flush_interval, &Stream::on_log_interval);
+}
+
 void Stream::on_idle_timeout() {
+  if (!active_) return;  // the timer of a stream that is over
   worker_.cells().add(manager().stats, HttpStat::downstream_rq_idle_timeout);
-  info_.flags.set(ResponseFlag::StreamIdleTimeout);
+  record_.flags.set(ResponseFlag::StreamIdleTimeout);
   timed_out(request_complete_ ? 504 : 408, "stream timeout", "stream_idle_timeout");
 }
 
@@ -703,7 +659,7 @@ void Stream::destroy_filters() {
 void Stream::recycle() {
   destroy_filters();
   again_task_.cancel();
-  body_again_.clear();
+  body_again_.reset();
   filters_ = nullptr;
   filter_entries_ = nullptr;
   filter_count_ = 0;
@@ -714,8 +670,8 @@ void Stream::recycle() {
   table_ = nullptr;
   match_ = {};
   cluster_.reset();
-  std::destroy_at(&info_);
-  std::construct_at(&info_);
+  record_ = {};
+  if (format_ != nullptr) worker_.give_back(std::move(format_));
   client_ip_ = connect_port_ = {};
   connection_ = nullptr;
   slots_ = nullptr;
@@ -723,7 +679,7 @@ void Stream::recycle() {
   response_pauses_ = 0;
   health_check_ = writer_blocked_ = false;
   route_known_ = internal_ = grpc_ = head_ = upgrade_ = connect_ = tunnel_ = request_complete_ = decoding_stopped_ = false;
-  response_begun_ = response_headers_known_ = answered_here_ = response_complete_ = info_complete_ = false;
+  response_begun_ = response_headers_known_ = answered_here_ = response_complete_ = connection_described_ = false;
   arena_.reset();
   worker_.give_back(std::unique_ptr<Stream>(this));
 }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -78,12 +79,18 @@ class Stream final : public http::MessageReceiver {
   bool response_begun() const { return response_begun_; }
   bool active() const { return active_; }  // false once the stream is over
 
-  void set_flag(format::ResponseFlag flag) { info_.flags.set(flag); }
+  void set_flag(format::ResponseFlag flag) { record_.flags.set(flag); }
+  bool has_flag(format::ResponseFlag flag) const { return record_.flags.has(flag); }
   // `details` must be static or arena text.
-  void set_details(std::string_view details) { info_.response_code_details = details; }
-  // What a formatter sees; fields of the connection are filled in.
-  const format::FormatContext& info();
-  format::FormatContext& mutable_info() { return info_; }
+  void set_details(std::string_view details) { record_.response_code_details = details; }
+  void set_response_code(uint32_t status) { record_.response_code = status; }
+  format::TimeLine& times() { return record_.times; }
+  format::ByteCounts& bytes() { return record_.bytes; }
+  // What a formatter sees, as of now. It is put together here and by Filter::describe(), since most requests are neither logged nor changed:
+  // ask for it only where something is printed.
+  const format::FormatContext& info() { return describe(); }
+  // For what nothing else puts there: metadata, filter state, why the transport failed.
+  format::FormatContext& mutable_info() { return format(); }
   uint64_t random() const { return random_; }  // the same for the whole life
   bool internal_request() const { return internal_; }
   std::string_view client_ip() const;  // without port; empty: it has none
@@ -100,7 +107,7 @@ class Stream final : public http::MessageReceiver {
   uint32_t buffer_limit() const { return buffer_limit_; }
   void set_buffer_limit(uint32_t bytes) { buffer_limit_ = bytes; }
   std::chrono::nanoseconds since_start() const;
-  void mark(format::TimePoint point) { info_.times.set(point, since_start()); }
+  void mark(format::TimePoint point) { record_.times.set(point, since_start()); }
 
   WorkerContext& worker() const { return worker_; }
   HttpConnection& connection() const { return *connection_; }
@@ -131,6 +138,10 @@ class Stream final : public http::MessageReceiver {
   void pause_request() { if (sender_ != nullptr) sender_->pause_reading(); }
   void resume_request() { if (sender_ != nullptr) sender_->resume_reading(); }
   bool response_blocked() const { return sender_ != nullptr && sender_->write_blocked(); }
+  // The terminal filter's timeout, for Filter::on_timeout(). Where the stream's own timer does, one of the filter's would be taken out of a
+  // full slot of the wheel with each request.
+  void arm_timeout(std::chrono::milliseconds after);
+  void disarm_timeout() { timeout_armed_ = false; }
   // Replace the connection manager's stream_idle_timeout and max_stream_duration from now on; 0 = none.
   void set_idle_timeout(std::chrono::milliseconds timeout);
   void set_max_duration(std::chrono::milliseconds timeout);
@@ -165,8 +176,25 @@ class Stream final : public http::MessageReceiver {
     bool end_passed = false;       // and were handed on
     bool paused = false;           // the peer is held back because `held` is full
     bool ended_by_filter = false;  // a filter that took the end has sent one of its own
-    net::Buffer held;
     http::HeaderMap* trailers = nullptr;
+    std::unique_ptr<net::Buffer> held;  // made when a filter first stops a body
+    bool holds() const { return held != nullptr && !held->empty(); }
+    net::Buffer& holder() {
+      if (held == nullptr) held = std::make_unique<net::Buffer>();
+      return *held;
+    }
+  };
+
+  // What is counted and marked of every request, printed or not.
+  struct Record {
+    std::chrono::system_clock::time_point start{};
+    format::TimeLine times;
+    format::ByteCounts bytes;
+    uint32_t response_code = 0;
+    format::ResponseFlags flags;
+    std::string_view response_code_details;
+    std::string_view request_id;  // as the upstream sees it
+    const http::HeaderMap* response_trailers = nullptr;
   };
 
   void count_request();
@@ -183,7 +211,11 @@ class Stream final : public http::MessageReceiver {
   void run_again();
   bool upgrade_allowed(std::string_view type);
   const router::PerFilter* per_filter(std::string_view name);
-  void describe_route();
+  void find_cluster();
+  format::FormatContext& format();
+  format::FormatContext& describe();
+  void describe_connection(format::FormatContext& info);
+  void describe_route(format::FormatContext& info) const;
 
   // Filter chain, in filter_chain.cc: `kRequest` decodes, otherwise encodes. Positions count in the direction's own order.
   template <bool kRequest> Direction& direction() { return kRequest ? decode_ : encode_; }
@@ -211,6 +243,11 @@ class Stream final : public http::MessageReceiver {
   void count_response(uint32_t status);
   void take_wire_bytes();
   void on_idle_timeout();
+  void on_timeout();
+  void arm(std::unique_ptr<net::Timer>& timer, std::chrono::milliseconds after, void (Stream::*action)());
+  void on_request_timeout();
+  void on_max_duration();
+  void on_log_interval();
   void timed_out(uint32_t status, std::string_view body, std::string_view details);
   void touch() {
     if (idle_timeout_.count() != 0) idle_timer_.arm(idle_timeout_);
@@ -236,7 +273,7 @@ class Stream final : public http::MessageReceiver {
     PastFilters* next;
   };
   PastFilters* past_filters_ = nullptr;  // in the arena
-  net::Buffer body_again_;               // for the pass to come
+  std::unique_ptr<net::Buffer> body_again_;  // for the pass to come; null: it has none
   Direction decode_, encode_;
 
   bool route_known_ = false;
@@ -255,6 +292,8 @@ class Stream final : public http::MessageReceiver {
   bool response_complete_ = false;  // end_stream is with the codec
   bool health_check_ = false;
   bool writer_blocked_ = false;    // the codec takes no more of the response for now
+  bool connection_described_ = false;  // in format_
+  bool timeout_armed_ = false;
   uint32_t response_pauses_ = 0;
   struct Slot {
     const void* key;
@@ -266,16 +305,19 @@ class Stream final : public http::MessageReceiver {
   uint32_t buffer_limit_ = 0;
   uint64_t random_ = 0;
   net::TimePoint start_{};
-  format::FormatContext info_;
-  bool info_complete_ = false;
+  Record record_;
+  std::unique_ptr<format::FormatContext> format_;  // the worker's, taken when something is first printed
   std::string_view client_ip_;  // from x-forwarded-for; empty: the peer is the client
   std::string_view connect_port_;
   std::chrono::milliseconds idle_timeout_{0};
 
+  // These two stay in their slots of the wheel when the stream is over: the next request's deadline is a later one, and costs a store.
   net::Timer idle_timer_;      // stream_idle_timeout, or the route's
-  net::Timer request_timer_;   // request_timeout
-  net::Timer duration_timer_;  // max_stream_duration
-  net::Timer log_timer_;       // access_log_flush_interval
+  net::Timer timeout_timer_;   // the terminal filter's
+  // Made when they are first armed, which most configurations never do.
+  std::unique_ptr<net::Timer> request_timer_;   // request_timeout
+  std::unique_ptr<net::Timer> duration_timer_;  // max_stream_duration
+  std::unique_ptr<net::Timer> log_timer_;       // access_log_flush_interval
   net::LoopTask again_task_, recycle_task_;
 };
 

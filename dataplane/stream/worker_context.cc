@@ -6,7 +6,8 @@
 namespace fairlead::stream {
 
 namespace {
-constexpr size_t kMaxSpareStreams = 256;  // about 2 KiB each; more than that many requests at once on a worker pay an allocation
+constexpr size_t kMaxSpareStreams = 256;  // about 1 KiB each; more than that many requests at once on a worker pay an allocation
+constexpr size_t kMaxSpareFormats = 64;   // 0.8 KiB each; most are taken to write a line and come back at once
 }
 
 WorkerContext::WorkerContext(net::EventLoop& loop, stats::Cells& cells, uint32_t index, upstream::SharedClusters& shared, uint64_t seed)
@@ -28,6 +29,18 @@ std::unique_ptr<Stream> WorkerContext::take_stream() {
 
 void WorkerContext::give_back(std::unique_ptr<Stream> stream) {
   if (spare_.size() < kMaxSpareStreams) spare_.push_back(std::move(stream));
+}
+
+std::unique_ptr<format::FormatContext> WorkerContext::take_format() {
+  if (spare_formats_.empty()) return std::make_unique<format::FormatContext>();
+  std::unique_ptr<format::FormatContext> format = std::move(spare_formats_.back());
+  spare_formats_.pop_back();
+  *format = {};
+  return format;
+}
+
+void WorkerContext::give_back(std::unique_ptr<format::FormatContext> format) {
+  if (spare_formats_.size() < kMaxSpareFormats) spare_formats_.push_back(std::move(format));
 }
 
 }  // namespace fairlead::stream

@@ -9,6 +9,10 @@
 #include "dataplane/upstream/pool/ref.h"
 #include "dataplane/upstream/worker_clusters.h"
 
+namespace fairlead::format {
+struct FormatContext;
+}
+
 namespace fairlead::stream {
 
 class Stream;
@@ -48,6 +52,9 @@ class WorkerContext {
 
   std::unique_ptr<Stream> take_stream();
   void give_back(std::unique_ptr<Stream> stream);
+  // For streams of which something is printed. Empty when taken.
+  std::unique_ptr<format::FormatContext> take_format();
+  void give_back(std::unique_ptr<format::FormatContext> format);
 
  private:
   net::EventLoop& loop_;
@@ -57,6 +64,7 @@ class WorkerContext {
   upstream::WorkerClusters clusters_;
   upstream::Ref<Epoch> epoch_;
   std::vector<std::unique_ptr<Stream>> spare_;
+  std::vector<std::unique_ptr<format::FormatContext>> spare_formats_;
 };
 
 }  // namespace fairlead::stream

@@ -194,6 +194,26 @@ TEST_CASE("a POST that left on a lost connection is not sent twice") {
   CHECK(server.nobody_for(50ms));
 }
 
+TEST_CASE("the timeouts of one request say nothing to the next on its connection, whichever are shorter") {
+  FakeUpstream up([](const UpstreamRequest& r) { return UpstreamReply{.delay = r.path == "/slow" ? 120ms : 0ms, .never = r.path.starts_with("/never")}; });
+  TestProxy proxy(listener_yaml("- match: {prefix: /fast}\n  route: {cluster: up, timeout: 0.06s, idle_timeout: 0.06s}\n"
+                                "- match: {prefix: /never-answers}\n  route: {cluster: up, timeout: 0.05s}\n"
+                                "- match: {prefix: /never-moves}\n  route: {cluster: up, timeout: 0s, idle_timeout: 0.05s}\n"
+                                "- match: {prefix: /}\n  route: {cluster: up, timeout: 9s}\n"),
+                  {cluster_yaml("up", {up.port()})});
+  RawSocket client = proxy.connect();
+  const auto answer = [&](const std::string& path) {
+    client.send("GET " + path + " HTTP/1.1\r\nHost: test\r\n\r\n");
+    const RawResponse r = client.read_response();
+    return std::to_string(r.status) + " " + r.body;
+  };
+  CHECK(answer("/fast") == "200 ok");
+  CHECK(answer("/slow") == "200 ok");  // past both deadlines of the one before
+  CHECK(answer("/never-answers") == "504 upstream request timeout");  // long before that of the one before
+  CHECK(answer("/never-moves") == "504 stream timeout");
+  CHECK(answer("/slow") == "200 ok");
+}
+
 TEST_CASE("timeouts") {
   FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.never = true}; });
   SECTION("of the route") {

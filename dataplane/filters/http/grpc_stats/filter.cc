@@ -84,8 +84,8 @@ void GrpcStatsFilter::charge(const http::HeaderMap& headers) {
 // From the last byte of the request to the last of the response.
 void GrpcStatsFilter::record_time() {
   if (!shared_.config->upstream_times) return;
-  const auto sent = stream().mutable_info().times.get(format::TimePoint::DownstreamRxEnd);
-  if (!sent || !stream().mutable_info().times.get(format::TimePoint::UpstreamRxBegin)) return;
+  const auto sent = stream().times().get(format::TimePoint::DownstreamRxEnd);
+  if (!sent || !stream().times().get(format::TimePoint::UpstreamRxBegin)) return;
   stream().worker().cells().record(stats_->upstream_time, static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(stream().since_start() - *sent).count()));
 }
 

@@ -77,7 +77,7 @@ HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_st
   }
   terminates_ = terminates(action, headers);
   rewrite_request(*match_, headers);
-  if (stream().manager().config().scheme_match_upstream) headers.set_ref(Token::PseudoScheme, "http");
+  if (stream().manager().config().scheme_match_upstream) headers.set_ref(Token::PseudoScheme, cluster_->config().tls ? "https" : "http");
   awaiting_upgrade_ = stream().is_upgrade();
   if (!action.mirrors.empty() && !awaiting_upgrade_) choose_mirrors(headers);
   keeps_body_ = (retry_ || !mirrors_.empty() || (action.internal_redirects && !awaiting_upgrade_)) && !end_stream;
@@ -233,9 +233,12 @@ void RouterFilter::set_stream_limits(const fairlead::router::RouteAction& action
 
 void RouterFilter::rewrite_request(const Match& match, http::HeaderMap& headers) {
   if (match.virtual_host->include_request_attempt_count) headers.set_ref(Token::XEnvoyAttemptCount, "1");
-  stream().route_table()->apply_request_headers(match, headers, stream().info());
+  if (stream().route_table()->changes_requests(match)) stream().route_table()->apply_request_headers(match, headers, stream().info());
   const auto& action = match.route->forward;
   std::string text;
+  if (match.weighted != nullptr && !match.weighted->host_rewrite_literal.empty()) {  // Envoy 1.40: the route's own rewrite follows, and alone is told
+    headers.set(Token::PseudoAuthority, match.weighted->host_rewrite_literal);
+  }
   if (action.host_rewrite.kind != fairlead::router::HostRewrite::Kind::Auto && fairlead::router::rewrite_host(match, headers, {}, text)) set_host(headers, text);
   if (action.path_rewrite.kind != fairlead::router::PathRewrite::Kind::None) {
     const std::string_view path = headers.get(Token::PseudoPath);
@@ -276,8 +279,9 @@ TrailersStatus RouterFilter::decode_trailers(http::HeaderMap& trailers) {
 }
 
 void RouterFilter::keep_for_replay(const net::Buffer& data) {
-  if (kept_body_.size() + data.size() > keep_limit_) return give_up_replay();
-  kept_body_.append(data.share());
+  if (!kept_body_) kept_body_.emplace();
+  if (kept_body_->size() + data.size() > keep_limit_) return give_up_replay();
+  kept_body_->append(data.share());
 }
 
 // The body is too large to be sent twice: no retry and no mirror any more.
@@ -285,7 +289,7 @@ void RouterFilter::give_up_replay() {
   cells().add(cluster_->shared().stats, ClusterStat::retry_or_shadow_abandoned);
   keeps_body_ = false;
   body_lost_ = true;
-  kept_body_.clear();
+  kept_body_.reset();
   mirrors_.clear();
   retry_.reset();
   if (waiting_to_retry_) {
@@ -302,9 +306,7 @@ void RouterFilter::request_complete() {
 }
 
 void RouterFilter::arm_global() {
-  if (timeouts_.global.count() == 0) return;
-  global_timer_.emplace(stream().worker().loop().timers(), [this] { on_global_timeout(); });
-  global_timer_->arm(timeouts_.global);
+  if (timeouts_.global.count() != 0) stream().arm_timeout(timeouts_.global);
 }
 
 void RouterFilter::arm_per_try() {
@@ -341,13 +343,13 @@ void RouterFilter::send_mirrors() {
       const size_t end = colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos ? host.size() : colon;
       copy.set(Token::PseudoAuthority, absl::StrCat(host.substr(0, end), "-shadow", host.substr(end)));
     }
-    send_mirror(*cluster, copy, kept_body_.share(), request_trailers_, timeouts_.global, match_->route->forward.high_priority);
+    send_mirror(*cluster, copy, kept_body(), request_trailers_, timeouts_.global, match_->route->forward.high_priority);
   }
   mirrors_.clear();
 }
 
 upstream::Host* RouterFilter::pick_host() {
-  if (cluster_->config().original_dst) return pick_original(*cluster_, stream().request_headers(), stream().mutable_info().dynamic_metadata, &stream().connection().connection());
+  if (cluster_->config().original_dst) return pick_original(*cluster_, stream().request_headers(), stream().info().dynamic_metadata, &stream().connection().connection());
   const fairlead::router::RouteAction& action = match_->route->forward;
   upstream::PickContext wish;
   if (!action.hash_policy.empty() && cluster_->config().lb.hashes()) {  // Envoy 1.40: nobody else asks, so no cookie is made either
@@ -379,19 +381,14 @@ void RouterFilter::begin_attempt() {
   const stream::OverrideHost* session = override_host();
   upstream::Host* host = pick_host();
   ++attempts_;
-  format::FormatContext& info = stream().mutable_info();
-  info.upstream_attempts = attempts_;
   if (host == nullptr) {
     cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_none_healthy);
     const uint32_t status = session != nullptr && session->strict ? session->missing_status : 503;
     return fail(status, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
   }
   if (attempts_ > 1) {  // Envoy 1.40: times are those of the last attempt
-    for (const TimePoint point : {TimePoint::UpstreamTxBegin, TimePoint::UpstreamTxEnd, TimePoint::UpstreamRxBegin}) info.times.set(point, std::chrono::nanoseconds(-1));
+    for (const TimePoint point : {TimePoint::UpstreamTxBegin, TimePoint::UpstreamTxEnd, TimePoint::UpstreamRxBegin}) stream().times().set(point, std::chrono::nanoseconds(-1));
   }
-  info.upstream_host = host->address_text();
-  info.upstream_host_name = host->hostname().empty() ? std::string_view(host->address_text()) : std::string_view(host->hostname());
-  info.upstream_host_metadata = host->metadata().get();
   const auto& rewrite = match_->route->forward.host_rewrite;
   if (rewrite.kind == fairlead::router::HostRewrite::Kind::Auto) {
     std::string text;
@@ -401,17 +398,6 @@ void RouterFilter::begin_attempt() {
 }
 
 void RouterFilter::on_attempt_ready() {
-  format::FormatContext& info = stream().mutable_info();
-  info.upstream_local_address = attempt_.local_address();
-  // Of several addresses that were raced, the one that has connected.
-  info.upstream_remote_address = attempt_.host()->race() == nullptr ? info.upstream_host : in_arena(attempt_.sender()->connection().remote_address().to_string());
-  if (info.upstream_hosts_attempted.empty()) {
-    info.upstream_hosts_attempted = info.upstream_host;
-  } else if (!absl::StrContains(info.upstream_hosts_attempted, info.upstream_host)) {  // Envoy 1.40: each once
-    info.upstream_hosts_attempted = in_arena(absl::StrCat(info.upstream_hosts_attempted, ",", info.upstream_host));
-  }
-  if (!terminates_) info.upstream_protocol = http::protocol_name(attempt_.sender()->protocol());
-  info.upstream_connection_id = attempt_.sender()->connection().id();
   stream().mark(TimePoint::UpstreamTxBegin);
   response_paused_ = response_paused_ || stream().response_blocked();  // an earlier response may still fill the client's connection
   if (response_paused_) attempt_.sender()->pause_reading();
@@ -448,8 +434,17 @@ void RouterFilter::on_upstream_ready() {
   stream().resume_request();
 }
 
+void RouterFilter::describe(format::FormatContext& info) {
+  info.upstream_attempts = attempts_;
+  const upstream::Host* host = no_pool_ ? nullptr : attempt_.host();
+  info.upstream_host = host != nullptr ? std::string_view(host->address_text()) : std::string_view();
+  info.upstream_host_name = host != nullptr && !host->hostname().empty() ? std::string_view(host->hostname()) : info.upstream_host;
+  info.upstream_host_metadata = host != nullptr ? host->metadata().get() : nullptr;
+  attempt_.describe(info);
+}
+
 void RouterFilter::on_stream_end() {
-  if (global_timer_) global_timer_->disarm();
+  stream().disarm_timeout();
   for (Lazy<net::Timer>* timer : {&per_try_timer_, &per_try_idle_timer_, &back_off_timer_, &duration_timer_}) {
     if (*timer) (*timer)->disarm();
   }

@@ -36,6 +36,8 @@ class RouterFilter final : public stream::Filter {
   stream::TrailersStatus decode_trailers(http::HeaderMap& trailers) override;
   void on_downstream_blocked() override;
   void on_downstream_ready() override;
+  void on_timeout() override;
+  void describe(format::FormatContext& info) override;
   void on_stream_end() override;
 
   // --- from the attempt ---------------------------------------------------------------------------------------------------------
@@ -79,6 +81,7 @@ class RouterFilter final : public stream::Filter {
   void arm_global();
   void arm_per_try();
   void keep_for_replay(const net::Buffer& data);
+  net::Buffer kept_body() const { return kept_body_ ? kept_body_->share() : net::Buffer(); }
   void give_up_replay();
 
   bool follow_redirect(uint32_t status, http::HeaderMap& response);
@@ -94,7 +97,6 @@ class RouterFilter final : public stream::Filter {
   void replay();
 
   void fail_timeout(std::string_view details);
-  void on_global_timeout();
   void on_per_try_timeout();
   void on_per_try_idle();
   void on_max_duration();
@@ -104,22 +106,20 @@ class RouterFilter final : public stream::Filter {
   void count_status(uint32_t status);
   void count_status_class(stats::ClusterResponseStat completed, uint32_t status);
   stats::Cells& cells() const { return stream().worker().cells(); }
-  std::string_view in_arena(std::string_view text) { return stream().arena().copy(text); }
+  std::string_view in_arena(std::string_view text) const { return stream().arena().copy(text); }
 
   const RouterConfig& config_;
   upstream::Ref<upstream::Cluster> cluster_;
-  const fairlead::router::Match* match_ = nullptr;
-  fairlead::router::Match first_match_;                // once the stream has looked for another route
+  const fairlead::router::Match* match_ = nullptr;     // the stream's, or a copy once the stream has looked for another route
   UpstreamRequest attempt_;
   uint32_t attempts_ = 0;
   Timeouts timeouts_;
   Lazy<RetryState> retry_;
-  std::optional<net::Timer> global_timer_;
   Lazy<net::Timer> per_try_timer_, per_try_idle_timer_, back_off_timer_, duration_timer_;
   HostChoice hosts_;
   absl::InlinedVector<std::string_view, 1> set_cookies_;  // for the response, of the hash policy; in the arena
   absl::InlinedVector<const fairlead::router::MirrorPolicy*, 1> mirrors_;
-  net::Buffer kept_body_;                              // for retries and mirrors
+  Lazy<net::Buffer> kept_body_;                        // for retries and mirrors
   const http::HeaderMap* request_trailers_ = nullptr;
   net::TimePoint complete_at_{};                       // when the request was complete
   uint64_t keep_limit_ = 0;
@@ -137,6 +137,7 @@ class RouterFilter final : public stream::Filter {
   bool holds_retry_ = false;        // a retry is counted in the cluster's breaker
   bool lost_connection_retry_ = false;
   bool waiting_to_retry_ = false;
+  bool no_pool_ = false;            // for the chosen host
 };
 
 }  // namespace fairlead::filters::router

@@ -14,13 +14,16 @@ upstream::Host* HostChoice::pick(upstream::Cluster& cluster, const fairlead::rou
   if (policy == nullptr) return cluster.pick(context);
   upstream::Host* host = retry ? pick_again(cluster, *policy, context) : cluster.pick(context);
   if (host == nullptr) return nullptr;
-  if (policy->previous_hosts_predicate) tried_.push_back(host);
-  if (policy->previous_priorities_frequency != 0) priorities_.push_back(host->priority);
+  if (!policy->previous_hosts_predicate && policy->previous_priorities_frequency == 0) return host;
+  if (!past_) past_.emplace();
+  if (policy->previous_hosts_predicate) past_->tried.push_back(host);
+  if (policy->previous_priorities_frequency != 0) past_->priorities.push_back(host->priority);
   return host;
 }
 
 upstream::Host* HostChoice::pick_again(upstream::Cluster& cluster, const fairlead::router::RetryPolicy& policy, upstream::PickContext& context) {
-  const upstream::PreviousHosts previous(tried_);
+  if (!past_) past_.emplace();
+  const upstream::PreviousHosts previous(past_->tried);
   const upstream::OmitCanaryHosts canary;
   absl::InlinedVector<upstream::OmitHostMetadata, 1> labelled;
   for (const auto& match : policy.omit_host_metadata) labelled.emplace_back(match);
@@ -31,23 +34,24 @@ upstream::Host* HostChoice::pick_again(upstream::Cluster& cluster, const fairlea
   context.predicates = predicates;
   context.selection_retries = policy.host_selection_max_attempts;
   if (policy.previous_priorities_frequency != 0) {
-    leave_priorities(cluster.selector().load(), policy.previous_priorities_frequency);
-    if (load_) context.priorities = &*load_;
+    leave_priorities(*past_, cluster.selector().load(), policy.previous_priorities_frequency);
+    if (past_->load) context.priorities = &*past_->load;
   }
   return cluster.pick(context);
 }
 
 // Envoy 1.40: every `frequency` attempts the priorities seen so far are left out; when none remains, all count again.
-void HostChoice::leave_priorities(const PriorityLoad& load, uint32_t frequency) {
-  if (load_ && load_->shares().size() != load.shares().size()) load_.reset();  // the cluster has changed meanwhile
-  if (priorities_.size() < frequency) return load_.reset();
-  if (priorities_.size() % frequency != 0) return;
-  excluded_.resize(load.shares().size());
-  for (const uint32_t priority : priorities_) {
-    if (priority < excluded_.size()) excluded_[priority] = true;
+void HostChoice::leave_priorities(Past& past, const PriorityLoad& load, uint32_t frequency) {
+  if (past.load && past.load->shares().size() != load.shares().size()) past.load.reset();  // the cluster has changed meanwhile
+  if (past.priorities.size() < frequency) return past.load.reset();
+  if (past.priorities.size() % frequency != 0) return;
+  std::vector<bool>& excluded = past.excluded;
+  excluded.resize(load.shares().size());
+  for (const uint32_t priority : past.priorities) {
+    if (priority < excluded.size()) excluded[priority] = true;
   }
-  load_ = load.without(excluded_);
-  if (std::find(excluded_.begin(), excluded_.end(), true) == excluded_.end()) priorities_.clear();
+  past.load = load.without(excluded);
+  if (std::find(excluded.begin(), excluded.end(), true) == excluded.end()) past.priorities.clear();
 }
 
 }  // namespace fairlead::filters::router

@@ -8,6 +8,7 @@
 
 #include <absl/container/inlined_vector.h>
 
+#include "dataplane/filters/http/router/lazy.h"
 #include "dataplane/router/route.h"
 #include "dataplane/upstream/lb/pick_context.h"
 #include "dataplane/upstream/lb/priority_load.h"
@@ -26,14 +27,18 @@ class HostChoice {
   upstream::Host* pick(upstream::Cluster& cluster, const fairlead::router::RetryPolicy* policy, upstream::PickContext context, bool retry);
 
  private:
+  // Of policies with predicates alone.
+  struct Past {
+    absl::InlinedVector<const upstream::LbHost*, 2> tried;
+    // previous_priorities: those of the attempts so far, those left out, and the shares without them.
+    absl::InlinedVector<uint32_t, 4> priorities;
+    std::vector<bool> excluded;
+    std::optional<upstream::PriorityLoad> load;
+  };
   upstream::Host* pick_again(upstream::Cluster& cluster, const fairlead::router::RetryPolicy& policy, upstream::PickContext& context);
-  void leave_priorities(const upstream::PriorityLoad& load, uint32_t frequency);
+  static void leave_priorities(Past& past, const upstream::PriorityLoad& load, uint32_t frequency);
 
-  absl::InlinedVector<const upstream::LbHost*, 2> tried_;
-  // previous_priorities: those of the attempts so far, those left out, and the shares without them.
-  absl::InlinedVector<uint32_t, 4> priorities_;
-  std::vector<bool> excluded_;
-  std::optional<upstream::PriorityLoad> load_;
+  Lazy<Past> past_;
 };
 
 }  // namespace fairlead::filters::router

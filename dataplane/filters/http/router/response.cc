@@ -9,6 +9,7 @@
 #include "dataplane/http/status.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/stream/connection_manager.h"
+#include "dataplane/stream/http_connection.h"
 
 namespace fairlead::filters::router {
 
@@ -112,8 +113,7 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   release_retry();
   response_begun_ = true;
   count_status(status);
-  format::FormatContext& info = stream().mutable_info();
-  info.response_code_details = lost_connection_retry_ ? "via_upstream_after_lost_connection" : "via_upstream";
+  stream().set_details(lost_connection_retry_ ? "via_upstream_after_lost_connection" : "via_upstream");
   if (!config_.suppress_envoy_headers && request_complete_) {
     const auto took = std::chrono::duration_cast<milliseconds>(stream().worker().loop().now() - complete_at_).count();
     if (took < 10) {
@@ -123,20 +123,19 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
       headers.set(Token::XEnvoyUpstreamServiceTime, absl::StrCat(took));
     }
   }
-  info.response_headers = &headers;
-  info.response_code = status;
+  stream().set_response_code(status);
   for (const std::string_view cookie : set_cookies_) headers.add_ref(Token::SetCookie, cookie);
-  stream().route_table()->apply_response_headers(*match_, headers, stream().info());
+  if (stream().route_table()->changes_responses(*match_)) stream().route_table()->apply_response_headers(*match_, headers, stream().info());
   if (match_->virtual_host->include_attempt_count_in_response) headers.set(Token::XEnvoyAttemptCount, absl::StrCat(attempts_));
   if (awaiting_upgrade_) {
     awaiting_upgrade_ = false;
     if (stream().grants_tunnel(status)) {
-      if (global_timer_) global_timer_->disarm();
+      stream().disarm_timeout();
       keeps_body_ = false;  // nothing is sent twice any more
-      kept_body_.clear();
+      kept_body_.reset();
       attempt_.flush_pending();
     } else if (!end_stream && !stream().is_connect()) {
-      info.response_code_details = "websocket_handshake_unsuccessful";
+      stream().set_details("websocket_handshake_unsuccessful");
     }
   }
   if (timeouts_.per_try_idle.count() != 0 && !end_stream) per_try_idle_timer_->arm(timeouts_.per_try_idle);
@@ -158,7 +157,7 @@ void RouterFilter::on_upstream_trailers(http::HeaderMap& trailers) {
 // Before the end goes downstream: the connection is free for others as soon as the request is complete too.
 void RouterFilter::response_complete() {
   stream().mark(TimePoint::UpstreamRxEnd);
-  if (global_timer_) global_timer_->disarm();
+  stream().disarm_timeout();
   if (duration_timer_) duration_timer_->disarm();
   disarm_try_timers();
   const auto took = std::chrono::duration_cast<milliseconds>(request_complete_ ? stream().worker().loop().now() - complete_at_ : net::Duration(0)).count();
@@ -177,7 +176,7 @@ bool RouterFilter::follow_redirect(uint32_t status, http::HeaderMap& response) {
   const bool turned = possible && turn_request(*policy, status, response, history);
   cells().add(cluster_->shared().stats, turned ? ClusterStat::upstream_internal_redirect_succeeded_total : ClusterStat::upstream_internal_redirect_failed_total);
   if (!turned) return false;
-  stream().start_over(response, "internal_redirect", std::move(kept_body_));
+  stream().start_over(response, "internal_redirect", kept_body_ ? std::move(*kept_body_) : net::Buffer());
   stream().slot(&kHistoryKey) = &history;
   return true;
 }
@@ -189,9 +188,9 @@ bool RouterFilter::turn_request(const fairlead::router::InternalRedirectPolicy& 
     cells().add(stream().manager().stats, why);
     return false;
   };
-  constexpr bool kFromHttps = false;  // Envoy 1.40: what counts is the connection, whatever :scheme says
+  const bool from_https = stream().connection().tls() != nullptr;  // Envoy 1.40: what counts is the connection, whatever :scheme says
   fairlead::router::RedirectTarget target;
-  switch (fairlead::router::find_obstacle(policy, response.get(Token::Location), kFromHttps, history, target)) {
+  switch (fairlead::router::find_obstacle(policy, response.get(Token::Location), from_https, history, target)) {
     case RedirectObstacle::None: break;
     case RedirectObstacle::BadLocation: return refuse(HttpStat::passthrough_internal_redirect_bad_location);
     case RedirectObstacle::UnsafeScheme: return refuse(HttpStat::passthrough_internal_redirect_unsafe_scheme);
@@ -200,13 +199,12 @@ bool RouterFilter::turn_request(const fairlead::router::InternalRedirectPolicy& 
   http::HeaderMap& request = stream().request_headers();
   http::HeaderMap before = request.copy_to(stream().arena());
   fairlead::router::point_to(target, policy, response, request);
-  first_match_ = *match_;  // what is answered here is still answered by the first route
-  match_ = &first_match_;
+  match_ = stream().arena().make<fairlead::router::Match>(*match_);  // what is answered here is still answered by the first route
   stream().clear_route_cache();
   const fairlead::router::Match& next = stream().route();
   const bool routed = next.route != nullptr || next.outcome == fairlead::router::Match::Outcome::RedirectToTls;
   const std::string_view next_name = next.route != nullptr ? std::string_view(next.route->name) : std::string_view();
-  if (!routed || !fairlead::router::may_lead_to(policy, match_->route->name, next_name, kFromHttps, target.https(), history, stream().arena())) {
+  if (!routed || !fairlead::router::may_lead_to(policy, match_->route->name, next_name, from_https, target.https(), history, stream().arena())) {
     request = std::move(before);
     return refuse(routed ? HttpStat::passthrough_internal_redirect_predicate : HttpStat::passthrough_internal_redirect_no_route);
   }
@@ -214,7 +212,7 @@ bool RouterFilter::turn_request(const fairlead::router::InternalRedirectPolicy& 
   if (status == 303 && method != "GET" && method != "HEAD") {  // RFC 9110 section 15.4.4
     request.set_ref(Token::PseudoMethod, "GET");
     request.remove(Token::ContentLength);
-    kept_body_.clear();
+    kept_body_.reset();
   }
   ++history.followed;
   request.set("x-envoy-original-url", absl::StrCat("http://", before.get(Token::PseudoAuthority), before.get(Token::PseudoPath)));
@@ -292,8 +290,8 @@ void RouterFilter::replay() {
   announce_timeout(stream().request_headers());
   begin_attempt();
   if (!stream().active() || !attempt_.active()) return;
-  if (!headers_only_ && (!kept_body_.empty() || request_complete_)) {
-    net::Buffer body = kept_body_.share();
+  if (!headers_only_ && (request_complete_ || (kept_body_ && !kept_body_->empty()))) {
+    net::Buffer body = kept_body();
     attempt_.send_data(body, request_complete_ && request_trailers_ == nullptr);
     if (request_trailers_ != nullptr && attempt_.active()) attempt_.send_trailers(*request_trailers_);
   }
@@ -309,9 +307,7 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
     return stream().reset(in_arena(reset_details("upstream_reset_after_response_started", reason, detail)));
   }
   if (reason == ResetReason::kNoPool) {
-    format::FormatContext& info = stream().mutable_info();
-    info.upstream_host = info.upstream_host_name = {};
-    info.upstream_host_metadata = nullptr;
+    no_pool_ = true;
     return fail(503, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
   }
   upstream::Host& host = *attempt_.host();
@@ -340,7 +336,7 @@ void RouterFilter::fail_timeout(std::string_view details) {
   fail(empty_timeout_answer_ ? 204 : 504, empty_timeout_answer_ ? "" : "upstream request timeout", details, ResponseFlag::UpstreamRequestTimeout);
 }
 
-void RouterFilter::on_global_timeout() {
+void RouterFilter::on_timeout() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_timeout);
   if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
   if (!response_begun_ && attempt_.active()) attempt_.host()->report_local(upstream::LocalResult::TimedOut);

@@ -1,9 +1,13 @@
 // An attempt at a host; see upstream_request.h.
 #include "dataplane/filters/http/router/upstream_request.h"
 
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+
 #include "dataplane/filters/http/router/filter.h"
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/http_connection.h"
+#include "dataplane/tls/session.h"
 #include "dataplane/stream/stream.h"
 #include "dataplane/upstream/pool/pooled_session.h"
 #include "dataplane/upstream/pool/proxy_header.h"
@@ -30,10 +34,11 @@ ResetReason from_codec(http::ResetReason reason) {
 }  // namespace
 
 void UpstreamRequest::start(upstream::Host& host, bool high_priority, const ConnectConfig* connect) {
+  if (std::exchange(reached_, false)) keep_reached();
   connect_ = connect;
   host_ = upstream::Ref<upstream::Host>(&host);
   request_ended_ = response_ended_ = reused_ = response_begun_ = request_begun_ = false;
-  pending_.clear();
+  pending_.reset();
   pending_end_ = false;
   pending_trailers_ = nullptr;
   const bool tcp = connect_ != nullptr;
@@ -47,7 +52,13 @@ void UpstreamRequest::on_pool_ready(upstream::PooledStream& stream) {
   stream_ = &stream;
   sender_ = &stream.open(*this);
   host_->report_local(upstream::LocalResult::Connected);
-  if (!router_.stream().manager().access_log().empty()) local_address_ = stream.connection().local_address().to_string();
+  reached_ = true;
+  protocol_ = sender_->protocol();
+  const net::Connection& connection = stream.connection();
+  connection_id_ = connection.id();
+  if (const tls::Session* tls = host_->cluster().config->tls ? tls::session_of(connection) : nullptr) tls_ = tls->facts();
+  local_address_ = router_.stream().manager().access_log().empty() ? std::string_view() : arena().copy(connection.local_address().to_string());
+  raced_address_ = host_->race() == nullptr ? std::string_view() : arena().copy(connection.remote_address().to_string());
   const bool headers_only = router_.request_is_headers_only();
   if (headers_only) end_request();
   sender_->send_headers(router_.stream().request_headers(), headers_only);
@@ -69,9 +80,10 @@ void UpstreamRequest::send_proxy_header() {
 }
 
 void UpstreamRequest::flush_pending() {
-  if (!pending_.empty() || pending_end_) {
+  if (pending_ || pending_end_) {
     if (pending_end_) end_request();
-    sender_->send_data(pending_, pending_end_);
+    net::Buffer none;
+    sender_->send_data(pending_ ? *pending_ : none, pending_end_);
   }
   if (pending_trailers_ != nullptr && sender_ != nullptr) {
     end_request();
@@ -88,9 +100,10 @@ void UpstreamRequest::send_data(net::Buffer& data, bool end_stream) {
     sender_->send_data(data, end_stream);
     return;
   }
-  pending_.append(data);
+  if (!pending_) pending_.emplace();
+  pending_->append(data);
   pending_end_ = end_stream;
-  if (!paused_downstream_ && pending_.size() > router_.stream().buffer_limit()) on_write_blocked();
+  if (!paused_downstream_ && pending_->size() > router_.stream().buffer_limit()) on_write_blocked();
 }
 
 void UpstreamRequest::send_trailers(const http::HeaderMap& trailers) {
@@ -110,7 +123,7 @@ void UpstreamRequest::end_request() {
 // Of all attempts together, as Envoy 1.40 prints them.
 void UpstreamRequest::take_wire_bytes() {
   if (sender_ == nullptr) return;
-  format::ByteCounts& bytes = router_.stream().mutable_info().bytes;
+  format::ByteCounts& bytes = router_.stream().bytes();
   bytes.upstream_wire_received += sender_->wire_bytes_received();
   bytes.upstream_wire_sent += sender_->wire_bytes_sent();
   bytes.upstream_header_received += sender_->header_bytes_received();
@@ -148,6 +161,39 @@ void UpstreamRequest::count_reset(ResetReason reason) {
     default: return;
   }
   router_.count_reset(stat);
+}
+
+UpstreamRequest::Reached UpstreamRequest::reached() const {
+  http::Arena& arena = router_.stream().arena();
+  Reached now;
+  now.local_address = local_address_;
+  const std::string_view host = host_->address_text();
+  now.remote_address = raced_address_.empty() ? host : raced_address_;
+  const std::string_view earlier = before_ != nullptr ? before_->hosts : std::string_view();
+  // Envoy 1.40: each once
+  now.hosts = earlier.empty() ? host : absl::StrContains(earlier, host) ? earlier : arena.copy(absl::StrCat(earlier, ",", host));
+  now.protocol = connect_ == nullptr ? http::protocol_name(protocol_) : before_ != nullptr ? before_->protocol : std::string_view();
+  now.connection_id = connection_id_;
+  return now;
+}
+
+// The host may be gone when its texts are printed.
+void UpstreamRequest::keep_reached() {
+  auto* kept = arena().make<Reached>(reached());
+  kept->remote_address = arena().copy(kept->remote_address);
+  kept->hosts = arena().copy(kept->hosts);
+  before_ = kept;
+}
+
+void UpstreamRequest::describe(format::FormatContext& info) const {
+  info.upstream_tls = tls_.get();
+  if (!reached_ && before_ == nullptr) return;
+  const Reached last = reached_ ? reached() : *before_;
+  info.upstream_local_address = last.local_address;
+  info.upstream_remote_address = last.remote_address;
+  info.upstream_hosts_attempted = last.hosts;
+  info.upstream_protocol = last.protocol;
+  info.upstream_connection_id = last.connection_id;
 }
 
 http::Arena& UpstreamRequest::arena() { return router_.stream().arena(); }

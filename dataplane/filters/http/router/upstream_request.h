@@ -4,8 +4,10 @@
 #pragma once
 
 #include <optional>
-#include <string>
+#include <string_view>
 
+#include "dataplane/filters/http/router/lazy.h"
+#include "dataplane/format/context.h"
 #include "dataplane/http/codec.h"
 #include "dataplane/router/route.h"
 #include "dataplane/upstream/pool/host.h"
@@ -37,7 +39,8 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   bool request_left() const { return request_begun_; }
   bool http2() const { return http2_; }
   http::MessageSender* sender() const { return sender_; }
-  const std::string& local_address() const { return local_address_; }
+  // What connections it had: the last one's facts, and the addresses of all hosts that were reached.
+  void describe(format::FormatContext& info) const;
 
   // What waited for the connection, or for the upstream to accept an upgrade.
   void flush_pending();
@@ -67,7 +70,7 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   const ConnectConfig* connect_ = nullptr;
   upstream::PooledStream* stream_ = nullptr;
   http::MessageSender* sender_ = nullptr;
-  net::Buffer pending_;
+  Lazy<net::Buffer> pending_;
   bool pending_end_ = false;
   const http::HeaderMap* pending_trailers_ = nullptr;
   bool paused_downstream_ = false;
@@ -75,7 +78,20 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   bool request_ended_ = false;   // end_stream is with the codec
   bool response_ended_ = false;
   bool reused_ = false, response_begun_ = false, request_begun_ = false;  // as of a reset
-  std::string local_address_;    // for the access log
+  // Of the connection, once it is there. Views are into the arena.
+  struct Reached {
+    std::string_view local_address, remote_address, hosts, protocol;
+    uint64_t connection_id = 0;
+  };
+  Reached reached() const;
+  void keep_reached();
+  bool reached_ = false;                 // this attempt has, or has had, its connection
+  http::Protocol protocol_{};
+  uint64_t connection_id_ = 0;
+  std::string_view local_address_;       // for the access log alone
+  std::shared_ptr<const tls::ConnectionFacts> tls_;  // of the latest connection; null: plain
+  std::string_view raced_address_;       // of several addresses that were raced, the one that has connected
+  const Reached* before_ = nullptr;      // what earlier attempts reached; in the arena
 };
 
 }  // namespace fairlead::filters::router

@@ -57,12 +57,11 @@ HeadersStatus StatefulSessionFilter::decode_headers(http::HeaderMap& headers, bo
 // Of answers of the proxy itself too, when a host had been chosen.
 HeadersStatus StatefulSessionFilter::encode_headers(http::HeaderMap& headers, bool) {
   if (settings_ == nullptr) return HeadersStatus::kContinue;
-  const format::FormatContext& info = stream().mutable_info();
-  const std::string_view host = info.upstream_host;
+  const std::string_view host = stream().info().upstream_host;
   if (!session_) {
     if (!host.empty()) count(&Counters::no_session);
   } else if (host.empty()) {
-    if (settings_->strict && info.flags.has(format::ResponseFlag::NoHealthyUpstream)) count(&Counters::failed_closed);
+    if (settings_->strict && stream().has_flag(format::ResponseFlag::NoHealthyUpstream)) count(&Counters::failed_closed);
   } else if (host == host_) {
     count(&Counters::routed);
   } else {
