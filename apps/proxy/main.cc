@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "dataplane/filters/http/builtin.h"
 #include "dataplane/filters/listener/builtin.h"
@@ -47,7 +48,7 @@ int main(int argc, char** argv) {
   fairlead::filters::register_filters(fairlead::stream::FilterRegistry::global());
   fairlead::filters::listener::register_configs(fairlead::config::Registry::global());
   fairlead::filters::listener::register_filters(fairlead::stream::ListenerFilterRegistry::global());
-  fairlead::filters::network::register_configs(fairlead::config::Registry::global());
+  fairlead::filters::network::register_configs(fairlead::config::Registry::global(), [](const std::string& path) { return fairlead::read_file(path); });
   fairlead::filters::network::register_filters(fairlead::stream::NetworkFilterRegistry::global());
   Options options = parsed->options;
   if (absl::Status s = set_up_log(options); !s.ok()) return fail(s);

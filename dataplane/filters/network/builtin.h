@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dataplane/config/registry.h"
+#include "dataplane/router/data_source.h"
 
 namespace fairlead::stream {
 class NetworkFilterRegistry;
@@ -10,7 +11,8 @@ class NetworkFilterRegistry;
 
 namespace fairlead::filters::network {
 
-void register_configs(config::Registry& registry);
+// `read_file`: what reads texts that configurations name; unset where they are only judged.
+void register_configs(config::Registry& registry, const router::FileReader& read_file = {});
 void register_filters(stream::NetworkFilterRegistry& registry);
 
 }  // namespace fairlead::filters::network

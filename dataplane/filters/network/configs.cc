@@ -10,14 +10,14 @@
 
 namespace fairlead::filters::network {
 
-void register_configs(config::Registry& registry) {
+void register_configs(config::Registry& registry, const router::FileReader& read_file) {
   connection_limit::register_config(registry);
-  direct_response::register_config(registry);
+  direct_response::register_config(registry, read_file);
   echo::register_config(registry);
   local_ratelimit::register_config(registry);
   rbac::register_config(registry);
   sni_cluster::register_config(registry);
-  tcp_proxy::register_config(registry);
+  tcp_proxy::register_config(registry, read_file);
 }
 
 }  // namespace fairlead::filters::network

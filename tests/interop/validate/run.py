@@ -19,6 +19,7 @@ import tempfile
 
 import discovery_cases  # noqa: F401  adds to CASES
 import mean_cases  # noqa: F401  too
+import network_cases  # noqa: F401  too
 from cases import CASES
 
 HERE = os.path.dirname(os.path.abspath(__file__))

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "dataplane/config/registry.h"
+#include "dataplane/router/data_source.h"
 
 namespace fairlead::filters::network::direct_response {
 
@@ -14,6 +15,6 @@ struct Config final : config::FilterConfig {
   std::shared_ptr<const std::string> response;  // never null
 };
 
-void register_config(config::Registry& registry);
+void register_config(config::Registry& registry, router::FileReader read_file);
 
 }  // namespace fairlead::filters::network::direct_response

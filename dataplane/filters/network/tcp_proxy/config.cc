@@ -51,9 +51,9 @@ absl::Status read_connects(const v3::TcpProxy& proto, const std::string& field, 
   return absl::OkStatus();
 }
 
-absl::Status read_logs(const v3::TcpProxy& proto, const std::string& field, Config& out) {
+absl::Status read_logs(const v3::TcpProxy& proto, const std::string& field, const router::FileReader& read_file, Config& out) {
   for (int i = 0; i < proto.access_log_size(); ++i) {
-    FL_ASSIGN_OR_RETURN(auto log, config::parse_access_log(proto.access_log(i), absl::StrCat(field, ".access_log[", i, "]")));
+    FL_ASSIGN_OR_RETURN(auto log, config::parse_access_log(proto.access_log(i), absl::StrCat(field, ".access_log[", i, "]"), read_file));
     out.access_logs.push_back(std::move(log));
   }
   if (proto.has_access_log_options()) {
@@ -71,7 +71,7 @@ absl::Status read_logs(const v3::TcpProxy& proto, const std::string& field, Conf
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const config::FilterConfig>> parse(const google::protobuf::Any& any, const std::string& field) {
+absl::StatusOr<std::shared_ptr<const config::FilterConfig>> parse(const google::protobuf::Any& any, const std::string& field, const router::FileReader& read_file) {
   FL_ASSIGN_OR_RETURN(const auto proto, config::unpack_as<v3::TcpProxy>(any, field));
   auto out = std::make_shared<Config>();
   out->stat_prefix = proto.stat_prefix();
@@ -80,7 +80,7 @@ absl::StatusOr<std::shared_ptr<const config::FilterConfig>> parse(const google::
   if (proto.has_max_downstream_connection_duration()) out->max_duration = config::ms(proto.max_downstream_connection_duration());
   if (proto.has_max_downstream_connection_duration_jitter_percentage()) out->max_duration_jitter = proto.max_downstream_connection_duration_jitter_percentage().value();
   FL_RETURN_IF_ERROR(read_connects(proto, field, *out));
-  FL_RETURN_IF_ERROR(read_logs(proto, field, *out));
+  FL_RETURN_IF_ERROR(read_logs(proto, field, read_file, *out));
   return out;
 }
 
@@ -94,6 +94,11 @@ const std::string& Config::pick(uint64_t random) const {
   return std::upper_bound(weighted.begin(), weighted.end(), at, [](uint64_t value, const Weighted& entry) { return value < entry.cumulative; })->cluster;
 }
 
-void register_config(config::Registry& registry) { registry.add(config::NetworkFilterType{.type_url = kTypeUrl, .canonical = "envoy.filters.network.tcp_proxy", .terminal = true, .parse = parse}); }
+void register_config(config::Registry& registry, router::FileReader read_file) {
+  registry.add(config::NetworkFilterType{.type_url = kTypeUrl,
+                                         .canonical = "envoy.filters.network.tcp_proxy",
+                                         .terminal = true,
+                                         .parse = [read_file = std::move(read_file)](const google::protobuf::Any& any, const std::string& field) { return parse(any, field, read_file); }});
+}
 
 }  // namespace fairlead::filters::network::tcp_proxy

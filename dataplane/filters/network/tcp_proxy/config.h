@@ -10,6 +10,7 @@
 
 #include "dataplane/config/access_log.h"
 #include "dataplane/config/registry.h"
+#include "dataplane/router/data_source.h"
 #include "dataplane/stats/registry.h"
 
 namespace fairlead::filters::network::tcp_proxy {
@@ -61,6 +62,6 @@ struct Config final : config::FilterConfig {
   bool log_on_connected = false;
 };
 
-void register_config(config::Registry& registry);
+void register_config(config::Registry& registry, router::FileReader read_file);
 
 }  // namespace fairlead::filters::network::tcp_proxy
