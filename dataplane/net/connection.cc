@@ -277,12 +277,12 @@ bool Connection::deliver() {
   redeliver_ = false;
   bool end = read_eof_ && options_.half_close && !eof_delivered_;
   if (end) eof_delivered_ = true;
-  if (events_ != nullptr) {
-    const ConnectionEvents* reader = events_;
-    events_->on_data(input_, end);
-    // A reader that only looked and passed the connection on: the next one reads the same bytes, before anything else happens to them.
-    if (events_ != reader && events_ != nullptr && state_ == State::Open && read_disabled_ == 0) events_->on_data(input_, end);
-  }
+  // A reader that only looked and passed the connection on: the next one reads the same bytes, before anything else happens to them.
+  const ConnectionEvents* reader = nullptr;
+  do {
+    reader = events_;
+    if (events_ != nullptr) events_->on_data(input_, end);
+  } while (events_ != nullptr && events_ != reader && state_ == State::Open && read_disabled_ == 0);
   return state_ == State::Open && read_disabled_ == 0;
 }
 

@@ -38,8 +38,11 @@ class Tcp(wire.Scenario):
 
 
 KIND = {"echo": "echo.v3.Echo", "direct_response": "direct_response.v3.Config", "sni_cluster": "sni_cluster.v3.SniCluster", "rbac": "rbac.v3.RBAC",
+        "hcm": "http_connection_manager.v3.HttpConnectionManager",
         "connection_limit": "connection_limit.v3.ConnectionLimit", "local_ratelimit": "local_ratelimit.v3.LocalRateLimit"}
-PREFIXED = ("rbac", "connection_limit", "local_ratelimit")
+HTTP = {"http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+        "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": wire.SELF}}]}]}}
+PREFIXED = ("hcm", "rbac", "connection_limit", "local_ratelimit")
 
 
 def breaker(**limits):
@@ -201,6 +204,8 @@ def access():
         Tcp("rbac: no byte", [0.3, CLOSE], [[REST]], before=[("rbac", {"rules": deny})]),
         Tcp("rbac: no rules at all", [b"ping", Body(4), CLOSE], ECHO, before=[("rbac", {})]),
         Tcp("rbac: continuous", [b"ping", Body(4), b"ping", Body(4), CLOSE], [[Body(4), b"pong", Body(4), b"pong", REST]], before=[("rbac", {"rules": policy(), "enforcement_type": "CONTINUOUS"})]),
+        Tcp("rbac: before the connection manager", [wire.request(), wire.RESPONSE, CLOSE], [[wire.HEAD, wire.OK, REST]], before=[("rbac", {"rules": policy()})], instead=("hcm", HTTP), ignore=("stat http",)),
+        Tcp("rbac: denies before the connection manager", [wire.request(), REST], [[REST]], before=[("rbac", {"rules": deny})], instead=("hcm", HTTP), ignore=("stat http",)),
         Tcp("rbac: before echo", [b"ping", REST], [[REST]], before=[("rbac", {"rules": deny})], instead=("echo", {})),
     ]
 

@@ -131,15 +131,17 @@ TEST_CASE("bytes and FIN that come together are both seen", "[connection]") {
 TEST_CASE("bytes that one reader leaves to the next are read before the end that came with them", "[connection]") {
   EventLoop loop;
   Server server(loop);
-  Recorder next;
-  server.events.keep = true;
-  server.events.on_bytes = [&](Buffer&) { server.connection->set_events(&next); };
+  Recorder between, next;
+  server.events.keep = between.keep = true;
+  server.events.on_bytes = [&](Buffer&) { server.connection->set_events(&between); };
+  between.on_bytes = [&](Buffer&) { server.connection->set_events(&next); };
   const int client = raw_client(server.socket.local_address());
   REQUIRE(::send(client, "hello", 5, 0) == 5);
   ::close(client);
   REQUIRE(loop.run_until([&] { return next.closes == 1; }, 10s));
   CHECK(next.received == "hello");
   CHECK(next.data_calls == 1);
+  CHECK(between.data_calls == 1);
   CHECK(server.events.data_calls == 1);
   CHECK(next.reason == CloseReason::Remote);
 }
