@@ -5,7 +5,7 @@ from lab import BIN, envoy, free_port
 HAPROXY_TCP = """
 global
   nbthread 1
-  maxconn 10000
+  maxconn 4000
 defaults
   mode tcp
   timeout client 60s
