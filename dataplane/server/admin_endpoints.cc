@@ -75,7 +75,8 @@ std::vector<admin::Endpoint> AdminEndpoints::all() {
          server_.stats().reset_counters();
          return ok();
        }},
-      {"/runtime", false, "print runtime values", {}, plain([this] { return runtime(); })},
+      {"/runtime", false, "print runtime values", {}, plain([this] { return Response::json(server_.runtime().to_json()); })},
+      {"/runtime_modify", true, "add, change or (with an empty value) remove values of the admin layer: ?key1=value1&key2=value2", {}, [this](const Request& r) { return runtime_modify(r); }},
       {"/server_info", false, "print server version/status information", {}, plain([this] { return server_info(); })},
       {"/stats", false, "print server stats",
        {{"usedonly", "only statistics that have been written"}, {"filter", "Regular expression (Google re2) for filtering stats"}, {"invert_filter", "invert the filter"},
@@ -282,14 +283,11 @@ Response AdminEndpoints::init_dump() const {
   return Response::json(doc::to_json(doc::map({{"unready_targets_dumps", doc::list(std::move(dumps)), {}}}), true) + "\n");
 }
 
-Response AdminEndpoints::runtime() const {
-  std::vector<doc::Value> layers;
-  for (const config::RuntimeLayer& layer : server_.bootstrap().config->runtime_layers) layers.push_back(text(layer.name));
-  doc::Value entries = doc::map({});
-  std::map<std::string, std::string> sorted;
-  for (const auto& [key, value] : server_.bootstrap().config->runtime->values()) sorted[key] = value.text;
-  for (const auto& [key, value] : sorted) entries = doc::with(entries, key, doc::map({{"final_value", text(value), {}}}));
-  return Response::json(doc::to_json(doc::map({{"layers", doc::list(std::move(layers)), {}}, {"entries", entries, {}}}), true) + "\n");
+Response AdminEndpoints::runtime_modify(const Request& request) {
+  if (request.query.empty()) {
+    return Response::text("usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n       or send the parameters as form values\nuse an empty value to remove a previously added override", 400);
+  }
+  return server_.modify_runtime(request.query) ? ok() : Response::text("No admin layer specified", 503);
 }
 
 }  // namespace fairlead::server

@@ -24,7 +24,7 @@ class AdminEndpoints {
   admin::Response memory() const;
   admin::Response logging(const admin::Request& request) const;
   admin::Response init_dump() const;
-  admin::Response runtime() const;
+  admin::Response runtime_modify(const admin::Request& request);
   Server& server_;
 };
 

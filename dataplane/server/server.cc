@@ -85,7 +85,8 @@ absl::Status Server::start() {
     zone.locality.emplace(own.region(), own.zone(), own.sub_zone());
   }
   shared_clusters_->set_local_zone(std::move(zone));
-  shared_clusters_->set_runtime(bootstrap_.config->runtime);
+  runtime_ = std::make_unique<RuntimeLayers>(bootstrap_.config->runtime_layers, *stats_);
+  shared_clusters_->set_runtime(runtime_->current());
   shared_clusters_->set_health_sink([this](const config::ClusterConfig* cluster, const std::string& address, upstream::HealthEvent event) {
     loop_->post([this, cluster, address, event] { health_->on_event(cluster, address, event); });
   });
@@ -155,7 +156,7 @@ void Server::make_pipeline() {
   const config::BootstrapConfig& boot = *bootstrap_.config;
   xds::Epoch::Options gate;
   gate.clusters_may_come = boot.cds.has_value();
-  gate.runtime = boot.runtime;
+  gate.runtime = runtime_->current();
   gate.with_leaving = [this](const config::ClusterConfig& cluster, const std::shared_ptr<const config::EndpointSet>& named) { return health_->with_leaving(cluster, named); };
   gate.endpoints_dropped = [this](const std::string& name) {
     ledger_.remove(xds::Type::endpoint, name);
@@ -304,6 +305,15 @@ void Server::source_has_none(xds::Type type, const std::vector<std::string>& nam
 }
 
 void Server::settle_soon() { loop_->run_soon(settle_task_); }
+
+// Requests see it with the next snapshot; what clusters read of the runtime, those that are made from then on.
+bool Server::modify_runtime(const std::multimap<std::string, std::string>& changes) {
+  if (!runtime_->modify(changes)) return false;
+  shared_clusters_->set_runtime(runtime_->current());
+  epoch_->set_runtime(runtime_->current());
+  settle_soon();
+  return true;
+}
 
 void Server::settle() {
   if (stopping_) return;

@@ -19,6 +19,7 @@
 #include "dataplane/server/listener_set.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/publisher.h"
+#include "dataplane/server/runtime_layers.h"
 #include "dataplane/server/subscription_stats.h"
 #include "dataplane/server/worker_listeners.h"
 #include "dataplane/stream/worker_context.h"
@@ -64,6 +65,8 @@ class Server {
   void set_healthcheck_failed(bool failed);
   void drain_listeners(bool graceful, bool inbound_only, bool skip_exit);
   void reopen_logs();
+  const RuntimeLayers& runtime() const { return *runtime_; }
+  bool modify_runtime(const std::multimap<std::string, std::string>& changes);  // false: there is no layer for it
   void shut_down();                 // at once, exit code 0
   struct MemoryUse { uint64_t allocated, heap, free, physical; };
   static MemoryUse memory_use();
@@ -110,6 +113,7 @@ class Server {
   stats::Block<stats::ListenerManagerStat> listener_stats_;
   std::unique_ptr<DiscoveryCounters> discovery_counters_;
   std::unique_ptr<SubscriptionStats> subscription_stats_;
+  std::unique_ptr<RuntimeLayers> runtime_;
   std::unique_ptr<accesslog::LogFiles> logs_;
   std::shared_ptr<accesslog::LogFile> outlier_log_;  // until health_ takes it
   std::unique_ptr<upstream::SharedClusters> shared_clusters_;

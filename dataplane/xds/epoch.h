@@ -65,6 +65,11 @@ class Epoch {
   void checks_done(const config::ClusterConfig& cluster);
   // Options::with_leaving has another answer.
   void leaving_changed() { changed_ = any_may_differ_ = true; }
+  // Of all snapshots from the next on.
+  void set_runtime(std::shared_ptr<const matching::Runtime> runtime) {
+    options_.runtime = std::move(runtime);
+    changed_ = true;
+  }
 
   void set_listener(std::shared_ptr<const config::ListenerConfig> listener, Time now);
   void remove_listener(std::string_view name);

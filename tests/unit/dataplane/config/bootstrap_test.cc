@@ -77,11 +77,12 @@ TEST_CASE("a bootstrap with static and dynamic resources") {
   CHECK(config.clusters[0]->name == "xds");
   CHECK(config.clusters[1]->name == "local");
   REQUIRE(config.listeners.size() == 1);
-  CHECK(config.runtime->number("a.b", 0) == 6);
-  CHECK(config.runtime->boolean("a.c", false));
-  CHECK(config.runtime->number("digits", 0) == 12.5);
-  CHECK(config.runtime->number("text", 7) == 7);
-  CHECK(config.runtime->find("half")->fraction == std::pair<uint32_t, uint32_t>(5, 1'000'000));
+  const auto runtime = merge_runtime(config.runtime_layers);
+  CHECK(runtime->number("a.b", 0) == 6);
+  CHECK(runtime->boolean("a.c", false));
+  CHECK(runtime->number("digits", 0) == 12.5);
+  CHECK(runtime->number("text", 7) == 7);
+  CHECK(runtime->find("half")->fraction == std::pair<uint32_t, uint32_t>(5, 1'000'000));
   CHECK(config.runtime_layers.size() == 3);
   REQUIRE(findings.ignored.size() == 1);
   CHECK(findings.ignored[0].path == "watchdogs");
@@ -135,7 +136,7 @@ TEST_CASE("an empty bootstrap is fine") {
   const auto parsed = parse("{}");
   INFO(parsed.status().ToString());
   REQUIRE(parsed.ok());
-  CHECK((*parsed)->runtime != nullptr);
+  CHECK((*parsed)->runtime_layers.empty());
   CHECK_FALSE((*parsed)->ads);
 }
 
