@@ -18,6 +18,7 @@ import sys
 import tempfile
 
 import discovery_cases  # noqa: F401  adds to CASES
+import listener_filter_cases  # noqa: F401  too
 import mean_cases  # noqa: F401  too
 import network_cases  # noqa: F401  too
 from cases import CASES
