@@ -42,6 +42,9 @@ struct Wanted {
 // `stream`: from its first byte, at most `limit` of it.
 Inspection inspect(std::string_view stream, const Wanted& wanted);
 
+// The name for filter chains and logs: one that is no host's gets '_' for every byte that no host's name has, and a mark in front.
+std::string safe_name(std::string name);
+
 // --- the parts, for the fingerprints ---
 
 struct Extension {

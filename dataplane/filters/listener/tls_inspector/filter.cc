@@ -59,7 +59,7 @@ stream::ListenerFilter::Status TlsInspector::found(ClientHello& hello, stream::A
   cells.add(shared_->stats, hello.server_name.empty() ? Stat::sni_not_found : Stat::sni_found);
   cells.add(shared_->stats, hello.has_application_protocols ? Stat::alpn_found : Stat::alpn_not_found);
   info.transport_protocol = "tls";
-  info.server_name = std::move(hello.server_name);
+  info.server_name = safe_name(std::move(hello.server_name));
   if (hello.has_application_protocols) info.application_protocols = std::move(hello.application_protocols);
   if (!hello.ja3.empty()) info.filter_state["fairlead.tls_ja3"] = hello.ja3;  // for %TLS_JA3_FINGERPRINT%
   if (!hello.ja4.empty()) info.filter_state["fairlead.tls_ja4"] = hello.ja4;

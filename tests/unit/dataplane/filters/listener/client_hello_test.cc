@@ -90,6 +90,13 @@ TEST_CASE("a ClientHello of a version from before TLS 1.0 or after 1.3 is refuse
   }
 }
 
+TEST_CASE("a name that is no host's is marked, and writes nothing of its own into logs") {
+  CHECK(safe_name("a-b_c.example.com") == "a-b_c.example.com");
+  CHECK(safe_name("") == "");
+  CHECK(safe_name("a\n\"b.test") == "invalid:a__b.test");
+  CHECK(safe_name("[::1]") == "invalid:___1_");
+}
+
 TEST_CASE("a list of protocols that is broken is left to the handshake") {
   HelloOptions o = usual();
   o.extensions[1].second = std::string("\0\5\2h2", 5);
