@@ -12,11 +12,11 @@ namespace fairlead::server {
 
 using stats::ClusterStat;
 
-enum class EdsStat : uint32_t { update_rejected, update_time, version, first_histogram };
+enum class EdsStat : uint32_t { update_rejected, update_time, first_histogram };
 
 namespace {
 
-constexpr stats::StatDef kEdsDefs[] = {{"update_rejected", stats::Kind::counter}, {"update_time", stats::Kind::gauge}, {"version", stats::Kind::gauge}};
+constexpr stats::StatDef kEdsDefs[] = {{"update_rejected", stats::Kind::counter}, {"update_time", stats::Kind::gauge}};
 constexpr stats::StatSet kEdsStats = {kEdsDefs, static_cast<uint32_t>(EdsStat::first_histogram)};
 
 uint64_t wall_milliseconds() {
@@ -93,7 +93,7 @@ void DiscoveryCounters::count(const Entry& entry, const Answers& answers) const 
   cells.add(entry.eds, EdsStat::update_rejected, answers.refused);
   if (answers.accepted == 0) return;
   cells.set(entry.eds, EdsStat::update_time, answers.at);
-  cells.set(entry.eds, EdsStat::version, xx_hash64(answers.version));  // Envoy 1.40: xxHash64 of version_info
+  cells.set(entry.stats, ClusterStat::version, xx_hash64(answers.version));  // Envoy 1.40: xxHash64 of version_info
   entry.scope->set_text("version_text", answers.version);
 }
 

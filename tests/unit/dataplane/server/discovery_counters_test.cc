@@ -1,6 +1,12 @@
 // Discovery statistics follow snapshots.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+
 #include "dataplane/server/discovery_counters.h"
 #include "dataplane/stats/render.h"
 
@@ -50,6 +56,10 @@ TEST_CASE("updates of an EDS cluster are counted; all is gone with the cluster")
   CHECK(w.at("update_attempt") == 2);
   CHECK(w.at("update_time") > 0);
   CHECK(w.at("version") == 13237225503670494420ull);  // Envoy 1.40's for "1"
+  std::vector<std::string> names;
+  w.registry.for_each([&](const stats::Sample& sample) { names.push_back(absl::StrCat(sample.scope->text, sample.leaf)); });
+  std::sort(names.begin(), names.end());
+  CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());  // each once
   CHECK_THAT(*stats::render_text(w.registry, {}), Catch::Contains("cluster.a.version_text: \"1\""));
   w.refuse("svc");
   CHECK(w.at("update_rejected") == 1);
