@@ -75,10 +75,6 @@ bool rewrite_path(const Route& route, std::string_view path, std::string& out) {
 }
 
 bool rewrite_host(const Match& match, const http::HeaderMap& headers, std::string_view upstream_hostname, std::string& out) {
-  if (match.weighted != nullptr && !match.weighted->host_rewrite_literal.empty()) {
-    out = match.weighted->host_rewrite_literal;
-    return true;
-  }
   const HostRewrite& rewrite = match.route->forward.host_rewrite;
   switch (rewrite.kind) {
     case HostRewrite::Kind::None: return false;

@@ -21,7 +21,7 @@ def requests():
             get("/grpc", method="POST", body="", content_type="application/grpc-web"), get("/nocluster", x_cluster="echo"), get("/nocluster", x_cluster="nope"), get("/noroute404", x_cluster="nope"),
             get("/host-header", x_host="from-header.test"), get("/ops", x_in="in", x_overwrite="old", x_exists="old", x_drop="dropped", x_level="client", x_once="client"),
             get("/ops", x_other="other", x_test_header="x-gone=1"), get("/ops", x_test_header="x-secret=1")]
-    for path in ("/host-regex/abc", "/host-regex/abc/x?q=1", "/host-regex/", "/host-regex/ABC", "/host-regex"):
+    for path in ("/host-regex/abc", "/host-regex/abc/x?q=1", "/host-regex/", "/host-regex/ABC", "/host-regex", "/both-hosts"):
         out.append(get(path))
     for share in ("0", "29", "30", "49", "50", "99", "100", "1000", "18446744073709551615"):  # without a number a cluster is drawn
         out.append(get("/weighted", x_share=share, x_in="in", x_test_header="x-gone=1"))

@@ -74,7 +74,7 @@ TEST_CASE("host rewrites") {
   CHECK(host("cluster: c, host_rewrite_header: X-Host", request("/", "h", {{"x-host", "from-header"}})) == "from-header");
   CHECK(host("cluster: c, host_rewrite_header: X-Host", request("/")) == "(unchanged)");
   CHECK(host("cluster: c, host_rewrite_path_regex: {pattern: {regex: '^/(.+)/.+$'}, substitution: '\\1'}", request("/host/path?q")) == "host");
-  CHECK(host("weighted_clusters: {clusters: [{name: c, weight: 1, host_rewrite_literal: w}]}, host_rewrite_literal: r", request("/")) == "w");
+  CHECK(host("weighted_clusters: {clusters: [{name: c, weight: 1, host_rewrite_literal: w}]}, host_rewrite_literal: r", request("/")) == "r");
 }
 
 TEST_CASE("redirects build the location Envoy builds") {
