@@ -58,6 +58,7 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
   epoch_ = worker_.epoch();
   record_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
   record_.start = worker_.loop().wall_now();
+  if (!manager().access_log().empty()) connection.local_text();  // while there is a socket to ask: the line may be written when the client has gone
   count_request();
   if (const auto timeout = manager().config().request_timeout; timeout.count() != 0) arm(request_timer_, timeout, &Stream::on_request_timeout);
 }

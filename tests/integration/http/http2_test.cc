@@ -30,6 +30,20 @@ FakeUpstream::Handler echo() {
 
 }  // namespace
 
+TEST_CASE("the log line of a client that has gone still says where it came to", "[http2]") {
+  FakeUpstream up([](const UpstreamRequest&) { return UpstreamReply{.never = true}; });
+  std::string listener = listener_yaml(kToUp);
+  const std::string last = "%RESPONSE_CODE_DETAILS%";
+  listener.insert(listener.find(last) + last.size(), " %DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%");
+  TestProxy proxy(listener, {cluster_yaml("up", {up.port()})});
+  {
+    Http2Client client(proxy.port());
+    client.start("GET", "/");
+    REQUIRE(up.wait_for(1));
+  }
+  CHECK(proxy.access_log(1) == std::vector<std::string>{"0 DC downstream_remote_disconnect 127.0.0.1"});
+}
+
 TEST_CASE("a request over HTTP/2 reaches an HTTP/1.1 upstream whole, and its answer comes back", "[http2]") {
   FakeUpstream up(echo());
   TestProxy proxy(listener_yaml(kToUp), {cluster_yaml("up", {up.port()})});
