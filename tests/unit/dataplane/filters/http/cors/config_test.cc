@@ -32,7 +32,7 @@ virtual_hosts:
   cors: {allow_methods: HOST}
   routes: [{match: {prefix: /}, route: {cluster: c, cors: {allow_methods: ROUTE}}}])"));
   REQUIRE(table.ok());
-  CHECK((*table)->virtual_hosts()[0].cors->allow_methods == "HOST");
+  CHECK((*table)->virtual_hosts()[0].extras.cors->allow_methods == "HOST");
   CHECK((*table)->virtual_hosts()[0].routes[0].forward.cors->allow_methods == "ROUTE");
 }
 
