@@ -53,7 +53,9 @@ std::string name_of(Type type, const Message& m) {
 // For what may hold tens of thousands of messages: they go at once.
 template <class M>
 std::shared_ptr<Message> on_arena() {
-  auto arena = std::make_shared<google::protobuf::Arena>();
+  google::protobuf::ArenaOptions blocks;
+  blocks.max_block_size = 64 << 10;  // 8 KB by default, which for ten thousand routes is a thousand of them
+  auto arena = std::make_shared<google::protobuf::Arena>(blocks);
   M* message = google::protobuf::Arena::CreateMessage<M>(arena.get());
   return {std::move(arena), message};
 }
