@@ -97,6 +97,8 @@ SourceUpdate FileLoader::load(const std::set<std::string>& busy) {
     // Made anew or mounted again, and not filled yet: nobody has said that everything shall go.
     tree = absl::UnavailableError(absl::StrCat(path_, ": came back empty"));
   }
+  // All gone at once is what the middle of a removal of the directory looks like: believed when it is so the next time too.
+  emptied_ = tree.ok() && tree->files.empty() && !delivered_.empty() && !emptied_;
   if (!tree.ok()) {
     lost_ = tree.status().message();
     tree_diagnostics_ = {Diagnostic{Severity::kError, {}, "", 0, "",
@@ -104,7 +106,11 @@ SourceUpdate FileLoader::load(const std::set<std::string>& busy) {
   } else {
     lost_.clear();
     tree_diagnostics_ = tree->diagnostics;
-    load_files(*tree, busy);
+    if (emptied_) {
+      unstable_ = true;
+    } else {
+      load_files(*tree, busy);
+    }
     synced_ = true;
   }
   update.synced = synced_;

@@ -58,6 +58,7 @@ class FileLoader {
   std::string lost_;
   bool synced_ = false;
   bool unstable_ = false;
+  bool emptied_ = false;  // the last load found nothing where there was something
 };
 
 }  // namespace fairlead::adapters

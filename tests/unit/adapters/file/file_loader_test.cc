@@ -218,7 +218,11 @@ TEST_CASE("an empty directory and an empty file hold nothing") {
   CHECK(removed(loader.load()) == "a");
   std::filesystem::remove(dir.path("a.yaml"));
   std::filesystem::remove(dir.path("b.yaml"));
+  // a directory about to be removed looks the same: it is looked at twice
+  CHECK(removed(loader.load()).empty());
+  CHECK(loader.unstable());
   CHECK(removed(loader.load()) == "b");
+  CHECK_FALSE(loader.unstable());
 }
 
 TEST_CASE("links in a circle and links to a directory already read are told and skipped") {
