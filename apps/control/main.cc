@@ -161,7 +161,7 @@ int main(int argc, char** argv) {
   app.add_option("--quarantine-after", flags.quarantine_after,
                  "refusals by this many distinct proxies of one version before all of that version get the last good resource")->capture_default_str()->check(CLI::Range(1, 1000000));
   app.add_option("--max-connection-age-s", flags.max_connection_age_s,
-                 "ask clients to connect again after this many seconds, give or take a tenth, so that they spread over all replicas; 0: never")->capture_default_str()->check(CLI::Range(0, 31'536'000));
+                 "seconds after which a client is asked to connect again, so that replicas share them; 0: never")->capture_default_str()->check(CLI::Range(0, 31'536'000));
   app.add_option("-l,--log-level", flags.log_level, "trace, debug, info, warning, error, critical or off")->capture_default_str();
   app.add_option("--log-path", flags.log_path, "log to this file instead of standard error");
   try {
