@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/doc.h"
@@ -26,11 +27,11 @@ doc::Value time_text(Clock::time_point time) { return text(absl::FormatTime("%Y-
 
 doc::Value one(const ListedCertificate& certificate, Clock::time_point now) {
   std::vector<doc::Value> names;
-  for (const tls::San& san : certificate.facts.names) {
-    // Envoy 1.40 lists these three
-    const char* key = san.type == tls::San::Type::kDns ? "dns" : san.type == tls::San::Type::kUri ? "uri" : san.type == tls::San::Type::kIp ? "ip_address" : nullptr;
-    if (key != nullptr) names.push_back(doc::map({{key, text(san.value), {}}}));
-  }
+  // Envoy 1.40 lists these three, kind by kind
+  constexpr std::pair<tls::San::Type, const char*> kinds[] = {{tls::San::Type::kDns, "dns"}, {tls::San::Type::kUri, "uri"}, {tls::San::Type::kIp, "ip_address"}};
+  for (const auto& [type, key] : kinds)
+    for (const tls::San& san : certificate.facts.names)
+      if (san.type == type) names.push_back(doc::map({{key, text(san.value), {}}}));
   return doc::map({{"path", text(certificate.place), {}},
                    {"serial_number", text(certificate.facts.serial), {}},
                    {"subject_alt_names", doc::list(std::move(names)), {}},
