@@ -52,7 +52,8 @@ TEST_CASE("a line that is not quite version 1 is malformed") {
 }
 
 TEST_CASE("version 2 names both ends and carries TLVs; LOCAL names nobody") {
-  const Header v4 = read_header(v2(0x21, 0x11, kV4 + "\x02" + sized16("host") + "\xe0" + sized16("")));
+  const std::string bytes = v2(0x21, 0x11, kV4 + "\x02" + sized16("host") + "\xe0" + sized16(""));  // TLVs are views into it
+  const Header v4 = read_header(bytes);
   CHECK(v4.verdict == ProxyVerdict::kHeader);
   CHECK(v4.version == 2);
   CHECK(v4.bytes == 16 + 12 + 7 + 3);
