@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/wire.h"
 #include "controlplane/rpc/message_reader.h"
 #include "dataplane/http/h2/session.h"
 #include "dataplane/net/connection.h"
@@ -44,15 +45,6 @@ struct Options {
   std::_Exit(1);
 }
 
-void put_varint(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
-  out += static_cast<char>(value);
-}
-void put(std::string& out, int field, std::string_view bytes) {
-  put_varint(out, static_cast<uint64_t>(field) << 3 | 2);
-  put_varint(out, bytes.size());
-  out += bytes;
-}
 // Calls f(field, bytes) for each length-delimited field.
 template <class F>
 void each_field(std::string_view m, F&& f) {
@@ -236,18 +228,18 @@ void Stream::begin(http::ClientSession& session, bool again) {
   head.add_ref("te", "trailers");
   sender_->send_headers(head, false);
   std::string node;
-  put(node, 1, "load-" + std::to_string(number_));
-  put(node, 2, crowd_.options.node);
+  wire::put_bytes(node, 1, "load-" + std::to_string(number_));
+  wire::put_bytes(node, 2, crowd_.options.node);
   for (std::string_view type : {kCluster, kListener}) {
     std::string request;
-    if (type == kCluster) put(request, 1, node);
-    put(request, 2, type);
+    if (type == kCluster) wire::put_bytes(request, 1, node);
+    wire::put_bytes(request, 2, type);
     if (again) {
       for (const auto& [name, version] : crowd_.versions[index_of(type)]) {
         std::string entry;
-        put(entry, 1, name);
-        put(entry, 2, version);
-        put(request, 5, entry);
+        wire::put_bytes(entry, 1, name);
+        wire::put_bytes(entry, 2, version);
+        wire::put_bytes(request, 5, entry);
       }
     }
     send(request);
@@ -258,16 +250,16 @@ void Stream::begin(http::ClientSession& session, bool again) {
 void Stream::subscribe(bool again) {
   subscribed_ = true;
   std::string request;
-  put(request, 2, kEndpoint);
+  wire::put_bytes(request, 2, kEndpoint);
   const size_t n = crowd_.clusters.size();
   for (size_t i = 0; i < crowd_.wanted(); ++i) {
     const std::string& name = crowd_.clusters[(number_ + i) % n];
-    put(request, 3, name);
+    wire::put_bytes(request, 3, name);
     if (!again) continue;
     std::string entry;
-    put(entry, 1, name);
-    put(entry, 2, crowd_.versions[1][name]);
-    put(request, 5, entry);
+    wire::put_bytes(entry, 1, name);
+    wire::put_bytes(entry, 2, crowd_.versions[1][name]);
+    wire::put_bytes(request, 5, entry);
   }
   send(request);
   if (again && !ready_) {  // nothing need come back: the server has its say in the first response to anything, or in silence
@@ -305,8 +297,8 @@ void Stream::on_message(std::string_view message) {
   }
   crowd_.seen(holds);
   std::string ack;
-  put(ack, 2, type);
-  put(ack, 6, nonce);
+  wire::put_bytes(ack, 2, type);
+  wire::put_bytes(ack, 6, nonce);
   send(ack);
   if (type == kCluster && !subscribed_) {
     if (crowd_.clusters.empty())

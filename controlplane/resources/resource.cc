@@ -9,6 +9,7 @@
 #include <google/protobuf/message.h>
 
 #include "base/descriptors.h"
+#include "base/wire.h"
 
 namespace fairlead::resources {
 namespace {
@@ -31,25 +32,7 @@ constexpr TypeNames kNames[kTypeCount] = {
     {"type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "ecds", "extension"},
 };
 
-void put_varint(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-  out.push_back(static_cast<char>(value));
-}
-
-size_t varint_size(uint64_t value) {
-  size_t n = 1;
-  for (; value >= 0x80; value >>= 7) ++n;
-  return n;
-}
-
-// A length-delimited field; all field numbers here are below 16.
-void put_field(std::string& out, int number, std::string_view value) {
-  out.push_back(static_cast<char>(number << 3 | 2));
-  put_varint(out, value.size());
-  out.append(value);
-}
-
-size_t field_size(size_t value) { return 1 + varint_size(value) + value; }
+size_t field_size(size_t value) { return 1 + wire::varint_size(value) + value; }  // of a field number below 16
 
 std::string serialize(const google::protobuf::Message& message) {
   std::string bytes;
@@ -76,21 +59,18 @@ ResourcePtr frame(Type type, std::string name, std::string_view body, intent::Or
   const size_t any = field_size(url.size()) + field_size(body.size());
   // DiscoveryResponse: resources = 2
   r->sotw_frame.reserve(field_size(any));
-  r->sotw_frame.push_back(2 << 3 | 2);
-  put_varint(r->sotw_frame, any);
-  put_field(r->sotw_frame, 1, url);
-  put_field(r->sotw_frame, 2, body);
+  wire::put_head(r->sotw_frame, 2, any);
+  wire::put_bytes(r->sotw_frame, 1, url);
+  wire::put_bytes(r->sotw_frame, 2, body);
   // DeltaDiscoveryResponse: resources = 2; Resource: version = 1, resource = 2, name = 3
   const size_t inner = field_size(r->version.size()) + field_size(r->name.size()) + field_size(any);
   r->delta_frame.reserve(field_size(inner));
-  r->delta_frame.push_back(2 << 3 | 2);
-  put_varint(r->delta_frame, inner);
-  put_field(r->delta_frame, 1, r->version);
-  put_field(r->delta_frame, 3, r->name);
-  r->delta_frame.push_back(2 << 3 | 2);
-  put_varint(r->delta_frame, any);
-  put_field(r->delta_frame, 1, url);
-  put_field(r->delta_frame, 2, body);
+  wire::put_head(r->delta_frame, 2, inner);
+  wire::put_bytes(r->delta_frame, 1, r->version);
+  wire::put_bytes(r->delta_frame, 3, r->name);
+  wire::put_head(r->delta_frame, 2, any);
+  wire::put_bytes(r->delta_frame, 1, url);
+  wire::put_bytes(r->delta_frame, 2, body);
   r->body_offset = static_cast<uint32_t>(r->delta_frame.size() - body.size());
   return r;
 }

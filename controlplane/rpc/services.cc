@@ -8,6 +8,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include "base/wire.h"
+
 namespace fairlead::rpc {
 namespace {
 
@@ -44,19 +46,8 @@ absl::StatusOr<std::vector<Field>> fields_of(std::string_view message) {
   return out;
 }
 
-void put_varint(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
-  out += static_cast<char>(value);
-}
-void put(std::string& out, int number, uint64_t value) {
-  put_varint(out, static_cast<uint64_t>(number) << 3);
-  put_varint(out, value);
-}
-void put(std::string& out, int number, std::string_view bytes) {
-  put_varint(out, static_cast<uint64_t>(number) << 3 | 2);
-  put_varint(out, bytes.size());
-  out += bytes;
-}
+void put(std::string& out, int number, uint64_t value) { wire::put_number(out, number, value); }
+void put(std::string& out, int number, std::string_view bytes) { wire::put_bytes(out, number, bytes); }
 
 // HealthCheckResponse.ServingStatus
 enum { kServing = 1, kNotServing = 2, kServiceUnknown = 3 };

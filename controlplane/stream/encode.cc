@@ -1,16 +1,13 @@
 // Heads of responses. Field numbers are those of envoy/service/discovery/v3/discovery.proto.
 #include "controlplane/stream/encode.h"
 
+#include "base/wire.h"
+
 namespace fairlead::cpstream {
 namespace {
 
 void put(std::string& out, int field, std::string_view value) {
-  if (value.empty()) return;
-  out.push_back(static_cast<char>(field << 3 | 2));
-  uint64_t size = value.size();
-  for (; size >= 0x80; size >>= 7) out.push_back(static_cast<char>(size | 0x80));
-  out.push_back(static_cast<char>(size));
-  out.append(value);
+  if (!value.empty()) wire::put_bytes(out, field, value);
 }
 
 void put_control_plane(std::string& out, int field, std::string_view identifier) {
@@ -52,14 +49,7 @@ WireMessage encode_delta(Response response, std::string_view control_plane) {
   put(m.head, 1, response.version);
   put(m.head, 4, resources::type_url(response.type));
   put(m.head, 5, response.nonce);
-  for (const std::string& name : response.removed) {
-    // An empty name is a name too (rule 30), so it is not left out as put() would.
-    if (name.empty()) {
-      m.head.append("\x32\x00", 2);
-    } else {
-      put(m.head, 6, name);
-    }
-  }
+  for (const std::string& name : response.removed) wire::put_bytes(m.head, 6, name);  // an empty name is a name too (rule 30)
   put_control_plane(m.head, 7, control_plane);
   m.shared = std::move(response.resources);
   return m;

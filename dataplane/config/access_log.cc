@@ -3,6 +3,7 @@
 
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
+#include <google/protobuf/struct.pb.h>
 
 #include "base/descriptors.h"
 #include "dataplane/config/fields.h"
@@ -204,7 +205,15 @@ absl::StatusOr<AccessLogFilter> AccessLogFilter::compile(const v3::AccessLogFilt
       break;
     case v3::AccessLogFilter::kExtensionFilter:
       return unknown_extension(field + ".extension_filter", proto.extension_filter().name(), proto.extension_filter().typed_config().type_url());
-    case v3::AccessLogFilter::kMetadataFilter: return absl::InvalidArgumentError(absl::StrCat(field, ".metadata_filter: not supported"));
+    case v3::AccessLogFilter::kMetadataFilter: {
+      const auto& metadata = proto.metadata_filter();
+      filter.kind_ = Kind::Metadata;
+      filter.when_missing_ = !metadata.has_match_if_key_not_found() || metadata.match_if_key_not_found().value();
+      if (metadata.has_matcher()) {
+        FL_ASSIGN_OR_RETURN(filter.metadata_, matching::MetadataMatcher::compile(metadata.matcher(), field + ".metadata_filter.matcher"));
+      }
+      break;
+    }
     case v3::AccessLogFilter::FILTER_SPECIFIER_NOT_SET: return absl::InvalidArgumentError(absl::StrCat(field, ": one filter must be set"));
   }
   return filter;
@@ -256,6 +265,10 @@ bool AccessLogFilter::match(const Input& input) const {
         if (!child.match(input)) return false;
       }
       return true;
+    case Kind::Metadata: {
+      const google::protobuf::Value* value = metadata_ ? metadata_->find(context.dynamic_metadata) : nullptr;
+      return value == nullptr || value->kind_case() == google::protobuf::Value::KIND_NOT_SET ? when_missing_ : metadata_->match(value);
+    }
     case Kind::Or:
       for (const AccessLogFilter& child : children_) {
         if (child.match(input)) return true;

@@ -11,7 +11,7 @@
 #include <absl/status/statusor.h>
 
 #include "dataplane/format/formatter.h"
-#include "dataplane/matching/matchers.h"
+#include "dataplane/matching/metadata_matcher.h"
 #include "dataplane/router/data_source.h"
 
 namespace envoy::config::accesslog::v3 {
@@ -38,7 +38,7 @@ class AccessLogFilter {
   bool match(const Input& input) const;
 
  private:
-  enum class Kind : uint8_t { Status, Duration, NotHealthCheck, Traceable, Runtime, And, Or, Header, Flags, GrpcStatus, LogType };
+  enum class Kind : uint8_t { Status, Duration, NotHealthCheck, Traceable, Runtime, And, Or, Header, Flags, GrpcStatus, LogType, Metadata };
   enum class Compare : uint8_t { Equal, NotEqual, GreaterOrEqual, LessOrEqual };
   Kind kind_ = Kind::NotHealthCheck;
   Compare compare_ = Compare::Equal;
@@ -49,6 +49,8 @@ class AccessLogFilter {
   std::optional<matching::Fraction> fraction_;
   format::ResponseFlags flags_;
   uint32_t set_ = 0;       // bits: gRPC statuses or log types
+  std::optional<matching::MetadataMatcher> metadata_;
+  bool when_missing_ = true;  // of Metadata
   bool exclude_ = false;
   bool independent_ = false;
 };

@@ -117,6 +117,7 @@ struct FormatContext {
   std::string_view downstream_detected_close_type = "Normal";  // or "RemoteReset", "LocalReset"; Envoy 1.40: of HTTP without TLS always Normal
   std::string_view downstream_local_close_reason;              // why this proxy has closed the connection
   std::string_view requested_server_name;
+  std::string_view tls_ja3, tls_ja4;  // fingerprints of the client's greeting, where tls_inspector was asked for them
   std::optional<uint64_t> connection_id;
   std::string_view stream_id;  // x-request-id as the upstream sees it
   std::string_view filter_chain_name;

@@ -309,17 +309,6 @@ absl::StatusOr<Op> filter_state(const Call& call) {
   return op;
 }
 
-// What tls_inspector has left among the connection's filter state.
-template <const char* Key>
-absl::StatusOr<Op> fingerprint(const Call& call) {
-  Op op;
-  op.code = OpCode::FilterState;
-  op.text = Key;
-  op.max_length = call.max_length;
-  return op;
-}
-constexpr char kJa3[] = "fairlead.tls_ja3", kJa4[] = "fairlead.tls_ja4";
-
 absl::StatusOr<Op> environment(const Call& call) {
   FL_RETURN_IF_ERROR(needs_arguments(call));
   const char* value = std::getenv(std::string(call.arguments).c_str());
@@ -435,7 +424,7 @@ const absl::flat_hash_map<std::string_view, Maker>& makers() {
       {"UPSTREAM_METADATA", upstream_metadata}, {"FILTER_STATE", filter_state},
       {"ENVIRONMENT", environment}, {"HOSTNAME", hostname}, {"UNIQUE_ID", plain<OpCode::UniqueId, ValueKind::String, false>},
       {"CUSTOM_FLAGS", unset}, {"DOWNSTREAM_LOCAL_CLOSE_REASON", view<&C::downstream_local_close_reason>}, {"DOWNSTREAM_DETECTED_CLOSE_TYPE", view<&C::downstream_detected_close_type>},
-      {"UPSTREAM_FILTER_STATE", unset}, {"TLS_JA3_FINGERPRINT", fingerprint<kJa3>}, {"TLS_JA4_FINGERPRINT", fingerprint<kJa4>},
+      {"UPSTREAM_FILTER_STATE", unset}, {"TLS_JA3_FINGERPRINT", view<&C::tls_ja3>}, {"TLS_JA4_FINGERPRINT", view<&C::tls_ja4>},
   };
   return *map;
 }

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dataplane/matching/matchers.h"
+#include "dataplane/matching/metadata_matcher.h"
 #include "dataplane/router/header_ops.h"
 
 namespace envoy::config::core::v3 {
@@ -220,6 +220,7 @@ struct RouteConditions {
   std::vector<matching::HeaderMatcher> headers;
   std::vector<matching::QueryMatcher> query;
   std::vector<matching::CookieMatcher> cookies;
+  std::vector<matching::MetadataMatcher> metadata;  // of the request, or its connection
   std::optional<bool> client_certificate_presented, client_certificate_validated;  // tls_context
   bool grpc = false;
   std::optional<matching::Fraction> fraction;

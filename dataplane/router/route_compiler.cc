@@ -97,7 +97,7 @@ void TableCompiler::match(const v3::RouteMatch& proto, const RoutePlace& place, 
       errors_.add(place(".match.path_specifier"), "one of prefix, path, safe_regex, path_separated_prefix, connect_matcher must be set");
       break;
   }
-  if (proto.headers_size() + proto.query_parameters_size() + proto.cookies_size() == 0 && !proto.has_tls_context() && !proto.has_grpc() &&
+  if (proto.headers_size() + proto.query_parameters_size() + proto.cookies_size() + proto.dynamic_metadata_size() == 0 && !proto.has_tls_context() && !proto.has_grpc() &&
       !proto.has_runtime_fraction()) {
     return;
   }
@@ -129,6 +129,14 @@ void TableCompiler::conditions(const v3::RouteMatch& proto, const Path& path, Ro
       asked.cookies.push_back(std::move(*matcher));
     } else {
       errors_.add(prefix(absl::StrCat(path, ".cookies[", i, "]"), matcher.status()));
+    }
+  }
+  for (int i = 0; i < proto.dynamic_metadata_size(); ++i) {
+    auto matcher = matching::MetadataMatcher::compile(proto.dynamic_metadata(i), absl::StrCat(path, ".dynamic_metadata[", i, "]"));
+    if (matcher.ok()) {
+      asked.metadata.push_back(std::move(*matcher));
+    } else {
+      errors_.add(matcher.status());
     }
   }
   if (proto.tls_context().has_presented()) asked.client_certificate_presented = proto.tls_context().presented().value();

@@ -26,7 +26,7 @@ bool is_grpc(const http::HeaderMap& headers) {
 
 // What a route demands beside its path. Null: all is met; else the description of what is not.
 struct Unmet {
-  enum class Kind : uint8_t { None, Fraction, Header, Query, Cookie, Certificate, Grpc } kind = Kind::None;
+  enum class Kind : uint8_t { None, Fraction, Header, Query, Cookie, Certificate, Metadata, Grpc } kind = Kind::None;
   size_t index = 0;
 };
 
@@ -50,6 +50,9 @@ Unmet first_unmet(const Route& route, const http::HeaderMap& headers, const Requ
       asked.client_certificate_validated.value_or(facts.certificate_validated) != facts.certificate_validated) {
     return {Unmet::Kind::Certificate};
   }
+  for (size_t i = 0; i < asked.metadata.size(); ++i) {
+    if (!asked.metadata[i].match(facts.dynamic_metadata)) return {Unmet::Kind::Metadata, i};
+  }
   if (asked.grpc && !is_grpc(headers)) return {Unmet::Kind::Grpc};
   return {};
 }
@@ -72,6 +75,7 @@ std::string describe(const Route& route, const Unmet& unmet) {
     case Unmet::Kind::Header: return absl::StrCat("does not satisfy: ", asked.headers[unmet.index].describe());
     case Unmet::Kind::Query: return absl::StrCat("does not satisfy: ", asked.query[unmet.index].describe());
     case Unmet::Kind::Cookie: return absl::StrCat("does not satisfy: ", asked.cookies[unmet.index].describe());
+    case Unmet::Kind::Metadata: return absl::StrCat("does not satisfy: ", asked.metadata[unmet.index].describe());
     case Unmet::Kind::Certificate: return absl::StrCat("does not satisfy: ", certificate_text(asked));
     case Unmet::Kind::Grpc: return "is not a gRPC request";
     case Unmet::Kind::None: break;
@@ -308,6 +312,7 @@ std::string Route::describe() const {
   for (const auto& header : conditions->headers) absl::StrAppend(&text, ", ", header.describe());
   for (const auto& parameter : conditions->query) absl::StrAppend(&text, ", ", parameter.describe());
   for (const auto& cookie : conditions->cookies) absl::StrAppend(&text, ", ", cookie.describe());
+  for (const auto& metadata : conditions->metadata) absl::StrAppend(&text, ", ", metadata.describe());
   if (conditions->client_certificate_presented || conditions->client_certificate_validated) absl::StrAppend(&text, ", ", certificate_text(*conditions));
   if (conditions->grpc) text += ", gRPC";
   if (conditions->fraction) absl::StrAppend(&text, ", fraction ", conditions->fraction->numerator(), "/", conditions->fraction->denominator());

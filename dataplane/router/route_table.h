@@ -51,6 +51,7 @@ struct RequestFacts {
   const matching::Runtime* runtime = nullptr;
   // Of the client's certificate. Connections without TLS have none.
   bool certificate_presented = false, certificate_validated = false;
+  const envoy::config::core::v3::Metadata* dynamic_metadata = nullptr;  // null: none
 };
 
 struct Match {

@@ -155,6 +155,8 @@ WorkerListeners::~WorkerListeners() {
   close_all();
 }
 
+namespace {
+
 // A chain of the new form that can take over the connections of one that is not in it; the end: there is none.
 ServingChains::const_iterator successor(const ServingListener& before, const ServingChain& chain, const ServingListener& after) {
   return std::find_if(after.chains.begin(), after.chains.end(), [&](const auto& other) {
@@ -162,6 +164,8 @@ ServingChains::const_iterator successor(const ServingListener& before, const Ser
            std::find(before.chains.begin(), before.chains.end(), other) == before.chains.end();
   });
 }
+
+}  // namespace
 
 void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::chrono::milliseconds drain_time) {
   std::unique_ptr<Active>& slot = active_[listener->name];

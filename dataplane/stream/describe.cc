@@ -22,7 +22,7 @@ void Stream::write_access_log(format::LogType type) {
   if (active_) record_.times.set(format::TimePoint::StreamEnd, since_start());
   format::FormatContext& info = describe();
   info.log_type = type;
-  manager().access_log().log(worker_.index(), {.context = &info, .random = random_, .health_check = health_check_, .runtime = epoch_ ? epoch_->snapshot().runtime.get() : nullptr});
+  manager().access_log().log(worker_.index(), {.context = &info, .random = random_, .health_check = health_check_, .runtime = runtime()});
 }
 
 format::FormatContext& Stream::format() {
@@ -83,6 +83,8 @@ void Stream::describe_connection(format::FormatContext& info) {
     if (known->direct_remote != known->remote) info.downstream_direct_remote_address = arena_.copy(known->direct_remote.to_string());
     if (known->direct_local != known->local) info.downstream_direct_local_address = arena_.copy(known->direct_local.to_string());
     info.requested_server_name = known->server_name;
+    info.tls_ja3 = known->ja3;
+    info.tls_ja4 = known->ja4;
     info.filter_state = &known->filter_state;
     if (info.dynamic_metadata == nullptr) info.dynamic_metadata = known->dynamic_metadata.get();
   }

@@ -3,6 +3,8 @@
 // where one looks at every byte.
 #include "dataplane/stream/network_connections.h"
 
+#include <algorithm>
+
 #include <absl/strings/str_cat.h>
 
 #include "base/status.h"
@@ -32,17 +34,6 @@ absl::Status NetworkChain::add(std::string_view filter_name, const config::Netwo
   return absl::OkStatus();
 }
 
-namespace {
-template <class Connections>
-void pass_on(Connections& to, net::ConnectionPtr connection, std::unique_ptr<ConnectionInfo> info) {
-  if constexpr (requires { to.accept(std::move(connection), std::move(info)); }) {
-    to.accept(std::move(connection), std::move(info));
-  } else {
-    to.accept(std::move(connection));
-  }
-}
-}  // namespace
-
 // --- FilteredConnection ---------------------------------------------------------------------------------------------------
 
 struct FilteredConnection::Filters {
@@ -52,10 +43,12 @@ struct FilteredConnection::Filters {
   bool closed = false;
 
   bool first_bytes_passed() const { return looked == list.size(); }
-  bool any(Looks looks) const {
-    for (const auto& filter : list)
-      if (filter->looks() == looks) return true;
-    return false;
+  // Whether a filter looks at bytes: at the first ones at least, or at every one.
+  bool any_looks() const {
+    return std::any_of(list.begin(), list.end(), [](const auto& filter) { return filter->looks() != Looks::kNever; });
+  }
+  bool any_always_looks() const {
+    return std::any_of(list.begin(), list.end(), [](const auto& filter) { return filter->looks() == Looks::kAlways; });
   }
   void close(net::CloseReason reason) {
     if (std::exchange(closed, true)) return;
@@ -107,7 +100,7 @@ void FilteredConnection::continue_reading() {
 void FilteredConnection::take_over() {
   taken_over_ = true;
   if (chain_->manager != nullptr) {
-    if (filters_ == nullptr || !(filters_->any(Looks::kAtFirstBytes) || filters_->any(Looks::kAlways))) return hand_over();
+    if (filters_ == nullptr || !filters_->any_looks()) return hand_over();
     if (const auto timeout = chain_->manager->config().idle_timeout; timeout.count() != 0) {
       idle_timer_ = std::make_unique<net::Timer>(worker_.loop().timers(), [this] { on_idle_timeout(); });
       idle_timer_->arm(timeout);
@@ -131,7 +124,7 @@ void FilteredConnection::hand_over() {
   }
   net::ConnectionPtr connection = std::move(connection_);
   std::unique_ptr<ConnectionInfo> info = std::move(info_);
-  if (owner != nullptr) pass_on(*owner->http_, std::move(connection), std::move(info));
+  if (owner != nullptr) owner->http_->accept(std::move(connection), std::move(info));
   remove();
 }
 
@@ -139,10 +132,10 @@ void FilteredConnection::on_idle_timeout() { connection_->close(net::CloseType::
 
 void FilteredConnection::take_events(net::ConnectionEvents& events) {
   events_ = &events;
-  if (filters_ == nullptr || !(filters_->any(Looks::kAtFirstBytes) || filters_->any(Looks::kAlways))) connection_->set_events(&events);
+  if (filters_ == nullptr || !filters_->any_looks()) connection_->set_events(&events);
 }
 
-bool FilteredConnection::looked_at() const { return filters_ != nullptr && filters_->any(Looks::kAlways); }
+bool FilteredConnection::looked_at() const { return filters_ != nullptr && filters_->any_always_looks(); }
 
 // Whether the bytes may go on.
 bool FilteredConnection::look(net::Buffer& data, bool end_stream) {

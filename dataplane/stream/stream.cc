@@ -252,10 +252,10 @@ const router::Match& Stream::route() {
     route_known_ = true;
     match_ = {};
     if (table_ != nullptr && request_headers_ != nullptr) {
-      const auto& runtime = epoch_->snapshot().runtime;
-      match_ = table_->match(*request_headers_, {.scheme = request_headers_->get(Token::PseudoScheme), .internal = internal_, .random = random_, .source_ip = client_ip(), .runtime = runtime.get(),
+      match_ = table_->match(*request_headers_, {.scheme = request_headers_->get(Token::PseudoScheme), .internal = internal_, .random = random_, .source_ip = client_ip(), .runtime = runtime(),
                                                    .certificate_presented = connection_->tls() != nullptr && connection_->tls()->peer_presented(),
-                                                   .certificate_validated = connection_->tls() != nullptr && connection_->tls()->peer_validated()});
+                                                   .certificate_validated = connection_->tls() != nullptr && connection_->tls()->peer_validated(),
+                                                   .dynamic_metadata = connection_->info() != nullptr ? connection_->info()->dynamic_metadata.get() : nullptr});
       find_cluster();
     }
   }
@@ -425,7 +425,7 @@ void Stream::send_local_reply(const LocalReply& reply) {
   const bool has_operations = match != nullptr && match->outcome == router::Match::Outcome::Route && match->route->action == router::Route::Action::Forward;
   if (has_operations && table_->changes_responses(*match)) table_->apply_response_headers(*match, *headers, info());
   format::FormatContext& info = describe();
-  const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info, random_, epoch_ ? epoch_->snapshot().runtime.get() : nullptr, *headers);
+  const std::string_view body = make_local_reply(reply, manager().config(), grpc_, head_, info, random_, runtime(), *headers);
   record_.response_code = info.response_code;
   answered_here_ = true;
   encode_ = {};

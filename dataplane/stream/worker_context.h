@@ -38,6 +38,7 @@ class WorkerContext {
   // Clusters first, then the routes: from the next request on, every connection uses the new snapshot.
   void apply(std::shared_ptr<const config::Snapshot> snapshot);
   const upstream::Ref<Epoch>& epoch() const { return epoch_; }
+  const matching::Runtime* runtime() const { return epoch_ ? epoch_->snapshot().runtime.get() : nullptr; }  // of the newest epoch; null: there is none yet
 
   net::EventLoop& loop() const { return loop_; }
   stats::Cells& cells() const { return cells_; }

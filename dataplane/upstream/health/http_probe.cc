@@ -2,6 +2,7 @@
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 
+#include "base/wire.h"
 #include "dataplane/format/context.h"
 #include "dataplane/http/h1/session.h"
 #include "dataplane/http/h2/session.h"
@@ -197,11 +198,6 @@ std::unique_ptr<Probe> make_http_probe(ProbeTarget target, ProbeEvents& events) 
 
 namespace {
 
-void append_varint(std::string& out, size_t value) {
-  for (; value >= 128; value >>= 7) out.push_back(static_cast<char>((value & 127) | 128));
-  out.push_back(static_cast<char>(value));
-}
-
 // Reads a varint at `at` and moves on; false when the bytes end before it does.
 bool read_varint(std::string_view bytes, size_t& at, uint64_t& value) {
   value = 0;
@@ -218,11 +214,7 @@ bool read_varint(std::string_view bytes, size_t& at, uint64_t& value) {
 // HealthCheckRequest { string service = 1; } behind gRPC's five bytes: not compressed, length.
 std::string grpc_health_request(std::string_view service) {
   std::string message;
-  if (!service.empty()) {
-    message.push_back(0x0a);
-    append_varint(message, service.size());
-    message += service;
-  }
+  if (!service.empty()) wire::put_bytes(message, 1, service);
   std::string out(1, '\0');
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
   return out + message;

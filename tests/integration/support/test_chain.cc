@@ -13,8 +13,6 @@
 #include <stdexcept>
 #include <thread>
 
-#include "base/doc.h"
-#include "base/doc_proto.h"
 #include "dataplane/config/cluster.h"
 #include "dataplane/filters/network/builtin.h"
 #include "dataplane/net/listener.h"
@@ -24,35 +22,12 @@
 #include "dataplane/upstream/membership.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/listener/v3/listener_components.pb.h"
+#include "tests/integration/support/wiring.h"
 
 namespace fairlead::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class T>
-T must(absl::StatusOr<T> value) {
-  if (!value.ok()) throw std::runtime_error(std::string(value.status().message()));
-  return *std::move(value);
-}
-
-template <class Proto>
-Proto read(const std::string& yaml) {
-  Proto proto;
-  const absl::Status status = doc::to_message(must(doc::parse_one(yaml, "test.yaml")), &proto);
-  if (!status.ok()) throw std::runtime_error(absl::StrCat(status.message(), "\n", yaml));
-  return proto;
-}
-
-template <class Done>
-bool wait_until(const Done& done) {
-  const auto deadline = std::chrono::steady_clock::now() + 10s;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 void register_filters() {
   static std::once_flag once;

@@ -4,9 +4,9 @@ import re
 import socket
 import struct
 import subprocess
-import threading
 import time
 
+import echo
 import lab as labs
 
 TYPE = "type.googleapis.com/envoy.extensions.filters."
@@ -206,30 +206,17 @@ def scenarios():
     return out
 
 
-class Upstream:
+class Upstream(echo.Echo):
     """Says hello to whoever connects, and takes what is sent."""
 
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
     def serve(self, connection):
-        try:
-            connection.sendall(b"hello")
-            while connection.recv(65536):
+        with connection:
+            try:
+                connection.sendall(b"hello")
+                while connection.recv(65536):
+                    pass
+            except OSError:
                 pass
-        except OSError:
-            pass
-        connection.close()
 
 
 def address(port):

@@ -18,8 +18,6 @@ constexpr char kTypeUrl[] = "type.googleapis.com/envoy.extensions.filters.http.l
 constexpr stats::StatDef kDefs[] = {FAIRLEAD_LOCAL_RATE_LIMIT_STATS(FAIRLEAD_DEF)};
 #undef FAIRLEAD_DEF
 
-std::chrono::nanoseconds nanoseconds_of(const google::protobuf::Duration& d) { return std::chrono::seconds(d.seconds()) + std::chrono::nanoseconds(d.nanos()); }
-
 absl::Status parse_descriptors(const v3::LocalRateLimit& proto, Limit& out) {
   for (int i = 0; i < proto.descriptors_size(); ++i) {
     const auto& descriptor = proto.descriptors(i);
@@ -31,12 +29,10 @@ absl::Status parse_descriptors(const v3::LocalRateLimit& proto, Limit& out) {
     }
     const auto same = [&](const DescriptorLimit& other) { return other.entries == limit.entries; };
     if (std::any_of(out.descriptors.begin(), out.descriptors.end(), same)) return prefix(place, absl::InvalidArgumentError("duplicate descriptor in the local rate descriptor"));  // Envoy's text
-    const auto& bucket = descriptor.token_bucket();
-    const auto interval = nanoseconds_of(bucket.fill_interval());
-    if (interval < std::chrono::milliseconds(50)) return prefix(place, absl::InvalidArgumentError("local rate limit descriptor token bucket fill timer must be >= 50ms"));
-    const uint32_t per_fill = bucket.has_tokens_per_fill() ? bucket.tokens_per_fill().value() : 1;
-    limit.bucket = std::make_unique<TokenBucket>(bucket.max_tokens(), per_fill, interval);
-    limit.per_second = per_fill / std::chrono::duration<double>(interval).count();
+    const auto size = read_bucket(descriptor.token_bucket(), "local rate limit descriptor");
+    if (!size.ok()) return prefix(place, size.status());
+    limit.bucket = std::make_unique<TokenBucket>(*size);
+    limit.per_second = size->per_fill / std::chrono::duration<double>(size->interval).count();
     out.descriptors.push_back(std::move(limit));
   }
   std::stable_sort(out.descriptors.begin(), out.descriptors.end(), [](const auto& a, const auto& b) { return a.per_second < b.per_second; });
@@ -56,10 +52,8 @@ absl::Status parse_limit(const v3::LocalRateLimit& proto, bool per_route, Limit&
   out.stat_prefix = proto.stat_prefix();
   if (proto.has_status() && proto.status().code() >= 400) out.status = static_cast<uint32_t>(proto.status().code());
   if (proto.has_token_bucket()) {
-    const auto& bucket = proto.token_bucket();
-    const auto interval = nanoseconds_of(bucket.fill_interval());
-    if (interval < std::chrono::milliseconds(50)) return absl::InvalidArgumentError("local rate limit token bucket fill timer must be >= 50ms");  // Envoy's text
-    out.bucket = std::make_unique<TokenBucket>(bucket.max_tokens(), bucket.has_tokens_per_fill() ? bucket.tokens_per_fill().value() : 1, interval);
+    FL_ASSIGN_OR_RETURN(const BucketSize size, read_bucket(proto.token_bucket()));
+    out.bucket = std::make_unique<TokenBucket>(size);
   } else if (per_route) {
     return absl::InvalidArgumentError("local rate limit token bucket must be set for per filter configs");  // Envoy's text
   }

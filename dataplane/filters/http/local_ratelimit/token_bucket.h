@@ -6,14 +6,30 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <string_view>
+
+#include <absl/status/statusor.h>
+
+namespace envoy::type::v3 {
+class TokenBucket;
+}
 
 namespace fairlead::filters::local_ratelimit {
+
+// `per_fill` tokens every `interval`, at most `max` at once.
+struct BucketSize {
+  uint32_t max = 1, per_fill = 1;
+  std::chrono::nanoseconds interval{0};
+};
+
+// `what` has such a bucket, in the error, whose text is Envoy's: it must not fill more often than every 50 ms.
+absl::StatusOr<BucketSize> read_bucket(const envoy::type::v3::TokenBucket& proto, std::string_view what = "local rate limit");
 
 class TokenBucket {
  public:
   using Nanoseconds = std::chrono::nanoseconds;
-  // `per_fill` tokens every `interval`, at most `max` at once; full at first.
-  TokenBucket(uint32_t max, uint32_t per_fill, Nanoseconds interval) : max_(max), per_token_(static_cast<double>(interval.count()) / std::max(per_fill, 1u)) {}
+  // Full at first.
+  explicit TokenBucket(const BucketSize& size) : max_(size.max), per_token_(static_cast<double>(size.interval.count()) / std::max(size.per_fill, 1u)) {}
 
   // Takes one token if there is one. `now`: of any steady clock, the same for all callers.
   bool consume(Nanoseconds now) {

@@ -322,9 +322,9 @@ void RouterFilter::arm_per_try() {
 }
 
 void RouterFilter::choose_mirrors(http::HeaderMap&) {
-  const auto& epoch = stream().worker().epoch();
+  const matching::Runtime* runtime = stream().worker().runtime();
   for (const auto& policy : match_->route->forward.mirrors) {
-    if (!policy.fraction || policy.fraction->match(stream().worker().random().next(), epoch ? epoch->snapshot().runtime.get() : nullptr)) mirrors_.push_back(&policy);
+    if (!policy.fraction || policy.fraction->match(stream().worker().random().next(), runtime)) mirrors_.push_back(&policy);
   }
 }
 

@@ -20,12 +20,9 @@ absl::StatusOr<std::shared_ptr<const config::FilterConfig>> parse(const google::
   auto out = std::make_shared<Config>();
   out->stat_prefix = reflection.GetString(*proto, of("stat_prefix"));
   const auto& bucket = dynamic_cast<const envoy::type::v3::TokenBucket&>(reflection.GetMessage(*proto, of("token_bucket")));
-  out->max_tokens = bucket.max_tokens();
-  if (bucket.has_tokens_per_fill()) out->tokens_per_fill = bucket.tokens_per_fill().value();
-  out->fill_interval = std::chrono::seconds(bucket.fill_interval().seconds()) + std::chrono::nanoseconds(bucket.fill_interval().nanos());
-  if (out->fill_interval < std::chrono::milliseconds(50)) {
-    return absl::InvalidArgumentError(field + ".token_bucket.fill_interval: local rate limit token bucket fill timer must be >= 50ms");  // Envoy's text
-  }
+  auto size = filters::local_ratelimit::read_bucket(bucket);
+  if (!size.ok()) return prefix(field + ".token_bucket.fill_interval", size.status());
+  out->bucket = *size;
   if (reflection.HasField(*proto, of("runtime_enabled"))) {
     const auto& enabled = dynamic_cast<const envoy::config::core::v3::RuntimeFeatureFlag&>(reflection.GetMessage(*proto, of("runtime_enabled")));
     out->enabled = {enabled.default_value().value(), enabled.runtime_key()};

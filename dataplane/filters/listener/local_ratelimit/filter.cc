@@ -30,8 +30,7 @@ void register_filter(stream::ListenerFilterRegistry& registry) {
 
 stream::ListenerFilter::Status LocalRateLimit::on_accept(stream::AcceptedSocket& socket) {
   stream::WorkerContext& worker = socket.worker();
-  const auto* runtime = worker.epoch() ? worker.epoch()->snapshot().runtime.get() : nullptr;
-  if (!shared_->config->enabled.on(runtime)) return Status::kContinue;
+  if (!shared_->config->enabled.on(worker.runtime())) return Status::kContinue;
   if (shared_->bucket.consume(worker.loop().now().time_since_epoch())) return Status::kContinue;
   worker.cells().add(shared_->stats, Stat::rate_limited);
   return Status::kClose;

@@ -12,7 +12,7 @@ namespace fairlead::filters::listener::local_ratelimit {
 void register_filter(stream::ListenerFilterRegistry& registry);
 
 struct Shared {
-  Shared(std::shared_ptr<const Config> of) : config(std::move(of)), bucket(config->max_tokens, config->tokens_per_fill, config->fill_interval) {}
+  Shared(std::shared_ptr<const Config> of) : config(std::move(of)), bucket(config->bucket) {}
   std::shared_ptr<const Config> config;
   mutable filters::local_ratelimit::TokenBucket bucket;
   stats::ScopePtr scope;

@@ -61,8 +61,6 @@ stream::ListenerFilter::Status TlsInspector::found(ClientHello& hello, stream::A
   info.transport_protocol = "tls";
   info.server_name = safe_name(std::move(hello.server_name));
   if (hello.has_application_protocols) info.application_protocols = std::move(hello.application_protocols);
-  if (!hello.ja3.empty()) info.filter_state["fairlead.tls_ja3"] = hello.ja3;  // for %TLS_JA3_FINGERPRINT%
-  if (!hello.ja4.empty()) info.filter_state["fairlead.tls_ja4"] = hello.ja4;
   info.ja3 = std::move(hello.ja3);
   info.ja4 = std::move(hello.ja4);
   return Status::kContinue;

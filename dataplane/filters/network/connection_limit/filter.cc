@@ -31,8 +31,7 @@ void register_filter(stream::NetworkFilterRegistry& registry) {
 
 stream::NetworkFilter::Status ConnectionLimit::on_new_connection() {
   stream::WorkerContext& worker = connection().worker();
-  const auto* runtime = worker.epoch() ? worker.epoch()->snapshot().runtime.get() : nullptr;
-  if (!shared_->config->enabled.on(runtime)) return Status::kContinue;
+  if (!shared_->config->enabled.on(worker.runtime())) return Status::kContinue;
   cells_ = &worker.cells();
   cells_->add(shared_->stats, Stat::active_connections);
   // Envoy 1.40: one that waits to be closed counts too

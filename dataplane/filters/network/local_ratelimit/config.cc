@@ -13,13 +13,9 @@ absl::StatusOr<std::shared_ptr<const config::FilterConfig>> parse(const google::
   FL_ASSIGN_OR_RETURN(const auto proto, config::unpack_as<envoy::extensions::filters::network::local_ratelimit::v3::LocalRateLimit>(any, field));
   auto out = std::make_shared<Config>();
   out->stat_prefix = proto.stat_prefix();
-  const auto& bucket = proto.token_bucket();
-  out->max_tokens = bucket.max_tokens();
-  if (bucket.has_tokens_per_fill()) out->tokens_per_fill = bucket.tokens_per_fill().value();
-  out->fill_interval = std::chrono::seconds(bucket.fill_interval().seconds()) + std::chrono::nanoseconds(bucket.fill_interval().nanos());
-  if (out->fill_interval < std::chrono::milliseconds(50)) {
-    return absl::InvalidArgumentError(field + ".token_bucket.fill_interval: local rate limit token bucket fill timer must be >= 50ms");  // Envoy's text
-  }
+  auto size = filters::local_ratelimit::read_bucket(proto.token_bucket());
+  if (!size.ok()) return prefix(field + ".token_bucket.fill_interval", size.status());
+  out->bucket = *size;
   out->share_key = proto.share_key();
   if (proto.has_runtime_enabled()) out->enabled = {proto.runtime_enabled().default_value().value(), proto.runtime_enabled().runtime_key()};
   return out;

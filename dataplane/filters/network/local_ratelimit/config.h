@@ -1,11 +1,11 @@
 // How many connections a filter chain accepts in a time. Pure; also linked by the control plane.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 
 #include "dataplane/config/registry.h"
+#include "dataplane/filters/http/local_ratelimit/token_bucket.h"
 #include "dataplane/matching/runtime.h"
 #include "dataplane/stats/registry.h"
 
@@ -18,9 +18,7 @@ extern const stats::StatSet kStats;  // local_rate_limit.<stat_prefix>.
 
 struct Config final : config::FilterConfig {
   std::string stat_prefix;
-  uint32_t max_tokens = 1;
-  uint32_t tokens_per_fill = 1;
-  std::chrono::nanoseconds fill_interval{0};
+  filters::local_ratelimit::BucketSize bucket;
   std::string share_key;  // filters with the same key and the same bucket draw from one; empty: a bucket of its own
   matching::RuntimeFlag enabled;
 };

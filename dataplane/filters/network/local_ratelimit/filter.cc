@@ -21,11 +21,11 @@ struct Factory final : stream::NetworkFilterFactory {
 
 // The bucket of a share_key lives while any filter has it. Main thread, but for the mutex that tests with several registries want.
 std::shared_ptr<TokenBucket> bucket_for(const Config& config) {
-  const auto make = [&] { return std::make_shared<TokenBucket>(config.max_tokens, config.tokens_per_fill, config.fill_interval); };
+  const auto make = [&] { return std::make_shared<TokenBucket>(config.bucket); };
   if (config.share_key.empty()) return make();
   static std::mutex mutex;
   static auto* shared = new std::map<std::string, std::weak_ptr<TokenBucket>>();
-  const std::string key = absl::StrCat(config.share_key, "/", config.max_tokens, "/", config.tokens_per_fill, "/", config.fill_interval.count());
+  const std::string key = absl::StrCat(config.share_key, "/", config.bucket.max, "/", config.bucket.per_fill, "/", config.bucket.interval.count());
   const std::lock_guard lock(mutex);
   std::erase_if(*shared, [](const auto& entry) { return entry.second.expired(); });
   std::weak_ptr<TokenBucket>& known = (*shared)[key];
@@ -52,8 +52,7 @@ void register_filter(stream::NetworkFilterRegistry& registry) {
 
 stream::NetworkFilter::Status LocalRateLimit::on_new_connection() {
   stream::WorkerContext& worker = connection().worker();
-  const auto* runtime = worker.epoch() ? worker.epoch()->snapshot().runtime.get() : nullptr;
-  if (!shared_->config->enabled.on(runtime)) return Status::kContinue;
+  if (!shared_->config->enabled.on(worker.runtime())) return Status::kContinue;
   if (shared_->bucket->consume(worker.loop().now().time_since_epoch())) return Status::kContinue;
   worker.cells().add(shared_->stats, Stat::rate_limited);
   connection().info().flags.set(format::ResponseFlag::UpstreamRetryLimitExceeded);  // Envoy 1.40's choice

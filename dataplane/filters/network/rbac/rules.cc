@@ -34,82 +34,30 @@ bool in(const matching::Cidr& cidr, const net::Address& address) {
 
 }  // namespace
 
-// --- ValueMatcher ---------------------------------------------------------------------------------------------------------
-
-absl::StatusOr<ValueMatcher> ValueMatcher::compile(const envoy::type::matcher::v3::ValueMatcher& proto, const std::string& field) {
-  using Proto = envoy::type::matcher::v3::ValueMatcher;
-  ValueMatcher out;
-  const auto child = [&](const Proto& inner, const std::string& place) -> absl::Status {
-    FL_ASSIGN_OR_RETURN(ValueMatcher made, compile(inner, place));
-    out.children_.push_back(std::move(made));
-    return absl::OkStatus();
-  };
-  switch (proto.match_pattern_case()) {
-    case Proto::kNullMatch: out.kind_ = Kind::Null; return out;
-    case Proto::kBoolMatch: out.kind_ = Kind::Bool; out.flag_ = proto.bool_match(); return out;
-    case Proto::kPresentMatch: out.kind_ = Kind::Present; out.flag_ = proto.present_match(); return out;
-    case Proto::kStringMatch: {
-      out.kind_ = Kind::String;
-      FL_ASSIGN_OR_RETURN(out.string_, at(field + ".string_match", matching::StringMatcher::compile(proto.string_match())));
-      return out;
-    }
-    case Proto::kDoubleMatch:
-      out.kind_ = proto.double_match().has_range() ? Kind::Range : Kind::Exact;
-      out.low_ = proto.double_match().has_range() ? proto.double_match().range().start() : proto.double_match().exact();
-      out.high_ = proto.double_match().range().end();
-      return out;
-    case Proto::kListMatch:
-      out.kind_ = Kind::List;
-      FL_RETURN_IF_ERROR(child(proto.list_match().one_of(), field + ".list_match.one_of"));
-      return out;
-    case Proto::kOrMatch:
-      out.kind_ = Kind::Or;
-      for (int i = 0; i < proto.or_match().value_matchers_size(); ++i) FL_RETURN_IF_ERROR(child(proto.or_match().value_matchers(i), absl::StrCat(field, ".or_match.value_matchers[", i, "]")));
-      return out;
-    case Proto::MATCH_PATTERN_NOT_SET: break;
-  }
-  return absl::InvalidArgumentError(field + ": one of its patterns must be set");
-}
-
-bool ValueMatcher::match(const google::protobuf::Value* value) const {
-  using V = google::protobuf::Value;
-  const auto kind = value == nullptr ? V::KIND_NOT_SET : value->kind_case();
-  switch (kind_) {
-    case Kind::Null: return kind == V::kNullValue;
-    case Kind::Exact: return kind == V::kNumberValue && value->number_value() == low_;
-    case Kind::Range: return kind == V::kNumberValue && value->number_value() >= low_ && value->number_value() < high_;
-    case Kind::String: return kind == V::kStringValue && string_->match(value->string_value());
-    case Kind::Bool: return kind == V::kBoolValue && value->bool_value() == flag_;
-    case Kind::Present: return (kind != V::KIND_NOT_SET) == flag_;
-    case Kind::List:
-      if (kind != V::kListValue) return false;
-      return std::any_of(value->list_value().values().begin(), value->list_value().values().end(), [&](const V& one) { return children_[0].match(&one); });
-    case Kind::Or: return std::any_of(children_.begin(), children_.end(), [&](const ValueMatcher& one) { return one.match(value); });
-  }
-  return false;
-}
-
 // --- Rule -----------------------------------------------------------------------------------------------------------------
 
-template <class Children>
-absl::StatusOr<Rule> Rule::set(Kind kind, const Children& children, const std::string& field, const char* name) {
+template <class Protos>
+absl::StatusOr<std::vector<Rule>> Rule::compile_all(const Protos& protos, const std::string& field) {
+  std::vector<Rule> out;
+  for (int i = 0; i < protos.size(); ++i) {
+    FL_ASSIGN_OR_RETURN(Rule made, compile(protos[i], absl::StrCat(field, "[", i, "]")));
+    out.push_back(std::move(made));
+  }
+  return out;
+}
+
+template <class Protos>
+absl::StatusOr<Rule> Rule::set(Kind kind, const Protos& protos, const std::string& field) {
   Rule out;
   out.kind_ = kind;
-  for (int i = 0; i < children.size(); ++i) {
-    FL_ASSIGN_OR_RETURN(Rule made, compile(children[i], absl::StrCat(field, ".", name, "[", i, "]")));
-    out.children_.push_back(std::move(made));
-  }
+  FL_ASSIGN_OR_RETURN(out.children_, compile_all(protos, field));
   return out;
 }
 
 absl::StatusOr<Rule> Rule::metadata(const envoy::type::matcher::v3::MetadataMatcher& proto, const std::string& field) {
   Rule out;
   out.kind_ = Kind::Metadata;
-  out.key_ = proto.filter();
-  out.invert_ = proto.invert();
-  for (const auto& segment : proto.path()) out.path_.push_back(segment.key());
-  FL_ASSIGN_OR_RETURN(ValueMatcher value, ValueMatcher::compile(proto.value(), field + ".value"));
-  out.value_.push_back(std::move(value));
+  FL_ASSIGN_OR_RETURN(out.metadata_, matching::MetadataMatcher::compile(proto, field));
   return out;
 }
 
@@ -117,8 +65,8 @@ absl::StatusOr<Rule> Rule::compile(const v3::Permission& proto, const std::strin
   Rule out;
   switch (proto.rule_case()) {
     case v3::Permission::kAny: return out;
-    case v3::Permission::kAndRules: return set(Kind::And, proto.and_rules().rules(), field + ".and_rules", "rules");
-    case v3::Permission::kOrRules: return set(Kind::Or, proto.or_rules().rules(), field + ".or_rules", "rules");
+    case v3::Permission::kAndRules: return set(Kind::And, proto.and_rules().rules(), field + ".and_rules.rules");
+    case v3::Permission::kOrRules: return set(Kind::Or, proto.or_rules().rules(), field + ".or_rules.rules");
     case v3::Permission::kNotRule: {
       FL_ASSIGN_OR_RETURN(Rule child, compile(proto.not_rule(), field + ".not_rule"));
       out.kind_ = Kind::Not;
@@ -173,8 +121,8 @@ absl::StatusOr<Rule> Rule::compile(const v3::Principal& proto, const std::string
   };
   switch (proto.identifier_case()) {
     case v3::Principal::kAny: return out;
-    case v3::Principal::kAndIds: return set(Kind::And, proto.and_ids().ids(), field + ".and_ids", "ids");
-    case v3::Principal::kOrIds: return set(Kind::Or, proto.or_ids().ids(), field + ".or_ids", "ids");
+    case v3::Principal::kAndIds: return set(Kind::And, proto.and_ids().ids(), field + ".and_ids.ids");
+    case v3::Principal::kOrIds: return set(Kind::Or, proto.or_ids().ids(), field + ".or_ids.ids");
     case v3::Principal::kNotId: {
       FL_ASSIGN_OR_RETURN(Rule child, compile(proto.not_id(), field + ".not_id"));
       out.kind_ = Kind::Not;
@@ -222,7 +170,7 @@ bool Rule::match(const Facts& facts) const {
     case Kind::Port: return info.local.is_ip() && info.local.port() == low_;
     case Kind::Ports: return info.local.is_ip() && info.local.port() >= low_ && info.local.port() < high_;
     case Kind::ServerName: return string_->match(info.server_name);
-    case Kind::Metadata: return match_metadata(facts);
+    case Kind::Metadata: return metadata_->match(info.dynamic_metadata.get());
     case Kind::Remote: return in(*cidr_, info.remote);
     case Kind::DirectRemote: return in(*cidr_, info.direct_remote);
     case Kind::Authenticated:
@@ -236,22 +184,6 @@ bool Rule::match(const Facts& facts) const {
   return false;
 }
 
-bool Rule::match_metadata(const Facts& facts) const {
-  const google::protobuf::Value* value = nullptr;
-  if (facts.info.dynamic_metadata != nullptr) {
-    const auto& filters = facts.info.dynamic_metadata->filter_metadata();
-    const auto found = filters.find(key_);
-    const google::protobuf::Struct* level = found == filters.end() ? nullptr : &found->second;
-    for (const std::string& step : path_) {
-      if (level == nullptr) return value_[0].match(nullptr) != invert_;
-      const auto next = level->fields().find(step);
-      value = next == level->fields().end() ? nullptr : &next->second;
-      level = value != nullptr && value->has_struct_value() ? &value->struct_value() : nullptr;
-    }
-  }
-  return value_[0].match(value) != invert_;
-}
-
 // --- Rules ----------------------------------------------------------------------------------------------------------------
 
 absl::StatusOr<Rules> Rules::compile(const v3::RBAC& proto, const std::string& field) {
@@ -260,14 +192,8 @@ absl::StatusOr<Rules> Rules::compile(const v3::RBAC& proto, const std::string& f
   for (const auto& [name, entry] : proto.policies()) {
     const std::string place = absl::StrCat(field, ".policies['", name, "']");
     Policy policy{name, {}, {}};
-    for (int i = 0; i < entry.permissions_size(); ++i) {
-      FL_ASSIGN_OR_RETURN(Rule rule, Rule::compile(entry.permissions(i), absl::StrCat(place, ".permissions[", i, "]")));
-      policy.permissions.push_back(std::move(rule));
-    }
-    for (int i = 0; i < entry.principals_size(); ++i) {
-      FL_ASSIGN_OR_RETURN(Rule rule, Rule::compile(entry.principals(i), absl::StrCat(place, ".principals[", i, "]")));
-      policy.principals.push_back(std::move(rule));
-    }
+    FL_ASSIGN_OR_RETURN(policy.permissions, Rule::compile_all(entry.permissions(), place + ".permissions"));
+    FL_ASSIGN_OR_RETURN(policy.principals, Rule::compile_all(entry.principals(), place + ".principals"));
     out.policies_.push_back(std::move(policy));
   }
   std::sort(out.policies_.begin(), out.policies_.end(), [](const Policy& a, const Policy& b) { return a.name < b.name; });

@@ -10,13 +10,9 @@
 
 #include <absl/status/statusor.h>
 
-#include "dataplane/matching/matchers.h"
+#include "dataplane/matching/metadata_matcher.h"
 #include "dataplane/stream/connection_info.h"
 
-namespace google::protobuf {
-class Struct;
-class Value;
-}
 namespace envoy::config::rbac::v3 {
 class RBAC;
 class Permission;
@@ -24,7 +20,6 @@ class Principal;
 }
 namespace envoy::type::matcher::v3 {
 class MetadataMatcher;
-class ValueMatcher;
 }
 
 namespace fairlead::filters::network::rbac {
@@ -36,44 +31,29 @@ struct Facts {
   std::vector<std::string> peer_names;  // in the order in which Envoy asks: its URI names, else its DNS names, else its subject
 };
 
-// A condition on a value of metadata.
-class ValueMatcher {
- public:
-  static absl::StatusOr<ValueMatcher> compile(const envoy::type::matcher::v3::ValueMatcher& proto, const std::string& field);
-  bool match(const google::protobuf::Value* value) const;  // null: there is none
-
- private:
-  enum class Kind : uint8_t { Null, Exact, Range, String, Bool, Present, List, Or };
-  Kind kind_ = Kind::Present;
-  double low_ = 0, high_ = 0;
-  bool flag_ = false;
-  std::optional<matching::StringMatcher> string_;
-  std::vector<ValueMatcher> children_;
-};
-
 // One node of a permission or a principal.
 class Rule {
  public:
   static absl::StatusOr<Rule> compile(const envoy::config::rbac::v3::Permission& proto, const std::string& field);
   static absl::StatusOr<Rule> compile(const envoy::config::rbac::v3::Principal& proto, const std::string& field);
+  // Of a repeated field of either; errors name the entry.
+  template <class Protos>
+  static absl::StatusOr<std::vector<Rule>> compile_all(const Protos& protos, const std::string& field);
   bool match(const Facts& facts) const;
 
  private:
   enum class Kind : uint8_t { Any, Never, And, Or, Not, Destination, Port, Ports, ServerName, Metadata, Remote, DirectRemote, Authenticated, FilterState };
   static absl::StatusOr<Rule> metadata(const envoy::type::matcher::v3::MetadataMatcher& proto, const std::string& field);
-  template <class Children>
-  static absl::StatusOr<Rule> set(Kind kind, const Children& children, const std::string& field, const char* name);
-  bool match_metadata(const Facts& facts) const;
+  template <class Protos>
+  static absl::StatusOr<Rule> set(Kind kind, const Protos& protos, const std::string& field);
 
   Kind kind_ = Kind::Any;
   std::vector<Rule> children_;
   std::optional<matching::Cidr> cidr_;
   std::optional<matching::StringMatcher> string_;
   int64_t low_ = 0, high_ = 0;  // ports, half-open
-  std::string key_;             // of metadata or of filter state
-  std::vector<std::string> path_;
-  std::vector<ValueMatcher> value_;  // one, of metadata
-  bool invert_ = false;
+  std::string key_;             // of filter state
+  std::optional<matching::MetadataMatcher> metadata_;
 };
 
 class Rules {

@@ -40,6 +40,8 @@ void TcpProxy::log(format::LogType type) {
   const std::string failure = absl::StrReplaceAll(down_->transport_failure_reason(), {{" ", "_"}});
   out.downstream_transport_failure_reason = failure;
   out.requested_server_name = info.server_name;
+  out.tls_ja3 = info.ja3;
+  out.tls_ja4 = info.ja4;
   out.dynamic_metadata = info.dynamic_metadata.get();
   if (!info.filter_state.empty()) out.filter_state = &info.filter_state;
   const std::string remote = info.remote.to_string(), local = info.local.to_string(), direct_remote = info.direct_remote.to_string(), direct_local = info.direct_local.to_string();
@@ -67,7 +69,7 @@ void TcpProxy::log(format::LogType type) {
   config::AccessLogFilter::Input input;
   input.context = &out;
   input.random = worker.random().next();
-  input.runtime = worker.epoch() ? worker.epoch()->snapshot().runtime.get() : nullptr;
+  input.runtime = worker.runtime();
   shared_->logs.log(worker.index(), input);
 }
 

@@ -5,6 +5,7 @@
 
 #include "dataplane/config/route.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
+#include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "tests/unit/dataplane/config/filters.h"
@@ -207,6 +208,26 @@ TEST_CASE("log_type_filter takes the named types, or all but these, or none") {
   }
   CHECK_FALSE(logged("", LogType::DownstreamEnd));
   CHECK(logged("exclude: true", LogType::DownstreamEnd));
+}
+
+TEST_CASE("metadata_filter takes lines whose metadata match, and by default those that have none") {
+  const auto metadata = test::from_yaml<envoy::config::core::v3::Metadata>("{filter_metadata: {f: {tier: gold}}}");
+  const auto logged = [](std::string_view filter, const envoy::config::core::v3::Metadata* metadata) {
+    const auto compiled = AccessLogFilter::compile(test::from_yaml<envoy::config::accesslog::v3::AccessLogFilter>("{metadata_filter: {" + std::string(filter) + "}}"), "f");
+    INFO(compiled.status().ToString());
+    REQUIRE(compiled.ok());
+    format::FormatContext context;
+    context.dynamic_metadata = metadata;
+    return compiled->match({.context = &context});
+  };
+  const std::string gold = "matcher: {filter: f, path: [{key: tier}], value: {string_match: {exact: gold}}}", tin = "matcher: {filter: f, path: [{key: tier}], value: {string_match: {exact: tin}}}";
+  CHECK(logged(gold, &metadata));
+  CHECK_FALSE(logged(tin, &metadata));
+  CHECK(logged(tin, nullptr));
+  CHECK_FALSE(logged(gold + ", match_if_key_not_found: false", nullptr));
+  CHECK(logged(gold + ", match_if_key_not_found: false", &metadata));
+  CHECK(logged("", &metadata));
+  CHECK_FALSE(logged("match_if_key_not_found: false", &metadata));
 }
 
 TEST_CASE("the host of a type URL does not matter") {

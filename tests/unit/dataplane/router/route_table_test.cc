@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
@@ -161,6 +162,27 @@ TEST_CASE("cookies and the client's certificate are conditions too") {
   CHECK(pick(*table, request("/"), {.certificate_presented = true}) == "invalid");
   CHECK(table->virtual_hosts()[0].routes[0].describe() == "prefix \"/\", cookie a exact \"1\", cookie b prefix \"x\"");
   CHECK(table->virtual_hosts()[0].routes[2].describe() == "prefix \"/\", client certificate presented, not validated");
+}
+
+TEST_CASE("metadata of the request is a condition, and a missing value one that only some conditions match") {
+  const auto table = table_of(R"(
+{name: both, match: {prefix: /, dynamic_metadata: [
+  {filter: f, path: [{key: tier}], value: {string_match: {exact: gold}}}, {filter: f, path: [{key: deep}, {key: n}], value: {double_match: {exact: 7}}}]}, route: {cluster: c}},
+{name: gold, match: {prefix: /, dynamic_metadata: [{filter: f, path: [{key: tier}], value: {string_match: {exact: gold}}}]}, route: {cluster: c}},
+{name: known, match: {prefix: /, dynamic_metadata: [{filter: f, path: [{key: tier}], value: {present_match: false}, invert: true}]}, route: {cluster: c}},
+{name: rest, match: {prefix: /}, route: {cluster: c}})");
+  const auto with = [](std::string_view fields) {
+    return test::from_yaml<envoy::config::core::v3::Metadata>("{filter_metadata: {f: " + std::string(fields) + "}}");
+  };
+  const auto both = with("{tier: gold, deep: {n: 7}}"), gold = with("{tier: gold, deep: 7}"), other = with("{tier: tin}"), none = with("{}");
+  CHECK(pick(*table, request("/"), {.dynamic_metadata = &both}) == "both");
+  CHECK(pick(*table, request("/"), {.dynamic_metadata = &gold}) == "gold");
+  CHECK(pick(*table, request("/"), {.dynamic_metadata = &other}) == "known");
+  CHECK(pick(*table, request("/"), {.dynamic_metadata = &none}) == "rest");
+  CHECK(pick(*table, request("/")) == "rest");
+  CHECK(table->virtual_hosts()[0].routes[0].describe() == "prefix \"/\", metadata f[tier], metadata f[deep][n]");
+  CHECK_THAT(route_error("{match: {prefix: /, dynamic_metadata: [{filter: f, path: [{key: a}], value: {string_match: {safe_regex: {regex: '('}}}}]}, route: {cluster: c}}"),
+             Catch::Contains("routes[0].match.dynamic_metadata[0].value.string_match"));
 }
 
 TEST_CASE("weighted clusters follow the stream's random number or a header") {

@@ -69,9 +69,9 @@ TEST_CASE("local_ratelimit refuses a bucket that fills more often than every 50 
   REQUIRE(full.ok());
   const auto& config = static_cast<const local_ratelimit::Config&>(**full);
   CHECK(config.stat_prefix == "l");
-  CHECK(config.max_tokens == 5);
-  CHECK(config.tokens_per_fill == 2);
-  CHECK(config.fill_interval == std::chrono::milliseconds(50));
+  CHECK(config.bucket.max == 5);
+  CHECK(config.bucket.per_fill == 2);
+  CHECK(config.bucket.interval == std::chrono::milliseconds(50));
   CHECK_FALSE(config.enabled.fallback);
   CHECK(config.enabled.key == "k");
   CHECK(fault("local_ratelimit.v3.LocalRateLimit", "stat_prefix: l, token_bucket: {max_tokens: 1, fill_interval: 0.049s}") ==

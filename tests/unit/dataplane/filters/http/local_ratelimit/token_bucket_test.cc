@@ -15,7 +15,7 @@ using namespace fairlead::filters::local_ratelimit;
 using namespace std::chrono_literals;
 
 TEST_CASE("a bucket begins full and refills as time goes by") {
-  TokenBucket bucket(3, 2, 1s);
+  TokenBucket bucket({3, 2, 1s});
   CHECK(bucket.remaining(100s) == 3);
   for (int i = 0; i < 3; ++i) CHECK(bucket.consume(100s));
   CHECK_FALSE(bucket.consume(100s));
@@ -29,7 +29,7 @@ TEST_CASE("a bucket begins full and refills as time goes by") {
 }
 
 TEST_CASE("threads together get as many tokens as there are") {
-  TokenBucket bucket(10'000, 1, 3600s);
+  TokenBucket bucket({10'000, 1, 3600s});
   std::atomic<int> taken{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
