@@ -51,13 +51,15 @@ absl::Status set_options(int fd, const Address& address, const ListenSocket::Opt
 }
 
 absl::StatusOr<int> open_bound(const Address& address, const ListenSocket::Options& options, bool reuse_port) {
-  int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int fd = socket(address.family(), (options.datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return socket_error(errno, address, "open a socket for");
   if (address.is_ip()) {
-    set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);  // connections in TIME_WAIT do not hinder a restart
+    // connections in TIME_WAIT do not hinder a restart. Of UDP it would let others share the port
+    if (!options.datagrams) set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);
     if (reuse_port) set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
     bool v6 = address.kind() == Address::Kind::V6;
     if (v6) set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
+    if (options.datagrams && address.is_any()) set_flag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, true);  // from the first one on
     if (options.transparent) set_flag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, *options.transparent);
     if (options.freebind) set_flag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, *options.freebind);
   }
@@ -73,7 +75,7 @@ absl::StatusOr<int> open_bound(const Address& address, const ListenSocket::Optio
 }
 
 absl::Status start_listening(int fd, const Address& address, const ListenSocket::Options& options) {
-  if (::listen(fd, options.backlog < 0 ? SOMAXCONN : options.backlog) != 0) return socket_error(errno, address, "listen on");
+  if (!options.datagrams && ::listen(fd, options.backlog < 0 ? SOMAXCONN : options.backlog) != 0) return socket_error(errno, address, "listen on");
   return set_options(fd, address, options, When::Listening);
 }
 

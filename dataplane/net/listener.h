@@ -25,6 +25,7 @@ class ListenSocket {
     std::optional<bool> transparent;  // unset: the socket is not touched
     std::optional<bool> freebind;
     bool v6_only = true;              // Envoy: ipv4_compat false
+    bool datagrams = false;           // UDP: then what comes is read from the descriptors, from bind() on
     unsigned unix_mode = 0;           // permission bits of a Unix path; 0: as umask leaves them
     // setsockopt() calls, each at its moment: before bind(), after it, or once the socket listens. One that fails is an error.
     struct SocketOption {

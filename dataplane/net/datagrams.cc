@@ -1,0 +1,321 @@
+// System calls for many datagrams at once (datagrams.h).
+#include "dataplane/net/datagrams.h"
+
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+namespace fairlead::net {
+namespace {
+
+constexpr size_t kPool = 512 * 1024;        // bytes; only what is received into costs memory
+constexpr size_t kMaxSegments = 64;         // of the kernel: UDP_MAX_SEGMENTS
+constexpr size_t kMaxMessage = 65'000;      // below what fits an IP packet with its headers
+constexpr size_t kMessagesPerSend = 64;
+constexpr int kBatchesPerTurn = 16;         // then others have their turn
+constexpr size_t kControl = CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)) + CMSG_SPACE(sizeof(int));
+
+union PeerAddress {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
+Address address_of(const std::array<uint8_t, 16>& bytes, bool v6, uint32_t scope, uint16_t port) {
+  PeerAddress out{};
+  if (v6) {
+    out.v6.sin6_family = AF_INET6;
+    out.v6.sin6_port = htons(port);
+    out.v6.sin6_scope_id = scope;
+    std::memcpy(&out.v6.sin6_addr, bytes.data(), 16);
+    return Address::from_sockaddr(&out.any, sizeof out.v6);
+  }
+  out.v4.sin_family = AF_INET;
+  out.v4.sin_port = htons(port);
+  std::memcpy(&out.v4.sin_addr, bytes.data(), 4);
+  return Address::from_sockaddr(&out.any, sizeof out.v4);
+}
+
+socklen_t peer_sockaddr(const DatagramPath& path, PeerAddress& out) {
+  out = {};
+  if (path.v6) {
+    out.v6.sin6_family = AF_INET6;
+    out.v6.sin6_port = htons(path.peer_port);
+    out.v6.sin6_scope_id = path.scope;
+    std::memcpy(&out.v6.sin6_addr, path.peer.data(), 16);
+    return sizeof out.v6;
+  }
+  out.v4.sin_family = AF_INET;
+  out.v4.sin_port = htons(path.peer_port);
+  std::memcpy(&out.v4.sin_addr, path.peer.data(), 4);
+  return sizeof out.v4;
+}
+
+void set_peer(const PeerAddress& from, DatagramPath& path) {
+  path.v6 = from.any.sa_family == AF_INET6;
+  if (path.v6) {
+    std::memcpy(path.peer.data(), &from.v6.sin6_addr, 16);
+    path.peer_port = ntohs(from.v6.sin6_port);
+    path.scope = from.v6.sin6_scope_id;
+  } else {
+    std::memcpy(path.peer.data(), &from.v4.sin_addr, 4);
+    path.peer_port = ntohs(from.v4.sin_port);
+  }
+}
+
+bool set_flag(int fd, int level, int name) {
+  const int on = 1;
+  return setsockopt(fd, level, name, &on, sizeof on) == 0;
+}
+
+// What the control messages of a received message say.
+void read_control(msghdr& header, DatagramMessage& out, uint32_t& overflow) {
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+      int size = 0;
+      std::memcpy(&size, CMSG_DATA(c), sizeof size);
+      out.segment = size > 0 ? static_cast<size_t>(size) : 0;
+    } else if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      std::memcpy(out.path.local.data(), &info.ipi_addr, 4);
+    } else if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      std::memcpy(out.path.local.data(), &info.ipi6_addr, 16);
+    } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+      std::memcpy(&overflow, CMSG_DATA(c), sizeof overflow);
+    }
+  }
+}
+
+struct OutMessage {
+  size_t datagrams = 0;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+};
+
+// Appends control messages: which address a reply comes from, and how long the pieces are.
+void write_control(msghdr& header, OutMessage& out, const DatagramPath* from, size_t segment) {
+  if (from == nullptr && segment == 0) return;
+  std::memset(out.control, 0, sizeof out.control);
+  header.msg_control = out.control;
+  size_t used = 0;
+  const auto add = [&](int level, int type, const void* data, size_t size) {
+    auto* c = reinterpret_cast<cmsghdr*>(out.control + used);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(size);
+    std::memcpy(CMSG_DATA(c), data, size);
+    used += CMSG_SPACE(size);
+  };
+  if (from != nullptr && from->v6) {
+    in6_pktinfo info{};
+    std::memcpy(&info.ipi6_addr, from->local.data(), 16);
+    add(SOL_IPV6, IPV6_PKTINFO, &info, sizeof info);
+  } else if (from != nullptr) {
+    in_pktinfo info{};
+    std::memcpy(&info.ipi_spec_dst, from->local.data(), 4);
+    add(SOL_IP, IP_PKTINFO, &info, sizeof info);
+  }
+  if (segment != 0) {
+    const auto size = static_cast<uint16_t>(segment);
+    add(SOL_UDP, UDP_SEGMENT, &size, sizeof size);
+  }
+  header.msg_controllen = used;
+}
+
+// The kernel or the device cannot cut messages here: what is sent one by one may still go.
+bool cannot_segment(int error) { return error == EINVAL || error == EIO || error == EMSGSIZE || error == EOPNOTSUPP || error == ENOPROTOOPT; }
+
+}  // namespace
+
+// --- What has come --------------------------------------------------------------------------------------------------------
+
+Address DatagramPath::peer_address() const { return address_of(peer, v6, scope, peer_port); }
+Address DatagramPath::local_address(uint16_t port) const { return address_of(local, v6, 0, port); }
+
+struct DatagramBatch::Space {
+  std::unique_ptr<char[]> bytes{new char[kPool]};  // not touched here: pages come with the datagrams
+  std::array<mmsghdr, kMessages> headers;
+  std::array<iovec, kMessages> parts;
+  std::array<PeerAddress, kMessages> peers;
+  alignas(cmsghdr) std::array<std::array<char, kControl>, kMessages> control;
+};
+
+DatagramBatch::DatagramBatch() : messages_(kMessages) {}
+DatagramBatch::~DatagramBatch() = default;
+
+DatagramBatch::Received DatagramBatch::receive(int fd, size_t largest, bool joined, const Address* local) {
+  if (space_ == nullptr) space_ = std::make_unique<Space>();
+  Space& space = *space_;
+  // a message that was joined is as long as any; an odd number of cache lines keeps neighbours off the same sets
+  const size_t room = joined ? kMaxDatagram : std::min(largest, kMaxDatagram);
+  const size_t stride = (room / 64 + 1) * 64 + 64;
+  const size_t most = std::min(kMessages, kPool / stride);
+  const bool controls = joined || local != nullptr;
+  for (size_t i = 0; i < most; ++i) {
+    space.parts[i] = {space.bytes.get() + i * stride, room};
+    msghdr& header = space.headers[i].msg_hdr;
+    header = {};
+    header.msg_iov = &space.parts[i];
+    header.msg_iovlen = 1;
+    if (local != nullptr) {
+      header.msg_name = &space.peers[i];
+      header.msg_namelen = sizeof(PeerAddress);
+    }
+    if (controls) {
+      header.msg_control = space.control[i].data();
+      header.msg_controllen = kControl;
+    }
+  }
+  Received out;
+  count_ = 0;
+  const int n = recvmmsg(fd, space.headers.data(), static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
+  if (n < 0) {
+    if (errno != EAGAIN) out.error = errno;
+    out.more = errno != EAGAIN;
+    return out;
+  }
+  out.more = static_cast<size_t>(n) == most;
+  for (int i = 0; i < n; ++i) {
+    msghdr& header = space.headers[static_cast<size_t>(i)].msg_hdr;
+    DatagramMessage& message = messages_[count_];
+    message.segment = 0;
+    message.bytes = {static_cast<const char*>(space.parts[static_cast<size_t>(i)].iov_base), space.headers[static_cast<size_t>(i)].msg_len};
+    if (local != nullptr) {
+      message.path = {};
+      set_peer(space.peers[static_cast<size_t>(i)], message.path);
+      message.path.local = local->bytes();
+    }
+    if (controls && header.msg_controllen != 0) read_control(header, message, out.overflow);
+    const size_t piece = message.segment != 0 ? std::min(message.segment, message.bytes.size()) : message.bytes.size();
+    if ((header.msg_flags & MSG_TRUNC) != 0 || piece > largest) {
+      ++out.truncated;
+      continue;
+    }
+    ++count_;
+  }
+  out.messages = count_;
+  return out;
+}
+
+// --- What leaves ----------------------------------------------------------------------------------------------------------
+
+size_t segment_run(std::span<const std::string_view> datagrams) {
+  if (datagrams.empty()) return 0;
+  const size_t size = datagrams[0].size();
+  if (size == 0) return 1;
+  const size_t most = std::min({kMaxSegments, kMaxMessage / size, datagrams.size()});
+  for (size_t n = 1; n < most; ++n) {
+    if (datagrams[n].size() == size) continue;
+    return datagrams[n].size() < size && !datagrams[n].empty() ? n + 1 : n;
+  }
+  return std::max<size_t>(most, 1);
+}
+
+SentDatagrams send_datagrams(int fd, std::span<const std::string_view> datagrams, const DatagramPath* to, bool from_local, bool& segment) {
+  PeerAddress peer;
+  const socklen_t peer_size = to != nullptr ? peer_sockaddr(*to, peer) : 0;
+  const DatagramPath* from = from_local ? to : nullptr;
+  SentDatagrams out;
+  std::array<mmsghdr, kMessagesPerSend> headers;
+  std::array<OutMessage, kMessagesPerSend> messages;
+  std::array<iovec, kMessagesPerSend * 2> parts;
+  while (!datagrams.empty()) {
+    size_t count = 0, used = 0, taken = 0;
+    while (taken < datagrams.size() && count < kMessagesPerSend) {
+      size_t run = segment ? segment_run(datagrams.subspan(taken)) : 1;
+      run = std::min(run, parts.size() - used);
+      if (run == 0) break;
+      msghdr& header = headers[count].msg_hdr;
+      header = {};
+      if (to != nullptr) {
+        header.msg_name = &peer;
+        header.msg_namelen = peer_size;
+      }
+      header.msg_iov = &parts[used];
+      header.msg_iovlen = run;
+      for (size_t i = 0; i < run; ++i) parts[used++] = {const_cast<char*>(datagrams[taken + i].data()), datagrams[taken + i].size()};
+      write_control(header, messages[count], from, run > 1 ? datagrams[taken].size() : 0);
+      messages[count++].datagrams = run;
+      taken += run;
+    }
+    const int n = count == 1 ? (sendmsg(fd, &headers[0].msg_hdr, MSG_DONTWAIT) < 0 ? -1 : 1) : sendmmsg(fd, headers.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
+    const int error = n < 0 ? errno : 0;
+    size_t gone = 0;
+    for (int i = 0; i < n; ++i) gone += messages[static_cast<size_t>(i)].datagrams;
+    out.datagrams += gone;
+    for (size_t i = 0; i < gone; ++i) out.bytes += datagrams[i].size();
+    datagrams = datagrams.subspan(gone);
+    if (n > 0) continue;  // whatever stopped it shows again with the next message
+    if (error == EINTR) continue;
+    if (messages[0].datagrams > 1 && cannot_segment(error)) {
+      segment = false;
+      continue;
+    }
+    if (error == EAGAIN || error == ENOBUFS) {  // the rest would meet the same
+      out.errors += datagrams.size();
+      return out;
+    }
+    out.errors += messages[0].datagrams;
+    datagrams = datagrams.subspan(messages[0].datagrams);
+  }
+  return out;
+}
+
+int open_connected_udp(const Address& to, bool join) {
+  const int fd = socket(to.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  if (join) set_flag(fd, SOL_UDP, UDP_GRO);  // an old kernel does without
+  sockaddr_storage storage;
+  const socklen_t size = to.to_sockaddr(storage);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&storage), size) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+// --- A listener's socket --------------------------------------------------------------------------------------------------
+
+UdpPort::UdpPort(EventLoop& loop, const Options& options, UdpPortEvents& events)
+    : loop_(loop), options_(options), events_(events), watch_(loop, *this), again_(LoopTask::of<&UdpPort::read_some>(this)), wants_join_(options.join) {
+  many_locals_ = options_.local.is_any();
+  set_flag(options_.fd, SOL_SOCKET, SO_RXQ_OVFL);
+  const int join = options_.join ? 1 : 0;
+  if (setsockopt(options_.fd, SOL_UDP, UDP_GRO, &join, sizeof join) != 0) options_.join = false;
+  watch_.add(options_.fd, EPOLLIN | EPOLLET);
+}
+
+UdpPort::~UdpPort() = default;
+
+void UdpPort::read_some() {
+  for (int i = 0; i < kBatchesPerTurn; ++i) {
+    const DatagramBatch::Received got = batch_.receive(options_.fd, options_.largest, options_.join, &options_.local);
+    const uint32_t lost = got.overflow > overflow_ ? got.overflow - overflow_ : 0;
+    if (lost != 0) overflow_ = got.overflow;
+    if (got.truncated + lost != 0) events_.on_dropped(got.truncated + lost);
+    if (got.error != 0) events_.on_receive_error(got.error);
+    if (got.messages != 0) events_.on_datagrams(batch_.messages());
+    if (!got.more) return;
+    if (got.error == EBADF || got.error == ENOTSOCK || got.error == EINVAL) return;
+  }
+  loop_.run_soon(again_);
+}
+
+SentDatagrams UdpPort::send(const DatagramPath& to, std::span<const std::string_view> datagrams) {
+  return send_datagrams(options_.fd, datagrams, &to, many_locals_, segment_);
+}
+
+}  // namespace fairlead::net
