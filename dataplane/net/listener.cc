@@ -107,7 +107,42 @@ absl::StatusOr<ListenSocket> ListenSocket::bind(const Address& address, const Op
   return s;
 }
 
+ListenSocket ListenSocket::adopt(const Address& address, const Options& options, std::vector<int> descriptors) {
+  ListenSocket s;
+  s.local_ = address;
+  s.options_ = options;
+  if (!address.is_ip()) s.options_.reuse_port = false;
+  s.fds_ = std::move(descriptors);
+  for (const int fd : s.fds_) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  s.adopted_ = s.leave_path_ = true;
+  return s;
+}
+
+// Those taken over keep their options, but for the backlog. Should the address not be open to further ones, workers share what there is.
+absl::Status ListenSocket::listen_adopted(unsigned count) {
+  for (; options_.datagrams && fds_.size() > std::max(count, 1u); fds_.pop_back()) close(fds_.back());  // the kernel spreads over those that are left
+  for (const int fd : fds_) {
+    if (!options_.datagrams && ::listen(fd, options_.backlog < 0 ? SOMAXCONN : options_.backlog) != 0) return socket_error(errno, local_, "listen on");
+    if (options_.reuse_port && count > fds_.size()) set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
+  }
+  while (options_.reuse_port && fds_.size() < count) {
+    auto fd = open_bound(local_, options_, true);
+    if (!fd.ok()) break;
+    if (!start_listening(*fd, local_, options_).ok()) {
+      close(*fd);
+      break;
+    }
+    fds_.push_back(*fd);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ListenSocket::listen(unsigned count) {
+  workers_ = std::max(count, 1u);
+  if (adopted_) {
+    listening_ = true;
+    return listen_adopted(count);
+  }
   if (absl::Status first = start_listening(fds_[0], local_, options_); !first.ok()) return first;
   listening_ = true;
   if (!options_.reuse_port || count <= 1) return absl::OkStatus();
@@ -121,8 +156,26 @@ absl::Status ListenSocket::listen(unsigned count) {
   return absl::OkStatus();
 }
 
+std::vector<int> ListenSocket::fds_of(unsigned i) const {
+  std::vector<int> out;
+  for (size_t at = i; at < fds_.size(); at += workers_) out.push_back(fds_[at]);
+  if (out.empty() && !fds_.empty()) out.push_back(fd(i));
+  return out;
+}
+
+void ListenSocket::give_up() {
+  leave_path_ = true;
+  close_all();
+}
+
 ListenSocket::ListenSocket(ListenSocket&& other) noexcept
-    : local_(other.local_), options_(other.options_), fds_(std::move(other.fds_)), listening_(other.listening_) {
+    : local_(other.local_),
+      options_(other.options_),
+      fds_(std::move(other.fds_)),
+      workers_(other.workers_),
+      listening_(other.listening_),
+      adopted_(other.adopted_),
+      leave_path_(other.leave_path_) {
   other.fds_.clear();
 }
 
@@ -133,7 +186,10 @@ ListenSocket& ListenSocket::operator=(ListenSocket&& other) noexcept {
     options_ = other.options_;
     fds_ = std::move(other.fds_);
     other.fds_.clear();
+    workers_ = other.workers_;
     listening_ = other.listening_;
+    adopted_ = other.adopted_;
+    leave_path_ = other.leave_path_;
   }
   return *this;
 }
@@ -144,7 +200,7 @@ void ListenSocket::close_all() {
   if (fds_.empty()) return;
   for (int fd : fds_) close(fd);
   fds_.clear();
-  if (local_.kind() == Address::Kind::Unix && local_.path()[0] != '@') unlink(local_.path().c_str());
+  if (!leave_path_ && local_.kind() == Address::Kind::Unix && local_.path()[0] != '@') unlink(local_.path().c_str());
 }
 
 Listener::Listener(EventLoop& loop, int listen_fd, AcceptEvents& events)

@@ -37,6 +37,9 @@ class ListenSocket {
   };
   // Errors name the address: AlreadyExists when in use, otherwise the kernel's reason.
   static absl::StatusOr<ListenSocket> bind(const Address& address, const Options& options);
+  // Takes over descriptors that are bound to `address` already and may listen: those of a process that this one follows, or of the service manager.
+  // They keep the socket options that they have; a Unix path stays when this object goes, until own_path().
+  static ListenSocket adopt(const Address& address, const Options& options, std::vector<int> descriptors);
   ListenSocket(ListenSocket&&) noexcept;
   ListenSocket& operator=(ListenSocket&&) noexcept;
   ~ListenSocket();  // closes; a Unix path is unlinked
@@ -45,6 +48,12 @@ class ListenSocket {
   absl::Status listen(unsigned count);
   // The descriptor of worker i; valid as long as this object.
   int fd(unsigned i) const { return fds_[i % fds_.size()]; }
+  // All that worker i of those told to listen() accepts from: taken-over ones may be more than workers, and each of them gets connections.
+  std::vector<int> fds_of(unsigned i) const;
+  const std::vector<int>& fds() const { return fds_; }
+  void own_path() { leave_path_ = false; }
+  // Another process goes on listening with copies of these descriptors: closes them and leaves a Unix path alone.
+  void give_up();
   unsigned count() const { return static_cast<unsigned>(fds_.size()); }
   bool listening() const { return listening_; }
   const Address& local_address() const { return local_; }  // with the port the kernel chose for 0
@@ -52,10 +61,14 @@ class ListenSocket {
  private:
   ListenSocket() = default;
   void close_all();
+  absl::Status listen_adopted(unsigned count);
   Address local_;
   Options options_;
   std::vector<int> fds_;
+  unsigned workers_ = 1;
   bool listening_ = false;
+  bool adopted_ = false;
+  bool leave_path_ = false;
 };
 
 class AcceptEvents {

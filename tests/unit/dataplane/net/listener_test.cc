@@ -244,3 +244,54 @@ TEST_CASE("running out of descriptors delays accepting, without spinning", "[lis
   REQUIRE(loop.run_until([&] { return accepted.fds.size() == 3; }, 5s));
   for (int fd : clients) close(fd);
 }
+
+TEST_CASE("taken-over descriptors: fewer or more than workers, none is left without one who accepts", "[listener]") {
+  for (const unsigned workers : {1u, 2u, 3u, 5u}) {
+    INFO(workers << " workers");
+    EventLoop loop;
+    auto old = ListenSocket::bind(Address::v4_loopback(0), {});
+    REQUIRE(old.ok());
+    REQUIRE(old->listen(3).ok());
+    std::vector<int> copies;
+    for (const int fd : old->fds()) copies.push_back(dup(fd));
+    ListenSocket next = ListenSocket::adopt(old->local_address(), {}, copies);
+    REQUIRE(next.listen(workers).ok());
+    CHECK(next.count() == std::max(workers, 3u));
+    Acceptor accepted;
+    std::vector<std::unique_ptr<Listener>> listeners;
+    for (unsigned i = 0; i < workers; ++i) {
+      CHECK_FALSE(next.fds_of(i).empty());
+      for (const int fd : next.fds_of(i)) listeners.push_back(std::make_unique<Listener>(loop, fd, accepted));
+    }
+    std::vector<int> clients;
+    for (int i = 0; i < 20; ++i) clients.push_back(dial(next.local_address()));
+    old->give_up();
+    CHECK(old->count() == 0);
+    CHECK(old->fds_of(0).empty());
+    for (int i = 0; i < 20; ++i) clients.push_back(dial(next.local_address()));
+    REQUIRE(loop.run_until([&] { return accepted.fds.size() == 40; }, 5s));
+    for (int fd : clients) close(fd);
+  }
+}
+
+TEST_CASE("a Unix path outlives the one who gave it up, and goes with the one who owns it", "[listener]") {
+  const std::string path = std::filesystem::temp_directory_path() / ("fairlead-adopt-" + std::to_string(getpid()));
+  const Address address = *Address::from_unix(path);
+  {
+    auto old = ListenSocket::bind(address, {});
+    REQUIRE(old.ok());
+    REQUIRE(old->listen(2).ok());
+    {
+      ListenSocket failed = ListenSocket::adopt(address, {}, {dup(old->fd(0))});
+      REQUIRE(failed.listen(2).ok());
+    }
+    CHECK(std::filesystem::exists(path));  // a process that took over and died on the way
+    ListenSocket next = ListenSocket::adopt(address, {}, {dup(old->fd(0))});
+    REQUIRE(next.listen(2).ok());
+    CHECK(next.count() == 1);
+    old->give_up();
+    CHECK(std::filesystem::exists(path));
+    next.own_path();
+  }
+  CHECK_FALSE(std::filesystem::exists(path));
+}
