@@ -157,7 +157,10 @@ void Registry::release(Scope& scope) {
   for (const Scope::Single& s : scope.singles_) give_back(s.kind == Kind::histogram, s.index, 1);
   live_.erase(&scope);
   // A new scope of the same name may already have taken the place.
-  if (auto it = scopes_.find(scope.name_.text); it != scopes_.end() && it->second.expired()) scopes_.erase(it);
+  if (auto it = scopes_.find(scope.name_.text); it != scopes_.end() && it->second.expired()) {
+    scopes_.erase(it);
+    carried_.erase(scope.name_.text);
+  }
 }
 
 uint64_t Registry::sum(CellIndex i) const {
@@ -219,6 +222,7 @@ double HistogramSnapshot::quantile(double q) const {
 void Registry::for_each_sample(void (*f)(void*, const Sample&), void* arg) const {
   std::lock_guard lock(mutex_);
   HistogramSnapshot histogram;
+  const Carried* carried = nullptr;  // of the scope that is visited
   auto visit = [&](const Scope& scope, std::string_view leaf, Kind kind, uint32_t index, bool on_use) {
     Sample s{&scope.name_, leaf, kind};
     if (kind == Kind::histogram) {
@@ -227,11 +231,16 @@ void Registry::for_each_sample(void (*f)(void*, const Sample&), void* arg) const
       s.used = histogram.count > 0;
     } else {
       s.value = shown(index, kind);
+      if (carried != nullptr) {
+        if (auto it = carried->find(leaf); it != carried->end() && it->second.kind == kind) s.value += s.carried = it->second.value;
+      }
       s.used = s.value != 0;
     }
     if (s.used || !on_use) f(arg, s);
   };
   for (const Scope* scope : live_) {
+    const auto found = carried_.find(scope->name_.text);
+    carried = found != carried_.end() ? &found->second : nullptr;
     for (const Scope::Run& run : scope->runs_)
       for (uint32_t i = 0; i < run.set->defs.size(); ++i) {
         const StatDef& def = run.set->defs[i];
@@ -264,6 +273,23 @@ void Registry::reset_counters() {
         if (run.set->defs[i].kind == Kind::counter) remember(run.base + i);
     for (const Scope::Single& s : scope->singles_)
       if (s.kind == Kind::counter) remember(s.index);
+  }
+  for (auto& [scope, values] : carried_) std::erase_if(values, [](const auto& v) { return v.second.kind == Kind::counter; });
+}
+
+void Registry::carry(std::string_view scope, std::string_view leaf, Kind kind, uint64_t value) {
+  std::lock_guard lock(mutex_);
+  CarriedValue& sum = carried_[std::string(scope)][std::string(leaf)];
+  if (sum.value != 0 && sum.kind != kind) return;  // a name has one kind: somebody talks nonsense
+  sum.kind = kind;
+  sum.value += value;
+}
+
+void Registry::for_each_carried(const std::function<void(std::string_view, std::string_view, Kind, uint64_t)>& visit) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& [scope, values] : carried_) {
+    if (const auto it = scopes_.find(scope); it == scopes_.end() || it->second.expired()) continue;
+    for (const auto& [leaf, v] : values) visit(scope, leaf, v.kind, v.value);
   }
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -149,6 +150,7 @@ struct Sample {
   const HistogramSnapshot* histogram = nullptr;
   bool used = false;                // non-zero, a histogram with values, a text that is not empty
   std::string_view text = {};
+  uint64_t carried = 0;             // how much of the value other processes have counted: Registry::carry()
 };
 
 class Registry {
@@ -174,9 +176,17 @@ class Registry {
   void reset_counters();
   uint64_t cells_in_use() const;
 
+  // What processes counted that this one follows: adds to what is shown as soon as, and as long as, the statistic exists here. Any thread.
+  // `value` may be a negative difference, as two's complement.
+  void carry(std::string_view scope, std::string_view leaf, Kind kind, uint64_t value);
+  // All that was carried into scopes that exist, also for statistics that do not yet. `visit` must not call back into the registry.
+  void for_each_carried(const std::function<void(std::string_view scope, std::string_view leaf, Kind kind, uint64_t value)>& visit) const;
+
  private:
   friend class Scope;
   friend class CodeCounters;
+  struct CarriedValue { Kind kind = Kind::counter; uint64_t value = 0; };
+  using Carried = std::map<std::string, CarriedValue, std::less<>>;  // by leaf
   void for_each_sample(void (*f)(void*, const Sample&), void* arg) const;
   uint32_t take(bool histograms, uint32_t n);                         // under mutex_
   void give_back(bool histograms, uint32_t base, uint32_t n);         // under mutex_
@@ -191,6 +201,7 @@ class Registry {
   uint32_t cells_end_ = 0, histograms_end_ = 0;
   uint64_t in_use_ = 0;
   std::unordered_map<CellIndex, uint64_t> baseline_;
+  std::unordered_map<std::string, Carried> carried_;  // by scope
   std::shared_ptr<const bool> lives_ = std::make_shared<const bool>(true);  // for scopes that are freed after it
 };
 
