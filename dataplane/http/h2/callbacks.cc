@@ -395,9 +395,9 @@ void Session::set_up() {
   nghttp2_option_set_max_deflate_dynamic_table_size(raw, settings_.hpack_table_size);
   nghttp2_option_set_max_send_header_block_length(raw, 1 << 20);
   if (server_) {
-    nghttp2_session_server_new3(&ng_, callbacks, this, raw, session_memory());
+    nghttp2_session_server_new3(&ng_, callbacks, this, raw, memory_.get());
   } else {
-    nghttp2_session_client_new3(&ng_, callbacks, this, raw, session_memory());
+    nghttp2_session_client_new3(&ng_, callbacks, this, raw, memory_.get());
   }
   nghttp2_settings_entry entries[5];
   size_t n = 0;

@@ -17,6 +17,7 @@
 #include "dataplane/http/h2/header_block.h"
 #include "dataplane/http/h2/hpack_encoder.h"
 #include "dataplane/http/h2/limits.h"
+#include "dataplane/http/h2/memory.h"
 #include "dataplane/http/h2/session.h"
 #include "dataplane/http/h2/stream.h"
 
@@ -127,6 +128,7 @@ class Session : protected net::ConnectionEvents {
   net::ConnectionPtr connection_;
   const Settings settings_;
   const bool server_;
+  SessionMemory memory_;  // of ng_
   nghttp2_session* ng_ = nullptr;
   net::LoopTask task_;
   Stream* streams_ = nullptr;   // every stream that is not given back

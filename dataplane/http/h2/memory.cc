@@ -66,7 +66,7 @@ void* take(size_t size, void*) {
   return piece;
 }
 
-void give(void* memory, void*) {
+void give_piece(void* memory) {
   if (memory == nullptr) return;
   Head* head = static_cast<Head*>(memory) - 1;
   const uint32_t index = head->index;
@@ -88,22 +88,50 @@ void* take_zeroed(size_t count, size_t size, void* user) {
   return memory;
 }
 
-void* resize(void* memory, size_t size, void* user) {
-  if (memory == nullptr) return take(size, user);
+void* resize_piece(void* memory, size_t size) {
+  if (memory == nullptr) return take(size, nullptr);
   const Head* head = static_cast<Head*>(memory) - 1;
   if (size <= head->size) return memory;
-  void* larger = take(size, user);
+  void* larger = take(size, nullptr);
   if (larger == nullptr) return nullptr;
   std::memcpy(larger, memory, head->size);
-  give(memory, user);
+  give_piece(memory);
   return larger;
+}
+
+// Nobody frees it while a session of the thread is left.
+std::shared_ptr<char[]> frame_room() {
+  static thread_local const std::shared_ptr<char[]> room(new char[SessionMemory::kFrameRoom]);
+  return room;
 }
 
 }  // namespace
 
-nghttp2_mem* session_memory() {
-  static nghttp2_mem memory{nullptr, take, give, take_zeroed, resize};
-  return &memory;
+SessionMemory::SessionMemory() : memory_{this, take, give, take_zeroed, resize} {}
+
+void SessionMemory::give(void* memory, void* self) {
+  auto& lent = static_cast<SessionMemory*>(self)->frame_room_;
+  if (memory != nullptr && memory == lent.get()) {
+    lent.reset();
+  } else {
+    give_piece(memory);
+  }
+}
+
+// Only the first such room of a session is the shared one: a head too long for one frame takes several at a time.
+void* SessionMemory::resize(void* memory, size_t size, void* self) {
+  auto& lent = static_cast<SessionMemory*>(self)->frame_room_;
+  if (memory == nullptr && size == kFrameRoom && lent == nullptr) {
+    lent = frame_room();
+    return lent.get();
+  }
+  if (memory == nullptr || memory != lent.get()) return resize_piece(memory, size);
+  if (size <= kFrameRoom) return memory;
+  void* own = take(size, nullptr);
+  if (own == nullptr) return nullptr;
+  std::memcpy(own, memory, kFrameRoom);
+  lent.reset();
+  return own;
 }
 
 }  // namespace fairlead::h2
