@@ -3,11 +3,14 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include <absl/strings/str_cat.h>
@@ -38,6 +41,14 @@ bool unix_path_answers(const Address& address) {
   bool refused = connect(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 && (errno == ECONNREFUSED || errno == ENOENT);
   close(fd);
   return !refused;
+}
+
+// The number of the first descriptor that is not for those who connect. The kernel always gives the lowest one that is free.
+int first_kept_back() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX) return INT_MAX;
+  const int all = static_cast<int>(limit.rlim_cur);
+  return all - std::min(all / 4, Listener::kMostKeptBack);
 }
 
 using When = ListenSocket::Options::SocketOption::When;
@@ -209,7 +220,8 @@ Listener::Listener(EventLoop& loop, int listen_fd, AcceptEvents& events)
       fd_(listen_fd),
       watch_(loop, *this),
       again_(LoopTask::of<&Listener::accept_some>(this)),
-      retry_(loop.timers(), [this] { accept_some(); }) {
+      retry_(loop.timers(), [this] { accept_some(); }),
+      first_kept_back_(first_kept_back()) {
   watch_.add(fd_, EPOLLIN | EPOLLET);
 }
 
@@ -228,9 +240,27 @@ void Listener::resume() {
   watch_.add(fd_, EPOLLIN | EPOLLET);  // adding reports what is already waiting
 }
 
-void Listener::on_fd_ready(uint32_t) { accept_some(); }
+void Listener::on_fd_ready(uint32_t) {
+  if (!retry_.armed()) accept_some();
+}
+
+void Listener::put_off() {
+  scarce_ = true;
+  ++failures_;
+  retry_.arm(kRetryAfterExhaustion);
+  events_.on_exhausted();
+}
+
+bool Listener::descriptors_to_spare() {
+  first_kept_back_ = first_kept_back();  // it may have been raised
+  const int next = fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+  if (next >= 0) close(next);
+  return next >= 0 && next < first_kept_back_;
+}
 
 void Listener::accept_some() {
+  if (scarce_ && !paused_ && !descriptors_to_spare()) return put_off();
+  scarce_ = false;
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     if (paused_) return;
     sockaddr_storage storage;
@@ -239,6 +269,7 @@ void Listener::accept_some() {
     if (fd >= 0) {
       ++accepted_;
       events_.on_accept(fd, Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), size));
+      if (fd >= first_kept_back_ && !paused_) return put_off();
       continue;
     }
     switch (errno) {
@@ -248,9 +279,7 @@ void Listener::accept_some() {
       case ENFILE:
       case ENOBUFS:
       case ENOMEM:
-        ++failures_;
-        retry_.arm(kRetryAfterExhaustion);
-        return;
+        return put_off();
       case EBADF:
       case EINVAL:
       case ENOTSOCK:

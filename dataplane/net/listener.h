@@ -76,10 +76,16 @@ class AcceptEvents {
   virtual ~AcceptEvents() = default;
   // A connected non-blocking close-on-exec descriptor, now the callee's.
   virtual void on_accept(int fd, const Address& remote) = 0;
+  // Nothing is accepted for a while: descriptors are running out, or memory has. Said again each time it is put off.
+  virtual void on_exhausted() {}
 };
 
+// Out of descriptors: what connects waits in the kernel's queue, and is looked at ten times a second. The last of them are not given to those who
+// connect: requests that are served already need some for their upstreams, and so do log files and the admin address.
 class Listener final : private FdHandler {
  public:
+  // A quarter of RLIMIT_NOFILE, and at most this many descriptors are kept back.
+  static constexpr int kMostKeptBack = 512;
   static constexpr int kAcceptsPerTurn = 64;
   // Does not own the descriptor: the ListenSocket must outlive it. Accepts from construction on.
   Listener(EventLoop& loop, int listen_fd, AcceptEvents& events);
@@ -88,11 +94,13 @@ class Listener final : private FdHandler {
   void resume();
   bool paused() const { return paused_; }
   uint64_t accepted() const { return accepted_; }
-  uint64_t accept_failures() const { return failures_; }  // out of descriptors or memory
+  uint64_t accept_failures() const { return failures_; }  // out of descriptors or memory, or nearly so
 
  private:
   void on_fd_ready(uint32_t epoll_events) override;
   void accept_some();
+  void put_off();
+  bool descriptors_to_spare();
 
   EventLoop& loop_;
   AcceptEvents& events_;
@@ -101,6 +109,8 @@ class Listener final : private FdHandler {
   LoopTask again_;
   Timer retry_;  // after EMFILE: no edge comes when a descriptor gets free
   bool paused_ = false;
+  bool scarce_ = false;  // descriptors are: looked at before the next accept
+  int first_kept_back_;
   uint64_t accepted_ = 0;
   uint64_t failures_ = 0;
 };

@@ -245,6 +245,43 @@ TEST_CASE("running out of descriptors delays accepting, without spinning", "[lis
   for (int fd : clients) close(fd);
 }
 
+TEST_CASE("the last quarter of the descriptors is not given to those who connect", "[listener]") {
+  struct Exhausted : Acceptor {
+    void on_exhausted() override { ++times; }
+    int times = 0;
+  };
+  EventLoop loop;
+  auto socket = ListenSocket::bind(Address::v4_loopback(0), {});
+  REQUIRE(socket->listen(1).ok());
+  std::vector<int> clients;
+  for (int i = 0; i < 40; ++i) clients.push_back(dial(socket->local_address()));
+  rlimit before;
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit tight = before;
+  const int probe = dup(0);
+  close(probe);
+  tight.rlim_cur = static_cast<rlim_t>(probe + 40);  // as many as there are clients, but for the listener's own
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &tight) == 0);
+  Exhausted accepted;
+  {
+    Listener listener(loop, socket->fd(0), accepted);
+    loop.run_until([&] { return accepted.times >= 3; }, 5s);
+    CHECK(accepted.times >= 3);
+    const int kept_back = static_cast<int>(tight.rlim_cur) / 4;
+    CHECK(accepted.fds.size() >= 1);
+    CHECK(*std::max_element(accepted.fds.begin(), accepted.fds.end()) <= static_cast<int>(tight.rlim_cur) - kept_back);
+    for (int i = 0; i < 10; ++i) {  // these may go on
+      close(accepted.fds.back());
+      accepted.fds.pop_back();
+    }
+    const uint64_t taken = listener.accepted();
+    REQUIRE(loop.run_until([&] { return listener.accepted() >= taken + 9; }, 5s));
+    setrlimit(RLIMIT_NOFILE, &before);
+    REQUIRE(loop.run_until([&] { return listener.accepted() == 40; }, 5s));
+  }
+  for (int fd : clients) close(fd);
+}
+
 TEST_CASE("taken-over descriptors: fewer or more than workers, none is left without one who accepts", "[listener]") {
   for (const unsigned workers : {1u, 2u, 3u, 5u}) {
     INFO(workers << " workers");
