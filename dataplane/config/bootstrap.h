@@ -11,6 +11,7 @@
 #include "dataplane/config/access_log.h"
 #include "dataplane/config/cluster.h"
 #include "dataplane/config/listener.h"
+#include "dataplane/config/overload.h"
 #include "dataplane/config/runtime.h"
 #include "dataplane/router/route_table.h"
 
@@ -41,6 +42,8 @@ struct BootstrapConfig {
   std::string lds_resources_locator, cds_resources_locator;      // empty: wildcard
   std::vector<RuntimeLayer> runtime_layers;                      // later ones win
   std::vector<std::string> warnings;
+  std::optional<OverloadConfig> overload;
+  Watchdogs watchdogs;
   uint64_t content_hash = 0;
 };
 

@@ -66,6 +66,7 @@ struct UpstreamHttpOptions {
   std::optional<milliseconds> max_stream_duration;
   uint32_t max_headers_count = 100;        // Envoy 1.40: 100
   uint32_t max_response_headers_kb = 80;   // Envoy 1.40: 80 KiB
+  double max_connection_duration_jitter = 0;             // percent of it, at most, that a connection may last longer
   uint32_t max_requests_per_connection = 0;  // 0: no limit
   UpstreamProtocol protocol = UpstreamProtocol::Http1;  // Envoy 1.40: HTTP/1.1, even for requests over HTTP/2
   Http1UpstreamOptions http1;

@@ -2,6 +2,10 @@
 #include "dataplane/config/cluster_http.h"
 
 #include <absl/strings/str_cat.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/message_differencer.h>
+
+#include <algorithm>
 
 #include "base/descriptors.h"
 #include "dataplane/config/fields.h"
@@ -26,6 +30,7 @@ void read_common(const core::HttpProtocolOptions& proto, UpstreamHttpOptions& ou
     out.idle_timeout = timeout.count() == 0 ? std::nullopt : std::optional(timeout);
   }
   if (proto.has_max_connection_duration()) out.max_connection_duration = ms(proto.max_connection_duration());
+  out.max_connection_duration_jitter = proto.max_connection_duration_jitter().value();
   if (proto.has_max_stream_duration()) out.max_stream_duration = ms(proto.max_stream_duration());
   if (proto.has_max_headers_count()) out.max_headers_count = proto.max_headers_count().value();
   if (proto.has_max_response_headers_kb()) out.max_response_headers_kb = proto.max_response_headers_kb().value();

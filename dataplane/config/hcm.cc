@@ -107,6 +107,7 @@ void read_limits(const Hcm& proto, const std::string& field, HcmConfig& out, Err
   if (proto.has_request_timeout()) out.request_timeout = ms(proto.request_timeout());
   if (proto.has_request_headers_timeout()) out.request_headers_timeout = ms(proto.request_headers_timeout());
   if (common.has_max_connection_duration()) out.max_connection_duration = ms(common.max_connection_duration());
+  out.max_connection_duration_jitter = common.max_connection_duration_jitter().value();
   out.http1_safe_max_connection_duration = proto.http1_safe_max_connection_duration();
   if (common.has_max_stream_duration()) out.max_stream_duration = ms(common.max_stream_duration());
   if (proto.has_delayed_close_timeout()) out.delayed_close_timeout = ms(proto.delayed_close_timeout());
@@ -157,6 +158,7 @@ void read_identity(const Hcm& proto, const std::string& field, HcmConfig& out, E
   const auto& details = proto.set_current_client_cert_details();
   out.client_cert_details = {details.subject().value(), details.cert(), details.chain(), details.dns(), details.uri()};
   out.append_x_forwarded_port = proto.append_x_forwarded_port();
+  out.append_local_overload = proto.append_local_overload();
   out.generate_request_id = !proto.has_generate_request_id() || proto.generate_request_id().value();
   const std::string& id_type = proto.request_id_extension().typed_config().type_url();
   if (!id_type.empty() && type_name(id_type) != "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig") {

@@ -82,6 +82,7 @@ struct HcmConfig {
   milliseconds request_timeout{0};
   milliseconds request_headers_timeout{0};
   milliseconds max_connection_duration{0};
+  double max_connection_duration_jitter = 0;        // percent of it, at most, that a connection may last longer
   bool http1_safe_max_connection_duration = false;  // only the next response ends a connection that old
   milliseconds max_stream_duration{0};
   milliseconds delayed_close_timeout{1000};         // Envoy 1.40: 1 s
@@ -106,6 +107,7 @@ struct HcmConfig {
   ClientCertDetails client_cert_details;
   router::HeaderChanges early_header_changes;       // of all early_header_mutation_extensions: before anything else looks at a request's headers
   bool append_x_forwarded_port = false;
+  bool append_local_overload = false;
   bool generate_request_id = true;                  // Envoy 1.40: true
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;

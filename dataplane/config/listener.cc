@@ -100,3 +100,5 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::L
 }
 
 }  // namespace fairlead::config
+  out->ignore_global_connection_limit = proto.ignore_global_conn_limit();
+  out->bypass_overload = proto.bypass_overload_manager();

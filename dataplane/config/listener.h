@@ -50,6 +50,8 @@ struct ListenerConfig {
   // All chains, the default one last: a chain's number.
   size_t chain_count() const { return chains.size() + (default_chain != nullptr ? 1 : 0); }
   const std::shared_ptr<const FilterChain>& chain(size_t number) const { return number < chains.size() ? chains[number] : default_chain; }
+  bool ignore_global_connection_limit = false;
+  bool bypass_overload = false;                        // the overload manager has no say here, and none in its requests
   // Calls `visit` with each chain's HcmConfig.
   template <class Visit>
   void for_each_hcm(const Visit& visit) const {

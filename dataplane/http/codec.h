@@ -78,6 +78,7 @@ class MessageSender {
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
   virtual bool write_blocked() const = 0;
+  virtual size_t held_bytes() const { return 0; }  // of this stream: received and not taken yet, or sent and not with the kernel yet
   virtual Protocol protocol() const = 0;  // of the request received (server) or of the session (client)
   virtual net::Connection& connection() = 0;
   // Bytes of this stream on the wire so far, heads and framing included; header bytes alone.

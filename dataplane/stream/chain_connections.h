@@ -13,6 +13,7 @@
 namespace fairlead::stream {
 
 class ConnectionManager;
+struct OverloadState;
 
 class ChainConnections {
  public:
@@ -31,6 +32,10 @@ class ChainConnections {
   virtual void keep_epoch() = 0;
   virtual void close_idle() = 0;
   virtual void close_all(net::CloseType type) = 0;
+  // The worker's overload state is another than `before`: timeouts that run follow.
+  virtual void rescale_timeouts(const OverloadState& /*before*/) {}
+  // Called for each connection that has gone; it may outlive what it was accepted from.
+  std::function<void()> on_gone;
   // Called when the last connection has gone (never from inside one of the calls above).
   std::function<void()> on_empty;
 };

@@ -89,6 +89,8 @@ absl::StatusOr<std::shared_ptr<const ConnectionManager>> ConnectionManager::crea
   manager->service_cluster_ = options.service_cluster;
   manager->service_node_ = options.service_node;
   manager->stats = manager->scope->block<stats::HttpStat>(stats::kHttpStats);
+  manager->overload_close = manager->scope->counter("downstream_rq_overload_close");
+  manager->overload_disable_keepalive = manager->scope->counter("downstream_cx_overload_disable_keepalive");
   const std::string& name = manager->listener_->stat_prefix.empty() ? options.listener_address : manager->listener_->stat_prefix;
   manager->listener_scope = options.stats->scope(stats::listener_http_scope(name, config.stat_prefix));
   manager->root_scope = options.stats->scope(stats::plain_scope(""));

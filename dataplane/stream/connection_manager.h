@@ -60,6 +60,7 @@ class ConnectionManager {
   stats::ScopePtr listener_scope;  // listener.<address>.http.<stat_prefix>.
   stats::Block<stats::HttpStat> stats;
   stats::Block<stats::ListenerHttpStat> listener_stats;
+  stats::Counter overload_close, overload_disable_keepalive;  // of `scope`
   stats::ScopePtr root_scope;      // Envoy 1.40: http2.* of downstream connections have no prefix
   stats::Block<stats::Http2Stat> http2_stats;
 

@@ -66,6 +66,8 @@ class Filter {
 
   // Stream::arm_timeout() has come due. Only the terminal filter is told.
   virtual void on_timeout() {}
+  // Bytes that this filter keeps of the exchange, beside those that the stream itself holds back for it.
+  virtual size_t held_bytes() const { return 0; }
   // What of the exchange this filter alone knows, for whoever prints it: asked each time, so that nobody keeps it up to date for nothing.
   virtual void describe(format::FormatContext&) {}
 

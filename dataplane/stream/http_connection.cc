@@ -41,7 +41,8 @@ HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const Con
   const milliseconds limit = manager_->config().max_connection_duration;
   if (limit.count() != 0) {
     duration_timer_ = std::make_unique<net::Timer>(worker_.loop().timers(), [this] { on_max_duration(); });
-    duration_timer_->arm(limit);
+    const auto more = worker_.random().below(static_cast<uint64_t>(manager_->config().max_connection_duration_jitter * 100) + 1);  // of 10,000
+    duration_timer_->arm(scaled(config::ScaledTimer::ConnectionMax, limit + limit * static_cast<int64_t>(more) / 10'000));
   }
 }
 
@@ -149,6 +150,9 @@ bool HttpConnection::response_closes() {
     last_response_ = true;
   } else if (too_old_) {
     last_response_ = true;
+  } else if (!manager_->listener().bypass_overload && OverloadState::drawn(worker_.overload().no_keepalive, worker_.random())) {
+    worker_.cells().add(manager_->overload_disable_keepalive);
+    last_response_ = true;
   }
   if (last_response_) session_->drain();
   return last_response_;
@@ -163,7 +167,21 @@ void HttpConnection::stream_ended() {
 void HttpConnection::arm_idle() {
   if (ending_) return idle_timer_.arm(manager_->config().drain_timeout);
   const milliseconds timeout = manager_->config().idle_timeout;
-  if (timeout.count() != 0) idle_timer_.arm(timeout);
+  if (timeout.count() != 0) idle_timer_.arm(scaled(config::ScaledTimer::ConnectionIdle, timeout));
+}
+
+milliseconds HttpConnection::scaled(config::ScaledTimer timer, milliseconds full) const {
+  return manager_->listener().bypass_overload ? full : worker_.overload().scaled(timer, full);
+}
+
+// Timers keep the moment they were armed at, and get the timeouts of now.
+void HttpConnection::rescale_timeouts(const OverloadState& before) {
+  if (manager_->listener().bypass_overload) return;
+  const auto rescale = [&](net::Timer& timer, config::ScaledTimer kind, milliseconds full) {
+    if (timer.armed()) timer.arm_at(timer.deadline() - before.scaled(kind, full) + worker_.overload().scaled(kind, full));
+  };
+  if (!ending_) rescale(idle_timer_, config::ScaledTimer::ConnectionIdle, manager_->config().idle_timeout);
+  if (duration_timer_) rescale(*duration_timer_, config::ScaledTimer::ConnectionMax, manager_->config().max_connection_duration);
 }
 
 void HttpConnection::on_idle_timeout() {
@@ -261,7 +279,9 @@ void HttpConnections::remove(HttpConnection& connection) {
   (connection.prev_ != nullptr ? connection.prev_->next_ : first_) = connection.next_;
   if (connection.next_ != nullptr) connection.next_->prev_ = connection.prev_;
   connection.prev_ = connection.next_ = nullptr;
-  if (--size_ == 0 && on_empty) on_empty();
+  --size_;
+  if (on_gone) on_gone();
+  if (size_ == 0 && on_empty) on_empty();
 }
 
 upstream::Ref<Epoch> HttpConnection::kept_epoch() const { return owner_ != nullptr ? owner_->kept_epoch_ : upstream::Ref<Epoch>(); }
@@ -297,6 +317,10 @@ bool HttpConnections::drawn(const ConnectionManager& manager) {
   if (gradual_time_.count() == 0 || (only_outdated_ && &manager == manager_.get())) return false;
   const auto passed = static_cast<uint64_t>(to_ms(worker_.loop().now() - gradual_since_).count());
   return passed > worker_.random().next() % static_cast<uint64_t>(gradual_time_.count());
+}
+
+void HttpConnections::rescale_timeouts(const OverloadState& before) {
+  for (HttpConnection* c = first_; c != nullptr; c = c->next_) c->rescale_timeouts(before);
 }
 
 void HttpConnections::close_idle() {

@@ -72,6 +72,8 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   void end_gently();
   void count_bytes();
   void take_newest_manager();
+  void rescale_timeouts(const OverloadState& before);
+  std::chrono::milliseconds scaled(config::ScaledTimer timer, std::chrono::milliseconds full) const;
 
   HttpConnections* owner_;
   WorkerContext& worker_;
@@ -113,6 +115,7 @@ class HttpConnections final : public ChainConnections {
   void keep_epoch() override { kept_epoch_ = worker_.epoch(); }
   void close_idle() override;
   void close_all(net::CloseType type) override;
+  void rescale_timeouts(const OverloadState& before) override;
 
   WorkerContext& worker() const { return worker_; }
   const ConnectionManager& manager() const { return *manager_; }

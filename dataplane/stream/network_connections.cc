@@ -124,6 +124,7 @@ void FilteredConnection::hand_over() {
   }
   net::ConnectionPtr connection = std::move(connection_);
   std::unique_ptr<ConnectionInfo> info = std::move(info_);
+  handed_over_ = owner != nullptr;
   if (owner != nullptr) owner->http_->accept(std::move(connection), std::move(info));
   remove();
 }
@@ -208,6 +209,9 @@ NetworkConnections::NetworkConnections(WorkerContext& worker, std::shared_ptr<co
   if (chain_->manager == nullptr) return;
   http_ = std::make_unique<HttpConnections>(worker_, chain_->manager);
   http_->on_empty = [this] { report_empty(); };
+  http_->on_gone = [this] {
+    if (on_gone) on_gone();
+  };
 }
 
 NetworkConnections::~NetworkConnections() {
@@ -240,6 +244,7 @@ void NetworkConnections::remove(FilteredConnection& connection) {
   if (connection.next_ != nullptr) connection.next_->prev_ = connection.prev_;
   connection.prev_ = connection.next_ = nullptr;
   --size_;
+  if (on_gone && !connection.handed_over_) on_gone();
   report_empty();
 }
 
@@ -269,6 +274,10 @@ void NetworkConnections::close_idle() {
     c->close_if_idle();
   }
   if (http_ != nullptr) http_->close_idle();
+}
+
+void NetworkConnections::rescale_timeouts(const OverloadState& before) {
+  if (http_ != nullptr) http_->rescale_timeouts(before);
 }
 
 void NetworkConnections::close_all(net::CloseType type) {

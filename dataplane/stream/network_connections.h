@@ -85,6 +85,7 @@ class FilteredConnection final : public NetworkConnection, private net::Connecti
   Stage stage_ = Stage::kFilters;
   bool draining_ = false;
   bool held_ = false;        // reading is, by a filter
+  bool handed_over_ = false; // to the connection manager
   bool taken_over_ = false;  // every filter's on_new_connection() has said kContinue
   FilteredConnection* prev_ = nullptr;
   FilteredConnection* next_ = nullptr;
@@ -102,6 +103,7 @@ class NetworkConnections final : public ChainConnections {
   void keep_epoch() override;
   void close_idle() override;
   void close_all(net::CloseType type) override;
+  void rescale_timeouts(const OverloadState& before) override;
 
  private:
   friend class FilteredConnection;

@@ -56,6 +56,9 @@ void Stream::begin(HttpConnection& connection, http::MessageSender& sender) {
   random_ = worker_.random().next();
   buffer_limit_ = manager().listener().per_connection_buffer_limit;
   epoch_ = worker_.epoch();
+  next_active_ = worker_.first_active_;
+  if (next_active_ != nullptr) next_active_->prev_active_ = this;
+  worker_.first_active_ = this;
   record_.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
   record_.start = worker_.loop().wall_now();
   if (!manager().access_log().empty()) connection.local_text();  // while there is a socket to ask: the line may be written when the client has gone
@@ -90,7 +93,43 @@ void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
     if (request_timer_ != nullptr) request_timer_->disarm();
   }
   touch();
+  if (worker_.overload().stop_requests > 0 && refuse_for_overload()) return;
   if (prepare_request() && active_) enter_filters();
+}
+
+// Envoy 1.40: as soon as the headers are there, before they are looked at.
+bool Stream::refuse_for_overload() {
+  if (bypasses_overload() || !OverloadState::drawn(worker_.overload().stop_requests, worker_.random())) return false;
+  head_ = request_headers_->get(Token::PseudoMethod) == "HEAD";
+  grpc_ = has_grpc_content_type(*request_headers_);
+  worker_.cells().add(manager().overload_close);
+  set_flag(ResponseFlag::OverloadManager);
+  LocalReply reply{.status = 503, .body = "envoy overloaded", .details = "overload"};
+  if (manager().config().append_local_overload) reply.modify_headers = [](http::HeaderMap& headers) { headers.add("x-envoy-local-overloaded", "true"); };
+  send_local_reply(reply);
+  return true;
+}
+
+bool Stream::bypasses_overload() const { return manager().listener().bypass_overload; }
+
+uint64_t Stream::held_bytes() const {
+  uint64_t bytes = sender_ != nullptr ? sender_->held_bytes() : 0;
+  for (const Direction* direction : {&decode_, &encode_})
+    if (direction->held != nullptr) bytes += direction->held->size();
+  for (uint8_t i = 0; i < filter_count_; ++i) bytes += filters_[i]->held_bytes();
+  return bytes;
+}
+
+void Stream::reset_for_overload() {
+  set_flag(ResponseFlag::OverloadManager);
+  reset("overload");
+}
+
+void Stream::rescale_timeouts() {
+  if (idle_timeout_.count() == 0 || bypasses_overload()) return;
+  const milliseconds was = idle_now_;
+  idle_now_ = worker_.overload().scaled(config::ScaledTimer::StreamIdle, idle_timeout_);
+  if (idle_timer_.armed()) idle_timer_.arm_at(idle_timer_.deadline() - was + idle_now_);
 }
 
 void Stream::enter_filters() {
@@ -574,6 +613,11 @@ void Stream::run_again() {
 
 void Stream::end(bool complete) {
   active_ = timeout_armed_ = false;
+  if (prev_active_ != nullptr || worker_.first_active_ == this) {
+    (prev_active_ != nullptr ? prev_active_->next_active_ : worker_.first_active_) = next_active_;
+    if (next_active_ != nullptr) next_active_->prev_active_ = prev_active_;
+    prev_active_ = next_active_ = nullptr;
+  }
   for (net::Timer* timer : {request_timer_.get(), duration_timer_.get()}) {
     if (timer != nullptr) timer->disarm();
   }
@@ -599,6 +643,7 @@ void Stream::close_pass() {
 
 void Stream::set_idle_timeout(milliseconds timeout) {
   idle_timeout_ = timeout;
+  idle_now_ = bypasses_overload() ? timeout : worker_.overload().scaled(config::ScaledTimer::StreamIdle, timeout);
   if (timeout.count() == 0) {
     idle_timer_.disarm();
   } else {

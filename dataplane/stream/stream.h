@@ -146,6 +146,13 @@ class Stream final : public http::MessageReceiver {
   void set_idle_timeout(std::chrono::milliseconds timeout);
   void set_max_duration(std::chrono::milliseconds timeout);
 
+  // --- for the worker ----------------------------------------------------------------------------------------------------------------
+  // Bytes that wait here on their way, in filters and in codecs, in both directions.
+  uint64_t held_bytes() const;
+  bool bypasses_overload() const;
+  void reset_for_overload();
+  void rescale_timeouts();  // the worker's overload state has changed
+
   // --- for the connection and filters' base class ------------------------------------------------------------------------------------
   void begin(HttpConnection& connection, http::MessageSender& sender);
   void on_protocol_error(const http::ProtocolError& error);
@@ -250,8 +257,9 @@ class Stream final : public http::MessageReceiver {
   void on_log_interval();
   void timed_out(uint32_t status, std::string_view body, std::string_view details);
   void touch() {
-    if (idle_timeout_.count() != 0) idle_timer_.arm(idle_timeout_);
+    if (idle_timeout_.count() != 0) idle_timer_.arm(idle_now_);
   }
+  bool refuse_for_overload();
 
   WorkerContext& worker_;
   http::Arena arena_;
@@ -309,7 +317,9 @@ class Stream final : public http::MessageReceiver {
   std::unique_ptr<format::FormatContext> format_;  // the worker's, taken when something is first printed
   std::string_view client_ip_;  // from x-forwarded-for; empty: the peer is the client
   std::string_view connect_port_;
-  std::chrono::milliseconds idle_timeout_{0};
+  std::chrono::milliseconds idle_timeout_{0}, idle_now_{0};  // as configured; as scaled by the overload manager
+  Stream* prev_active_ = nullptr;  // in the worker's list
+  Stream* next_active_ = nullptr;
 
   // These two stay in their slots of the wheel when the stream is over: the next request's deadline is a later one, and costs a store.
   net::Timer idle_timer_;      // stream_idle_timeout, or the route's

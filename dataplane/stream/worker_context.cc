@@ -1,6 +1,11 @@
 // A worker's epoch and spare streams; see worker_context.h.
 #include "dataplane/stream/worker_context.h"
 
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <utility>
+
 #include "dataplane/stream/stream.h"
 
 namespace fairlead::stream {
@@ -18,6 +23,36 @@ WorkerContext::~WorkerContext() = default;
 void WorkerContext::apply(std::shared_ptr<const config::Snapshot> snapshot) {
   clusters_.apply(snapshot);
   epoch_ = upstream::Ref<Epoch>(new Epoch(std::move(snapshot)));
+}
+
+void WorkerContext::set_overload(const OverloadState& state) {
+  const OverloadState before = std::exchange(overload_, state);
+  if (before.shorter_timeouts == state.shorter_timeouts) return;
+  for (Stream* stream = first_active_; stream != nullptr; stream = stream->next_active_) stream->rescale_timeouts();
+}
+
+// Envoy 1.40: eight classes of size, each twice the one before, the smallest from 2^minimum_account_to_track_power_of_two bytes on; the pressure
+// says how many of them, from the heaviest; at most 50 streams at a time.
+size_t WorkerContext::reset_heavy_streams() {
+  constexpr int kClasses = 8;
+  constexpr size_t kMost = 50;
+  if (overload_.reset_streams <= 0) return 0;
+  std::array<std::vector<Stream*>, kClasses> classes;
+  for (Stream* stream = first_active_; stream != nullptr; stream = stream->next_active_) {
+    const auto width = static_cast<int>(std::bit_width(stream->held_bytes())) - 1 - static_cast<int>(overload_.smallest_account);
+    if (width >= 0 && !stream->bypasses_overload()) classes[static_cast<size_t>(std::min(width, kClasses - 1))].push_back(stream);
+  }
+  const int lowest = kClasses - std::min(kClasses, static_cast<int>(overload_.reset_streams * kClasses) + 1);
+  size_t ended = 0;
+  for (int i = kClasses - 1; i >= lowest; --i) {
+    for (Stream* stream : classes[static_cast<size_t>(i)]) {
+      if (ended == kMost) return ended;
+      if (!stream->active()) continue;  // with the connection of one before
+      stream->reset_for_overload();
+      ++ended;
+    }
+  }
+  return ended;
 }
 
 std::unique_ptr<Stream> WorkerContext::take_stream() {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dataplane/config/snapshot.h"
+#include "dataplane/stream/overload_state.h"
 #include "dataplane/upstream/pool/ref.h"
 #include "dataplane/upstream/worker_clusters.h"
 
@@ -50,6 +51,11 @@ class WorkerContext {
   bool drain_close = false;
   // The same after /healthcheck/fail, but for listeners whose drain_type is MODIFY_ONLY.
   bool health_failed = false;
+  // Set it by set_overload(), so that what runs already follows.
+  const OverloadState& overload() const { return overload_; }
+  void set_overload(const OverloadState& state);
+  // Ends the streams of the heaviest classes of size; how many: OverloadState::reset_streams. Returns how many it were.
+  size_t reset_heavy_streams();
 
   std::unique_ptr<Stream> take_stream();
   void give_back(std::unique_ptr<Stream> stream);
@@ -64,6 +70,9 @@ class WorkerContext {
   upstream::Random random_;
   upstream::WorkerClusters clusters_;
   upstream::Ref<Epoch> epoch_;
+  OverloadState overload_;
+  friend class Stream;
+  Stream* first_active_ = nullptr;  // of those between begin() and end()
   std::vector<std::unique_ptr<Stream>> spare_;
   std::vector<std::unique_ptr<format::FormatContext>> spare_formats_;
 };

@@ -55,6 +55,7 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
   void pause_reading() override;
   void resume_reading() override;
   bool write_blocked() const override { return connection_->above_high_watermark(); }
+  size_t held_bytes() const override { return connection_->output().size(); }
   uint64_t wire_bytes_sent() const override { return bytes_sent_; }
   uint64_t wire_bytes_received() const override { return bytes_received_; }
   uint64_t header_bytes_sent() const override { return header_bytes_sent_; }

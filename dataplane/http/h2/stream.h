@@ -27,6 +27,7 @@ class Stream final : public http::MessageSender {
   void pause_reading() override;
   void resume_reading() override;
   bool write_blocked() const override { return blocked; }
+  size_t held_bytes() const override { return in.size() + out.size(); }
   http::Protocol protocol() const override { return http::Protocol::Http2; }
   net::Connection& connection() override;
   uint64_t wire_bytes_sent() const override { return bytes_sent; }

@@ -162,7 +162,7 @@ void ConnectionPool::connect() {
 // The session has just connected, or a request on it has ended.
 void ConnectionPool::session_has_room(PooledSession& session) {
   const auto& max_age = cluster().config->http.max_connection_duration;
-  if (max_age && session.age() >= *max_age && !session.going_away_) {
+  if (max_age && session.time_left(*max_age).count() <= 0 && !session.going_away_) {
     session.going_away_ = true;
     cells().add(cluster().stats, ClusterStat::upstream_cx_max_duration_reached);
   }
@@ -182,8 +182,8 @@ void ConnectionPool::session_has_room(PooledSession& session) {
   if (session.state_ == PooledSession::State::kFull) set_ready(session, true);
   if (session.streams_ != 0) return;
   const auto& idle_timeout = cluster().config->http.idle_timeout;
-  if (idle_timeout) session.idle_timer_.arm(max_age ? std::min<net::Duration>(*idle_timeout, *max_age - session.age()) : *idle_timeout);
-  if (!idle_timeout && max_age) session.idle_timer_.arm(*max_age - session.age());
+  if (idle_timeout) session.idle_timer_.arm(max_age ? std::min<net::Duration>(*idle_timeout, session.time_left(*max_age)) : *idle_timeout);
+  if (!idle_timeout && max_age) session.idle_timer_.arm(session.time_left(*max_age));
 }
 
 void ConnectionPool::session_gone(PooledSession& session, net::CloseReason reason) {

@@ -7,6 +7,7 @@
 #include "dataplane/http/h1/session.h"
 #include "dataplane/http/h2/session.h"
 #include "dataplane/net/event_loop.h"
+#include "dataplane/upstream/lb/random.h"
 #include "dataplane/upstream/pool/host.h"
 #include "dataplane/upstream/pool/http2_codec.h"
 #include "dataplane/upstream/pool/negotiating_session.h"
@@ -101,6 +102,8 @@ bool PooledStream::request_begun() const { return connection().bytes_sent() != s
 PooledSession::PooledSession(ConnectionPool& pool) : pool_(pool), host_(&pool.host_), max_streams_(pool.max_streams()), idle_timer_(host_->env().loop.timers(), [this] { on_idle_timeout(); }) {
   const config::ClusterConfig& config = *pool.cluster().config;
   ++pool_.sessions_;
+  if (const auto& http = config.http; http.max_connection_duration && http.max_connection_duration_jitter != 0)
+    age_jitter_ = *http.max_connection_duration * static_cast<int64_t>(host_->env().random.below(static_cast<uint64_t>(http.max_connection_duration_jitter * 100) + 1)) / 10'000;
   net::ConnectionPtr connection = connect_to(*host_, pool.client_.get(), config, pool.protocol());
   if (pool.protocol() == PoolProtocol::kTcp) {
     session_ = make_tcp_session(std::move(connection), *this);
@@ -241,12 +244,13 @@ void PooledSession::on_session_closed(net::CloseReason reason) {
   host_->env().loop.delete_later(this);
 }
 
+net::Duration PooledSession::time_left(std::chrono::milliseconds max_age) const { return max_age + age_jitter_ - age(); }
 net::Duration PooledSession::age() const { return session_->connection().loop().now() - session_->connection().created_at(); }
 
 void PooledSession::on_idle_timeout() {
   if (state_ != State::kReady || streams_ != 0) return;  // the timer is left armed while a request runs
   const auto& max_age = pool_.cluster().config->http.max_connection_duration;
-  const bool old = max_age && age() >= *max_age;
+  const bool old = max_age && time_left(*max_age).count() <= 0;
   pool_.cells().add(pool_.cluster().stats, old ? ClusterStat::upstream_cx_max_duration_reached : ClusterStat::upstream_cx_idle_timeout);
   retire();
 }

@@ -59,6 +59,7 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
   void retire();  // no further request: closes now, or with the last one it has
   void close(net::CloseType type);
   net::Duration age() const;
+  net::Duration time_left(std::chrono::milliseconds max_age) const;  // of one that may become that old, and its jitter more
 
   void on_session_connected() override;
   void on_stream_slot() override;
@@ -81,7 +82,7 @@ class PooledSession final : private http::ClientSessionEvents, public net::Defer
   uint32_t max_streams_ = 1;
   uint64_t requests_ = 0;       // attached so far
   uint64_t sent_counted_ = 0, received_counted_ = 0;  // already in the statistics
-  std::chrono::nanoseconds connect_time_{0};
+  std::chrono::nanoseconds connect_time_{0}, age_jitter_{0};
   net::Timer idle_timer_;
   PooledStream first_;          // the only one on HTTP/1.1
   bool first_free_ = true;

@@ -66,6 +66,7 @@ class TcpSession final : public http::ClientSession, private net::ConnectionEven
   void pause_reading() override;
   void resume_reading() override;
   bool write_blocked() const override { return connection_->above_high_watermark(); }
+  size_t held_bytes() const override { return connection_->output().size(); }
   uint64_t wire_bytes_sent() const override { return bytes_sent_; }
   uint64_t wire_bytes_received() const override { return bytes_received_; }
   uint64_t header_bytes_sent() const override { return 0; }

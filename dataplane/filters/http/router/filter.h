@@ -4,6 +4,7 @@
 // One per stream, in its arena; one worker. At most one attempt is in flight at a time.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -39,6 +40,8 @@ class RouterFilter final : public stream::Filter {
   void on_timeout() override;
   void describe(format::FormatContext& info) override;
   void on_stream_end() override;
+  // What is kept for a retry may be the very bytes that are on their way.
+  size_t held_bytes() const override { return std::max(attempt_.held_bytes(), kept_body_ ? kept_body_->size() : size_t{0}); }
 
   // --- from the attempt ---------------------------------------------------------------------------------------------------------
   using Filter::stream;

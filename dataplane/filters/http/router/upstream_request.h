@@ -37,6 +37,7 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   // On a connection that had served before, and nothing of a response came: probably closed by the upstream while idle.
   bool lost_reused_connection() const { return reused_ && !response_begun_; }
   bool request_left() const { return request_begun_; }
+  size_t held_bytes() const { return (pending_ ? pending_->size() : 0) + (sender_ != nullptr ? sender_->held_bytes() : 0); }
   bool http2() const { return http2_; }
   http::MessageSender* sender() const { return sender_; }
   // What connections it had: the last one's facts, and the addresses of all hosts that were reached.
