@@ -99,7 +99,9 @@ bool Catalog::rebuild(const std::string& name, Scope& scope) {
       for (const auto& [at, resource] : found->second) all.push_back(resource);
     }
   }
+  const bool was_incomplete = scope.incomplete;
   if (!scope.raw.empty()) add_raw(name, scope, all, verbatim);
+  incomplete_ += int{scope.incomplete} - int{was_incomplete};
   SnapshotPtr next = replace(scope.snapshot, name, all, verbatim);
   for (Finding& f : check_references(*next)) scope.findings.push_back(std::move(f));
   if (next == scope.snapshot) return false;
@@ -121,68 +123,106 @@ void Catalog::drop_orphans() {
   };
   std::erase_if(scopes_, [&](const auto& entry) {
     const Scope& scope = entry.second;
-    return (!scope.gateway.empty() && !gateways_.contains(scope.gateway[0])) || std::any_of(scope.raw.begin(), scope.raw.end(), gone);
+    const bool orphan = (!scope.gateway.empty() && !gateways_.contains(scope.gateway[0])) || std::any_of(scope.raw.begin(), scope.raw.end(), gone);
+    if (orphan && !scope.gateway.empty()) scopes_of_[scope.gateway[0]].erase(entry.first);
+    if (orphan && scope.incomplete) --incomplete_;
+    return orphan;
   });
+  std::erase_if(scopes_of_, [](const auto& entry) { return entry.second.empty(); });
 }
 
 void Catalog::open(const Selection& selection) {
   const std::string name = selection.scope();
   auto [at, fresh] = scopes_.try_emplace(name);
   if (!fresh) return;
-  if (selection.gateway) at->second.gateway.push_back(*selection.gateway);
+  if (selection.gateway) {
+    at->second.gateway.push_back(*selection.gateway);
+    scopes_of_[*selection.gateway].insert(name);
+  }
   for (const resources::RawSet* r : selection.raw) at->second.raw.push_back(r->name);
   rebuild(name, at->second);
 }
 
-void Catalog::open_known_scopes() {
-  const std::vector<intent::ScopeKey> keys = gateways();
-  for (const intent::ScopeKey& key : keys) {
-    Node node;
-    node.gateway = key.str();
-    node.cluster = key.name;
-    open(select(node, keys, raw_));
-  }
+void Catalog::open_scope_of(const intent::ScopeKey& key) {
+  Node node;
+  node.gateway = key.str();
+  node.cluster = key.name;
+  open(select(node, keys_, raw_));
+}
+
+void Catalog::open_scopes_of_raw() {
   for (const resources::RawSetPtr& set : raw_) {
     for (const std::string& id : set->node_ids) {
       Node node;
       node.id = id;
-      open(select(node, keys, raw_));
+      open(select(node, keys_, raw_));
     }
     for (const std::string& cluster : set->node_clusters) {
       Node node;
       node.cluster = cluster;
-      open(select(node, keys, raw_));
+      open(select(node, keys_, raw_));
     }
-    if (set->for_unclaimed()) open(select(Node{}, keys, raw_));
+    if (set->for_unclaimed()) open(select(Node{}, keys_, raw_));
   }
 }
 
-std::vector<std::string> Catalog::set_gateway(const intent::ScopeKey& key, std::vector<ResourcePtr> resources) {
-  Planned planned;
-  for (ResourcePtr& r : resources) planned[{r->type, r->name}] = std::move(r);
-  const bool fresh = gateways_.insert_or_assign(key, std::move(planned)).second;
+void Catalog::open_known_scopes() {
+  for (const intent::ScopeKey& key : keys_) open_scope_of(key);
+  open_scopes_of_raw();
+}
+
+std::vector<std::string> Catalog::rebuild_of(const intent::ScopeKey& key) {
   std::vector<std::string> changed;
-  for (auto& [name, scope] : scopes_) {
-    if (std::find(scope.gateway.begin(), scope.gateway.end(), key) != scope.gateway.end() && rebuild(name, scope)) changed.push_back(name);
+  const auto of = scopes_of_.find(key);
+  if (of == scopes_of_.end()) return changed;
+  for (const std::string& name : of->second) {
+    if (rebuild(name, scopes_.find(name)->second)) changed.push_back(name);
   }
+  return changed;
+}
+
+std::vector<std::string> Catalog::set_gateway(const intent::ScopeKey& key, std::vector<ResourcePtr> resources) {
+  Planned& planned = gateways_[key];
+  for (const auto& [at, old] : planned) {
+    if (at.first != Type::kEndpoint) continue;
+    const auto in = assigned_.find(at.second);
+    in->second.erase(key);
+    if (in->second.empty()) assigned_.erase(in);
+  }
+  planned.clear();
+  for (ResourcePtr& r : resources) {
+    if (r->type == Type::kEndpoint) assigned_[r->name].insert(key);
+    planned[{r->type, r->name}] = std::move(r);
+  }
+  const auto place = std::lower_bound(keys_.begin(), keys_.end(), key);
+  const bool fresh = place == keys_.end() || *place != key;
+  if (fresh) keys_.insert(place, key);
+  std::vector<std::string> changed = rebuild_of(key);
   if (fresh) {
     ++membership_;
     const auto before = scopes();
-    open_known_scopes();
-    for (const std::string& name : scopes()) {
-      if (!std::binary_search(before.begin(), before.end(), name)) changed.push_back(name);
+    open_scope_of(key);
+    open_scopes_of_raw();
+    if (before.size() != scopes_.size()) {
+      for (const std::string& name : scopes()) {
+        if (!std::binary_search(before.begin(), before.end(), name)) changed.push_back(name);
+      }
     }
   }
   return changed;
 }
 
 std::vector<std::string> Catalog::remove_gateway(const intent::ScopeKey& key) {
-  if (gateways_.erase(key) == 0) return {};
-  ++membership_;
-  std::vector<std::string> changed;
-  for (auto& [name, scope] : scopes_) {
-    if (std::find(scope.gateway.begin(), scope.gateway.end(), key) != scope.gateway.end() && rebuild(name, scope)) changed.push_back(name);
+  const auto found = gateways_.find(key);
+  if (found == gateways_.end()) return {};
+  for (const auto& [at, old] : found->second) {
+    if (at.first == Type::kEndpoint) assigned_[at.second].erase(key);
   }
+  std::erase_if(assigned_, [](const auto& entry) { return entry.second.empty(); });
+  gateways_.erase(found);
+  keys_.erase(std::lower_bound(keys_.begin(), keys_.end(), key));
+  ++membership_;
+  std::vector<std::string> changed = rebuild_of(key);
   drop_orphans();
   open_known_scopes();
   return changed;
@@ -211,26 +251,27 @@ std::vector<std::string> Catalog::set_raw(std::vector<resources::RawSetPtr> sets
 }
 
 std::vector<std::string> Catalog::set_assignment(const ResourcePtr& assignment) {
-  const std::pair<Type, std::string> at{assignment->type, assignment->name};
-  for (auto& [key, planned] : gateways_) {
-    if (auto found = planned.find(at); found != planned.end()) found->second = assignment;
-  }
   std::vector<std::string> changed;
-  for (auto& [name, scope] : scopes_) {
-    if (scope.gateway.empty()) continue;
-    const auto planned = gateways_.find(scope.gateway[0]);
-    if (planned == gateways_.end() || !planned->second.contains(at)) continue;
-    SnapshotPtr next = amend(scope.snapshot, {assignment});
-    if (next == scope.snapshot) continue;
-    scope.snapshot = std::move(next);
-    changed.push_back(name);
+  const auto in = assigned_.find(assignment->name);
+  if (in == assigned_.end()) return changed;
+  for (const intent::ScopeKey& key : in->second) {
+    gateways_.find(key)->second[{Type::kEndpoint, assignment->name}] = assignment;
+    const auto of = scopes_of_.find(key);
+    if (of == scopes_of_.end()) continue;
+    for (const std::string& name : of->second) {
+      Scope& scope = scopes_.find(name)->second;
+      SnapshotPtr next = amend(scope.snapshot, {assignment});
+      if (next == scope.snapshot) continue;
+      scope.snapshot = std::move(next);
+      changed.push_back(name);
+    }
   }
+  std::sort(changed.begin(), changed.end());
   return changed;
 }
 
 Catalog::Joined Catalog::join(const Node& node) {
-  const std::vector<intent::ScopeKey> keys = gateways();
-  const Selection selection = select(node, keys, raw_);
+  const Selection selection = select(node, keys_, raw_);
   if (selection.matched()) open(selection);
   return {selection.scope(), selection.reason, selection.matched()};
 }
@@ -244,16 +285,6 @@ std::vector<std::string> Catalog::scopes() const {
   std::vector<std::string> names;
   for (const auto& [name, scope] : scopes_) names.push_back(name);
   return names;
-}
-
-std::vector<intent::ScopeKey> Catalog::gateways() const {
-  std::vector<intent::ScopeKey> keys;
-  for (const auto& [key, resources] : gateways_) keys.push_back(key);
-  return keys;
-}
-
-bool Catalog::incomplete() const {
-  return std::any_of(scopes_.begin(), scopes_.end(), [](const auto& entry) { return entry.second.incomplete; });
 }
 
 std::vector<Finding> Catalog::findings() const {

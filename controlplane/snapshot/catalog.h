@@ -42,12 +42,12 @@ class Catalog {
   // Never null for a scope that join() or scopes() named; the empty snapshot otherwise.
   SnapshotPtr find(std::string_view scope) const;
   std::vector<std::string> scopes() const;
-  std::vector<intent::ScopeKey> gateways() const;
+  const std::vector<intent::ScopeKey>& gateways() const { return keys_; }
   const std::vector<resources::RawSetPtr>& raw() const { return raw_; }
   // Over all scopes: name and version conflicts, each on both sides, and references that lead nowhere; sorted, without duplicates.
   std::vector<intent::Finding> findings() const;
   // A conflict of versions stood from the start: what was served before it is not known.
-  bool incomplete() const;
+  bool incomplete() const { return incomplete_ > 0; }
 
  private:
   struct Scope {
@@ -67,13 +67,20 @@ class Catalog {
   void open(const Selection& selection);
   // The scopes that are known without any proxy: each Gateway's and each raw set's, so that `check` sees their conflicts.
   void open_known_scopes();
+  void open_scope_of(const intent::ScopeKey& key);
+  void open_scopes_of_raw();
+  std::vector<std::string> rebuild_of(const intent::ScopeKey& key);  // the scopes that changed
 
   using Planned = std::map<std::pair<Type, std::string>, ResourcePtr>;
   std::map<intent::ScopeKey, Planned> gateways_;
   std::vector<resources::RawSetPtr> raw_;
   std::map<std::string, std::string, std::less<>> versions_before_;  // of raw sets, by name, before the last set_raw()
   std::map<std::string, Scope, std::less<>> scopes_;
+  std::vector<intent::ScopeKey> keys_;                               // of gateways_
+  std::map<intent::ScopeKey, std::set<std::string>> scopes_of_;      // names of scopes, by Gateway
+  std::map<std::string, std::set<intent::ScopeKey>, std::less<>> assigned_;  // assignments, by name: the Gateways whose plan has them
   uint64_t membership_ = 0;
+  int incomplete_ = 0;  // scopes that are
 };
 
 }  // namespace fairlead::snapshot

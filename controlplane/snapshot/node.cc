@@ -30,8 +30,9 @@ namespace {
 // The Gateway, and why that one or none.
 const intent::ScopeKey* find_gateway(const Node& node, const std::vector<intent::ScopeKey>& gateways, std::string& reason) {
   if (!node.gateway.empty()) {
+    const size_t slash = node.gateway.find('/');
     for (const intent::ScopeKey& key : gateways) {
-      if (key.str() != node.gateway) continue;
+      if (slash != key.ns.size() || !node.gateway.starts_with(key.ns) || std::string_view(node.gateway).substr(slash + 1) != key.name) continue;
       reason = absl::StrCat("node metadata fairlead.io/gateway is ", node.gateway);
       return &key;
     }
