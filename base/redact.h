@@ -5,9 +5,9 @@ namespace google::protobuf {
 class Message;
 }
 
-namespace fairlead::admin {
+namespace fairlead {
 
 // Texts and bytes of every field that the API marks as sensitive become "[redacted]", whatever Any they stand in; numbers in there go.
 void redact(google::protobuf::Message& message);
 
-}  // namespace fairlead::admin
+}  // namespace fairlead

@@ -1,5 +1,5 @@
 // See redact.h.
-#include "dataplane/admin/redact.h"
+#include "base/redact.h"
 
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/message.h>
@@ -9,7 +9,7 @@
 #include "base/descriptors.h"
 #include "udpa/annotations/sensitive.pb.h"
 
-namespace fairlead::admin {
+namespace fairlead {
 namespace {
 
 using google::protobuf::FieldDescriptor;
@@ -58,4 +58,4 @@ void walk(Message& message, bool sensitive) {
 
 void redact(Message& message) { walk(message, false); }
 
-}  // namespace fairlead::admin
+}  // namespace fairlead
