@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/strings.h"
 #include "base/validate.h"
+#include "controlplane/resources/xdstp.h"
 
 namespace fairlead::adapters::xds {
 
@@ -92,22 +93,81 @@ std::unique_ptr<google::protobuf::Message> read_message(const doc::Reader& entry
   return good ? *std::move(message) : nullptr;
 }
 
+// An entry that is a Resource as responses carry it: the message with a name of its own, aliases and a time to live.
+struct Wrapped {
+  doc::Reader message;
+  std::string name;  // empty: the message's
+  resources::Envelope envelope;
+};
+
+constexpr std::string_view kWrapper = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+
+bool is_wrapped(const doc::Reader& entry) {
+  const doc::Value* type = entry.value().find(kTypeField);
+  return type && type->is_string() && type->as_string() == kWrapper;
+}
+
+Wrapped read_wrapper(const doc::Reader& entry, ErrorList& errors) {
+  Wrapped out{entry.get("resource"), "", {}};
+  doc::Object fields(entry, errors);
+  fields.ignore(kTypeField);
+  fields.ignore("resource");
+  out.name = fields.string_or("name", "");
+  out.envelope.aliases = fields.strings("aliases");
+  if (const auto ttl = fields.duration("ttl")) {
+    out.envelope.ttl = std::chrono::duration_cast<std::chrono::milliseconds>(*ttl);
+    // It is renewed at half its time: below a second that would be all there is to do.
+    if (out.envelope.ttl < std::chrono::seconds(1) || out.envelope.ttl > std::chrono::hours(24 * 365)) fields.error("ttl", "is not between 1s and a year");
+  }
+  if (fields.has("version")) {
+    fields.ignore("version");
+    fields.error("version", "is that of the whole object: give it as spec.version");
+  }
+  if (!out.message.value().is_map()) errors.add(out.message.expected("a resource: a map with @type"));
+  return out;
+}
+
+// The name that proxies are to ask for; empty, and an error, when it cannot be one.
+std::string checked_name(std::string name, resources::Type type, const doc::Reader& entry, ErrorList& errors) {
+  if (name.empty()) {
+    errors.add(entry.get("name").error("is required: it is what proxies ask for"));
+    return "";
+  }
+  if (!resources::is_xdstp(name)) return name;
+  const std::optional<std::string> canonical = resources::canonical_xdstp(name);
+  if (!canonical || resources::is_glob(name)) {
+    errors.add(entry.get("name").error(absl::StrCat("\"", name, "\" is not xdstp://AUTHORITY/TYPE/ID?KEY=VALUE&…")));
+    return "";
+  }
+  if (resources::type_in_xdstp(name) != type_name(resources::type_url(type))) {
+    errors.add(entry.get("name").error(absl::StrCat("\"", name, "\" is a name of type ", resources::type_in_xdstp(name), ", but this is ", type_name(resources::type_url(type)))));
+    return "";
+  }
+  return *canonical;
+}
+
 }  // namespace
 
 resources::ResourcePtr read_resource(const doc::Reader& entry, const Object& owner, const std::string& version,
                                      ResourceIdentity& identity, std::vector<Diagnostic>& out) {
   ErrorList errors;
   resources::ResourcePtr resource;
+  Wrapped wrapped{entry, "", {}};
   if (!entry.value().is_map()) {
     errors.add(entry.expected("a resource: a map with @type"));
-  } else if ((identity.type = read_type(entry, errors))) {
-    identity.name = written_name(entry.value(), *identity.type);
-    if (auto message = read_message(entry, *identity.type, owner, errors, out)) {
-      identity.name = resources::name_of(*message);
-      if (identity.name.empty()) {
-        errors.add(entry.get("name").error("is required: it is what proxies ask for"));
-      } else {
-        resource = resources::make_resource(*identity.type, identity.name, *message, {origin_of(entry, owner)}, version);
+  } else if (is_wrapped(entry)) {
+    wrapped = read_wrapper(entry, errors);
+  }
+  const bool shaped = errors.empty();
+  if (wrapped.message.value().is_map() && (identity.type = read_type(wrapped.message, errors))) {
+    const resources::Type type = *identity.type;
+    const std::string written = wrapped.name.empty() ? written_name(wrapped.message.value(), type) : wrapped.name;
+    identity.name = resources::canonical_xdstp(written).value_or(written);
+    if (!wrapped.envelope.aliases.empty() && type != resources::Type::kVirtualHost) errors.add(entry.get("aliases").error("only virtual hosts have aliases"));
+    if (auto message = read_message(wrapped.message, type, owner, errors, out)) {
+      identity.name = checked_name(wrapped.name.empty() ? resources::name_of(*message) : wrapped.name, type, wrapped.name.empty() ? wrapped.message : entry, errors);
+      if (shaped && errors.empty()) {
+        resource = resources::make_resource(type, identity.name, *message, {origin_of(entry, owner)}, version, std::move(wrapped.envelope));
       }
     }
   }

@@ -8,6 +8,7 @@
 #include "base/descriptors.h"
 #include "controlplane/plan/plan.h"
 #include "controlplane/resources/resource.h"
+#include "controlplane/resources/xdstp.h"
 
 namespace fairlead::resources {
 namespace {
@@ -102,6 +103,7 @@ class Walker {
     }
   }
   void add(Type type, std::string name) {
+    if (is_xdstp(name)) name = canonical_xdstp(name).value_or(name);
     if (!name.empty() && name != plan::kInvalidBackend) found_.push_back({type, std::move(name)});
   }
 

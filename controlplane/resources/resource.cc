@@ -45,33 +45,85 @@ std::string serialize(const google::protobuf::Message& message) {
   return bytes;
 }
 
+// google.protobuf.Duration: seconds = 1, nanos = 2
+std::string duration(std::chrono::milliseconds time) {
+  std::string out;
+  if (const int64_t seconds = time.count() / 1000; seconds != 0) wire::put_number(out, 1, static_cast<uint64_t>(seconds));
+  if (const int64_t nanos = time.count() % 1000 * 1'000'000; nanos != 0) wire::put_number(out, 2, static_cast<uint64_t>(nanos));
+  return out;
+}
+
+// The fields of an envoy.service.discovery.v3.Resource but for its body: version = 1, name = 3, aliases = 4, ttl = 6
+std::string head_of(const Resource& r, bool with_ttl) {
+  std::string out;
+  wire::put_bytes(out, 1, r.version);
+  wire::put_bytes(out, 3, r.name);
+  for (const std::string& alias : r.envelope.aliases) wire::put_bytes(out, 4, alias);
+  if (with_ttl) wire::put_bytes(out, 6, duration(r.envelope.ttl));
+  return out;
+}
+
+// google.protobuf.Any: type_url = 1, value = 2
+std::string any_of(std::string_view url, std::string_view value) {
+  std::string out;
+  out.reserve(field_size(url.size()) + field_size(value.size()));
+  wire::put_bytes(out, 1, url);
+  wire::put_bytes(out, 2, value);
+  return out;
+}
+
+// Field 2 of either response: resources
+std::string response_field(std::string_view value) {
+  std::string out;
+  out.reserve(field_size(value.size()));
+  wire::put_bytes(out, 2, value);
+  return out;
+}
+
+std::shared_ptr<const Resource::Timed> timed_frames(const Resource& r, std::string_view any) {
+  constexpr std::string_view kResource = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+  const std::string beat = head_of(r, true);
+  std::string whole = beat;
+  wire::put_bytes(whole, 2, any);
+  auto timed = std::make_shared<Resource::Timed>();
+  timed->delta = response_field(whole);
+  timed->delta_beat = response_field(beat);
+  timed->sotw = response_field(any_of(kResource, whole));
+  timed->sotw_beat = response_field(any_of(kResource, beat));
+  return timed;
+}
+
 ResourcePtr frame(Type type, std::string name, std::string_view body, intent::Origins origins, std::string_view version,
-                  std::vector<Reference> references) {
+                  std::vector<Reference> references, Envelope envelope) {
   auto r = std::make_shared<Resource>();
   r->type = type;
   r->name = std::move(name);
   r->hash = content_hash(body);
+  if (!envelope.aliases.empty() || envelope.ttl.count() > 0) {
+    ContentHasher hasher;
+    hasher.add_field(body).add_field(duration(envelope.ttl));
+    for (const std::string& alias : envelope.aliases) hasher.add_field(alias);
+    r->hash = hasher.finish();
+  }
   r->version = version.empty() ? hex64(r->hash.low) : std::string(version);
   r->origins = std::move(origins);
   r->references = std::move(references);
+  r->envelope = std::move(envelope);
   const std::string_view url = type_url(type);
-  // google.protobuf.Any: type_url = 1, value = 2
-  const size_t any = field_size(url.size()) + field_size(body.size());
-  // DiscoveryResponse: resources = 2
-  r->sotw_frame.reserve(field_size(any));
-  wire::put_head(r->sotw_frame, 2, any);
+  const size_t any_size = field_size(url.size()) + field_size(body.size());
+  r->sotw_frame.reserve(field_size(any_size));
+  wire::put_head(r->sotw_frame, 2, any_size);
   wire::put_bytes(r->sotw_frame, 1, url);
   wire::put_bytes(r->sotw_frame, 2, body);
-  // DeltaDiscoveryResponse: resources = 2; Resource: version = 1, resource = 2, name = 3
-  const size_t inner = field_size(r->version.size()) + field_size(r->name.size()) + field_size(any);
+  const std::string_view any = std::string_view(r->sotw_frame).substr(r->sotw_frame.size() - any_size);
+  const std::string head = head_of(*r, false);
+  const size_t inner = head.size() + field_size(any.size());
   r->delta_frame.reserve(field_size(inner));
   wire::put_head(r->delta_frame, 2, inner);
-  wire::put_bytes(r->delta_frame, 1, r->version);
-  wire::put_bytes(r->delta_frame, 3, r->name);
-  wire::put_head(r->delta_frame, 2, any);
-  wire::put_bytes(r->delta_frame, 1, url);
-  wire::put_bytes(r->delta_frame, 2, body);
+  r->delta_frame.append(head);
+  wire::put_bytes(r->delta_frame, 2, any);
   r->body_offset = static_cast<uint32_t>(r->delta_frame.size() - body.size());
+  if (r->envelope.ttl.count() > 0) r->timed = timed_frames(*r, any);
   return r;
 }
 
@@ -103,21 +155,25 @@ std::optional<Type> type_from_short_name(std::string_view name) {
 }
 
 ResourcePtr make_resource(Type type, std::string name, const google::protobuf::Message& message, intent::Origins origins,
-                          std::string_view version) {
+                          std::string_view version, Envelope envelope) {
   std::vector<Reference> references;
   if (type != Type::kEndpoint) references = references_of(message);  // an assignment names nothing, and there are many
-  return frame(type, std::move(name), serialize(message), std::move(origins), version, std::move(references));
+  return frame(type, std::move(name), serialize(message), std::move(origins), version, std::move(references), std::move(envelope));
 }
 
 absl::StatusOr<ResourcePtr> make_resource_from_bytes(Type type, std::string name, std::string_view body, intent::Origins origins,
                                                      std::string_view version) {
   absl::StatusOr<std::unique_ptr<google::protobuf::Message>> message = parse_message(type_url(type), body);
   if (!message.ok()) return message.status();
-  return frame(type, std::move(name), body, std::move(origins), version, references_of(**message));
+  return frame(type, std::move(name), body, std::move(origins), version, references_of(**message), {});
 }
 
 ResourcePtr with_version(const Resource& resource, std::string_view version) {
-  return frame(resource.type, resource.name, resource.body(), resource.origins, version, resource.references);
+  return frame(resource.type, resource.name, resource.body(), resource.origins, version, resource.references, resource.envelope);
+}
+
+ResourcePtr with_name(const Resource& resource, std::string name) {
+  return frame(resource.type, std::move(name), resource.body(), resource.origins, resource.version, resource.references, resource.envelope);
 }
 
 ResourcePtr with_origins(const Resource& resource, intent::Origins origins) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -53,6 +54,12 @@ struct Reference {
   bool operator==(const Reference&) const = default;
 };
 
+// What a resource is sent with besides its name and version.
+struct Envelope {
+  std::vector<std::string> aliases;   // it is sent to who asks for one of these, too (VHDS)
+  std::chrono::milliseconds ttl{0};   // clients drop it when they have not heard of it for so long; 0: never
+};
+
 struct Resource {
   Type type = Type::kCluster;
   std::string name;
@@ -60,12 +67,19 @@ struct Resource {
   std::string version;     // hex of the hash's low half, or the verbatim version of the raw set it came from
   intent::Origins origins;
   std::vector<Reference> references;  // sorted, unique
+  Envelope envelope;
 
   // Field 2 of a DiscoveryResponse: tag, length, Any. Append it to a response head and nothing else is needed.
   std::string sotw_frame;
   // Field 2 of a DeltaDiscoveryResponse: tag, length, Resource{name, version, Any}.
   std::string delta_frame;
   uint32_t body_offset = 0;  // the message itself is the tail of delta_frame from here
+  // The same frames with the time to live, and those that renew it without a body, for clients that know it; null without one.
+  // In state of the world such a resource is an Any of a Resource.
+  struct Timed {
+    std::string sotw, delta, sotw_beat, delta_beat;
+  };
+  std::shared_ptr<const Timed> timed;
 
   std::string_view body() const { return std::string_view(delta_frame).substr(body_offset); }
   uint64_t id() const { return hash.low; }
@@ -75,13 +89,16 @@ using ResourcePtr = std::shared_ptr<const Resource>;
 // Serialises deterministically, hashes, finds references and encodes both frames. An empty `version` means the
 // content hash. `name` is what clients subscribe to (for an assignment its cluster_name).
 ResourcePtr make_resource(Type type, std::string name, const google::protobuf::Message& message, intent::Origins origins,
-                          std::string_view version = {});
+                          std::string_view version = {}, Envelope envelope = {});
 // The same from bytes that are already a serialised message of the type (state files); references are read again.
 // InvalidArgument when they are not.
 absl::StatusOr<ResourcePtr> make_resource_from_bytes(Type type, std::string name, std::string_view body, intent::Origins origins,
                                                      std::string_view version = {});
 // The same resource under another version; shares nothing but is byte-equal in its body.
 ResourcePtr with_version(const Resource& resource, std::string_view version);
+
+// The same under another name, as some client writes it.
+ResourcePtr with_name(const Resource& resource, std::string name);
 
 // The same bytes with other origins: an object moved, or was written again with the same content.
 ResourcePtr with_origins(const Resource& resource, intent::Origins origins);

@@ -25,6 +25,19 @@ void TypeSet::add(const resources::Resource& r, bool negative) {
   const ContentHash h = hasher.add_field(r.name).add_field(r.version).add_integer(r.hash.high).add_integer(r.hash.low).finish();
   sum_high_ += negative ? 0 - h.high : h.high;
   sum_low_ += negative ? 0 - h.low : h.low;
+  const size_t aliases = r.envelope.aliases.size();
+  aliases_ += negative ? 0 - aliases : aliases;
+}
+
+ResourcePtr TypeSet::find_alias(std::string_view alias) const {
+  if (aliases_ == 0) return nullptr;
+  std::call_once(aliased_once_, [this] {
+    for_each([this](const ResourcePtr& r) {
+      for (const std::string& one : r->envelope.aliases) by_alias_.try_emplace(one, r);
+    });
+  });
+  const auto found = by_alias_.find(alias);
+  return found == by_alias_.end() ? nullptr : found->second;
 }
 
 const TypeSetPtr& TypeSet::empty_set() {
@@ -43,6 +56,7 @@ TypeSetPtr TypeSet::update(const TypeSetPtr& previous, const std::vector<Resourc
   next->by_name_ = previous->by_name_;
   next->sum_high_ = previous->sum_high_;
   next->sum_low_ = previous->sum_low_;
+  next->aliases_ = previous->aliases_;
   bool changed = false;
   for (const ResourcePtr& r : set) {
     const ResourcePtr* found = next->by_name_.find(std::string_view(r->name));

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -51,6 +52,9 @@ class TypeSet {
   void for_each(F&& f) const {  // in name order
     by_name_.for_each([&](std::string_view, const ResourcePtr& r) { f(r); });
   }
+  // The resource that goes by that alias, too; null when none does.
+  ResourcePtr find_alias(std::string_view alias) const;
+  bool aliased() const { return aliases_ > 0; }  // some resource has one
   // True when some resource of this set refers to that name of that type.
   bool refers_to(Type type, std::string_view name) const;
 
@@ -69,6 +73,9 @@ class TypeSet {
   void add(const resources::Resource& r, bool negative);
   uint64_t serial_ = 0, made_from_ = 0;  // which set this is, and which one it was updated from
   std::vector<Step> steps_;
+  size_t aliases_ = 0;
+  mutable std::once_flag aliased_once_;
+  mutable std::map<std::string, ResourcePtr, std::less<>> by_alias_;  // made when first asked for
   mutable std::once_flag referenced_once_;
   mutable std::unordered_set<std::string> referenced_;  // "type index:name", made when first asked for
 };

@@ -195,5 +195,54 @@ TEST_CASE("changed bytes under an unchanged version are refused and the old kept
   CHECK(w.names() == "cds:b");
 }
 
+// A Resource around a virtual host or a cluster; `more` are fields of the Resource.
+std::string wrapped(const std::string& more, const std::string& type = "route.v3.VirtualHost", const std::string& rest = ", domains: [a.test]") {
+  return "  - \"@type\": type.googleapis.com/envoy.service.discovery.v3.Resource\n" + more + "    resource: {\"@type\": type.googleapis.com/envoy.config." + type + ", name: app" + rest + "}\n";
+}
+
+TEST_CASE("a Resource gives its message a name, aliases and a time to live") {
+  World w;
+  const Translation& t = w.put(std::string(kHead) + "  resources:\n" + wrapped("    name: edge/app\n    aliases: [edge/a.test]\n    ttl: 30s\n") +
+                               wrapped("    ttl: 1.5s\n", "cluster.v3.Cluster", ""));
+  CHECK(w.told().empty());
+  REQUIRE(w.names() == "cds:app vhds:edge/app");
+  const auto& all = t.sets.at("default/edge").set->resources;
+  CHECK(all[0]->envelope.ttl == std::chrono::milliseconds(1500));
+  CHECK(all[1]->envelope.aliases == std::vector<std::string>{"edge/a.test"});
+  CHECK(all[1]->envelope.ttl == std::chrono::seconds(30));
+  CHECK(all[1]->timed);
+}
+
+TEST_CASE("what is wrong with a Resource is told where it stands, and the rest is kept") {
+  const auto told = [](const std::string& resource, const std::string& what) {
+    World w;
+    w.put(std::string(kHead) + "  resources:\n" + resource + cluster("good"));
+    CHECK(w.names() == "cds:good");
+    INFO(w.told().at(0));
+    CHECK(w.tells(what));
+  };
+  told(wrapped("    ttl: 10ms\n"), "x.yaml:8: EnvoyResources default/edge: spec.resources[0].ttl: is not between 1s and a year");
+  told(wrapped("    version: \"1\"\n"), "spec.resources[0].version: is that of the whole object: give it as spec.version");
+  told(wrapped("    alias: [x]\n"), "spec.resources[0].alias: unknown field");
+  told(wrapped("    aliases: [x]\n", "cluster.v3.Cluster", ""), "spec.resources[0].aliases: only virtual hosts have aliases");
+  told("  - \"@type\": type.googleapis.com/envoy.service.discovery.v3.Resource\n    name: x\n", "spec.resources[0].resource: is required (a resource: a map with @type)");
+  told(wrapped("", "cluster.v3.Cluster", ", bad: 1"), "spec.resources[0].resource.bad: unknown field");
+}
+
+TEST_CASE("an xdstp name is kept in its one form, names its own type, and is no glob") {
+  World w;
+  w.put(std::string(kHead) + "  resources:\n" + cluster("\"xdstp://a/envoy.config.cluster.v3.Cluster/x?b=2&a=1\""));
+  CHECK(w.told().empty());
+  CHECK(w.names() == "cds:xdstp://a/envoy.config.cluster.v3.Cluster/x?a=1&b=2");
+  for (const char* bad : {"xdstp://a/x", "xdstp://a/envoy.config.cluster.v3.Cluster/*"}) {
+    World v;
+    v.put(std::string(kHead) + "  resources:\n" + cluster(std::string("\"") + bad + "\""));
+    CHECK(v.tells("is not xdstp://AUTHORITY/TYPE/ID?KEY=VALUE"));
+  }
+  World v;
+  v.put(std::string(kHead) + "  resources:\n" + cluster("\"xdstp://a/envoy.config.listener.v3.Listener/x\""));
+  CHECK(v.tells("is a name of type envoy.config.listener.v3.Listener, but this is envoy.config.cluster.v3.Cluster"));
+}
+
 }  // namespace
 }  // namespace fairlead::adapters::xds
