@@ -91,6 +91,25 @@ class Dump {
       set_time(row->mutable_last_updated(), in_.bootstrap_at);
       row->mutable_secret()->PackFrom(secret);
     }
+    const auto& known = in_.ledger->entries(Type::secret);
+    for (const config::SecretRef& secret : in_.epoch->wanted().secrets) {
+      if (!wanted(secret.name)) continue;
+      const auto it = known.find(secret.key);
+      const bool active = it != known.end() && it->second.accepted != nullptr;
+      auto* row = active ? dump->add_dynamic_active_secrets() : dump->add_dynamic_warming_secrets();
+      row->set_name(secret.name);
+      if (active) {
+        row->set_version_info(it->second.version);
+        fill(row->mutable_secret(), Type::secret, it->second.accepted);
+        set_time(row->mutable_last_updated(), it->second.accepted_at);
+      } else {
+        row->set_version_info("uninitialized");  // Envoy 1.40
+        envoy::extensions::transport_sockets::tls::v3::Secret unknown;
+        unknown.set_name(secret.name);
+        row->mutable_secret()->PackFrom(unknown);
+      }
+      if (it != known.end() && it->second.error != nullptr) set_error(row->mutable_error_state(), Type::secret, *it->second.error);
+    }
     return dump;
   }
 

@@ -136,6 +136,7 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
     if (!secrets->emplace(secret.name(), std::move(kept)).second) errors.add("static_resources.secrets", absl::StrCat("Duplicate static secret name ", secret.name()));
   }
   out.secrets = std::move(secrets);
+  if (options.read_file) out.discovered = std::make_shared<DiscoveredSecrets>(options.read_file);
   absl::flat_hash_set<std::string> names, control_plane;
   collect_grpc_clusters(proto.dynamic_resources(), control_plane);
   collect_grpc_clusters(proto.static_resources(), control_plane);
@@ -146,7 +147,7 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
       errors.add(field, absl::StrCat("cluster manager: duplicate cluster '", cluster.name(), "'"));
       continue;
     }
-    auto parsed = parse_cluster(cluster, nullptr, {options.read_file, out.secrets});
+    auto parsed = parse_cluster(cluster, nullptr, {options.read_file, out.secrets, out.discovered});
     if (!parsed.ok()) {
       errors.add(prefix(field, parsed.status()));
     } else {
@@ -161,6 +162,7 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
   hcm.registry = options.registry;
   hcm.read_file = options.read_file;
   hcm.secrets = out.secrets;
+  hcm.discovered = out.discovered;
   hcm.knows_cluster = [&names](std::string_view name) { return names.contains(name); };
   hcm.warnings = &out.warnings;
   absl::flat_hash_set<std::string> listeners;

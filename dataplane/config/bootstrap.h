@@ -37,6 +37,7 @@ struct BootstrapConfig {
   std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // static
   std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // static, for traffic
   std::shared_ptr<const StaticSecrets> secrets;                  // never null
+  std::shared_ptr<DiscoveredSecrets> discovered;                 // null: only judged
   std::optional<ApiSource> ads;
   std::optional<ConfigSource> lds, cds;
   std::string lds_resources_locator, cds_resources_locator;      // empty: wildcard

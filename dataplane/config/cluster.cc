@@ -6,6 +6,8 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
+
 #include "dataplane/config/cluster_http.h"
 #include "dataplane/config/cluster_lb.h"
 #include "dataplane/config/fields.h"
@@ -166,7 +168,8 @@ absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Clu
   parse_dns(proto, *out, errors);
   parse_upstream_http(proto, *out, errors);
   parse_transport(proto, sources, *out, errors);
-  if (out->http.protocol == UpstreamProtocol::Auto && !out->tls && errors.empty()) {
+  const bool any_plain = !out->tls || std::any_of(out->transport_matches.begin(), out->transport_matches.end(), [](const TransportMatch& match) { return match.tls == nullptr; });
+  if (out->http.protocol == UpstreamProtocol::Auto && any_plain && errors.empty()) {
     errors.add("typed_extension_protocol_options", absl::StrCat("ALPN configured for cluster ", proto.name(), " which has a non-ALPN transport socket"));
   }
   parse_health(proto, *out, errors);

@@ -20,6 +20,9 @@
 namespace envoy::config::cluster::v3 {
 class Cluster;
 }
+namespace google::protobuf {
+class Struct;
+}
 
 namespace fairlead::config {
 
@@ -95,6 +98,13 @@ struct OriginalDst {
   milliseconds cleanup_interval{5000};         // Envoy 1.40: 5 s, Cluster.cleanup_interval
 };
 
+// What connections to some endpoints begin with in place of the cluster's own transport socket.
+struct TransportMatch {
+  std::string name;
+  std::shared_ptr<const google::protobuf::Struct> criteria;  // all of it must stand in the endpoint's metadata envoy.transport_socket_match
+  std::shared_ptr<const UpstreamTls> tls;                    // null: plain
+};
+
 struct ClusterConfig {
   enum class Discovery : uint8_t { Static, StrictDns, LogicalDns, Eds };
   enum class DnsFamily : uint8_t { Auto, V4Only, V6Only, V4Preferred, All };
@@ -128,11 +138,21 @@ struct ClusterConfig {
   HappyEyeballs happy_eyeballs;
   std::shared_ptr<const ProxyProtocol> proxy_protocol;    // null: none
   std::shared_ptr<const UpstreamTls> tls;                 // null: plain
+  std::vector<TransportMatch> transport_matches;          // the first that matches; none: `tls`
   std::shared_ptr<const OriginalDst> original_dst;        // null: hosts are those of `discovery`; else Static without any
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   uint64_t content_hash = 0;
 
   const std::string& stat_name() const { return alt_stat_name.empty() ? name : alt_stat_name; }
+  // Of an endpoint with that metadata (may be null); null: plain.
+  const std::shared_ptr<const UpstreamTls>& tls_for(const envoy::config::core::v3::Metadata* metadata) const;
+  // Calls `visit` with each TLS context.
+  template <class Visit>
+  void each_tls(const Visit& visit) const {
+    if (tls != nullptr) visit(*tls);
+    for (const TransportMatch& match : transport_matches)
+      if (match.tls != nullptr) visit(*match.tls);
+  }
 };
 
 // Validates (base/validate.h), checks support and builds. All problems at once, each "cluster 'x': field.path: what (value)".

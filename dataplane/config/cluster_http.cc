@@ -48,11 +48,28 @@ void read_http2(const core::Http2ProtocolOptions& proto, const std::string& fiel
   out.http.http2 = parse_http2(proto, false, field, errors);
 }
 
-void read_upstream_tls(const google::protobuf::Any& any, const std::string& field, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
+// Null: there is an error.
+std::shared_ptr<const UpstreamTls> read_upstream_tls(const google::protobuf::Any& any, const std::string& field, const TlsSources& sources, ErrorList& errors) {
   auto context = unpack_as<tls::UpstreamTlsContext>(any, field);
   if (!errors.check(context)) return;
   auto parsed = parse_upstream_tls(*context, field, sources);
-  if (errors.check(parsed)) out.tls = *std::move(parsed);
+  return errors.check(parsed) ? *std::move(parsed) : nullptr;
+}
+
+void read_matches(const v3::Cluster& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
+  for (int i = 0; i < proto.transport_socket_matches_size(); ++i) {
+    const auto& match = proto.transport_socket_matches(i);
+    const std::string field = absl::StrCat("transport_socket_matches[", i, "].transport_socket");
+    const auto& any = match.transport_socket().typed_config();
+    TransportMatch& made = out.transport_matches.emplace_back();
+    made.name = match.name();
+    made.criteria = std::make_shared<const google::protobuf::Struct>(match.match());
+    if (any.Is<tls::UpstreamTlsContext>()) {
+      made.tls = read_upstream_tls(any, field + ".typed_config", sources, errors);
+    } else if (!any.Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) {
+      errors.add(unknown_extension(field, match.transport_socket().name(), any.type_url()));
+    }
+  }
 }
 
 // A ProxyProtocolUpstreamTransport, which has no generated class.
@@ -63,7 +80,7 @@ void read_proxy_protocol(const google::protobuf::Message& proto, const TlsSource
   };
   const auto& inner = dynamic_cast<const core::TransportSocket&>(member("transport_socket"));
   if (inner.typed_config().Is<tls::UpstreamTlsContext>()) {
-    read_upstream_tls(inner.typed_config(), field + ".transport_socket.typed_config", sources, out, errors);
+    out.tls = read_upstream_tls(inner.typed_config(), field + ".transport_socket.typed_config", sources, errors);
   } else if (!inner.typed_config().Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) {
     errors.add(unknown_extension(field + ".transport_socket", inner.name(), inner.typed_config().type_url()));
   }
@@ -80,6 +97,23 @@ void read_proxy_protocol(const google::protobuf::Message& proto, const TlsSource
 }
 
 }  // namespace
+
+const std::shared_ptr<const UpstreamTls>& ClusterConfig::tls_for(const core::Metadata* metadata) const {
+  if (transport_matches.empty()) return tls;
+  const google::protobuf::Struct* found = nullptr;
+  if (metadata != nullptr) {
+    const auto it = metadata->filter_metadata().find("envoy.transport_socket_match");
+    if (it != metadata->filter_metadata().end()) found = &it->second;
+  }
+  const auto holds = [&](const auto& wanted) {
+    if (found == nullptr) return false;
+    const auto value = found->fields().find(wanted.first);
+    return value != found->fields().end() && google::protobuf::util::MessageDifferencer::Equals(value->second, wanted.second);
+  };
+  for (const TransportMatch& match : transport_matches)
+    if (std::all_of(match.criteria->fields().begin(), match.criteria->fields().end(), holds)) return match.tls;
+  return tls;
+}
 
 void parse_upstream_http(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   if (proto.has_max_requests_per_connection()) out.http.max_requests_per_connection = proto.max_requests_per_connection().value();
@@ -128,11 +162,12 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterConfig& out, ErrorList
 }
 
 void parse_transport(const v3::Cluster& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
+  read_matches(proto, sources, out, errors);
   if (!proto.has_transport_socket()) return;
   const auto& any = proto.transport_socket().typed_config();
   if (any.Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) return;
   if (any.Is<tls::UpstreamTlsContext>()) {
-    read_upstream_tls(any, "transport_socket.typed_config", sources, out, errors);
+    out.tls = read_upstream_tls(any, "transport_socket.typed_config", sources, errors);
     return;
   }
   if (type_name(any.type_url()) == "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport") {

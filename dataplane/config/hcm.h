@@ -143,6 +143,7 @@ struct HcmOptions {
   std::vector<std::string>* warnings = nullptr;
   router::FileReader read_file;                     // unset: texts from files and the environment are not looked at
   std::shared_ptr<const StaticSecrets> secrets;     // of the bootstrap; null: none
+  std::shared_ptr<DiscoveredSecrets> discovered = nullptr;  // TlsSources::discovered
 };
 
 absl::StatusOr<std::shared_ptr<const HcmConfig>> parse_hcm(

@@ -20,7 +20,7 @@ std::shared_ptr<const DownstreamTls> parse_chain_transport(const envoy::config::
   }
   auto context = unpack_as<Context>(any, place);
   if (!errors.check(context)) return nullptr;
-  auto parsed = parse_downstream_tls(*context, place, {options.read_file, options.secrets});
+  auto parsed = parse_downstream_tls(*context, place, {options.read_file, options.secrets, options.discovered});
   return errors.check(parsed) ? *std::move(parsed) : nullptr;
 }
 

@@ -7,7 +7,9 @@
 #include <absl/strings/str_replace.h>
 
 #include <algorithm>
+#include <type_traits>
 
+#include "base/hash.h"
 #include "base/status.h"
 #include "dataplane/config/fields.h"
 #include "dataplane/matching/matchers.h"
@@ -22,33 +24,63 @@ namespace v3 = envoy::extensions::transport_sockets::tls::v3;
 namespace core = envoy::config::core::v3;
 namespace {
 
-// What a context needs beyond its own message; `whole` is lost when something was not looked at.
+// What a context needs beyond its own message; `whole` is lost when something was not looked at or has not come yet. Notes what may change.
 struct Reader {
   const TlsSources& sources;
   bool whole = true;
+  std::vector<SecretRef> secrets{};
+  std::set<std::string> directories{};
+  std::set<std::string> files{};  // all that were read
 
-  absl::StatusOr<std::string> text(const core::DataSource& proto, const std::string& field) {
+  absl::StatusOr<std::string> text(core::DataSource proto, const std::string& field) {
     const bool elsewhere = proto.has_filename() || proto.has_environment_variable();
     if (elsewhere && !sources.read_file) whole = false;
+    if (proto.has_watched_directory()) directories.insert(proto.watched_directory().path());
+    if (proto.has_filename()) files.insert(proto.filename());
+    proto.clear_watched_directory();
     return router::read_data_source(proto, sources.read_file, field);
   }
 };
 
 std::string place_of(const core::DataSource& proto) { return proto.has_filename() ? proto.filename() : "<inline>"; }
 
-// A static secret by name, of the kind wanted. Sources that are not static are refused by the support table.
-absl::StatusOr<const v3::Secret*> secret(const v3::SdsSecretConfig& proto, const std::string& field, Reader& reader) {
-  if (proto.has_sds_config()) return absl::InvalidArgumentError(absl::StrCat(field, ".sds_config: not supported: secrets are not discovered, only static_resources.secrets"));
+// A secret and the reader for the files it names, of a discovered one as they were when it came; null: it is not there.
+struct Found {
+  SecretPtr secret;
+  std::shared_ptr<const DiscoveredSecrets::Known> known;  // of a discovered one
+
+  const v3::Secret* operator->() const { return secret.get(); }
+  explicit operator bool() const { return secret != nullptr; }
+  TlsSources sources(const Reader& reader) const { return {known != nullptr ? known->reader(reader.sources.read_file) : reader.sources.read_file, nullptr}; }
+  std::string text() const { return absl::StrCat(known != nullptr ? "secret " : "Unknown static secret: ", secret->name()); }
+};
+
+absl::StatusOr<Found> discovered_secret(const v3::SdsSecretConfig& proto, const std::string& field, Reader& reader) {
+  FL_ASSIGN_OR_RETURN(ConfigSource source, parse_config_source(proto.sds_config(), field + ".sds_config"));
+  // Envoy 1.40: `self` is no source for secrets
+  if (source.kind == ConfigSource::Kind::Self) return absl::InvalidArgumentError(absl::StrCat(field, ".sds_config: Missing config source specifier in envoy::config::core::v3::ConfigSource"));
+  if (proto.name().empty()) return absl::InvalidArgumentError(absl::StrCat(field, ".name: a secret is discovered by its name"));
+  std::string key = secret_key(proto.name(), source_key(source));
+  Found found;
+  if (reader.sources.discovered != nullptr) found.known = reader.sources.discovered->find(key);
+  if (found.known != nullptr) found.secret = found.known->secret;
+  reader.secrets.push_back({proto.name(), std::move(key), std::move(source)});
+  return found;
+}
+
+// A secret by name: of the bootstrap, or of the source that is named with it.
+absl::StatusOr<Found> secret(const v3::SdsSecretConfig& proto, const std::string& field, Reader& reader) {
+  if (proto.has_sds_config()) return discovered_secret(proto, field, reader);
   if (!reader.sources.secrets) {  // a lone resource is judged without its bootstrap
     if (!reader.sources.read_file) {
       reader.whole = false;
-      return nullptr;
+      return Found{};
     }
     return absl::InvalidArgumentError(absl::StrCat(field, ": Unknown static secret: ", proto.name()));
   }
   const auto known = reader.sources.secrets->find(proto.name());
   if (known == reader.sources.secrets->end()) return absl::InvalidArgumentError(absl::StrCat(field, ": Unknown static secret: ", proto.name()));
-  return known->second.get();
+  return Found{known->second, nullptr};
 }
 
 absl::StatusOr<tls::KeyPair> read_pair(const v3::TlsCertificate& proto, const std::string& field, Reader& reader) {
@@ -58,6 +90,7 @@ absl::StatusOr<tls::KeyPair> read_pair(const v3::TlsCertificate& proto, const st
   FL_ASSIGN_OR_RETURN(pair.password, reader.text(proto.password(), field + ".password"));
   FL_ASSIGN_OR_RETURN(pair.pkcs12, reader.text(proto.pkcs12(), field + ".pkcs12"));
   FL_ASSIGN_OR_RETURN(pair.ocsp_staple, reader.text(proto.ocsp_staple(), field + ".ocsp_staple"));
+  if (proto.has_watched_directory()) reader.directories.insert(proto.watched_directory().path());
   pair.place = place_of(proto.has_pkcs12() ? proto.pkcs12() : proto.certificate_chain());
   pair.key_place = place_of(proto.private_key());
   if (proto.has_pkcs12() && (proto.has_certificate_chain() || proto.has_private_key())) {
@@ -126,6 +159,7 @@ absl::StatusOr<tls::Verification> read_verification(const v3::CertificateValidat
       reader.whole = false;
     }
   }
+  if (proto.has_watched_directory()) reader.directories.insert(proto.watched_directory().path());
   out.trusted_ca_place = place_of(proto.trusted_ca());
   FL_ASSIGN_OR_RETURN(out.crl, reader.text(proto.crl(), field + ".crl"));
   out.only_leaf_crl = proto.only_verify_leaf_cert_crl();
@@ -200,7 +234,15 @@ absl::StatusOr<tls::KeyLog> read_key_log(const v3::TlsKeyLog& proto, const std::
   return log;
 }
 
-// The certificates of either place; Envoy 1.40 allows one of the two.
+// What was read of a secret's files is watched by whoever keeps the secret; of the bootstrap's, by the user.
+void take_over(Reader& reader, const Reader& inner, const Found& found) {
+  reader.whole &= inner.whole;
+  if (found.known != nullptr) return;
+  reader.directories.insert(inner.directories.begin(), inner.directories.end());
+  reader.files.insert(inner.files.begin(), inner.files.end());
+}
+
+// The certificates of either place; Envoy 1.40 allows one of the two. Of discovered ones those that have come: one is enough to serve.
 absl::StatusOr<std::vector<tls::KeyPair>> read_pairs(const v3::CommonTlsContext& proto, const std::string& field, Reader& reader) {
   std::vector<tls::KeyPair> out;
   for (int i = 0; i < proto.tls_certificates_size(); ++i) {
@@ -210,39 +252,51 @@ absl::StatusOr<std::vector<tls::KeyPair>> read_pairs(const v3::CommonTlsContext&
   if (!out.empty()) return out;
   for (int i = 0; i < proto.tls_certificate_sds_secret_configs_size(); ++i) {
     const std::string place = absl::StrCat(field, ".tls_certificate_sds_secret_configs[", i, "]");
-    FL_ASSIGN_OR_RETURN(const v3::Secret* known, secret(proto.tls_certificate_sds_secret_configs(i), place, reader));
-    if (known == nullptr) continue;
-    if (!known->has_tls_certificate()) return absl::InvalidArgumentError(absl::StrCat(place, ": Unknown static secret: ", known->name(), " is no tls_certificate"));
-    FL_ASSIGN_OR_RETURN(tls::KeyPair pair, read_pair(known->tls_certificate(), absl::StrCat("secret '", known->name(), "': tls_certificate"), reader));
+    FL_ASSIGN_OR_RETURN(const Found known, secret(proto.tls_certificate_sds_secret_configs(i), place, reader));
+    if (!known) continue;
+    if (!known->has_tls_certificate()) return absl::InvalidArgumentError(absl::StrCat(place, ": ", known.text(), " is no tls_certificate"));
+    const TlsSources sources = known.sources(reader);
+    Reader inner{sources};
+    FL_ASSIGN_OR_RETURN(tls::KeyPair pair, read_pair(known->tls_certificate(), absl::StrCat("secret '", known->name(), "': tls_certificate"), inner));
+    take_over(reader, inner, known);
+    pair.name = known->name();
     out.push_back(std::move(pair));
   }
+  if (out.empty() && proto.tls_certificate_sds_secret_configs_size() != 0) reader.whole = false;
   return out;
 }
 
-absl::StatusOr<std::optional<v3::CertificateValidationContext>> validation_of(const v3::CommonTlsContext& proto, const std::string& field, Reader& reader, std::string& place) {
-  const auto by_name = [&](const v3::SdsSecretConfig& config, const std::string& where) -> absl::StatusOr<v3::CertificateValidationContext> {
-    FL_ASSIGN_OR_RETURN(const v3::Secret* known, secret(config, where, reader));
-    if (known == nullptr) return v3::CertificateValidationContext();
-    if (!known->has_validation_context()) return absl::InvalidArgumentError(absl::StrCat(where, ": Unknown static certificate validation context: ", config.name()));
-    place = absl::StrCat("secret '", known->name(), "': validation_context");
-    return known->validation_context();
+// What peers are verified with, and who reads the files it names.
+struct Validation {
+  v3::CertificateValidationContext proto;
+  std::string place;
+  Found found;  // where it is a secret's, or partly
+  bool missing = false;  // the secret is not there: what it will say is not known
+};
+
+absl::StatusOr<std::optional<Validation>> validation_of(const v3::CommonTlsContext& proto, const std::string& field, Reader& reader) {
+  const auto by_name = [&](const v3::SdsSecretConfig& config, const std::string& where) -> absl::StatusOr<Validation> {
+    FL_ASSIGN_OR_RETURN(Found known, secret(config, where, reader));
+    if (!known) {
+      reader.whole = false;
+      return Validation{{}, where, {}, true};
+    }
+    if (!known->has_validation_context()) return absl::InvalidArgumentError(absl::StrCat(where, ": ", known.text(), " is no validation_context"));
+    return Validation{known->validation_context(), absl::StrCat("secret '", known->name(), "': validation_context"), known};
   };
   switch (proto.validation_context_type_case()) {
-    case v3::CommonTlsContext::kValidationContext:
-      place = field + ".validation_context";
-      return proto.validation_context();
+    case v3::CommonTlsContext::kValidationContext: return Validation{proto.validation_context(), field + ".validation_context", {}};
     case v3::CommonTlsContext::kValidationContextSdsSecretConfig: {
-      FL_ASSIGN_OR_RETURN(auto found, by_name(proto.validation_context_sds_secret_config(), field + ".validation_context_sds_secret_config"));
+      FL_ASSIGN_OR_RETURN(Validation found, by_name(proto.validation_context_sds_secret_config(), field + ".validation_context_sds_secret_config"));
       return found;
     }
     case v3::CommonTlsContext::kCombinedValidationContext: {
       const auto& combined = proto.combined_validation_context();
       const std::string where = field + ".combined_validation_context";
       v3::CertificateValidationContext merged = combined.default_validation_context();
-      FL_ASSIGN_OR_RETURN(auto dynamic, by_name(combined.validation_context_sds_secret_config(), where + ".validation_context_sds_secret_config"));
-      merged.MergeFrom(dynamic);  // Envoy 1.40
-      place = where;
-      return merged;
+      FL_ASSIGN_OR_RETURN(Validation found, by_name(combined.validation_context_sds_secret_config(), where + ".validation_context_sds_secret_config"));
+      merged.MergeFrom(found.proto);  // Envoy 1.40
+      return Validation{std::move(merged), where, std::move(found.found), found.missing};
     }
     default: return std::nullopt;
   }
@@ -256,11 +310,14 @@ absl::Status read_common(const v3::CommonTlsContext& proto, const std::string& f
   out.parameters.curves.assign(parameters.ecdh_curves().begin(), parameters.ecdh_curves().end());
   out.parameters.signature_algorithms.assign(parameters.signature_algorithms().begin(), parameters.signature_algorithms().end());
   out.alpn.assign(proto.alpn_protocols().begin(), proto.alpn_protocols().end());
-  std::string place;
-  FL_ASSIGN_OR_RETURN(auto validation, validation_of(proto, field, reader, place));
-  if (validation) {
-    suppress_ca_list = validation->suppress_client_ca_list();
-    FL_ASSIGN_OR_RETURN(out.verification.emplace(), read_verification(*validation, place, reader));
+  FL_ASSIGN_OR_RETURN(const auto validation, validation_of(proto, field, reader));
+  if (validation && !validation->missing) {
+    suppress_ca_list = validation->proto.suppress_client_ca_list();
+    const TlsSources sources = validation->found.sources(reader);
+    Reader inner{sources};
+    FL_ASSIGN_OR_RETURN(out.verification.emplace(), read_verification(validation->proto, validation->place, inner));
+    out.verification->name = validation->found ? validation->found->name() : "";
+    take_over(reader, inner, validation->found);
   }
   if (proto.has_key_log()) {
     FL_ASSIGN_OR_RETURN(out.key_log, read_key_log(proto.key_log(), field + ".key_log"));
@@ -269,27 +326,32 @@ absl::Status read_common(const v3::CommonTlsContext& proto, const std::string& f
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> ticket_keys(const v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) {
-  const v3::TlsSessionTicketKeys* keys = proto.has_session_ticket_keys() ? &proto.session_ticket_keys() : nullptr;
-  std::string place = field + ".session_ticket_keys";
-  if (proto.has_session_ticket_keys_sds_secret_config()) {
-    place = field + ".session_ticket_keys_sds_secret_config";
-    FL_ASSIGN_OR_RETURN(const v3::Secret* known, secret(proto.session_ticket_keys_sds_secret_config(), place, reader));
-    if (known != nullptr && !known->has_session_ticket_keys()) return absl::InvalidArgumentError(absl::StrCat(place, ": Unknown tls session ticket keys: ", known->name()));
-    if (known != nullptr) keys = &known->session_ticket_keys();
-  }
+absl::StatusOr<std::vector<std::string>> read_keys(const v3::TlsSessionTicketKeys& proto, const std::string& place, Reader& reader) {
   std::vector<std::string> out;
-  for (int i = 0; keys != nullptr && i < keys->keys_size(); ++i) {
-    FL_ASSIGN_OR_RETURN(std::string key, reader.text(keys->keys(i), absl::StrCat(place, ".keys[", i, "]")));
+  for (int i = 0; i < proto.keys_size(); ++i) {
+    FL_ASSIGN_OR_RETURN(std::string key, reader.text(proto.keys(i), absl::StrCat(place, ".keys[", i, "]")));
     out.push_back(std::move(key));
   }
   return out;
 }
 
-}  // namespace
+absl::StatusOr<std::vector<std::string>> ticket_keys(const v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) {
+  if (!proto.has_session_ticket_keys_sds_secret_config()) return read_keys(proto.session_ticket_keys(), field + ".session_ticket_keys", reader);
+  const std::string place = field + ".session_ticket_keys_sds_secret_config";
+  FL_ASSIGN_OR_RETURN(const Found known, secret(proto.session_ticket_keys_sds_secret_config(), place, reader));
+  if (!known) {
+    reader.whole = false;
+    return std::vector<std::string>();
+  }
+  if (!known->has_session_ticket_keys()) return absl::InvalidArgumentError(absl::StrCat(place, ": ", known.text(), " is no session_ticket_keys"));
+  const TlsSources sources = known.sources(reader);
+  Reader inner{sources};
+  FL_ASSIGN_OR_RETURN(auto keys, read_keys(known->session_ticket_keys(), absl::StrCat("secret '", known->name(), "': session_ticket_keys"), inner));
+  take_over(reader, inner, known);
+  return keys;
+}
 
-absl::StatusOr<std::shared_ptr<const DownstreamTls>> parse_downstream_tls(const v3::DownstreamTlsContext& proto, const std::string& field, const TlsSources& sources) {
-  Reader reader{sources};
+absl::StatusOr<tls::ServerOptions> server_options(const v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) {
   tls::ServerOptions options;
   const std::string common = field + ".common_tls_context";
   bool suppress_ca_list = false;
@@ -308,39 +370,111 @@ absl::StatusOr<std::shared_ptr<const DownstreamTls>> parse_downstream_tls(const 
     case v3::DownstreamTlsContext::MUST_STAPLE: options.ocsp = tls::OcspPolicy::kMustStaple; break;
     default: options.ocsp = tls::OcspPolicy::kLenient;
   }
-  auto out = std::make_shared<DownstreamTls>();
   if (options.certificates.empty() && reader.whole) return absl::InvalidArgumentError(absl::StrCat(field, ": No TLS certificates found for server context"));
-  if (!reader.whole) return std::shared_ptr<const DownstreamTls>(std::move(out));
-  auto context = tls::ServerContext::create(options);
-  if (!context.ok()) return prefix(field, context.status());
-  out->context = *std::move(context);
-  return std::shared_ptr<const DownstreamTls>(std::move(out));
+  return options;
 }
 
-absl::StatusOr<std::shared_ptr<const UpstreamTls>> parse_upstream_tls(const v3::UpstreamTlsContext& proto, const std::string& field, const TlsSources& sources) {
-  Reader reader{sources};
+absl::StatusOr<tls::ClientOptions> client_options(const v3::UpstreamTlsContext& proto, const std::string& field, Reader& reader) {
   tls::ClientOptions options;
   const std::string common = field + ".common_tls_context";
   bool unused = false;
   FL_RETURN_IF_ERROR(read_common(proto.common_tls_context(), common, reader, options, unused));
+  if (proto.common_tls_context().tls_certificates_size() + proto.common_tls_context().tls_certificate_sds_secret_configs_size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": Multiple TLS certificates are not supported for client contexts"));
+  }
   FL_ASSIGN_OR_RETURN(auto pairs, read_pairs(proto.common_tls_context(), common, reader));
-  if (pairs.size() > 1) return absl::InvalidArgumentError(absl::StrCat(field, ": Multiple TLS certificates are not supported for client contexts"));
   if (!pairs.empty()) options.certificate = std::move(pairs.front());
   options.server_name = proto.sni();
   options.max_sessions = proto.has_max_session_keys() ? proto.max_session_keys().value() : 1;
   if (proto.auto_sni_san_validation() && (!options.verification || options.verification->trusted_ca.empty()) && reader.whole) {
     return absl::InvalidArgumentError(absl::StrCat(field, ".auto_sni_san_validation: 'auto_sni_san_validation' was configured without configuring a trusted CA"));
   }
+  return options;
+}
+
+absl::StatusOr<tls::ServerOptions> options_of(const v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) { return server_options(proto, field, reader); }
+absl::StatusOr<tls::ClientOptions> options_of(const v3::UpstreamTlsContext& proto, const std::string& field, Reader& reader) { return client_options(proto, field, reader); }
+
+// Null: something is missing, or only judged.
+template <class Context, class Proto>
+absl::StatusOr<std::shared_ptr<const Context>> make_context(const Proto& proto, const std::string& field, Reader& reader) {
+  auto options = options_of(proto, field, reader);
+  if (!options.ok()) return options.status();
+  if (!reader.whole) {
+    // what is wrong whatever the secrets hold is not to be found by the first of them
+    if (!reader.secrets.empty()) FL_RETURN_IF_ERROR(prefix(field, tls::check(*options, std::is_same_v<Context, tls::ServerContext>)));
+    return std::shared_ptr<const Context>();
+  }
+  auto context = Context::create(*options);
+  if (!context.ok()) return prefix(field, context.status());
+  return context;
+}
+
+// The first context of `user`, and how it is made anew where secrets or watched files may change it.
+template <class Context, class Proto, class User>
+absl::Status make_live(const Proto& proto, const std::string& field, const TlsSources& sources, const std::shared_ptr<User>& user) {
+  Reader reader{sources};
+  FL_ASSIGN_OR_RETURN(auto context, (make_context<Context>(proto, field, reader)));
+  user->place = field;
+  user->secrets = std::move(reader.secrets);
+  if (sources.discovered != nullptr && sources.read_file && !reader.directories.empty()) {
+    user->directories = std::move(reader.directories);
+    for (const std::string& path : reader.files) {
+      const auto text = sources.read_file(path);
+      user->files[path] = text.ok() ? xx_hash64(*text) : 0;
+    }
+  }
+  user->put(std::move(context));
+  if (sources.discovered == nullptr || (user->secrets.empty() && user->directories.empty())) return absl::OkStatus();
+  // the field stands for messages that come without it, below the secret's name
+  user->make = [proto, sources, field]() -> absl::StatusOr<std::shared_ptr<const Context>> {
+    Reader again{sources};
+    return make_context<Context>(proto, field, again);
+  };
+  sources.discovered->attach(user);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const DownstreamTls>> parse_downstream_tls(const v3::DownstreamTlsContext& proto, const std::string& field, const TlsSources& sources) {
+  auto out = std::make_shared<DownstreamTls>();
+  FL_RETURN_IF_ERROR(make_live<tls::ServerContext>(proto, field, sources, out));
+  return std::shared_ptr<const DownstreamTls>(std::move(out));
+}
+
+absl::StatusOr<std::shared_ptr<const UpstreamTls>> parse_upstream_tls(const v3::UpstreamTlsContext& proto, const std::string& field, const TlsSources& sources) {
   auto out = std::make_shared<UpstreamTls>();
-  out->alpn = options.alpn;
+  out->alpn.assign(proto.common_tls_context().alpn_protocols().begin(), proto.common_tls_context().alpn_protocols().end());
   out->server_name = proto.sni();
   out->auto_host_sni = proto.auto_host_sni();
   out->auto_sni_san_validation = proto.auto_sni_san_validation();
-  if (!reader.whole) return std::shared_ptr<const UpstreamTls>(std::move(out));
-  auto context = tls::ClientContext::create(options);
-  if (!context.ok()) return prefix(field, context.status());
-  out->context = *std::move(context);
+  FL_RETURN_IF_ERROR(make_live<tls::ClientContext>(proto, field, sources, out));
   return std::shared_ptr<const UpstreamTls>(std::move(out));
+}
+
+absl::Status check_secret(const v3::Secret& secret, const router::FileReader& read_file) {
+  const TlsSources sources{read_file, nullptr};
+  Reader reader{sources};
+  switch (secret.type_case()) {
+    case v3::Secret::kTlsCertificate: {
+      FL_ASSIGN_OR_RETURN(const tls::KeyPair pair, read_pair(secret.tls_certificate(), "tls_certificate", reader));
+      return tls::check_certificate(pair);
+    }
+    case v3::Secret::kValidationContext: {
+      if (!secret.validation_context().has_trusted_ca()) return absl::OkStatus();  // may be the default part's
+      tls::Verification authorities;
+      FL_ASSIGN_OR_RETURN(authorities.trusted_ca, reader.text(secret.validation_context().trusted_ca(), "validation_context.trusted_ca"));
+      authorities.trusted_ca_place = place_of(secret.validation_context().trusted_ca());
+      FL_ASSIGN_OR_RETURN(authorities.crl, reader.text(secret.validation_context().crl(), "validation_context.crl"));
+      return tls::check_authorities(authorities);
+    }
+    case v3::Secret::kSessionTicketKeys: {
+      FL_ASSIGN_OR_RETURN(const auto keys, read_keys(secret.session_ticket_keys(), "session_ticket_keys", reader));
+      return tls::check_ticket_keys(keys);
+    }
+    default: return absl::InvalidArgumentError("Secret type not implemented");
+  }
 }
 
 }  // namespace fairlead::config

@@ -24,6 +24,8 @@ bool is_kernel_path(std::string_view path) {
 
 absl::StatusOr<std::string> read_data_source(const envoy::config::core::v3::DataSource& proto, const FileReader& read_file, const std::string& field) {
   using Source = envoy::config::core::v3::DataSource;
+  // of TLS, whoever asks sees to it
+  if (proto.has_watched_directory()) return absl::InvalidArgumentError(absl::StrCat(field, ".watched_directory: not supported: only files of TLS are watched"));
   switch (proto.specifier_case()) {
     case Source::kInlineString: return proto.inline_string();
     case Source::kInlineBytes: return proto.inline_bytes();

@@ -178,13 +178,28 @@ absl::Status check_path(const config::ConfigSource& source, const std::string& f
   return absl::OkStatus();
 }
 
+std::vector<config::SecretRef> secrets_of(const config::ClusterConfig& cluster) {
+  std::vector<config::SecretRef> out;
+  cluster.each_tls([&](const config::UpstreamTls& tls) { out.insert(out.end(), tls.secrets.begin(), tls.secrets.end()); });
+  return out;
+}
+
+absl::Status check_secrets(const std::vector<config::SecretRef>& secrets, const std::string& owner) {
+  for (const config::SecretRef& secret : secrets) FL_RETURN_IF_ERROR(check_path(secret.source, absl::StrCat(owner, ": secret '", secret.name, "': sds_config")));
+  return absl::OkStatus();
+}
+
 absl::Status check_paths(const config::BootstrapConfig& model) {
   if (model.lds) FL_RETURN_IF_ERROR(check_path(*model.lds, "dynamic_resources.lds_config"));
   if (model.cds) FL_RETURN_IF_ERROR(check_path(*model.cds, "dynamic_resources.cds_config"));
   for (const auto& cluster : model.clusters)
     if (cluster->eds_source) FL_RETURN_IF_ERROR(check_path(*cluster->eds_source, absl::StrCat("cluster '", cluster->name, "': eds_cluster_config.eds_config")));
+  for (const auto& cluster : model.clusters)
+    FL_RETURN_IF_ERROR(check_secrets(secrets_of(*cluster), absl::StrCat("cluster '", cluster->name, "'")));
   for (const auto& listener : model.listeners) {
     absl::Status wrong;
+    for (size_t i = 0; i < listener->chain_count(); ++i)
+      if (const auto& tls = listener->chain(i)->tls) FL_RETURN_IF_ERROR(check_secrets(tls->secrets, absl::StrCat("listener '", listener->name, "'")));
     listener->for_each_hcm([&](const config::HcmConfig& hcm) {
       if (hcm.routes.rds_source) wrong.Update(check_path(*hcm.routes.rds_source, absl::StrCat("listener '", listener->name, "': rds.config_source")));
       for (const auto& filter : hcm.http_filters)
@@ -199,8 +214,9 @@ absl::Status check_paths(const config::BootstrapConfig& model) {
 // Every subscription tells who asks, so a node without id or cluster is refused; so it is by Envoy.
 absl::Status check_node(const Bootstrap& bootstrap, const config::BootstrapConfig& model) {
   bool dynamic = bootstrap.dynamic_resources().has_ads_config() || bootstrap.dynamic_resources().has_cds_config() || bootstrap.dynamic_resources().has_lds_config();
-  for (const auto& cluster : model.clusters) dynamic |= cluster->eds_source.has_value();
+  for (const auto& cluster : model.clusters) dynamic |= cluster->eds_source.has_value() || !secrets_of(*cluster).empty();
   for (const auto& listener : model.listeners) {
+    for (size_t i = 0; i < listener->chain_count(); ++i) dynamic |= listener->chain(i)->tls && !listener->chain(i)->tls->secrets.empty();
     listener->for_each_hcm([&](const config::HcmConfig& hcm) {
       dynamic |= hcm.routes.rds_source.has_value();
       for (const auto& filter : hcm.http_filters) dynamic |= filter.discovery != nullptr;

@@ -54,14 +54,18 @@ void each_context(const config::Snapshot* snapshot, const Visit& visit) {
   for (const auto& [name, listener] : snapshot->listeners) listeners[name] = listener.get();
   for (const auto& [name, listener] : listeners) {
     for (size_t i = 0; i < listener->chain_count(); ++i) {
-      if (const auto& tls = listener->chain(i)->tls; tls != nullptr && tls->context != nullptr) visit(tls->context->trusted(), tls->context->certificates());
+      const auto& tls = listener->chain(i)->tls;
+      if (const auto context = tls != nullptr ? tls->context() : nullptr) visit(context->trusted(), context->certificates());
     }
   }
   std::map<std::string, const config::ClusterConfig*> clusters;
   for (const auto& [name, entry] : snapshot->clusters) {
-    if (entry.config->tls != nullptr && entry.config->tls->context != nullptr) clusters[name] = entry.config.get();
+    clusters[name] = entry.config.get();
   }
-  for (const auto& [name, cluster] : clusters) visit(cluster->tls->context->trusted(), cluster->tls->context->certificates());
+  for (const auto& [name, cluster] : clusters)
+    cluster->each_tls([&](const config::UpstreamTls& tls) {
+      if (const auto context = tls.context()) visit(context->trusted(), context->certificates());
+    });
 }
 
 }  // namespace

@@ -171,6 +171,10 @@ void Server::make_pipeline() {
   in.epoch = epoch_.get();
   in.ledger = &ledger_;
   in.hcm.registry = &config::Registry::global();
+  gate.secret_dropped = [this](const std::string& key) {
+    ledger_.remove(xds::Type::secret, key);
+    bootstrap_.config->discovered->forget(key);
+  };
   in.hcm.read_file = [](const std::string& path) { return read_file(path); };
   in.hcm.secrets = boot.secrets;
   in.reject_unknown_fields = options_.reject_unknown_dynamic_fields;
@@ -181,6 +185,7 @@ void Server::make_pipeline() {
       if (auto log = logs_->open(path); !log.ok()) return prefix(absl::StrCat("cluster '", cluster.name, "': health_checks[0]"), log.status());
     }
     return absl::OkStatus();
+  in.hcm.discovered = boot.discovered;
   };
   in.listener_removed = [this](std::string_view name) { listeners_->forget(std::string(name)); };
   in.cluster_set = [this](const std::shared_ptr<const config::ClusterConfig>& cluster) {
@@ -268,6 +273,7 @@ void Server::start_dynamic(uint64_t seed) {
     stats_->cells(0).add(server_scope_->counter("ignored_fields"));
   };
   from.attempted = [this](xds::Type type) { subscription_stats_->attempted(type); };
+  file_watch_ = std::make_unique<xds::DirectoryWatch>(*loop_, [this](const std::set<std::string>& directories) { files_moved(directories); });
   from.connected = [this](bool connected) { stats_->cells(0).set(control_plane_scope_->gauge("connected_state"), connected ? 1 : 0); };
   sources_ = std::make_unique<xds::Sources>(std::move(from));
 }
@@ -299,10 +305,28 @@ void Server::source_has_none(xds::Type type, const std::vector<std::string>& nam
   if (type == xds::Type::listener) lds_answered_ = true;
   // once traffic flows, a listener whose table is not there yet waits while its old form serves
   if (type != xds::Type::route || stage_ != Stage::done)
+  if (update.type == xds::Type::secret) watch_files();
     for (const std::string& name : names) ingest_->give_up(type, name);
   for (const std::string& name : names) subscription_stats_->unanswered(type, name);
   settle_soon();
 }
+void Server::watch_files() {
+  // what has happened in a directory before it was watched was not seen
+  if (const auto fresh = file_watch_->set(bootstrap_.config->discovered->directories()); !fresh.empty()) files_moved(fresh);
+}
+
+void Server::files_moved(const std::set<std::string>& directories) {
+  for (const auto& read : bootstrap_.config->discovered->moved(directories)) {
+    const std::string what = read.secret.empty() ? read.place : absl::StrCat("secret '", read.secret, "'");
+    if (read.status.ok()) {
+      FL_LOG(info, "config", what, ": its files have changed and are in use");
+      continue;
+    }
+    FL_LOG(warning, "config", what, ": its files have changed and are not used: ", read.status.message());
+    if (!read.secret.empty()) subscription_stats_->rotation_failed(read.secret);
+  }
+}
+
 
 void Server::settle_soon() { loop_->run_soon(settle_task_); }
 
@@ -377,6 +401,8 @@ void Server::follow_subscriptions(const xds::Epoch::Wanted& wanted) {
 }
 
 void Server::on_worker(uint32_t index, std::function<void(WorkerSlot&)> job) {
+  for (const auto& secret : wanted.secrets) xds::Sources::add(wish, xds::Type::secret, secret.source, secret.name);
+  watch_files();
   WorkerSlot& slot = *workers_[index];
   slot.worker.post([&slot, job = std::move(job)]() mutable { job(slot); });
 }
@@ -388,6 +414,7 @@ void Server::on_all_workers(const std::function<void(WorkerSlot&)>& job, std::fu
     on_worker(i, [this, job, missing, finished](WorkerSlot& slot) {
       job(slot);
       loop_->post([missing, finished] {
+  for (const auto& secret : wanted.secrets) all.push_back({xds::Type::secret, secret.name, "", secret.source.initial_fetch_timeout, config::source_key(secret.source)});
         if (--*missing == 0) (*finished)();
       });
     });

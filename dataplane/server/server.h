@@ -28,6 +28,7 @@
 #include "dataplane/xds/epoch.h"
 #include "dataplane/xds/ingest.h"
 #include "dataplane/xds/ledger.h"
+#include "dataplane/xds/directory_watch.h"
 #include "dataplane/xds/sources.h"
 
 namespace fairlead::server {
@@ -106,6 +107,8 @@ class Server {
   const std::string version_;
   LoadedBootstrap bootstrap_;
   std::unique_ptr<net::EventLoop> loop_;
+  void watch_files();               // that secrets and TLS contexts name
+  void files_moved(const std::set<std::string>& directories);
   std::unique_ptr<stats::Registry> stats_;
   stats::ScopePtr server_scope_, cluster_manager_scope_, listener_manager_scope_, control_plane_scope_;
   stats::Block<stats::ServerStat> server_stats_;
@@ -143,3 +146,4 @@ class Server {
 };
 
 }  // namespace fairlead::server
+  std::unique_ptr<xds::DirectoryWatch> file_watch_;

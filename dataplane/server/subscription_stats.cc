@@ -28,6 +28,7 @@ stats::ScopeName scope_of(const SubscriptionStats::Followed& followed) {
       scope.tags.push_back({"envoy.rds_route_config", name});
       return scope;
     }
+    case Type::secret: return stats::plain_scope(absl::StrCat("sds.", name, "."));
     default: return stats::plain_scope(absl::StrCat("extension_config_discovery.http_filter.", name, "."));
   }
 }
@@ -56,6 +57,7 @@ void SubscriptionStats::begin(const Followed& followed, Row& row) const {
   if (followed.type == Type::route) row.scope->counter("update_empty");
   if (followed.type == Type::extension)
     for (const std::string_view leaf : {"config_reload", "config_fail", "config_conflict"}) row.scope->counter(leaf);
+  if (followed.type == Type::secret) row.scope->counter("key_rotation_failed");
   row.scope->gauge("update_time");
   row.scope->gauge("version");
   row.scope->histogram("update_duration");
@@ -67,11 +69,12 @@ void SubscriptionStats::follow(const std::vector<Followed>& all, Time now) {
   for (const Followed& followed : all) {
     const Key key{followed.type, followed.name};
     const auto [it, fresh] = rows_.try_emplace(key);
-    wanted.insert(key);
+    if (wanted.insert(key).second) it->second.sources.clear();
+    it->second.sources.insert(followed.source);
     if (!fresh) continue;
     begin(followed, it->second);
     if (followed.name.empty()) continue;  // CDS and LDS: attempted() and timed_out() are told
-    add(it->second, "update_attempt");
+    if (!followed.source.starts_with("path:")) add(it->second, "update_attempt");  // Envoy 1.40: the first request is one, the wish for a file is not
     if (followed.timeout.count() > 0) it->second.deadline = now + followed.timeout;
   }
   std::erase_if(rows_, [&](const auto& row) { return !wanted.contains(row.first); });
@@ -103,6 +106,7 @@ void SubscriptionStats::updated(const xds::Update& update, const xds::Outcome& o
   };
   each(update.type, [&](const Key& key, Row& row) {
     const std::string& name = key.second;
+    if (update.type == Type::secret && !row.sources.contains(update.source)) return;
     const bool whole = name.empty();
     const bool told = whole ? good : outcome.applied.contains(name) || std::find(outcome.removed.begin(), outcome.removed.end(), name) != outcome.removed.end();
     if (told) succeeded(key, row, update, took);
@@ -111,7 +115,9 @@ void SubscriptionStats::updated(const xds::Update& update, const xds::Outcome& o
     if (const auto it = outcome.reloads.find(name); it != outcome.reloads.end()) reloaded(row, it->second, update.type == Type::route);
     if (whole && update.type == Type::cluster && good && !outcome.applied.empty()) reloaded(row, 1, true);
     // a refusal is every subscription's of the type, also of those that the response had good news for
-    if (!good) rejected(key, row);
+    const bool others = update.type == Type::secret && update.source != "ads" && !outcome.refused.empty() &&
+                        std::find(outcome.refused.begin(), outcome.refused.end(), name) == outcome.refused.end();
+    if (!good && !others) rejected(key, row);
   });
 }
 
@@ -127,7 +133,7 @@ void SubscriptionStats::failed(Type type) {
 }
 
 void SubscriptionStats::unanswered(Type type, const std::string& name) {
-  if (const auto it = rows_.find({type, name}); type == Type::extension && it != rows_.end()) rejected(it->first, it->second);
+  if (const auto it = rows_.find({type, name}); (type == Type::extension || type == Type::secret) && it != rows_.end()) rejected(it->first, it->second);
 }
 
 void SubscriptionStats::timed_out(Type type) {
@@ -156,6 +162,10 @@ SubscriptionStats::Time SubscriptionStats::next_deadline() const {
 
 void SubscriptionStats::conflict(const std::string& name) {
   if (const auto it = rows_.find({Type::extension, name}); it != rows_.end()) add(it->second, "config_conflict");
+}
+
+void SubscriptionStats::rotation_failed(const std::string& secret) {
+  if (const auto it = rows_.find({Type::secret, secret}); it != rows_.end()) add(it->second, "key_rotation_failed");
 }
 
 }  // namespace fairlead::server

@@ -1,9 +1,10 @@
 // What Envoy counts of each xDS subscription, with its names: update_attempt, update_success, version_text, … of CDS and LDS, of every route
-// configuration and of every discovered filter. Main thread.
+// configuration, of every discovered filter and of every secret. Main thread.
 #pragma once
 
 #include <chrono>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,6 +26,7 @@ class SubscriptionStats {
     std::string name;         // empty for CDS and LDS
     std::string stat_prefix;  // of the first connection manager that names the route configuration
     std::chrono::milliseconds timeout{0};  // initial_fetch_timeout; 0: none
+    std::string source = {};  // of a secret: config::source_key
   };
   // All subscriptions there are: new ones begin, what is not among them is forgotten.
   void follow(const std::vector<Followed>& all, Time now);
@@ -38,12 +40,14 @@ class SubscriptionStats {
   void expire(Time now);                                     // the same for the others
   Time next_deadline() const;                                // when expire() has something to do
   void conflict(const std::string& name);                    // DiscoveredFilters' constructor
+  void rotation_failed(const std::string& secret);           // its files have changed and cannot be used
 
  private:
   struct Row {
     stats::ScopePtr scope;
     bool waits = true;
     Time deadline = Time::max();
+    std::set<std::string> sources = {};  // of a secret: several may have one of the name
   };
   using Key = std::pair<xds::Type, std::string>;
   void begin(const Followed& followed, Row& row) const;

@@ -1,5 +1,5 @@
-// What accepted connections of a filter chain with TLS begin with: its context and the statistics of it. Made on the main thread with the
-// chain, immutable, shared by all workers.
+// What accepted connections of a filter chain with TLS begin with: its context of the moment and the statistics of it. Made on the main thread with the
+// chain, shared by all workers. Without a context, because a secret has not come yet, connections are closed.
 #pragma once
 
 #include <chrono>

@@ -168,7 +168,7 @@ absl::StatusOr<StorePtr> load_trusted(const Verification& verification, std::vec
     X509_INFO* item = sk_X509_INFO_value(items, i);
     if (item->x509 != nullptr) {
       X509_STORE_add_cert(store.get(), item->x509);
-      listed.push_back({verification.trusted_ca_place, facts_of(item->x509)});
+      listed.push_back({verification.trusted_ca_place, facts_of(item->x509), verification.name});
       ++certificates;
     }
     if (item->crl != nullptr) lists += X509_STORE_add_crl(store.get(), item->crl);
@@ -219,6 +219,27 @@ absl::Status apply(SSL_CTX* ctx, const CommonOptions& options, bool server, cons
   return absl::OkStatus();
 }
 
+absl::Status check(const CommonOptions& options, bool server) {
+  Common common;
+  FL_ASSIGN_OR_RETURN(common.alpn, wire_form(options.alpn));
+  const CtxPtr ctx(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
+  return set_parameters(ctx.get(), options.parameters, server);
+}
+
+absl::Status check_certificate(const KeyPair& pair) { return load_leaf(pair).status(); }
+
+absl::Status check_authorities(const Verification& verification) {
+  std::vector<ListedCertificate> listed;
+  return load_trusted(verification, listed).status();
+}
+
+absl::Status check_ticket_keys(const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) {
+    if (key.size() != 80) return absl::InvalidArgumentError(absl::StrCat("Incorrect TLS session ticket key length. Length ", key.size(), ", expected length 80."));
+  }
+  return absl::OkStatus();
+}
+
 ServerContext::ServerContext() : material_(std::make_unique<Material>()) {}
 ServerContext::~ServerContext() = default;
 
@@ -229,8 +250,8 @@ absl::StatusOr<std::shared_ptr<const ServerContext>> ServerContext::create(const
   FL_RETURN_IF_ERROR(read_common(options, material, out->trusted_));
   material.full_scan = options.full_scan_on_sni_mismatch;
   material.ocsp = options.ocsp;
+  FL_RETURN_IF_ERROR(check_ticket_keys(options.ticket_keys));
   for (const std::string& key : options.ticket_keys) {
-    if (key.size() != 80) return absl::InvalidArgumentError(absl::StrCat("Incorrect TLS session ticket key length. Length ", key.size(), ", expected length 80."));
     TicketKey ticket;
     std::copy_n(key.data(), 16, ticket.name.begin());
     std::copy_n(key.data() + 16, 32, ticket.hmac.begin());
@@ -240,7 +261,7 @@ absl::StatusOr<std::shared_ptr<const ServerContext>> ServerContext::create(const
   for (const KeyPair& pair : options.certificates) {
     FL_ASSIGN_OR_RETURN(Leaf leaf, load_leaf(pair));
     FL_RETURN_IF_ERROR(load_staple(pair, options.ocsp, leaf));
-    out->certificates_.push_back({pair.place, facts_of(leaf.certificate.get())});
+    out->certificates_.push_back({pair.place, facts_of(leaf.certificate.get()), pair.name});
     const size_t index = material.served.size();
     const CertificateFacts& facts = out->certificates_.back().facts;
     material.has_rsa |= leaf.curve == 0;
@@ -301,7 +322,7 @@ absl::StatusOr<std::shared_ptr<const ClientContext>> ClientContext::create(const
   if (options.certificate) {
     FL_ASSIGN_OR_RETURN(Leaf leaf, load_leaf(*options.certificate));
     FL_RETURN_IF_ERROR(use_leaf(ctx, leaf, options.certificate->place));
-    out->certificates_.push_back({options.certificate->place, facts_of(leaf.certificate.get())});
+    out->certificates_.push_back({options.certificate->place, facts_of(leaf.certificate.get()), options.certificate->name});
   }
   SSL_CTX_set_verify(ctx, options.verification ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   if (!material.alpn.empty()) SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(material.alpn.data()), static_cast<unsigned>(material.alpn.size()));

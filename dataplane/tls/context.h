@@ -47,7 +47,14 @@ class Observer {
 struct ListedCertificate {
   std::string place;
   CertificateFacts facts;
+  std::string secret = {};  // its name; empty: none
 };
+
+// Parts by themselves, for whoever has to judge one before all are there. Errors as create()'s.
+absl::Status check(const CommonOptions& options, bool server);
+absl::Status check_certificate(const KeyPair& pair);
+absl::Status check_authorities(const Verification& verification);
+absl::Status check_ticket_keys(const std::vector<std::string>& keys);
 
 class ServerContext {
  public:

@@ -34,11 +34,13 @@ struct KeyPair {
   std::string ocsp_staple;  // DER; empty: none
   std::string place = "<inline>";  // where the chain came from, for errors and /certs
   std::string key_place = "<inline>";
+  std::string name;  // of the secret that it came as; empty: none
 };
 
 struct Verification {
   std::string trusted_ca;  // PEM bundle; empty: chains are not verified
   std::string trusted_ca_place = "<inline>";
+  std::string name;        // of the secret that it came as; empty: none
   std::string crl;         // PEM
   bool only_leaf_crl = false;
   int max_depth = 100;     // Envoy 1.40: 100

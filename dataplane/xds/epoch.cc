@@ -44,6 +44,14 @@ std::vector<std::string_view> rds_names(const config::ListenerConfig* listener) 
   return out;
 }
 
+// Calls `visit` with the secrets of each filter chain's TLS.
+template <class Visit>
+void for_each_tls(const config::ListenerConfig* listener, const Visit& visit) {
+  if (listener == nullptr) return;
+  for (size_t i = 0; i < listener->chain_count(); ++i)
+    if (const auto& tls = listener->chain(i)->tls; tls != nullptr && !tls->secrets.empty()) visit(tls->secrets);
+}
+
 template <class Visit>
 void for_each_discovery(const config::ListenerConfig* listener, const Visit& visit) {
   if (listener == nullptr) return;
@@ -69,6 +77,7 @@ void Epoch::set_cluster(std::shared_ptr<const config::ClusterConfig> cluster, Ti
     return;
   }
   if (state.next.has_value() && state.next->config->content_hash == cluster->content_hash) return;
+  cluster->each_tls([&](const config::UpstreamTls& tls) { want_secrets(tls.secrets, now); });
   const Duration wait = cluster->eds_source.has_value() ? cluster->eds_source->initial_fetch_timeout : options_.fetch_timeout;
   wish_changed(cluster.get());
   if (state.next.has_value()) wish_changed(state.next->config.get());
@@ -78,6 +87,12 @@ void Epoch::set_cluster(std::shared_ptr<const config::ClusterConfig> cluster, Ti
 
 // A cluster's form has come or gone: of consequence where something is subscribed to or resolved for it.
 void Epoch::wish_changed(const config::ClusterConfig* form) {
+  if (form != nullptr)
+    form->each_tls([&](const config::UpstreamTls& tls) {
+      if (tls.secrets.empty() && tls.directories.empty()) return;
+      ++wanted_generation_;
+      secrets_may_be_unused_ = true;
+    });
   if (form == nullptr || form->discovery == Discovery::Static) return;
   ++wanted_generation_;
   endpoints_may_be_unused_ = true;
@@ -91,6 +106,7 @@ void Epoch::remove_cluster(std::string_view name) {
   warming_.erase(it->first);
   removed_.insert(it->first);
   endpoints_may_be_unused_ = true;
+  secrets_may_be_unused_ = true;
   ++wanted_generation_;
 }
 
@@ -121,6 +137,7 @@ void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener,
   if (state.live != nullptr && state.live->content_hash == listener->content_hash) {
     if (state.next != nullptr) ++wanted_generation_;
     state.next.reset();
+    secrets_may_be_unused_ = true;
     return;
   }
   if (state.next != nullptr && state.next->content_hash == listener->content_hash) return;
@@ -139,7 +156,9 @@ void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener,
     it->second.name = filter.name;
     it->second.deadline = after(now, filter.source.initial_fetch_timeout);
   });
+  for_each_tls(listener.get(), [&](const std::vector<config::SecretRef>& secrets) { want_secrets(secrets, now); });
   state.next = std::move(listener);
+  secrets_may_be_unused_ = true;
   ++wanted_generation_;
 }
 
@@ -148,6 +167,7 @@ void Epoch::remove_listener(std::string_view name) {
   if (it == listeners_.end()) return;
   changed_ = changed_ || it->second.live != nullptr;
   listeners_.erase(it);
+  secrets_may_be_unused_ = true;
   ++wanted_generation_;
 }
 
@@ -203,6 +223,75 @@ void Epoch::give_up_extension(std::string_view name) {
     if (name.empty() || state.name == name) state.answered = true;
 }
 
+void Epoch::want_secrets(const std::vector<config::SecretRef>& secrets, Time now) {
+  for (const config::SecretRef& secret : secrets) {
+    const auto [it, fresh] = secrets_.try_emplace(secret.key);
+    if (fresh) it->second = {secret.name, secret.source, after(now, secret.source.initial_fetch_timeout), false};
+  }
+}
+
+void Epoch::secret_answered(std::string_view key) {
+  if (const auto it = secrets_.find(key); it != secrets_.end()) it->second.answered = true;
+}
+
+void Epoch::give_up_secret(std::string_view name) {
+  for (auto& [key, state] : secrets_)
+    if (state.name == name) state.answered = true;
+}
+
+const config::SecretRef* Epoch::first_awaited(const std::vector<config::SecretRef>& secrets) const {
+  for (const config::SecretRef& secret : secrets)
+    if (const auto it = secrets_.find(secret.key); it != secrets_.end() && !it->second.answered) return &secret;
+  return nullptr;
+}
+
+const config::SecretRef* Epoch::awaited_secret(const config::ClusterConfig& cluster) const {
+  const config::SecretRef* found = nullptr;
+  cluster.each_tls([&](const config::UpstreamTls& tls) {
+    if (found == nullptr) found = first_awaited(tls.secrets);
+  });
+  return found;
+}
+
+const config::SecretRef* Epoch::awaited_secret(const config::ListenerConfig& listener) const {
+  const config::SecretRef* found = nullptr;
+  for_each_tls(&listener, [&](const std::vector<config::SecretRef>& secrets) {
+    if (found == nullptr) found = first_awaited(secrets);
+  });
+  return found;
+}
+
+// Of everything live or warming.
+template <class Visit>
+void Epoch::each_secret(const Visit& visit) const {
+  if (secrets_.empty()) return;
+  const auto all = [&](const std::vector<config::SecretRef>& secrets) {
+    for (const config::SecretRef& secret : secrets) visit(secret);
+  };
+  for (const auto& [name, state] : clusters_)
+    for (const config::ClusterConfig* c : {state.live.get(), state.next.has_value() ? state.next->config.get() : nullptr})
+      if (c != nullptr) c->each_tls([&](const config::UpstreamTls& tls) { all(tls.secrets); });
+  for (const auto& [name, state] : listeners_)
+    for (const auto* form : {state.live.get(), state.next.get()}) for_each_tls(form, all);
+}
+
+// With the last that names it the subscription ends; whatever was made of it keeps what it has.
+void Epoch::drop_unused_secrets() {
+  if (!secrets_may_be_unused_ || secrets_.empty()) return;
+  secrets_may_be_unused_ = false;
+  std::set<std::string_view> named;
+  each_secret([&](const config::SecretRef& secret) { named.insert(secret.key); });
+  for (auto it = secrets_.begin(); it != secrets_.end();) {
+    if (named.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    if (options_.secret_dropped) options_.secret_dropped(it->first);
+    it = secrets_.erase(it);
+    ++wanted_generation_;
+  }
+}
+
 const Epoch::Endpoints* Epoch::endpoints_of(const config::ClusterConfig& cluster) const {
   const bool eds = cluster.discovery == Discovery::Eds;
   const auto& from = eds ? eds_ : dns_;
@@ -232,7 +321,7 @@ std::vector<config::ClusterEntry> Epoch::awaiting_checks() const {
   std::vector<config::ClusterEntry> out;
   for (const std::string& name : warming_) {
     const Candidate& next = *clusters_.find(name)->second.next;
-    if (to_be_checked(next)) out.push_back({next.config, endpoint_set(*next.config), false});
+    if (to_be_checked(next) && awaited_secret(*next.config) == nullptr) out.push_back({next.config, endpoint_set(*next.config), false});
   }
   return out;
 }
@@ -246,7 +335,7 @@ bool Epoch::promote_clusters(Time now) {
   bool any = false;
   for (auto it = warming_.begin(); it != warming_.end();) {
     ClusterState& state = clusters_.find(*it)->second;
-    if ((!warm(*state.next->config) && now < state.next->deadline) || to_be_checked(*state.next)) {
+    if ((!warm(*state.next->config) && now < state.next->deadline) || to_be_checked(*state.next) || awaited_secret(*state.next->config) != nullptr) {
       ++it;
       continue;
     }
@@ -302,6 +391,7 @@ const config::FilterDiscovery* Epoch::awaited_filter(const config::ListenerConfi
 
 void Epoch::end_extension_waits(Time now) {
   for (auto& [key, state] : extensions_) state.answered = state.answered || now >= state.deadline;
+  for (auto& [key, state] : secrets_) state.answered = state.answered || now >= state.deadline;
 }
 
 // With the last filter that names it the subscription ends, and what it brought is forgotten.
@@ -324,7 +414,7 @@ void Epoch::drop_unused_extensions() {
 }
 
 bool Epoch::listener_ready(const ListenerState& state, Time now) const {
-  if (awaited_filter(*state.next) != nullptr) return false;
+  if (awaited_filter(*state.next) != nullptr || awaited_secret(*state.next) != nullptr) return false;
   std::vector<std::string> clusters, already;
   if (inline_clusters(state.next.get(), clusters)) {
     const bool had = inline_clusters(state.live.get(), already);
@@ -343,6 +433,7 @@ bool Epoch::promote_listeners(Time now) {
   for (auto& [name, state] : listeners_) {
     if (state.next == nullptr || !listener_ready(state, now)) continue;
     state.live = std::move(state.next);
+    secrets_may_be_unused_ = true;
     ++wanted_generation_;
     any = true;
   }
@@ -404,6 +495,7 @@ bool Epoch::drop_removed_clusters() {
       touched_.insert(*it);
       endpoints_may_be_unused_ = true;
     }
+    secrets_may_be_unused_ = true;
     clusters_.erase(cluster);
     it = removed_.erase(it);
   }
@@ -442,6 +534,7 @@ std::shared_ptr<const config::Snapshot> Epoch::commit(Time now) {
   if (drop_removed_clusters()) any = true;
   drop_unused_endpoints(now);
   drop_unused_extensions();
+  drop_unused_secrets();
   changed_ = false;
   if (!any) return nullptr;
   current_ = build();
@@ -510,6 +603,8 @@ std::optional<Epoch::Time> Epoch::next_deadline() const {
   }
   for (const auto& [key, state] : extensions_)
     if (!state.answered) consider(state.deadline);
+  for (const auto& [key, state] : secrets_)
+    if (!state.answered) consider(state.deadline);
   if (tables_leave_) consider(last_commit_ + Duration(1));
   if (first == Time::max()) return std::nullopt;
   return first;
@@ -535,6 +630,7 @@ Epoch::Wanted Epoch::wanted() const {
       for_each_discovery(form, [&](const config::FilterDiscovery& filter) {
         if (seen.insert(filter.key).second) out.extensions.emplace_back(filter.name, filter.source);
       });
+  for (const auto& [key, state] : secrets_) out.secrets.push_back({state.name, key, state.source});
   return out;
 }
 
@@ -558,12 +654,16 @@ std::vector<Epoch::Waiting> Epoch::waiting() const {
     return missing(clusters);
   };
   for (const auto& [name, state] : clusters_)
-    if (state.next.has_value())
+    if (state.next.has_value() && awaited_secret(*state.next->config) != nullptr)
+      out.push_back({"cluster", name, absl::StrCat("secret '", awaited_secret(*state.next->config)->name, "'")});
+    else if (state.next.has_value())
       out.push_back({"cluster", name, to_be_checked(*state.next) ? "the first round of health checks" : state.next->config->discovery == Discovery::Eds ? absl::StrCat("endpoints of '", state.next->config->eds_service_name, "'") : "name resolution"});
   for (const auto& [name, state] : tables_)
     if (state.next != nullptr) out.push_back({"route table", name, missing(state.next->cluster_names())});
   for (const auto& [name, state] : listeners_)
-    if (state.next != nullptr && awaited_filter(*state.next) != nullptr)
+    if (state.next != nullptr && awaited_secret(*state.next) != nullptr)
+      out.push_back({"listener", name, absl::StrCat("secret '", awaited_secret(*state.next)->name, "'")});
+    else if (state.next != nullptr && awaited_filter(*state.next) != nullptr)
       out.push_back({"listener", name, absl::StrCat("filter config '", awaited_filter(*state.next)->name, "'")});
     else if (state.next != nullptr)
       out.push_back({"listener", name, missing_of(*state.next)});

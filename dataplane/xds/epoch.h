@@ -11,6 +11,7 @@
 //  * a listener goes live when its route table is live or its time is up; the old one serves meanwhile; inline tables count as route tables;
 //  * a listener waits, besides, for an answer for each of its discovered filters (but those that may start with their default), or its time; one
 //    subscription serves all filters of a name and source, and what comes for it goes live at once, with the next snapshot;
+//  * a cluster and a listener wait, besides, for an answer for each of the secrets of their TLS, or its time;
 //  * a table that no listener names any more goes one snapshot later than the listener: connections that drain keep what it said;
 //  * what becomes ready together is one snapshot.
 // Invariant: no snapshot has a live table that names a cold or absent cluster which an earlier snapshot served.
@@ -46,6 +47,8 @@ class Epoch {
     std::function<std::shared_ptr<const config::EndpointSet>(const config::ClusterConfig&, const std::shared_ptr<const config::EndpointSet>&)> with_leaving = {};
     // No filter names it any more.
     std::function<void(const std::string& name)> extension_dropped = {};
+    // No TLS of a listener or cluster names it any more; by SecretRef::key.
+    std::function<void(const std::string& key)> secret_dropped = {};
     // Fills Snapshot::filters of each snapshot before it is published.
     std::function<void(config::Snapshot&)> make_filters = {};
   };
@@ -86,6 +89,12 @@ class Epoch {
   // No listener waits any longer for that filter configuration; without a name for any: Envoy 1.40 does so when it refuses an update.
   void give_up_extension(std::string_view name = {});
 
+  // Some TLS context, live or warming, takes it; by SecretRef::key.
+  bool wants_secret(std::string_view key) const { return secrets_.contains(key); }
+  // There is an answer, or none will come: nobody waits for it any longer. By key, or for all of that name.
+  void secret_answered(std::string_view key);
+  void give_up_secret(std::string_view name);
+
   // Moves everything that is ready. A new snapshot, or null when nothing changed since the last.
   std::shared_ptr<const config::Snapshot> commit(Time now);
   // When commit() may have more to do without new input; nothing when it waits for nobody.
@@ -96,6 +105,7 @@ class Epoch {
     std::map<std::string, config::ConfigSource, std::less<>> eds, rds;
     std::map<std::string, std::string, std::less<>> rds_users;                // stat_prefix of a connection manager that names the table
     std::vector<std::pair<std::string, config::ConfigSource>> extensions;
+    std::vector<config::SecretRef> secrets;
   };
   Wanted wanted() const;
   uint64_t wanted_generation() const { return wanted_generation_; }  // another number when wanted() may have changed
@@ -146,6 +156,13 @@ class Epoch {
     bool answered = false;  // or refused, or too late: nobody waits for it
   };
 
+  struct SecretState {
+    std::string name;
+    config::ConfigSource source;
+    Time deadline{};
+    bool answered = false;
+  };
+
   const Endpoints* endpoints_of(const config::ClusterConfig& cluster) const;
   bool warm(const config::ClusterConfig& cluster) const;
   std::shared_ptr<const config::EndpointSet> endpoint_set(const config::ClusterConfig& cluster) const;  // null: none known
@@ -157,6 +174,13 @@ class Epoch {
   bool listener_ready(const ListenerState& state, Time now) const;
   const config::FilterDiscovery* awaited_filter(const config::ListenerConfig& listener) const;
   void end_extension_waits(Time now);
+  void want_secrets(const std::vector<config::SecretRef>& secrets, Time now);
+  const config::SecretRef* awaited_secret(const config::ClusterConfig& cluster) const;
+  const config::SecretRef* awaited_secret(const config::ListenerConfig& listener) const;
+  const config::SecretRef* first_awaited(const std::vector<config::SecretRef>& secrets) const;
+  template <class Visit>
+  void each_secret(const Visit& visit) const;
+  void drop_unused_secrets();
   void drop_unused_extensions();
   template <class State>
   bool keep_unnamed(State& state, Time now) const;
@@ -186,6 +210,8 @@ class Epoch {
   std::map<std::string, TableState, std::less<>> tables_;
   std::map<std::string, ListenerState, std::less<>> listeners_;
   std::map<std::string, ExtensionState, std::less<>> extensions_;  // by FilterDiscovery::key
+  std::map<std::string, SecretState, std::less<>> secrets_;        // by SecretRef::key
+  bool secrets_may_be_unused_ = false;
   std::shared_ptr<const config::Snapshot> current_;
 };
 

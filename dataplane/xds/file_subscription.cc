@@ -12,9 +12,11 @@
 #include "base/doc_proto.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "dataplane/config/secrets.h"
 #include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
 namespace fairlead::xds {
@@ -26,7 +28,7 @@ std::string directory_of(const config::ConfigSource& source) {
   return dir.empty() ? "." : dir;
 }
 
-// The name inside an endpoint, route or extension resource; empty when the bytes are not one (Ingest says so).
+// The name inside an endpoint, route, extension or secret resource; empty when the bytes are not one (Ingest says so).
 std::string name_in(Type type, const std::string& bytes) {
   if (type == Type::endpoint) {
     envoy::config::endpoint::v3::ClusterLoadAssignment m;
@@ -34,6 +36,10 @@ std::string name_in(Type type, const std::string& bytes) {
   }
   if (type == Type::extension) {
     envoy::config::core::v3::TypedExtensionConfig m;
+    return m.ParseFromString(bytes) ? m.name() : "";
+  }
+  if (type == Type::secret) {
+    envoy::extensions::transport_sockets::tls::v3::Secret m;
     return m.ParseFromString(bytes) ? m.name() : "";
   }
   envoy::config::route::v3::RouteConfiguration m;
@@ -52,7 +58,7 @@ absl::StatusOr<Update> read_response(Type type, const std::string& text, const s
     if (value.size() == 0 && doc::parse_any(text, file)->empty()) return absl::InvalidArgumentError(absl::StrCat(file, ": holds no DiscoveryResponse: it is empty"));
     FL_RETURN_IF_ERROR(doc::to_message(value, &response));
   }
-  Update update{type, false, response.version_info(), {}, {}};
+  Update update{type, false, response.version_info(), {}, {}, {}};
   for (const auto& any : response.resources()) {
     envoy::service::discovery::v3::Resource wrapper;
     if (any.type_url() == "type.googleapis.com/envoy.service.discovery.v3.Resource" && wrapper.ParseFromString(any.value())) {
@@ -65,7 +71,7 @@ absl::StatusOr<Update> read_response(Type type, const std::string& text, const s
 }
 
 FileSubscription::FileSubscription(const Sources::Options& options, Type type, const config::ConfigSource& source)
-    : options_(options), type_(type), path_(source.path), directory_(directory_of(source)), watch_(*options.loop, *this) {}
+    : options_(options), type_(type), source_key_(config::source_key(source)), path_(source.path), directory_(directory_of(source)), watch_(*options.loop, *this) {}
 
 FileSubscription::~FileSubscription() {
   watch_.remove();
@@ -112,6 +118,7 @@ void FileSubscription::read() {
         lacking.erase(name);
         return !name.empty() && !interest_.names.contains(name);
       });
+    update->source = source_key_;
     options_.apply(*update);
   }
   if (options_.no_answer && (!update.ok() || !lacking.empty())) options_.no_answer(type_, {lacking.begin(), lacking.end()});

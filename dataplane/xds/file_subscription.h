@@ -34,7 +34,7 @@ class FileSubscription final : private net::FdHandler {
 
   const Sources::Options& options_;
   const Type type_;
-  const std::string path_, directory_;
+  const std::string source_key_, path_, directory_;
   Interest interest_;
   std::optional<absl::StatusOr<std::string>> last_;  // the last reading; the same again under unchanged interest is no update
   int fd_ = -1;

@@ -21,9 +21,10 @@ void fill_error(google::rpc::Status& out, const std::string& message) {
 
 }  // namespace
 
-GrpcSubscription::GrpcSubscription(const Sources::Options& options, config::ApiSource source, std::optional<Type> type, bool reports_connection, uint64_t seed)
+GrpcSubscription::GrpcSubscription(const Sources::Options& options, config::ApiSource source, std::string source_key, std::optional<Type> type, bool reports_connection, uint64_t seed)
     : options_(options),
       source_(std::move(source)),
+      source_key_(std::move(source_key)),
       type_(type),
       delta_(source_.type == config::ApiSource::Type::DeltaGrpc),
       reports_connection_(reports_connection),
@@ -152,7 +153,7 @@ void GrpcSubscription::take_sotw(const std::string& bytes) {
     FL_LOG(warning, "config", "response of type '", in.type_url(), "', which was not asked for");
     return;
   }
-  Update update{*type, false, in.version_info(), {}, {}};
+  Update update{*type, false, in.version_info(), {}, {}, source_key_};
   for (const auto& any : in.resources()) {
     if (any.type_url() == "type.googleapis.com/envoy.service.discovery.v3.Resource") {
       envoy::service::discovery::v3::Resource wrapper;
@@ -182,7 +183,7 @@ void GrpcSubscription::take_delta(const std::string& bytes) {
     FL_LOG(warning, "config", "response of type '", in.type_url(), "', which was not asked for");
     return;
   }
-  Update update{*type, true, in.system_version_info(), {}, {in.removed_resources().begin(), in.removed_resources().end()}};
+  Update update{*type, true, in.system_version_info(), {}, {in.removed_resources().begin(), in.removed_resources().end()}, source_key_};
   for (const auto& r : in.resources()) take_resource(r, update);
   state->second.response(in.nonce());
   if (options_.attempted) options_.attempted(*type);

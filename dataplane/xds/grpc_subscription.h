@@ -20,7 +20,7 @@ namespace fairlead::xds {
 class GrpcSubscription final : private StreamEvents {
  public:
   // `type`: the only one, or nothing for ADS.
-  GrpcSubscription(const Sources::Options& options, config::ApiSource source, std::optional<Type> type, bool reports_connection, uint64_t seed);
+  GrpcSubscription(const Sources::Options& options, config::ApiSource source, std::string source_key, std::optional<Type> type, bool reports_connection, uint64_t seed);
   ~GrpcSubscription() override;
 
   void set_interest(Type type, Interest interest);
@@ -43,6 +43,7 @@ class GrpcSubscription final : private StreamEvents {
 
   const Sources::Options& options_;
   const config::ApiSource source_;
+  const std::string source_key_;
   const std::optional<Type> type_;
   const bool delta_;
   const bool reports_connection_;

@@ -85,6 +85,7 @@ absl::Status read_endpoints(const Cluster& cluster, const std::string& field, Gr
 }
 
 absl::StatusOr<std::string> read_source(const envoy::config::core::v3::DataSource& source, const std::string& field) {
+  if (source.has_watched_directory()) return unsupported(absl::StrCat(field, ".watched_directory"), "files are read when a stream begins");
   switch (source.specifier_case()) {
     case envoy::config::core::v3::DataSource::kFilename: {
       auto text = read_file(source.filename());

@@ -20,6 +20,7 @@
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
 namespace fairlead::xds {
 namespace {
@@ -35,6 +36,7 @@ std::string_view noun(Type type) {
     case Type::listener: return "listener";
     case Type::route: return "route configuration";
     case Type::extension: return "filter config";
+    case Type::secret: return "secret";
   }
   return "";
 }
@@ -46,6 +48,7 @@ std::string name_of(Type type, const Message& m) {
     case Type::listener: return static_cast<const envoy::config::listener::v3::Listener&>(m).name();
     case Type::route: return static_cast<const envoy::config::route::v3::RouteConfiguration&>(m).name();
     case Type::extension: return static_cast<const envoy::config::core::v3::TypedExtensionConfig&>(m).name();
+    case Type::secret: return static_cast<const envoy::extensions::transport_sockets::tls::v3::Secret&>(m).name();
   }
   return "";
 }
@@ -67,6 +70,7 @@ std::shared_ptr<Message> make(Type type) {
     case Type::listener: return std::make_shared<envoy::config::listener::v3::Listener>();
     case Type::route: return on_arena<envoy::config::route::v3::RouteConfiguration>();
     case Type::extension: return std::make_shared<envoy::config::core::v3::TypedExtensionConfig>();
+    case Type::secret: return std::make_shared<envoy::extensions::transport_sockets::tls::v3::Secret>();
   }
   return nullptr;
 }
@@ -151,7 +155,7 @@ absl::Status Ingest::parse_all(const Update& update, std::vector<Parsed>& out) {
     if (!parsed.message->ParseFromString(in.bytes)) {
       errors.add(at, absl::StrCat("the bytes are not a valid ", type_name(update.type), " (", in.bytes.size(), " bytes)"));
       if (in.name.empty()) continue;
-      options_.ledger->refuse(update.type, in.name, nullptr, version, "malformed bytes", options_.wall_now());
+      options_.ledger->refuse(update.type, ledger_name(update, in.name), nullptr, version, "malformed bytes", options_.wall_now());
       give_up(update.type, in.name);
       continue;
     }
@@ -171,7 +175,7 @@ absl::Status Ingest::parse_all(const Update& update, std::vector<Parsed>& out) {
     parsed.supported = plain.allowed;
     if (absl::Status rules = plain.rules ? absl::OkStatus() : validate(*parsed.message, {.met_any = &parsed.holds_any}); !rules.ok()) {
       std::string text = absl::StrCat("proto constraint validation failed: ", rules.message());
-      options_.ledger->refuse(update.type, parsed.name, parsed.message, version, text, options_.wall_now());
+      options_.ledger->refuse(update.type, ledger_name(update, parsed.name), parsed.message, version, text, options_.wall_now());
       give_up(update.type, parsed.name);
       errors.add(place(update.type, parsed.name), text);
       continue;
@@ -215,6 +219,7 @@ std::vector<std::string> Ingest::removals(const Update& update, const std::vecto
 
 Outcome Ingest::apply(const Update& update) {
   reloads_.clear();
+  source_ = update.source;
   Outcome out = judge(update);
   out.reloads = std::move(reloads_);
   // Envoy 1.40 tells every subscription of the type of a refusal, and each stops waiting
@@ -229,6 +234,8 @@ Outcome Ingest::judge(const Update& update) {
 
   if (update.type == Type::extension)  // what nobody asked for is not looked at; Envoy 1.40: likewise
     std::erase_if(parsed, [&](const Parsed& resource) { return options_.epoch->discoveries(resource.name).empty(); });
+  if (update.type == Type::secret)
+    std::erase_if(parsed, [&](const Parsed& resource) { return !options_.epoch->wants_secret(config::secret_key(resource.name, update.source)); });
   // Envoy 1.40 likewise: first, so that a new listener may take the address of one that goes
   out.removed = removals(update, parsed);
   for (const std::string& name : out.removed) remove(update.type, name);
@@ -244,13 +251,13 @@ Outcome Ingest::judge(const Update& update) {
                          (update.type == Type::listener && options_.epoch->listener_warming(resource.name));
     if (absl::Status status = apply_one(update.type, resource); !status.ok()) {
       const std::string text = with_place(update.type, resource.name, status.message());
-      options_.ledger->refuse(update.type, resource.name, resource.message, resource.version, text, options_.wall_now());
+      options_.ledger->refuse(update.type, ledger_name(update, resource.name), resource.message, resource.version, text, options_.wall_now());
       give_up(update.type, resource.name);
       out.refused.push_back(resource.name);
       fail(text);
       continue;
     }
-    options_.ledger->accept(update.type, resource.name, std::make_shared<const std::string>(*resource.bytes), resource.version, options_.wall_now(), warming);
+    options_.ledger->accept(update.type, ledger_name(update, resource.name), std::make_shared<const std::string>(*resource.bytes), resource.version, options_.wall_now(), warming);
     out.applied[resource.name] = resource.version;
   }
   if (failures.empty()) {
@@ -272,6 +279,7 @@ absl::Status Ingest::apply_one(Type type, const Parsed& resource) {
     case Type::listener: return apply_listener(resource);
     case Type::route: return apply_routes(resource);
     case Type::extension: return apply_extension(resource);
+    case Type::secret: return apply_secret(resource);
   }
   return absl::OkStatus();
 }
@@ -297,7 +305,7 @@ absl::Status Ingest::apply_cluster(const Parsed& resource) {
   }
   if (!resource.supported) FL_RETURN_IF_ERROR(config::check_support(*resource.message));
   FL_ASSIGN_OR_RETURN(auto model, config::parse_cluster(static_cast<const envoy::config::cluster::v3::Cluster&>(*resource.message), nullptr,
-                                                       {options_.hcm.read_file, options_.hcm.secrets}));
+                                                       {options_.hcm.read_file, options_.hcm.secrets, options_.hcm.discovered}));
   if (options_.prepare_cluster) FL_RETURN_IF_ERROR(options_.prepare_cluster(*model));
   note_findings(Type::cluster, resource);
   known.contains(resource.name) ? ++counts_.clusters_modified : ++counts_.clusters_added;
@@ -376,6 +384,19 @@ absl::Status Ingest::apply_extension(const Parsed& resource) {
   return errors.status();
 }
 
+std::string Ingest::ledger_name(const Update& update, const std::string& name) const { return update.type == Type::secret ? config::secret_key(name, update.source) : name; }
+
+// No error names a part of the secret's content.
+absl::Status Ingest::apply_secret(const Parsed& resource) {
+  if (!resource.supported) FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  note_findings(Type::secret, resource);
+  const std::string key = config::secret_key(resource.name, source_);
+  auto secret = std::static_pointer_cast<const envoy::extensions::transport_sockets::tls::v3::Secret>(resource.message);
+  if (options_.hcm.discovered != nullptr) FL_RETURN_IF_ERROR(options_.hcm.discovered->set(key, std::move(secret)).status());
+  options_.epoch->secret_answered(key);
+  return absl::OkStatus();
+}
+
 void Ingest::remove(Type type, const std::string& name) {
   auto& known = known_[type];
   auto it = known.find(name);
@@ -393,6 +414,7 @@ void Ingest::remove(Type type, const std::string& name) {
       options_.epoch->remove_listener(name);
       if (options_.listener_removed) options_.listener_removed(name);
       break;
+    case Type::secret:    // Envoy 1.40: likewise, so that no listener loses its certificate; who waits for it waits no longer
     case Type::endpoint:  // Envoy 1.40: what EDS and RDS take back stays until nobody names it; a cluster that waits for such endpoints waits no longer
       give_up(type, name);
       return;
@@ -409,6 +431,7 @@ void Ingest::give_up(Type type, const std::string& name) {
   if (type == Type::endpoint) options_.epoch->give_up_eds(name);
   if (type == Type::route) options_.epoch->give_up_route_table(name);
   if (type == Type::extension) options_.epoch->give_up_extension(name);
+  if (type == Type::secret) options_.epoch->give_up_secret(name);
 }
 
 }  // namespace fairlead::xds

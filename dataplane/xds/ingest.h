@@ -39,6 +39,7 @@ struct Update {
   std::string version;   // SotW version_info, delta system_version_info
   std::vector<IncomingResource> resources;
   std::vector<std::string> removed;  // delta
+  std::string source = {};  // config::source_key of where it comes from
 };
 
 struct Outcome {
@@ -100,6 +101,9 @@ class Ingest {
   absl::StatusOr<std::shared_ptr<const config::ListenerConfig>> build_listener(const Parsed& resource, std::vector<std::string>& warnings);
   absl::Status apply_routes(const Parsed& resource);
   absl::Status apply_extension(const Parsed& resource);
+  absl::Status apply_secret(const Parsed& resource);
+  // Under which the ledger has it: secrets of one name may come from several sources.
+  std::string ledger_name(const Update& update, const std::string& name) const;
   void remove(Type type, const std::string& name);
   void note_findings(Type type, const Parsed& resource);
   void note_findings(const config::SupportFindings& findings, const std::string& what);
@@ -107,6 +111,7 @@ class Ingest {
   Options options_;
   Counts counts_;
   std::map<std::string, uint64_t> reloads_;  // of the update that is judged now
+  std::string source_;                       // the same's
   std::map<Type, std::map<std::string, bool, std::less<>>> known_;  // name → static
   std::map<std::string, uint64_t> warned_rows_;
 };

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "dataplane/config/secrets.h"
 #include "dataplane/xds/file_subscription.h"
 #include "dataplane/xds/grpc_subscription.h"
 
@@ -10,20 +11,6 @@ namespace fairlead::xds {
 namespace {
 
 using Kind = config::ConfigSource::Kind;
-
-std::string key_of(const config::ConfigSource& source) {
-  switch (source.kind) {
-    case Kind::Ads:
-    case Kind::Self: return "ads";
-    case Kind::Path: return absl::StrCat("path:", source.path);
-    case Kind::Api: {
-      std::string key = source.api.type == config::ApiSource::Type::DeltaGrpc ? "delta" : "grpc";
-      for (const config::GrpcTarget& t : source.api.services) absl::StrAppend(&key, ":", t.cluster, "|", t.authority);
-      return key;
-    }
-  }
-  return "";
-}
 
 }  // namespace
 
@@ -42,7 +29,7 @@ Sources::Sources(Options options) : options_(std::move(options)) {}
 Sources::~Sources() = default;
 
 void Sources::add(Wish& wish, Type type, const config::ConfigSource& source, const std::string& name) {
-  auto& [config, interest] = wish[{key_of(source), type}];
+  auto& [config, interest] = wish[{config::source_key(source), type}];
   config = source;
   if (name.empty()) {
     interest.wildcard = true;
@@ -51,10 +38,20 @@ void Sources::add(Wish& wish, Type type, const config::ConfigSource& source, con
   }
 }
 
+void Sources::set_stream(const std::string& stream_key, const std::string& source_key, const config::ConfigSource& source, Type type, const Interest& interest, std::set<std::string>& wanted) {
+  const bool ads = source.kind != Kind::Api;
+  auto& stream = streams_[stream_key];
+  if (stream == nullptr)
+    stream = std::make_unique<GrpcSubscription>(options_, ads ? *options_.ads : source.api, source_key, ads ? std::nullopt : std::optional<Type>(type), ads || options_.ads == nullptr,
+                                                options_.seed + streams_.size());
+  stream->set_interest(type, interest);
+  wanted.insert(stream_key);
+}
+
 absl::Status Sources::set(const Wish& wish) {
   ErrorList errors;
   for (auto it = files_.begin(); it != files_.end();) it = wish.contains(it->first) ? std::next(it) : files_.erase(it);
-  std::map<std::string, bool> streams_wanted;
+  std::set<std::string> streams_wanted;
   for (const auto& [key, entry] : wish) {
     const auto& [source, interest] = entry;
     const auto& [name, type] = key;
@@ -71,13 +68,11 @@ absl::Status Sources::set(const Wish& wish) {
       errors.add(short_name(type), "asks for ADS, but the bootstrap has no dynamic_resources.ads_config");
       continue;
     }
-    const std::string stream_key = ads ? name : absl::StrCat(name, "/", short_name(type));
-    auto& stream = streams_[stream_key];
-    if (stream == nullptr)
-      stream = std::make_unique<GrpcSubscription>(options_, ads ? *options_.ads : source.api, ads ? std::nullopt : std::optional<Type>(type), ads || options_.ads == nullptr,
-                                                  options_.seed + streams_.size());
-    stream->set_interest(type, interest);
-    streams_wanted[stream_key] = true;
+    if (!ads && type == Type::secret) {  // Envoy 1.40: a stream for each; there are servers that answer for one name alone
+      for (const std::string& one : interest.names) set_stream(absl::StrCat(name, "/sds/", one), name, source, type, Interest{false, {one}}, streams_wanted);
+      continue;
+    }
+    set_stream(ads ? name : absl::StrCat(name, "/", short_name(type)), name, source, type, interest, streams_wanted);
   }
   for (auto it = streams_.begin(); it != streams_.end();) {
     const bool wanted = streams_wanted.contains(it->first);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -85,8 +86,10 @@ class Sources {
   absl::Status set(const Wish& wish);
 
  private:
+  void set_stream(const std::string& stream_key, const std::string& source_key, const config::ConfigSource& source, Type type, const Interest& interest, std::set<std::string>& wanted);
+
   Options options_;
-  std::map<std::string, std::unique_ptr<GrpcSubscription>> streams_;                          // by source (and type unless ADS)
+  std::map<std::string, std::unique_ptr<GrpcSubscription>> streams_;                          // by source (and, unless ADS, type, and name of a secret)
   std::map<std::pair<std::string, Type>, std::unique_ptr<FileSubscription>> files_;
 };
 

@@ -17,6 +17,8 @@ constexpr Row kRows[] = {
     {"type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "envoy.config.route.v3.RouteConfiguration", "rds", "envoy.service.route.v3.RouteDiscoveryService", "Routes"},
     {"type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "envoy.config.core.v3.TypedExtensionConfig", "ecds",
      "envoy.service.extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs"},
+    {"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "envoy.extensions.transport_sockets.tls.v3.Secret", "sds", "envoy.service.secret.v3.SecretDiscoveryService",
+     "Secrets"},
 };
 const Row& row(Type type) { return kRows[static_cast<size_t>(type)]; }
 

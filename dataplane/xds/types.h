@@ -10,12 +10,12 @@
 
 namespace fairlead::xds {
 
-enum class Type : uint8_t { cluster, endpoint, listener, route, extension };
-inline constexpr std::array<Type, 5> kTypes = {Type::cluster, Type::endpoint, Type::listener, Type::route, Type::extension};
+enum class Type : uint8_t { cluster, endpoint, listener, route, extension, secret };
+inline constexpr std::array<Type, 6> kTypes = {Type::cluster, Type::endpoint, Type::listener, Type::route, Type::extension, Type::secret};
 
 std::string_view type_url(Type type);        // "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 std::string_view type_name(Type type);       // "envoy.config.cluster.v3.Cluster"
-std::string_view short_name(Type type);      // "cds", "eds", "lds", "rds", "ecds"
+std::string_view short_name(Type type);      // "cds", "eds", "lds", "rds", "ecds", "sds"
 std::optional<Type> type_of(std::string_view url);
 // "/envoy.service.cluster.v3.ClusterDiscoveryService/StreamClusters" or its Delta counterpart.
 std::string grpc_method(Type type, bool delta);

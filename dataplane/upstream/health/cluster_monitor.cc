@@ -31,7 +31,7 @@ class ClusterMonitor::Checker final : private ProbeEvents {
         check_(*monitor.shared_->config->health_check),
         state_(check_.healthy_threshold, check_.unhealthy_threshold),
         probe_(make_probe({monitor.env_.loop, monitor.shared_->config, monitor.shared_->config->health_check, std::move(address), std::move(host), entry.endpoint.hostname,
-                           monitor.shared_->tls_stats, &monitor.env_.cells}, *this)),
+                           monitor.shared_->config->tls_for(entry.endpoint.metadata.get()), monitor.shared_->tls_stats, &monitor.env_.cells}, *this)),
         interval_(monitor.env_.loop.timers(), [this] { begin(); }),
         timeout_(monitor.env_.loop.timers(), [this] { on_timeout(); }) {
     interval_.arm(first_check(check_, monitor.env_.random));

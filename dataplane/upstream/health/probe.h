@@ -40,6 +40,7 @@ struct ProbeTarget {
   net::Address address;
   std::string host;  // host header
   std::string hostname;  // the endpoint's, for TLS; may be empty
+  std::shared_ptr<const config::UpstreamTls> tls;  // null: plain
   std::shared_ptr<const TlsStats> tls_stats;  // null: not counted
   stats::Cells* cells = nullptr;              // with tls_stats
 };

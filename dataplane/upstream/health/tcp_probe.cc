@@ -125,9 +125,9 @@ net::ConnectionPtr connect_probe(const ProbeTarget& target) {
   if (cluster.proxy_protocol) {
     dial.preamble = [protocol = cluster.proxy_protocol](const net::Address& local, const net::Address& remote) { return proxy_header(*protocol, nullptr, local, remote); };
   }
-  if (cluster.tls && target.cells != nullptr) {
+  if (target.tls != nullptr && target.cells != nullptr) {
     const bool http = target.check->kind != config::HealthCheck::Kind::Tcp;
-    add_tls(dial, cluster, target.hostname, !http ? std::string_view() : target.check->http2 || target.check->kind == config::HealthCheck::Kind::Grpc ? kAlpnHttp2 : kAlpnHttp1, target.tls_stats, *target.cells);
+    add_tls(dial, target.tls, target.hostname, !http ? std::string_view() : target.check->http2 || target.check->kind == config::HealthCheck::Kind::Grpc ? kAlpnHttp2 : kAlpnHttp1, target.tls_stats, *target.cells);
   }
   return net::Connection::connect(target.loop, target.address, options, std::move(dial));
 }

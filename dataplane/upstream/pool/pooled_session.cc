@@ -59,7 +59,7 @@ net::ConnectionPtr connect_to(const Host& host, const ProxiedFor* client, const 
     const std::optional<ProxiedFor> whom = client != nullptr ? std::optional(*client) : std::nullopt;
     dial.preamble = [protocol = config.proxy_protocol, whom](const net::Address& local, const net::Address& remote) { return proxy_header(*protocol, whom ? &*whom : nullptr, local, remote); };
   }
-  if (config.tls) add_tls(dial, config, host.hostname(), offered(protocol), host.cluster().tls_stats, host.env().cells);
+  add_tls(dial, config.tls_for(host.metadata().get()), host.hostname(), offered(protocol), host.cluster().tls_stats, host.env().cells);
   return net::Connection::connect(host.env().loop, host.race() != nullptr ? host.race()->front() : host.address(), connection_options(config), std::move(dial));
 }
 

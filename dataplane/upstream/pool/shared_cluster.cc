@@ -26,7 +26,10 @@ SharedCluster::SharedCluster(std::shared_ptr<const config::ClusterConfig> config
       breakers{Breakers(config->breakers[0]), Breakers(config->breakers[1])},
       outlier(config::with_runtime(config->outlier, runtime)) {
   if (config->http.protocol != config::UpstreamProtocol::Http1) http2_stats = scope->block<stats::Http2Stat>(stats::kHttp2Stats);
-  if (config->tls && config->tls->context) tls_stats = std::make_shared<const TlsStats>(scope);
+  config->each_tls([&](const config::UpstreamTls& tls) {
+    if (tls_stats == nullptr) tls_stats = std::make_shared<const TlsStats>(scope);
+    tls.on_change([stats = tls_stats, &cells = registry.cells(0)](const tls::ClientContext*) { stats->changed(cells); });
+  });
   if (!config->health_check && !config->outlier) return;
   // Envoy 1.40: a host takes no traffic before its first check has passed
   const uint32_t unchecked = !config->health_check ? 0 : config->ignore_new_hosts_until_first_check ? kFailedCheck | kPendingCheck : kFailedCheck;

@@ -4,6 +4,9 @@
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
+#include <map>
+
+#include "dataplane/tls/unready.h"
 
 namespace fairlead::upstream {
 
@@ -32,6 +35,8 @@ static_assert(static_cast<size_t>(TlsStat::first_histogram) == static_cast<size_
 
 TlsStats::TlsStats(stats::ScopePtr scope, const stats::Block<stats::ListenerStat>* listener) : scope_(std::move(scope)), block_(scope_->block<TlsStat>(stats::kTlsStats)) {
   if (listener != nullptr) listener_ = *listener;
+  updates_ = scope_->counter(listener != nullptr ? "server_ssl_socket_factory.ssl_context_update_by_sds" : "client_ssl_socket_factory.ssl_context_update_by_sds");
+  not_ready_ = scope_->counter(listener != nullptr ? "server_ssl_socket_factory.downstream_context_secrets_not_ready" : "client_ssl_socket_factory.upstream_context_secrets_not_ready");
 }
 
 std::unique_ptr<tls::Observer> TlsStats::observer(std::shared_ptr<const TlsStats> stats, stats::Cells& cells) { return std::make_unique<Counting>(std::move(stats), cells); }
@@ -49,25 +54,31 @@ void TlsStats::count(stats::Cells& cells, std::string_view kind, std::string_vie
 }
 
 void TlsStats::set_expirations(stats::Cells& main_cells, const std::vector<tls::ListedCertificate>& certificates, const std::vector<tls::ListedCertificate>& trusted) const {
-  const auto set = [&](const std::vector<tls::ListedCertificate>& listed, std::string_view name) {
-    if (listed.empty()) return;
-    std::chrono::system_clock::time_point first = listed.front().facts.not_after;
-    for (const tls::ListedCertificate& certificate : listed) first = std::min(first, certificate.facts.not_after);
-    main_cells.set(scope_->gauge(absl::StrCat("ssl.certificate.", name, ".expiration_unix_time_seconds")), static_cast<uint64_t>(std::chrono::system_clock::to_time_t(first)));
+  const auto set = [&](const std::vector<tls::ListedCertificate>& listed, std::string_view unnamed) {
+    std::map<std::string_view, std::chrono::system_clock::time_point> first;  // to expire, by name
+    for (const tls::ListedCertificate& certificate : listed) {
+      const auto [it, fresh] = first.try_emplace(certificate.secret.empty() ? unnamed : std::string_view(certificate.secret), certificate.facts.not_after);
+      if (!fresh) it->second = std::min(it->second, certificate.facts.not_after);
+    }
+    for (const auto& [name, time] : first)
+      main_cells.set(scope_->gauge(absl::StrCat("ssl.certificate.", name, ".expiration_unix_time_seconds")), static_cast<uint64_t>(std::chrono::system_clock::to_time_t(time)));
   };
-  // Envoy 1.40: "unnamed" and the beginning of SHA-256 of no name, since only secrets have one
+  // Envoy 1.40: the secret's name, else "unnamed" and the beginning of SHA-256 of no name
   set(certificates, "unnamed_cert_e3b0c442");
   set(trusted, "unnamed_ca_cert_e3b0c442");
 }
 
-void add_tls(net::Dial& dial, const config::ClusterConfig& cluster, const std::string& hostname, std::string_view alpn, std::shared_ptr<const TlsStats> stats, stats::Cells& cells) {
-  if (!cluster.tls || !cluster.tls->context) return;
+void add_tls(net::Dial& dial, const std::shared_ptr<const config::UpstreamTls>& tls, const std::string& hostname, std::string_view alpn, std::shared_ptr<const TlsStats> stats, stats::Cells& cells) {
+  if (tls == nullptr) return;
   tls::ClientPeer peer;
-  if (cluster.tls->auto_host_sni && !hostname.empty()) peer.server_name = hostname;
-  if (cluster.tls->auto_sni_san_validation) peer.verify_name = peer.server_name.empty() ? cluster.tls->server_name : peer.server_name;
-  if (cluster.tls->alpn.empty()) peer.alpn = alpn;
-  dial.transport = [context = cluster.tls->context, peer = std::move(peer), stats = std::move(stats), &cells]() -> std::unique_ptr<net::Transport> {
-    return tls::Session::connect(context, peer, stats ? TlsStats::observer(stats, cells) : nullptr);
+  if (tls->auto_host_sni && !hostname.empty()) peer.server_name = hostname;
+  if (tls->auto_sni_san_validation) peer.verify_name = peer.server_name.empty() ? tls->server_name : peer.server_name;
+  if (tls->alpn.empty()) peer.alpn = alpn;
+  // the context when the handshake begins: a connect may take seconds
+  dial.transport = [tls, peer = std::move(peer), stats = std::move(stats), &cells]() -> std::unique_ptr<net::Transport> {
+    if (auto context = tls->context()) return tls::Session::connect(std::move(context), peer, stats ? TlsStats::observer(stats, cells) : nullptr);
+    if (stats) stats->not_ready(cells);
+    return std::make_unique<tls::Unready>();
   };
 }
 

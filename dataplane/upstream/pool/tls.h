@@ -24,6 +24,10 @@ class TlsStats {
   explicit TlsStats(stats::ScopePtr scope, const stats::Block<stats::ListenerStat>* listener = nullptr);
   // For one connection of the worker whose cells these are.
   static std::unique_ptr<tls::Observer> observer(std::shared_ptr<const TlsStats> stats, stats::Cells& cells);
+  // Secrets have changed, and the context with them. Main thread.
+  void changed(stats::Cells& main_cells) const { main_cells.add(updates_); }
+  // A connection came, or was to be made, before the secrets did.
+  void not_ready(stats::Cells& cells) const { cells.add(not_ready_); }
   // Gauges ssl.certificate.<name>.expiration_unix_time_seconds. Main thread, when a context comes into use.
   void set_expirations(stats::Cells& main_cells, const std::vector<tls::ListedCertificate>& certificates, const std::vector<tls::ListedCertificate>& trusted) const;
 
@@ -35,6 +39,7 @@ class TlsStats {
   stats::ScopePtr scope_;
   stats::Block<stats::TlsStat> block_;
   std::optional<stats::Block<stats::ListenerStat>> listener_;
+  stats::Counter updates_, not_ready_;
   mutable std::mutex mutex_;
   mutable absl::flat_hash_map<std::string, stats::Counter> named_;
 };
@@ -42,7 +47,7 @@ class TlsStats {
 // The protocols that a connection offers by ALPN where the cluster's TLS context says none, as on the wire.
 inline constexpr std::string_view kAlpnHttp1 = "\x08http/1.1", kAlpnHttp2 = "\x02h2", kAlpnBoth = "\x02h2\x08http/1.1";
 
-// Makes `dial` begin with a handshake when the cluster has TLS. `hostname`: the endpoint's; may be empty.
-void add_tls(net::Dial& dial, const config::ClusterConfig& cluster, const std::string& hostname, std::string_view alpn, std::shared_ptr<const TlsStats> stats, stats::Cells& cells);
+// Makes `dial` begin with a handshake of that context, unless it is null. `hostname`: the endpoint's; may be empty.
+void add_tls(net::Dial& dial, const std::shared_ptr<const config::UpstreamTls>& tls, const std::string& hostname, std::string_view alpn, std::shared_ptr<const TlsStats> stats, stats::Cells& cells);
 
 }  // namespace fairlead::upstream

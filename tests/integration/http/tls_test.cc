@@ -218,3 +218,17 @@ TEST_CASE("clients that talk no TLS, or too slowly, are counted") {
   CHECK(back.wait_for_stat("http.test.downstream_cx_ssl_active", 0));
   CHECK(up.count() == 0);
 }
+
+TEST_CASE("an endpoint's metadata says whether it is spoken to in TLS") {
+  FakeUpstream up;
+  TestProxy back(tls_listener(host(), kToUp), {cluster_yaml("up", {up.port()})});
+  const std::string socket = "{name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: example.test, common_tls_context: {" + trust_yaml() + "}}}";
+  const auto endpoint = [](uint16_t port, const std::string& mode) {
+    return absl::StrCat("{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ", port, "}}}, metadata: {filter_metadata: {envoy.transport_socket_match: {mode: ", mode, "}}}}");
+  };
+  TestProxy front(listener_yaml(kToUp), {absl::StrCat("name: up\nload_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [", endpoint(back.port(), "mutual"), ", ", endpoint(up.port(), "off"),
+                                                      "]}]}\ntransport_socket_matches: [{name: tls, match: {mode: mutual}, transport_socket: ", socket, "}]\n")});
+  for (int i = 0; i < 4; ++i) CHECK(front.get("/").status == 200);
+  CHECK(front.stat("cluster.up.ssl.handshake") == 1);
+  CHECK(front.stat("cluster.up.upstream_cx_total") == 2);
+}

@@ -14,6 +14,7 @@
 #include "envoy/service/endpoint/v3/eds.grpc.pb.h"
 #include "envoy/service/listener/v3/lds.grpc.pb.h"
 #include "envoy/service/route/v3/rds.grpc.pb.h"
+#include "envoy/service/secret/v3/sds.grpc.pb.h"
 
 namespace fairlead::testing {
 namespace {
@@ -63,11 +64,18 @@ struct FakeAds::PerType {
     grpc::Status DeltaRoutes(grpc::ServerContext* c, Delta* s) override { return ads.serve(c, s, ads.delta_requests_, ads.delta_, "rds", "delta-rds"); }
     FakeAds& ads;
   };
-  explicit PerType(FakeAds& ads) : clusters(ads), endpoints(ads), listeners(ads), routes(ads) {}
+  struct Secrets final : envoy::service::secret::v3::SecretDiscoveryService::Service {
+    explicit Secrets(FakeAds& ads) : ads(ads) {}
+    grpc::Status StreamSecrets(grpc::ServerContext* c, Sotw* s) override { return ads.serve(c, s, ads.requests_, ads.sotw_, "sds", "sds"); }
+    grpc::Status DeltaSecrets(grpc::ServerContext* c, Delta* s) override { return ads.serve(c, s, ads.delta_requests_, ads.delta_, "sds", "delta-sds"); }
+    FakeAds& ads;
+  };
+  explicit PerType(FakeAds& ads) : clusters(ads), endpoints(ads), listeners(ads), routes(ads), secrets(ads) {}
   Clusters clusters;
   Endpoints endpoints;
   Listeners listeners;
   Routes routes;
+  Secrets secrets;
 };
 
 FakeAds::FakeAds(int port) : port_(port), per_type_(std::make_unique<PerType>(*this)) { start(); }
@@ -95,6 +103,7 @@ void FakeAds::start() {
   builder.RegisterService(&per_type_->endpoints);
   builder.RegisterService(&per_type_->listeners);
   builder.RegisterService(&per_type_->routes);
+  builder.RegisterService(&per_type_->secrets);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || bound == 0) throw std::runtime_error(absl::StrCat("cannot listen on port ", port_));
   port_ = bound;

@@ -56,7 +56,7 @@ void UpstreamRequest::on_pool_ready(upstream::PooledStream& stream) {
   protocol_ = sender_->protocol();
   const net::Connection& connection = stream.connection();
   connection_id_ = connection.id();
-  if (const tls::Session* tls = host_->cluster().config->tls ? tls::session_of(connection) : nullptr) tls_ = tls->facts();
+  if (const tls::Session* tls = host_->cluster().tls_stats != nullptr ? tls::session_of(connection) : nullptr) tls_ = tls->facts();
   local_address_ = router_.stream().manager().access_log().empty() ? std::string_view() : arena().copy(connection.local_address().to_string());
   raced_address_ = host_->race() == nullptr ? std::string_view() : arena().copy(connection.remote_address().to_string());
   const bool headers_only = router_.request_is_headers_only();

@@ -216,7 +216,7 @@ transport_socket:
 load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: control, port_value: 18000}}}}]}]}
 )";
   CHECK(good(yaml)->tls->server_name == "control.example");
-  CHECK(good(yaml)->tls->context == nullptr);
+  CHECK(good(yaml)->tls->context() == nullptr);
   CHECK(good(yaml)->http.http2.keepalive_interval.count() == 30'000);
 }
 
@@ -393,7 +393,7 @@ TEST_CASE("the PROXY protocol of upstream connections") {
   CHECK_THAT(error_of(with("version: V2, added_tlvs: [{type: 240, value: " + std::string(87'400, 'A') + "}]", "raw_buffer.v3.RawBuffer")), Contains("config.added_tlvs: more than a header of the PROXY protocol holds"));
   const auto tls = good(with("", "tls.v3.UpstreamTlsContext"));
   CHECK(tls->proxy_protocol);
-  CHECK(tls->tls->context != nullptr);
+  CHECK(tls->tls->context() != nullptr);
 }
 
 TEST_CASE("clusters of original destinations") {

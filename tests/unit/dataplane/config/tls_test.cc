@@ -9,6 +9,7 @@
 
 #include "dataplane/config/cluster.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/base.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "tests/unit/dataplane/from_yaml.h"
@@ -55,18 +56,18 @@ std::string up_error(const std::string& yaml) { return std::string(up(yaml).stat
 TEST_CASE("a listener's certificates come inline and from files") {
   const auto inline_pair = down("common_tls_context: {tls_certificates: [" + kPair + "], alpn_protocols: [h2]}");
   REQUIRE(inline_pair.ok());
-  REQUIRE((*inline_pair)->context != nullptr);
-  CHECK((*inline_pair)->context->certificates()[0].place == "<inline>");
+  REQUIRE((*inline_pair)->context() != nullptr);
+  CHECK((*inline_pair)->context()->certificates()[0].place == "<inline>");
   const auto files = down("common_tls_context: {tls_certificates: [{certificate_chain: {filename: /chain.pem}, private_key: {filename: /key.pem}}]}");
   REQUIRE(files.ok());
-  CHECK((*files)->context->certificates()[0].place == "/chain.pem");
+  CHECK((*files)->context()->certificates()[0].place == "/chain.pem");
 }
 
 TEST_CASE("what names files is judged without opening any") {
   const TlsSources none;
   const auto files = down("common_tls_context: {tls_certificates: [{certificate_chain: {filename: /absent}, private_key: {filename: /absent}}]}", none);
   REQUIRE(files.ok());
-  CHECK((*files)->context == nullptr);
+  CHECK((*files)->context() == nullptr);
   CHECK(down_error("common_tls_context: {tls_certificates: [{certificate_chain: {inline_string: KEY}, private_key: {inline_string: KEY}}]}", none) != "");
   CHECK_THAT(down_error("common_tls_context: {tls_certificates: [{certificate_chain: {filename: /absent}, private_key: {filename: /key.pem}}]}"), Contains("/absent: no such file"));
   // a lone resource's secrets are its bootstrap's
@@ -89,7 +90,7 @@ TEST_CASE("secrets of the bootstrap are found by name and kind") {
   const auto combined = down("common_tls_context: {" + pair + ", combined_validation_context: {default_validation_context: {match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]}, "
                              "validation_context_sds_secret_config: {name: trust}}}", sources);
   REQUIRE(combined.ok());
-  CHECK((*combined)->context->trusted().size() == 1);
+  CHECK((*combined)->context()->trusted().size() == 1);
   CHECK_THAT(down_error("common_tls_context: {tls_certificate_sds_secret_configs: [{name: absent}]}", sources), Contains("Unknown static secret: absent"));
   CHECK_THAT(down_error("common_tls_context: {tls_certificate_sds_secret_configs: [{name: trust}]}", sources), Contains("trust is no tls_certificate"));
   CHECK_THAT(down_error("common_tls_context: {tls_certificate_sds_secret_configs: [{name: broken}]}", sources), Contains("private key not set"));
@@ -128,4 +129,36 @@ TEST_CASE("a cluster says its TLS, and takes its protocol from ALPN only with it
   CHECK((*both)->http.protocol == UpstreamProtocol::Auto);
   CHECK((*both)->http.http2.max_concurrent_streams == 7);
   CHECK_THAT(std::string(cluster(automatic).status().message()), Contains("ALPN configured for cluster c which has a non-ALPN transport socket"));
+}
+
+TEST_CASE("an endpoint's metadata chooses its transport socket: the first that matches, else the cluster's own") {
+  const auto cluster = [](const std::string& more) {
+    return parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>(filled("{name: c, load_assignment: {cluster_name: c}, " + more + "}")), nullptr, reading());
+  };
+  const std::string tls = "{name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: ";
+  const std::string raw = "{name: raw, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}";
+  const auto parsed = cluster("transport_socket: " + tls + "own}}, transport_socket_matches: [{name: a, match: {mode: mutual, zone: z}, transport_socket: " + tls + "a}}}, {name: b, match: {mode: mutual}, transport_socket: " +
+                              tls + "b}}}, {name: plain, match: {mode: off}, transport_socket: " + raw + "}]");
+  INFO(parsed.status().ToString());
+  REQUIRE(parsed.ok());
+  const auto chosen = [&](const std::string& metadata) -> std::string {
+    const auto message = test::from_yaml<envoy::config::core::v3::Metadata>("filter_metadata: {envoy.transport_socket_match: " + metadata + "}");
+    const auto& found = (*parsed)->tls_for(&message);
+    return found == nullptr ? "plain" : found->server_name;
+  };
+  CHECK(chosen("{mode: mutual, zone: z, more: 1}") == "a");
+  CHECK(chosen("{mode: mutual, zone: y}") == "b");
+  CHECK(chosen("{mode: off}") == "plain");
+  CHECK(chosen("{}") == "own");
+  CHECK((*parsed)->tls_for(nullptr)->server_name == "own");
+  int contexts = 0;
+  (*parsed)->each_tls([&](const UpstreamTls&) { ++contexts; });
+  CHECK(contexts == 3);
+  const auto all = cluster("transport_socket_matches: [{name: all, match: {}, transport_socket: " + tls + "all}}}]");
+  REQUIRE(all.ok());
+  CHECK((*all)->tls_for(nullptr)->server_name == "all");  // Envoy 1.40: nothing to match is matched by everything
+  CHECK_THAT(std::string(cluster("transport_socket_matches: [{name: x, match: {}, transport_socket: {name: x}}]").status().message()), Contains("transport_socket_matches[0].transport_socket"));
+  const std::string automatic = "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3."
+                                "HttpProtocolOptions, auto_config: {}}}";
+  CHECK_THAT(std::string(cluster("transport_socket: " + tls + "own}}, transport_socket_matches: [{name: plain, match: {}, transport_socket: " + raw + "}], " + automatic).status().message()), Contains("non-ALPN transport socket"));
 }

@@ -88,5 +88,29 @@ TEST_CASE("the initial fetch timeout counts once, unless an answer came first") 
   CHECK(w.stats.next_deadline() == SubscriptionStats::Time::max());
 }
 
+TEST_CASE("a secret counts below sds. and its name, by the answers of its own source") {
+  World w;
+  w.follow({{Type::secret, "s", "", 15000ms, "ads"}, {Type::secret, "t", "", 15000ms, "ads"}, {Type::secret, "u", "", 15000ms, "path:/a"}});
+  CHECK_THAT(*stats::render_text(w.registry, {}), Contains("sds.s.key_rotation_failed: 0") && Contains("sds.s.update_success: 0") && Contains("sds.s.version_text: \"\"") && !Contains("sds.s.config_reload"));
+  xds::Outcome good;
+  good.applied["s"] = "1";
+  w.stats.updated({Type::secret, false, "1", {}, {}, "ads"}, good, 1ms);
+  CHECK(w.at("sds.s.update_success") == 1);
+  xds::Outcome bad;
+  bad.status = absl::InvalidArgumentError("x");
+  bad.refused = {"s"};
+  w.stats.updated({Type::secret, false, "2", {}, {}, "ads"}, bad, 1ms);
+  CHECK(w.at("sds.s.update_rejected") == 1);
+  CHECK(w.at("sds.t.update_rejected") == 1);  // Envoy 1.40: every subscription's of the stream
+  CHECK(w.at("sds.u.update_rejected") == 0);
+  w.stats.rotation_failed("u");
+  CHECK(w.at("sds.u.key_rotation_failed") == 1);
+  w.stats.unanswered(Type::secret, "u");
+  CHECK(w.at("sds.u.update_rejected") == 1);
+  w.now += 15000ms;
+  w.stats.expire(w.now);
+  CHECK(w.at("sds.t.init_fetch_timeout") == 0);  // it has had an answer
+}
+
 }  // namespace
 }  // namespace fairlead::server

@@ -82,6 +82,33 @@ struct World {
     hcm->http_filters.push_back({filter, nullptr, nullptr, false, std::move(discovery)});
     add_listener(name, hcm, hash);
   }
+  static config::SecretRef secret(const std::string& name, std::chrono::milliseconds timeout = 15000ms) {
+    config::SecretRef ref{name, config::secret_key(name, "ads"), {}};
+    ref.source.initial_fetch_timeout = timeout;
+    return ref;
+  }
+  // Without routes of its own.
+  void tls_listener(const std::string& name, const config::SecretRef& secret, uint64_t hash = 1) {
+    auto l = std::make_shared<config::ListenerConfig>();
+    l->name = name;
+    l->content_hash = hash;
+    auto tls = std::make_shared<config::DownstreamTls>();
+    tls->secrets.push_back(secret);
+    auto chain = std::make_shared<config::FilterChain>();
+    chain->tls = std::move(tls);
+    l->chains.push_back(std::move(chain));
+    epoch.set_listener(l, now);
+  }
+  void tls_cluster(const std::string& name, const config::SecretRef& secret, uint64_t hash = 1) {
+    auto c = std::make_shared<config::ClusterConfig>();
+    c->name = name;
+    c->content_hash = hash;
+    c->endpoints = std::make_shared<config::EndpointSet>();
+    auto tls = std::make_shared<config::UpstreamTls>();
+    tls->secrets.push_back(secret);
+    c->tls = std::move(tls);
+    epoch.set_cluster(c, now);
+  }
   bool extension(const std::string& name, uint64_t hash = 1) {
     auto e = std::make_shared<config::ExtensionConfig>();
     e->name = name;
@@ -552,6 +579,73 @@ TEST_CASE("a filter's subscription ends with the last listener that names it: a 
   w.discovering_listener("l", "x");
   w.commit();
   CHECK_FALSE(w.live("l"));
+}
+
+TEST_CASE("a listener and a cluster wait for the secrets of their TLS; one answer serves all who name it") {
+  World w;
+  w.tls_listener("l", World::secret("s"));
+  w.tls_cluster("c", World::secret("s"));
+  w.tls_cluster("d", World::secret("t"));
+  w.commit();
+  CHECK_FALSE(w.live("l"));
+  CHECK_FALSE(w.epoch.clusters_settled());
+  REQUIRE(w.epoch.wanted().secrets.size() == 2);
+  CHECK(w.epoch.wanted().secrets[0].name == "s");
+  CHECK(w.epoch.wants_secret("s\nads"));
+  CHECK_FALSE(w.epoch.wants_secret("s\npath:/a"));
+  const auto waiting = w.epoch.waiting();
+  CHECK(std::any_of(waiting.begin(), waiting.end(), [](const auto& each) { return each.kind == "listener" && each.reason == "secret 's'"; }));
+  CHECK(std::any_of(waiting.begin(), waiting.end(), [](const auto& each) { return each.kind == "cluster" && each.name == "d" && each.reason == "secret 't'"; }));
+  w.epoch.secret_answered("s\nads");
+  w.commit();
+  CHECK(w.live("l"));
+  CHECK(w.epoch.current()->cluster("c") != nullptr);
+  CHECK(w.epoch.current()->cluster("d") == nullptr);
+  w.epoch.give_up_secret("t");
+  w.commit();
+  CHECK(w.epoch.current()->cluster("d") != nullptr);
+  // who comes later does not wait
+  w.tls_listener("m", World::secret("s"));
+  w.commit();
+  CHECK(w.live("m"));
+}
+
+TEST_CASE("the wait for a secret ends with its time; without a limit it does not") {
+  World w;
+  w.tls_listener("l", World::secret("s", 200ms));
+  w.tls_listener("m", World::secret("t", 0ms));
+  w.commit();
+  REQUIRE(w.epoch.next_deadline().has_value());
+  CHECK(*w.epoch.next_deadline() == w.now + 200ms);
+  w.now += 200ms;
+  w.commit();
+  CHECK(w.live("l"));
+  w.now += 1h;
+  w.commit();
+  CHECK_FALSE(w.live("m"));
+}
+
+TEST_CASE("a listener with another secret waits for it while its old form serves; the old secret is let go then") {
+  World w;
+  w.tls_listener("l", World::secret("s"));
+  w.epoch.secret_answered("s\nads");
+  w.commit();
+  const auto old = w.epoch.current()->listeners.at("l");
+  const uint64_t wished = w.epoch.wanted_generation();
+  w.tls_listener("l", World::secret("t"), 2);
+  w.commit();
+  CHECK(w.epoch.wanted_generation() != wished);
+  CHECK(w.epoch.current()->listeners.at("l") == old);
+  CHECK(w.epoch.wanted().secrets.size() == 2);
+  w.epoch.secret_answered("t\nads");
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l") != old);
+  REQUIRE(w.epoch.wanted().secrets.size() == 1);
+  CHECK(w.epoch.wanted().secrets[0].name == "t");
+  w.epoch.remove_listener("l");
+  w.commit();
+  CHECK(w.epoch.wanted().secrets.empty());
+  CHECK_FALSE(w.epoch.wants_secret("t\nads"));
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Responses applied: the two classes of refusal, what each leaves behind, and what the error says.
 #include <catch2/catch.hpp>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "base/doc.h"
 #include "base/doc_proto.h"
 #include "dataplane/xds/ingest.h"
@@ -11,6 +13,9 @@
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+#include "tests/unit/dataplane/tls/make_certificates.h"
 
 namespace fairlead::xds {
 namespace {
@@ -52,7 +57,12 @@ struct World {
     options.count_ignored_field = [this](const std::string& row) { ignored.push_back(row); };
     options.now = [] { return std::chrono::steady_clock::time_point(1h); };
     options.wall_now = [] { return std::chrono::system_clock::time_point(1h); };
-    ingest = std::make_unique<Ingest>(std::move(options));
+    ingest = std::make_unique<Ingest>(options);
+    this->options = std::move(options);
+  }
+  void discover(std::shared_ptr<config::DiscoveredSecrets> secrets) {
+    options.hcm.discovered = std::move(secrets);
+    ingest = std::make_unique<Ingest>(options);
   }
   static IncomingResource cluster(const std::string& name, const std::string& more = "connect_timeout: 1s") {
     return {"", "", std::string(type_url(Type::cluster)), bytes<envoy::config::cluster::v3::Cluster>("name: " + name + "\ntype: STATIC\nload_assignment: {cluster_name: " + name + "}\n" + more)};
@@ -103,6 +113,7 @@ address: {socket_address: {address: 127.0.0.1, port_value: 1}})"))};
   Epoch epoch;
   Ledger ledger;
   std::unique_ptr<Ingest> ingest;
+  Ingest::Options options;
   std::vector<std::string> events;
   uint64_t unknown = 0;
   std::vector<std::string> ignored;
@@ -323,6 +334,50 @@ TEST_CASE("filter configurations that nobody asked for are not looked at; a refu
   CHECK_FALSE(w.live("m"));
   CHECK_FALSE(w.apply(Type::extension, "2", {World::extension("x", "{'@type': type.googleapis.com/envoy.config.core.v3.Node}")}).status.ok());
   CHECK(w.live("m"));
+}
+
+TEST_CASE("a secret belongs to the source that it is asked of; one that cannot be used is refused by name, ends the wait and leaves the old one") {
+  static const test::Authority ca;
+  const auto one = ca.issue("one"), two = ca.issue("two");
+  const auto quoted = [](const std::string& text) { return absl::StrCat("{inline_string: \"", absl::StrReplaceAll(text, {{"\n", "\\n"}}), "\"}"); };
+  const auto secret = [&](const std::string& name, const std::string& chain, const std::string& key) -> IncomingResource {
+    return {"", "", std::string(type_url(Type::secret)),
+            bytes<envoy::extensions::transport_sockets::tls::v3::Secret>(absl::StrCat("name: ", name, "\ntls_certificate: {certificate_chain: ", quoted(chain), ", private_key: ", quoted(key), "}"))};
+  };
+  World w;
+  auto discovered = std::make_shared<config::DiscoveredSecrets>(nullptr);
+  w.discover(discovered);
+  const auto cluster = [&](const std::string& name, const std::string& secret_of) {
+    return World::cluster(name, absl::StrCat("transport_socket: {name: tls, typed_config: {'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: "
+                                             "{tls_certificate_sds_secret_configs: [{name: ", secret_of, ", sds_config: {ads: {}, resource_api_version: V3}}]}}}"));
+  };
+  REQUIRE(w.apply(Type::cluster, "1", {cluster("a", "s"), cluster("b", "t")}).status.ok());
+  CHECK_FALSE(w.has("a"));
+  const auto send = [&](const std::string& source, const std::string& version, std::vector<IncomingResource> resources) {
+    return w.ingest->apply({Type::secret, false, version, std::move(resources), {}, source});
+  };
+  CHECK(send("path:/a", "1", {secret("s", one.chain, one.key)}).applied.empty());  // another source's
+  CHECK_FALSE(w.has("a"));
+  Outcome out = send("ads", "1", {secret("s", one.chain, one.key), secret("stray", one.chain, two.key)});
+  CHECK(out.status.ok());
+  CHECK(out.applied == std::map<std::string, std::string>{{"s", "1"}});
+  REQUIRE(w.has("a"));
+  CHECK(w.epoch.current()->cluster("a")->config->tls->context()->certificates()[0].facts.common_name == "one");
+  out = send("ads", "2", {secret("s", one.chain, two.key), secret("t", "x", two.key)});
+  CHECK_THAT(std::string(out.status.message()), Contains("secret 's': ") && Contains("Failed to load private key") && Contains("secret 't': ") && !Contains("PRIVATE KEY"));
+  CHECK(out.refused == std::vector<std::string>{"s", "t"});
+  CHECK(w.has("b"));  // and fails its requests
+  CHECK(w.epoch.current()->cluster("a")->config->tls->context()->certificates()[0].facts.common_name == "one");
+  const LedgerEntry* known = w.ledger.find(Type::secret, config::secret_key("s", "ads"));
+  REQUIRE(known != nullptr);
+  CHECK(known->version == "1");
+  REQUIRE(known->error != nullptr);
+  CHECK(known->error->version == "2");
+  CHECK(send("ads", "3", {secret("s", two.chain, two.key)}).status.ok());
+  CHECK(w.epoch.current()->cluster("a")->config->tls->context()->certificates()[0].facts.common_name == "two");
+  // what is taken back stays; Envoy 1.40: likewise
+  CHECK(w.ingest->apply({Type::secret, true, "4", {}, {"s"}, "ads"}).status.ok());
+  CHECK(w.ledger.find(Type::secret, config::secret_key("s", "ads")) != nullptr);
 }
 
 }  // namespace
