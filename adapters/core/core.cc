@@ -1,4 +1,4 @@
-// Strict readers of Service, EndpointSlice and Namespace. See core.h.
+// Strict readers of Service, EndpointSlice and Namespace, and which objects of the core group are kept. See core.h.
 #include "adapters/core/core.h"
 
 #include <arpa/inet.h>
@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "adapters/core/secret.h"
 #include "base/doc_reader.h"
 #include "base/status.h"
 #include "base/strings.h"
@@ -25,7 +26,7 @@ constexpr std::string_view kUnreadServiceFields[] = {
     "healthCheckNodePort", "publishNotReadyAddresses"};
 
 // Kinds of the core group that are none of ours but stand in every directory of manifests.
-constexpr std::string_view kReadKinds[] = {"Service", "Namespace"};
+constexpr std::string_view kReadKinds[] = {"Service", "Namespace", "Secret", "ConfigMap"};
 
 void ignore_envelope(doc::Object& top) {
   for (std::string_view field : {"apiVersion", "kind", "metadata", "status"}) top.ignore(field);
@@ -178,6 +179,21 @@ bool check_core(const Object& object, std::vector<Diagnostic>& out) {
   if (object.key.kind == "Namespace") {
     if (check_version(object, "v1", out)) read_namespace(object, out);
     return true;
+  }
+  if (is_tls_secret(object)) {
+    if (check_version(object, "v1", out)) read_tls_secret(object, out);
+    return true;
+  }
+  if (has_ca_bundle(object)) {
+    if (check_version(object, "v1", out)) read_ca_bundle(object, out);
+    return true;
+  }
+  // What nobody here needs is not kept: the less there is of what is secret, the better.
+  if (object.key.kind == "Secret" || object.key.kind == "ConfigMap") {
+    const bool secret = object.key.kind == "Secret";
+    out.push_back(Diagnostic{Severity::kNote, object.key, object.file, object.line, "",
+                             secret ? "not read: only Secrets of type kubernetes.io/tls are" : "not read: only ConfigMaps with ca.crt are"});
+    return false;
   }
   for (std::string_view kind : kReadKinds) {
     const std::string& given = object.key.kind;

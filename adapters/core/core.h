@@ -1,5 +1,5 @@
 // The core kinds every vocabulary needs: Service, EndpointSlice and Namespace, read strictly into plain structs.
-// Pure functions over immutable objects; any thread. Secrets and ConfigMaps are dropped unread: nothing uses them yet.
+// Pure functions over immutable objects; any thread. Secrets and ConfigMaps are in secret.h.
 #pragma once
 
 #include <cstdint>

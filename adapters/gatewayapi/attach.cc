@@ -16,9 +16,11 @@ struct Verdict {
   std::string message;
 };
 
+// `Route`: HttpRoute or TlsRoute, of which only add() and resolve_rules() know more than parents and hostnames.
+template <typename Route>
 class Attacher {
  public:
-  Attacher(World& world, const ObjectPtr& object, const HttpRoute& route) : world_(world), object_(object), route_(route) {}
+  Attacher(World& world, const ObjectPtr& object, const Route& route) : world_(world), object_(object), route_(route) {}
 
   void run() {
     for (const ParentRef& parent : route_.parents) {
@@ -52,7 +54,7 @@ class Attacher {
 
   bool allowed(const GatewayState& gateway, const ListenerState& state) const {
     bool kind = false;
-    for (const GroupKind& k : state.kinds) kind = kind || k == GroupKind{std::string(kGroup), "HTTPRoute"};
+    for (const GroupKind& k : state.kinds) kind = kind || k == GroupKind{std::string(kGroup), object_->key.kind};
     if (!kind) return false;
     switch (state.listener.from) {
       case RoutesFrom::kAll:
@@ -78,19 +80,20 @@ class Attacher {
     std::erase_if(selected, [&](const ListenerState* l) { return !allowed(gateway, *l); });
     if (selected.empty()) {
       return {Truth::kFalse, "NotAllowedByListeners",
-              absl::StrCat("no listener of the Gateway admits HTTPRoutes of namespace ", object_->key.ns)};
+              absl::StrCat("no listener of the Gateway admits ", object_->key.kind, "s of namespace ", object_->key.ns)};
     }
     bool met = false, ready = false;
     for (ListenerState* l : selected) {
       const std::vector<std::string> names = route_hostnames(l->listener.hostname, route_.hostnames);
       if (names.empty()) continue;
       met = true;
-      ready = ready || (l->accepted && gateway.address_problem.empty());
+      ready = ready || (l->usable() && gateway.address_problem.empty());
       // Two parentRefs may lead to one listener; the route is there once.
-      if (l->attached.insert(object_->key).second && l->accepted) add(*l, names);
+      if (l->attached.insert(object_->key).second && l->usable()) add(*l, names, route_);
     }
     if (!met) return {Truth::kFalse, "NoMatchingListenerHostname", "no hostname of the route meets one of a listener"};
     if (!ready) return {Truth::kFalse, "NoReadyListeners", "the listeners it would attach to cannot be served"};
+    for (const ObjectKey& policy : target_->policies) world_.policy_ancestors[policy].insert(gateway.object->key);
     return {Truth::kTrue, "Accepted", ""};
   }
 
@@ -104,11 +107,17 @@ class Attacher {
                         meant && !exists ? absl::StrCat("; did you mean '", *meant, "'?") : "");
   }
 
-  void add(ListenerState& listener, const std::vector<std::string>& hostnames) {
+  void add(ListenerState& listener, const std::vector<std::string>& hostnames, const TlsRoute& route) {
+    for (const std::string& hostname : hostnames) {
+      listener.tls_routes[hostname].push_back({{hostname, origin_of(*object_, route.rule), target_->backends}, object_, route.rule});
+    }
+  }
+
+  void add(ListenerState& listener, const std::vector<std::string>& hostnames, const HttpRoute& route) {
     for (const std::string& hostname : hostnames) {
       std::vector<RankedRoute>& routes = listener.routes[hostname];
-      for (size_t r = 0; r < route_.rules.size(); ++r) {
-        const Rule& rule = route_.rules[r];
+      for (size_t r = 0; r < route.rules.size(); ++r) {
+        const Rule& rule = route.rules[r];
         for (size_t m = 0; m < rule.matches.size(); ++m) {
           RankedRoute ranked{target_->rules[r], object_->created, absl::StrCat(object_->key.ns, "/", object_->key.name), r, m};
           ranked.route.name = absl::StrCat(ranked.object, "/rule/", r, "/match/", m);
@@ -134,7 +143,7 @@ class Attacher {
 
   World& world_;
   const ObjectPtr& object_;
-  const HttpRoute& route_;
+  const Route& route_;
   std::optional<RouteTarget> target_;
 };
 
@@ -144,6 +153,11 @@ void attach_routes(World& world) {
   for (const auto& [key, object] : world.snapshot.of(kGroup, "HTTPRoute")) {
     const std::shared_ptr<const HttpRoute> route = world.route(object);
     Attacher(world, object, *route).run();
+  }
+  std::vector<Diagnostic> unread;  // the store lets only checked objects through
+  for (const auto& [key, object] : world.snapshot.of(kGroup, "TLSRoute")) {
+    const TlsRoute route = read_tls_route(*object, unread);
+    Attacher(world, object, route).run();
   }
 }
 

@@ -18,7 +18,15 @@ struct Resolved {
 
 class Resolver {
  public:
-  Resolver(World& world, const Object& object, RouteTarget& target) : world_(world), object_(object), target_(target) {}
+  // `bytes`: connections are passed on as they are, whatever the port speaks.
+  Resolver(World& world, const Object& object, RouteTarget& target, bool bytes = false) : world_(world), object_(object), target_(target), bytes_(bytes) {}
+
+  intent::WeightedBackend share(const BackendRef& ref) {
+    intent::WeightedBackend share;
+    share.backend = resolve(ref).key;
+    share.weight = ref.weight;
+    return share;
+  }
 
   intent::Route rule(const Rule& rule) {
     intent::Route route;
@@ -65,10 +73,10 @@ class Resolver {
       fail("InvalidKind", ref.spot, absl::StrCat(ref.target.str(), " cannot be a backend; Service can"));
       return none;
     }
-    const GroupKind from{std::string(kGroup), "HTTPRoute"};
+    const GroupKind from{object_.key.group, object_.key.kind};
     if (!world_.permitted(from, object_.key.ns, ref.target, ref.ns, ref.name)) {
       fail("RefNotPermitted", ref.spot,
-           absl::StrCat("no ReferenceGrant in namespace ", ref.ns, " lets HTTPRoutes of ", object_.key.ns, " refer to Service ", ref.name));
+           absl::StrCat("no ReferenceGrant in namespace ", ref.ns, " lets ", object_.key.kind, "s of ", object_.key.ns, " refer to Service ", ref.name));
       return none;
     }
     const core::Service* service = world_.service(ObjectKey{"", "Service", ref.ns, ref.name});
@@ -86,15 +94,24 @@ class Resolver {
       return none;
     }
     Resolved to;
+    const intent::BackendKey key{ref.ns, ref.name, static_cast<uint16_t>(ref.port)};
+    const auto secured = world_.secured.find(key);
+    if (secured != world_.secured.end()) target_.policies.insert(secured->second.policy);
     const std::string& app = port->app_protocol;
+    if (bytes_) {
+      to.key = key;
+      return to;
+    }
+    if (secured != world_.secured.end() && !secured->second.tls) return none;  // what its author is told on the policy
+    const bool tls = secured != world_.secured.end();
     if (app == "kubernetes.io/h2c" || app == "h2c" || app == "http2" || app == "grpc") {
       to.protocol = intent::BackendProtocol::kHttp2;
-    } else if (app == "https" || app == "kubernetes.io/wss" || app == "tls") {
+    } else if (!tls && (app == "https" || app == "kubernetes.io/wss" || app == "tls")) {
       fail("UnsupportedProtocol", ref.spot,
-           absl::StrCat("port ", ref.port, " of Service ", ref.ns, "/", ref.name, " speaks ", app, ", not supported in this version"));
+           absl::StrCat("port ", ref.port, " of Service ", ref.ns, "/", ref.name, " speaks ", app, ": a BackendTLSPolicy must say whom to trust"));
       return none;
     }
-    to.key = intent::BackendKey{ref.ns, ref.name, static_cast<uint16_t>(ref.port)};
+    to.key = key;
     return to;
   }
 
@@ -120,6 +137,7 @@ class Resolver {
   World& world_;
   const Object& object_;
   RouteTarget& target_;
+  const bool bytes_;
 };
 
 }  // namespace
@@ -128,6 +146,13 @@ RouteTarget resolve_rules(World& world, const Object& object, const HttpRoute& r
   RouteTarget target;
   Resolver resolver(world, object, target);
   for (const Rule& rule : route.rules) target.rules.push_back(resolver.rule(rule));
+  return target;
+}
+
+RouteTarget resolve_rules(World& world, const Object& object, const TlsRoute& route) {
+  RouteTarget target;
+  Resolver resolver(world, object, target, true);
+  for (const BackendRef& ref : route.backends) target.backends.push_back(resolver.share(ref));
   return target;
 }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "adapters/gatewayapi/schema.h"
 #include "base/strings.h"
 
@@ -21,14 +22,15 @@ const std::vector<KindReader>& readers() {
       {"GatewayClass", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_gateway_class(o, out); }},
       {"Gateway", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_gateway(o, out); }},
       {"HTTPRoute", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_http_route(o, out); }},
+      {"TLSRoute", {"v1", "v1alpha3", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_tls_route(o, out); }},
+      {"BackendTLSPolicy", {"v1", "v1alpha3"}, [](const Object& o, std::vector<Diagnostic>& out) { read_backend_tls_policy(o, out); }},
       {"ReferenceGrant", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_reference_grant(o, out); }},
   };
   return kReaders;
 }
 
 // Kinds the API has and this version does not serve.
-constexpr std::string_view kUnsupportedKinds[] = {"GRPCRoute", "TLSRoute",  "TCPRoute",    "UDPRoute",
-                                                  "BackendTLSPolicy", "BackendLBPolicy", "ListenerSet"};
+constexpr std::string_view kUnsupportedKinds[] = {"GRPCRoute", "TCPRoute", "UDPRoute", "BackendLBPolicy", "ListenerSet"};
 
 void refuse(const Object& object, std::string field, std::string message, std::vector<Diagnostic>& out) {
   out.push_back(Diagnostic{Severity::kError, object.key, object.file, object.line, std::move(field), std::move(message)});
@@ -43,7 +45,7 @@ bool check_gateway_api(const Object& object, std::vector<Diagnostic>& out) {
     if (object.key.kind != reader.kind) continue;
     const std::string_view version = version_of(object.api_version);
     if (std::find(reader.versions.begin(), reader.versions.end(), version) == reader.versions.end()) {
-      refuse(object, "apiVersion", absl::StrCat(reader.kind, " is read in the versions v1 and v1beta1, not ", version), out);
+      refuse(object, "apiVersion", absl::StrCat(reader.kind, " is read in the versions ", absl::StrJoin(reader.versions, reader.versions.size() == 2 ? " and " : ", "), ", not ", version), out);
     } else {
       reader.read(object, out);
     }

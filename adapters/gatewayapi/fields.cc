@@ -5,6 +5,9 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <set>
+#include <tuple>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -13,6 +16,10 @@
 namespace fairlead::adapters::gatewayapi {
 
 namespace {
+
+// Gateway API v1.4, CRDs of routes.
+constexpr size_t kMaxParents = 32;
+constexpr size_t kMaxHostnames = 16;
 
 bool lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
@@ -31,6 +38,29 @@ bool is_subdomain(std::string_view text) {
     before = c;
   }
   return before != '.' && before != '-';
+}
+
+ParentRef read_parent(const doc::Reader& reader, ErrorList& errors, const Object& owner) {
+  doc::Object o(reader, errors);
+  ParentRef p;
+  p.spot = spot_of(reader);
+  p.target.group = o.string_or("group", kGroup);
+  p.target.kind = o.string_or("kind", "Gateway");
+  p.ns = o.string_or("namespace", owner.key.ns);
+  p.name = o.required_string("name");
+  p.section = o.string_or("sectionName", "");
+  p.port = static_cast<int>(o.integer_or("port", 0, 1, 65535));
+  return p;
+}
+
+// CRD rules: no two entries for one parent without, or with the same, sectionName and port.
+void check_parents(const std::vector<ParentRef>& parents, doc::Object& spec) {
+  std::set<std::tuple<GroupKind, std::string, std::string, std::string, int>> seen;
+  for (const ParentRef& p : parents) {
+    if (!seen.insert({p.target, p.ns, p.name, p.section, p.port}).second) {
+      spec.error("parentRefs", absl::StrCat(p.ns, "/", p.name, " is given twice with the same sectionName and port"));
+    }
+  }
 }
 
 }  // namespace
@@ -99,6 +129,45 @@ std::optional<std::chrono::milliseconds> duration_field(doc::Object& o, std::str
 
 void at_most(doc::Object& o, std::string_view key, size_t count, size_t limit) {
   if (count > limit) o.error(key, absl::StrCat("has ", count, " entries; at most ", limit, " are allowed"));
+}
+
+std::vector<ParentRef> parent_refs(doc::Object& spec, ErrorList& errors, const Object& owner) {
+  std::vector<ParentRef> parents;
+  const std::vector<doc::Reader> list = spec.list("parentRefs");
+  at_most(spec, "parentRefs", list.size(), kMaxParents);
+  for (const doc::Reader& reader : list) parents.push_back(read_parent(reader, errors, owner));
+  check_parents(parents, spec);
+  return parents;
+}
+
+std::vector<std::string> hostnames_field(doc::Object& spec) {
+  std::vector<std::string> names = spec.strings("hostnames");
+  at_most(spec, "hostnames", names.size(), kMaxHostnames);
+  for (const std::string& name : names) {
+    if (!is_hostname(name, true)) {
+      spec.error("hostnames", absl::StrCat("\"", name, "\" is not a hostname: lower-case labels joined by dots, with \"*\" "
+                                           "only as the whole first label, no address"));
+    }
+  }
+  return names;
+}
+
+std::string name_field(doc::Object& o) {
+  std::string name = o.string_or("name", "");
+  if (!name.empty() && !is_section_name(name)) {
+    o.error("name", absl::StrCat("\"", name, "\" is not a name: lower-case letters, digits, '-' and '.'"));
+  }
+  return name;
+}
+
+ObjectRef object_ref(doc::Object& o, const Object& owner, std::string_view default_kind) {
+  ObjectRef ref;
+  ref.spot = spot_of(o.reader());
+  ref.target.group = o.string_or("group", "");
+  ref.target.kind = o.string_or("kind", default_kind);
+  ref.name = o.required_string("name");
+  ref.ns = o.string_or("namespace", owner.key.ns);
+  return ref;
 }
 
 BackendRef backend_ref(doc::Object& o, const Object& owner) {

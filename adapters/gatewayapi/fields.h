@@ -34,6 +34,16 @@ std::optional<std::chrono::milliseconds> duration_field(doc::Object& o, std::str
 // Too many items: an error on the list. The limits are the CRDs'.
 void at_most(doc::Object& o, std::string_view key, size_t count, size_t limit);
 
+// parentRefs of a route of any kind, with the CRDs' rules.
+std::vector<ParentRef> parent_refs(doc::Object& spec, ErrorList& errors, const Object& owner);
+// spec.hostnames of a route of any kind.
+std::vector<std::string> hostnames_field(doc::Object& spec);
+// rules[].name and the like; "" when it is not given.
+std::string name_field(doc::Object& o);
+
+// group, kind, name and namespace (the owner's unless it says otherwise).
+ObjectRef object_ref(doc::Object& o, const Object& owner, std::string_view default_kind);
+
 // group, kind, name, namespace and port of a reference to a backend (Service unless it says otherwise). `o` goes on to
 // be read by the caller (weight, filters).
 BackendRef backend_ref(doc::Object& o, const Object& owner);

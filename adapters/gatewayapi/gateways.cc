@@ -16,14 +16,14 @@ namespace {
 // Names of the features of the Gateway API's conformance suite that the translation carries out, sorted.
 const std::vector<std::string>& supported_features() {
   static const std::vector<std::string> kFeatures = {
-      "Gateway", "GatewayHTTPListenerIsolation", "GatewayPort8080",
+      "BackendTLSPolicy", "BackendTLSPolicySANValidation", "Gateway", "GatewayFrontendClientCertificateValidation", "GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests", "GatewayPort8080",
       "HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
       "HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteBackendRequestHeaderModification",
       "HTTPRouteBackendTimeout", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching", "HTTPRouteNamedRouteRule",
       "HTTPRouteParentRefPort", "HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect",
       "HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors",
       "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRouteResponseHeaderModification",
-      "HTTPRouteSchemeRedirect", "ReferenceGrant"};
+      "HTTPRouteSchemeRedirect", "ReferenceGrant", "TLSRoute", "TLSRouteModeTerminate"};
   return kFeatures;
 }
 
@@ -76,16 +76,21 @@ void find_conflicts(std::vector<ListenerState>& listeners) {
   }
 }
 
+// The kind of route that a listener of the protocol takes; "" for none.
+std::string kind_for(const std::string& protocol) {
+  if (protocol == "HTTP" || protocol == "HTTPS") return "HTTPRoute";
+  return protocol == "TLS" ? "TLSRoute" : "";
+}
+
 void find_kinds(ListenerState& state) {
-  const bool http = state.listener.protocol == "HTTP" || state.listener.protocol == "HTTPS";
-  const GroupKind route{std::string(kGroup), "HTTPRoute"};
+  const GroupKind route{std::string(kGroup), kind_for(state.listener.protocol)};
   if (!state.listener.kinds) {
-    if (http) state.kinds = {route};
+    if (!route.kind.empty()) state.kinds = {route};
     return;
   }
   std::vector<std::string> bad;
   for (const GroupKind& kind : *state.listener.kinds) {
-    if (http && kind == route) {
+    if (kind == route) {
       state.kinds = {route};
     } else {
       bad.push_back(kind.str());
@@ -126,11 +131,12 @@ GatewayState take_gateway(World& world, const ObjectPtr& object, Gateway gateway
     ListenerState l;
     l.listener = listener;
     find_kinds(l);
-    if (listener.protocol != "HTTP") {
+    if (kind_for(listener.protocol).empty()) {
       l.accepted = false;
       l.reason = "UnsupportedProtocol";
       l.message = absl::StrCat("protocol ", listener.protocol, " is not supported in this version");
     }
+    if (l.ends_tls()) take_certificates(world, *object, state.gateway.clients_at(listener.port), l);
     state.listeners.push_back(std::move(l));
   }
   find_conflicts(state.listeners);
@@ -144,22 +150,26 @@ GatewayState take_gateway(World& world, const ObjectPtr& object, Gateway gateway
   return state;
 }
 
+Condition refs_condition(const ListenerState& l, int64_t generation) {
+  if (!l.bad_kinds.empty()) return {"ResolvedRefs", Truth::kFalse, "InvalidRouteKinds", absl::StrCat("not supported here: ", l.bad_kinds), generation};
+  if (!l.refs_reason.empty()) return {"ResolvedRefs", Truth::kFalse, l.refs_reason, l.refs_message, generation};
+  return {"ResolvedRefs", Truth::kTrue, "ResolvedRefs", "", generation};
+}
+
 void report_listener(World& world, const GatewayState& gateway, const ListenerState& l) {
   const ObjectKey& key = gateway.object->key;
   const StatusScope scope{{}, l.listener.name, 0};
   const int64_t generation = gateway.object->generation;
-  const bool usable = l.accepted && gateway.address_problem.empty();
+  const bool usable = l.usable() && gateway.address_problem.empty();
+  const std::string why = l.accepted && !l.usable() ? "it has no certificate to show" : "";
   world.result.status.set(key, scope, {"Accepted", l.accepted ? Truth::kTrue : Truth::kFalse, l.reason, l.accepted ? "" : l.message, generation});
   world.result.status.set(key, scope,
                    {"Conflicted", l.conflict.empty() ? Truth::kFalse : Truth::kTrue,
                     l.conflict.empty() ? "NoConflicts" : l.conflict, l.conflict.empty() ? "" : l.message, generation});
-  world.result.status.set(key, scope,
-                   {"ResolvedRefs", l.bad_kinds.empty() ? Truth::kTrue : Truth::kFalse,
-                    l.bad_kinds.empty() ? "ResolvedRefs" : "InvalidRouteKinds",
-                    l.bad_kinds.empty() ? "" : absl::StrCat("not supported here: ", l.bad_kinds), generation});
+  world.result.status.set(key, scope, refs_condition(l, generation));
   world.result.status.set(key, scope,
                    {"Programmed", usable ? Truth::kUnknown : Truth::kFalse, usable ? "Pending" : "Invalid",
-                    usable ? "no proxy has answered yet" : "", generation});
+                    usable ? "no proxy has answered yet" : why, generation});
   ScopeStatus& status = world.result.status.at(key, scope);
   status.attached_routes = static_cast<int>(l.attached.size());
   for (const GroupKind& kind : l.kinds) status.supported_kinds.push_back(kind.str());
@@ -188,7 +198,7 @@ void take_gateways(World& world) {
 void report_gateways(World& world) {
   for (const auto& [key, gateway] : world.gateways) {
     size_t good = 0;
-    for (const ListenerState& l : gateway.listeners) good += l.accepted ? 1 : 0;
+    for (const ListenerState& l : gateway.listeners) good += l.usable() ? 1 : 0;
     const int64_t generation = gateway.object->generation;
     Condition accepted{"Accepted", Truth::kTrue, "Accepted", "", generation};
     Condition programmed{"Programmed", Truth::kUnknown, "Pending", "no proxy has answered yet", generation};
@@ -205,6 +215,9 @@ void report_gateways(World& world) {
     }
     world.result.status.set(key, {}, std::move(accepted));
     world.result.status.set(key, {}, std::move(programmed));
+    if (std::any_of(gateway.listeners.begin(), gateway.listeners.end(), [](const ListenerState& l) { return l.insecure_clients; })) {
+      world.result.status.set(key, {}, {"InsecureFrontendValidationMode", Truth::kTrue, "ConfigurationChanged", "clients with any certificate, and with none, are let in", generation});
+    }
     for (const ListenerState& l : gateway.listeners) report_listener(world, gateway, l);
   }
 }

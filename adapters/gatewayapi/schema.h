@@ -52,6 +52,23 @@ struct GroupKind {
   std::string str() const { return group.empty() ? kind : group + "/" + kind; }
 };
 
+// A Secret or ConfigMap.
+struct ObjectRef {
+  Spot spot;
+  GroupKind target;
+  std::string ns;
+  std::string name;
+};
+
+struct ListenerTls {
+  Spot spot;
+  bool passthrough = false;
+  std::vector<ObjectRef> certificates;
+  std::string min_version, max_version;    // "1.2", "1.3"; empty when not given
+  std::vector<std::string> cipher_suites;
+  std::vector<std::string> foreign_options;  // keys that are not ours
+};
+
 struct Listener {
   Spot spot;
   std::string name;
@@ -61,6 +78,7 @@ struct Listener {
   RoutesFrom from = RoutesFrom::kSame;
   Selector selector;
   std::optional<std::vector<GroupKind>> kinds;  // allowedRoutes.kinds when given
+  std::optional<ListenerTls> tls;               // of protocols HTTPS and TLS, always
 };
 
 struct GatewayAddress {
@@ -69,10 +87,22 @@ struct GatewayAddress {
   std::string value;
 };
 
+// Which certificates clients must show.
+struct ClientValidation {
+  Spot spot;
+  std::vector<ObjectRef> authorities;
+  bool insecure_fallback = false;
+};
+
 struct Gateway {
   std::string class_name;
   std::vector<Listener> listeners;
   std::vector<GatewayAddress> addresses;
+  std::optional<ClientValidation> clients;                           // tls.frontend.default
+  std::map<uint16_t, std::optional<ClientValidation>> clients_of_port;  // tls.frontend.perPort, instead of it
+
+  // Of the listeners of a port; null: clients need not show any.
+  const ClientValidation* clients_at(uint16_t port) const;
 };
 
 struct ParentRef {
@@ -135,6 +165,29 @@ struct HttpRoute {
   std::vector<Rule> rules;             // never empty: the default is one rule for everything
 };
 
+struct TlsRoute {
+  std::vector<ParentRef> parents;
+  std::vector<std::string> hostnames;  // lower case
+  Spot rule;                           // there is exactly one
+  std::vector<BackendRef> backends;
+};
+
+struct BackendTlsPolicy {
+  struct Target {
+    Spot spot;
+    GroupKind kind;
+    std::string name;
+    std::string section;  // a port's name; "" for all ports
+  };
+  std::vector<Target> targets;
+  Spot validation;
+  std::vector<ObjectRef> authorities;  // caCertificateRefs
+  std::string well_known;              // wellKnownCACertificates; "" when authorities are given
+  std::string hostname;
+  std::vector<intent::SubjectAltName> names;  // subjectAltNames, or the hostname
+  std::vector<std::string> foreign_options;
+};
+
 struct ReferenceGrant {
   struct From {
     GroupKind kind;
@@ -157,6 +210,8 @@ bool check_experimental(const Object& object, std::vector<Diagnostic>& out);
 GatewayClass read_gateway_class(const Object& object, std::vector<Diagnostic>& out);
 Gateway read_gateway(const Object& object, std::vector<Diagnostic>& out);
 HttpRoute read_http_route(const Object& object, std::vector<Diagnostic>& out);
+TlsRoute read_tls_route(const Object& object, std::vector<Diagnostic>& out);
+BackendTlsPolicy read_backend_tls_policy(const Object& object, std::vector<Diagnostic>& out);
 ReferenceGrant read_reference_grant(const Object& object, std::vector<Diagnostic>& out);
 
 }  // namespace fairlead::adapters::gatewayapi

@@ -3,8 +3,11 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "adapters/gatewayapi/fields.h"
 #include "adapters/gatewayapi/schema.h"
 
@@ -60,23 +63,104 @@ void read_allowed_routes(doc::Object o, ErrorList& errors, Listener& listener) {
   o.finish();
 }
 
-// Certificates are looked at when TLS listeners are supported; until then such a listener is refused as a whole.
-void read_tls(doc::Object o, ErrorList& errors, const std::string& protocol) {
+// "1.2" or "1.3"; "" when not given.
+std::string version_option(const std::map<std::string, std::string>& options, std::string_view key, doc::Object& o) {
+  const auto found = options.find(std::string(key));
+  if (found == options.end()) return "";
+  if (found->second == "1.2" || found->second == "1.3") return found->second;
+  o.error("options", absl::StrCat(key, ": expected \"1.2\" or \"1.3\", got \"", found->second, "\""));
+  return "";
+}
+
+void read_options(doc::Object& o, ListenerTls& tls) {
+  constexpr std::string_view kMin = "fairlead.io/tls-min-version", kMax = "fairlead.io/tls-max-version", kSuites = "fairlead.io/tls-cipher-suites";
+  const std::map<std::string, std::string> options = o.string_map("options");
+  at_most(o, "options", options.size(), 16);
+  tls.min_version = version_option(options, kMin, o);
+  tls.max_version = version_option(options, kMax, o);
+  if (!tls.min_version.empty() && !tls.max_version.empty() && tls.min_version > tls.max_version) {
+    o.error("options", absl::StrCat(kMin, " must not be above ", kMax));
+  }
+  for (const auto& [key, value] : options) {
+    if (key == kMin || key == kMax) continue;
+    if (key == kSuites) {
+      tls.cipher_suites = absl::StrSplit(value, ',', absl::SkipWhitespace());
+      for (std::string& suite : tls.cipher_suites) suite = absl::StripAsciiWhitespace(suite);
+      if (tls.cipher_suites.empty()) o.error("options", absl::StrCat(kSuites, " must name at least one"));
+    } else if (absl::StartsWith(key, "fairlead.io/")) {
+      o.error("options", absl::StrCat("unknown key \"", key, "\"; known are ", kMin, ", ", kMax, " and ", kSuites));
+    } else {
+      tls.foreign_options.push_back(key);
+    }
+  }
+}
+
+void read_tls(doc::Object o, ErrorList& errors, const Object& owner, Listener& listener) {
+  const std::string& protocol = listener.protocol;
   if (o.present() && (protocol == "HTTP" || protocol == "TCP" || protocol == "UDP")) {
     o.error(absl::StrCat("must not be given for protocol ", protocol));
   }
-  const std::string mode = o.choice("mode", {"Terminate", "Passthrough"}).value_or("Terminate");
-  if (protocol == "HTTPS" && mode != "Terminate") o.error("mode", "must be Terminate for protocol HTTPS");
-  for (const doc::Reader& item : o.list("certificateRefs")) {
+  ListenerTls tls;
+  tls.spot = spot_of(o.reader());
+  const std::string mode = o.choice("mode", {"Terminate", "Passthrough"}).value_or("Terminate");  // Gateway API: Terminate
+  tls.passthrough = mode == "Passthrough";
+  if (protocol == "HTTPS" && tls.passthrough) o.error("mode", "must be Terminate for protocol HTTPS");
+  const std::vector<doc::Reader> certificates = o.list("certificateRefs");
+  at_most(o, "certificateRefs", certificates.size(), 64);
+  for (const doc::Reader& item : certificates) {
     doc::Object ref(item, errors);
-    for (std::string_view field : {"group", "kind", "namespace"}) ref.string(field);
-    ref.required_string("name");
+    tls.certificates.push_back(object_ref(ref, owner, "Secret"));
   }
-  o.string_map("options");
-  o.finish();
+  const bool options = o.has("options");
+  read_options(o, tls);
+  if (protocol != "HTTPS" && protocol != "TLS") return;
+  if (!o.present()) {
+    o.error(absl::StrCat("is required for protocol ", protocol));
+  } else if (!tls.passthrough && tls.certificates.empty() && !options) {
+    o.error("certificateRefs", "at least one entry is required where TLS ends");
+  }
+  listener.tls = std::move(tls);
 }
 
-Listener read_listener(const doc::Reader& reader, ErrorList& errors) {
+std::optional<ClientValidation> read_validation(doc::Object tls, ErrorList& errors, const Object& owner) {
+  doc::Object o = tls.object("validation");
+  if (!o.present()) return std::nullopt;
+  ClientValidation validation;
+  validation.spot = spot_of(o.reader());
+  const std::vector<doc::Reader> refs = o.list("caCertificateRefs");
+  if (refs.empty()) o.error("caCertificateRefs", "at least one entry is required");
+  at_most(o, "caCertificateRefs", refs.size(), 8);
+  for (const doc::Reader& item : refs) {
+    doc::Object ref(item, errors);
+    if (!ref.has("group")) ref.error("group", "is required (\"\" is the core group)");
+    if (!ref.has("kind")) ref.error("kind", "is required");
+    validation.authorities.push_back(object_ref(ref, owner, "ConfigMap"));
+  }
+  validation.insecure_fallback = o.choice("mode", {"AllowValidOnly", "AllowInsecureFallback"}).value_or("AllowValidOnly") == "AllowInsecureFallback";
+  return validation;
+}
+
+// Gateway.spec.tls: what clients must show.
+void read_gateway_tls(doc::Object tls, ErrorList& errors, const Object& owner, Gateway& gateway) {
+  if (tls.has("backend")) tls.error("backend", "is not supported in this version");
+  tls.ignore("backend");
+  doc::Object frontend = tls.object("frontend");
+  if (!frontend.present()) return;
+  if (!frontend.has("default")) frontend.error("default", "is required");
+  gateway.clients = read_validation(frontend.object("default"), errors, owner);
+  const std::vector<doc::Reader> ports = frontend.list("perPort");
+  at_most(frontend, "perPort", ports.size(), 64);
+  for (const doc::Reader& item : ports) {
+    doc::Object o(item, errors);
+    if (!o.has("port")) o.error("port", "is required");
+    const auto port = static_cast<uint16_t>(o.integer_or("port", 0, 1, 65535));
+    if (!o.has("tls")) o.error("tls", "is required");
+    const bool fresh = gateway.clients_of_port.emplace(port, read_validation(o.object("tls"), errors, owner)).second;
+    if (!fresh) o.error("port", absl::StrCat(port, " is given twice"));
+  }
+}
+
+Listener read_listener(const doc::Reader& reader, ErrorList& errors, const Object& owner) {
   doc::Object o(reader, errors);
   Listener l;
   l.spot = spot_of(reader);
@@ -91,7 +175,7 @@ Listener read_listener(const doc::Reader& reader, ErrorList& errors) {
   }
   if (!o.has("port")) o.error("port", "is required");
   l.port = static_cast<uint16_t>(o.integer_or("port", 0, 1, 65535));
-  read_tls(o.object("tls"), errors, l.protocol);
+  read_tls(o.object("tls"), errors, owner, l);
   read_allowed_routes(o.object("allowedRoutes"), errors, l);
   return l;
 }
@@ -128,6 +212,12 @@ bool Selector::matches(const std::map<std::string, std::string>& of) const {
   return true;
 }
 
+const ClientValidation* Gateway::clients_at(uint16_t port) const {
+  const auto own = clients_of_port.find(port);
+  const std::optional<ClientValidation>& found = own == clients_of_port.end() ? clients : own->second;
+  return found ? &*found : nullptr;
+}
+
 GatewayClass read_gateway_class(const Object& object, std::vector<Diagnostic>& out) {
   GatewayClass result;
   ErrorList errors;
@@ -162,7 +252,7 @@ Gateway read_gateway(const Object& object, std::vector<Diagnostic>& out) {
     at_most(spec, "listeners", listeners.size(), kMaxListeners);
     std::map<std::string, int> lines;
     for (const doc::Reader& reader : listeners) {
-      Listener l = read_listener(reader, errors);
+      Listener l = read_listener(reader, errors, object);
       auto [it, first] = lines.emplace(l.name, l.spot.line);
       if (!first && !l.name.empty()) {
         errors.add(reader.get("name").error(absl::StrCat("\"", l.name, "\" is the name of the listener at line ", it->second, " already")));
@@ -174,7 +264,8 @@ Gateway read_gateway(const Object& object, std::vector<Diagnostic>& out) {
     doc::Object infrastructure = spec.object("infrastructure");
     infrastructure.string_map("labels");
     infrastructure.string_map("annotations");
-    for (std::string_view field : {"allowedListeners", "tls", "backendTLS", "defaultScope"}) {
+    read_gateway_tls(spec.object("tls"), errors, object, gateway);
+    for (std::string_view field : {"allowedListeners", "backendTLS", "defaultScope"}) {
       if (spec.has(field)) spec.error(field, "is not supported in this version");
       spec.ignore(field);
     }

@@ -1,6 +1,5 @@
 // HTTPRoute. See schema.h.
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -15,8 +14,6 @@ namespace fairlead::adapters::gatewayapi {
 namespace {
 
 // Gateway API v1.4, HTTPRoute CRD.
-constexpr size_t kMaxParents = 32;
-constexpr size_t kMaxHostnames = 16;
 constexpr size_t kMaxRules = 16;
 constexpr size_t kMaxMatchesPerRule = 64;
 constexpr size_t kMaxMatches = 128;
@@ -112,29 +109,6 @@ RouteMatch read_match(const doc::Reader& reader, ErrorList& errors) {
   return m;
 }
 
-ParentRef read_parent(const doc::Reader& reader, ErrorList& errors, const Object& owner) {
-  doc::Object o(reader, errors);
-  ParentRef p;
-  p.spot = spot_of(reader);
-  p.target.group = o.string_or("group", kGroup);
-  p.target.kind = o.string_or("kind", "Gateway");
-  p.ns = o.string_or("namespace", owner.key.ns);
-  p.name = o.required_string("name");
-  p.section = o.string_or("sectionName", "");
-  p.port = static_cast<int>(o.integer_or("port", 0, 1, 65535));
-  return p;
-}
-
-// CRD rules: no two entries for one parent without, or with the same, sectionName and port.
-void check_parents(const std::vector<ParentRef>& parents, doc::Object& spec) {
-  std::set<std::tuple<GroupKind, std::string, std::string, std::string, int>> seen;
-  for (const ParentRef& p : parents) {
-    if (!seen.insert({p.target, p.ns, p.name, p.section, p.port}).second) {
-      spec.error("parentRefs", absl::StrCat(p.ns, "/", p.name, " is given twice with the same sectionName and port"));
-    }
-  }
-}
-
 bool is_one_prefix_match(const doc::Reader& rule) {
   const doc::Reader matches = rule.get("matches");
   if (!matches.present() || matches.value().items().empty()) return true;  // the default match: PathPrefix "/"
@@ -156,10 +130,7 @@ Rule read_rule(const doc::Reader& reader, ErrorList& errors, const Object& owner
   doc::Object o(reader, errors);
   Rule rule;
   rule.spot = spot_of(reader);
-  rule.name = o.string_or("name", "");
-  if (!rule.name.empty() && !is_section_name(rule.name)) {
-    o.error("name", absl::StrCat("\"", rule.name, "\" is not a name: lower-case letters, digits, '-' and '.'"));
-  }
+  rule.name = name_field(o);
   const std::vector<doc::Reader> matches = o.list("matches");
   at_most(o, "matches", matches.size(), kMaxMatchesPerRule);
   for (const doc::Reader& m : matches) rule.matches.push_back(read_match(m, errors));
@@ -220,18 +191,8 @@ HttpRoute read_http_route(const Object& object, std::vector<Diagnostic>& out) {
     doc::Object top(doc::Reader(object.body), errors);
     ignore_envelope(top);
     doc::Object spec = top.object("spec");
-    const std::vector<doc::Reader> parents = spec.list("parentRefs");
-    at_most(spec, "parentRefs", parents.size(), kMaxParents);
-    for (const doc::Reader& reader : parents) route.parents.push_back(read_parent(reader, errors, object));
-    check_parents(route.parents, spec);
-    route.hostnames = spec.strings("hostnames");
-    at_most(spec, "hostnames", route.hostnames.size(), kMaxHostnames);
-    for (const std::string& name : route.hostnames) {
-      if (!is_hostname(name, true)) {
-        spec.error("hostnames", absl::StrCat("\"", name, "\" is not a hostname: lower-case labels joined by dots, with \"*\" "
-                                             "only as the whole first label, no address"));
-      }
-    }
+    route.parents = parent_refs(spec, errors, object);
+    route.hostnames = hostnames_field(spec);
     read_rules(spec, errors, object, route);
     if (spec.has("useDefaultGateways")) spec.error("useDefaultGateways", "is not supported in this version");
     spec.ignore("useDefaultGateways");

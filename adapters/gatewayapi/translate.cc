@@ -2,46 +2,121 @@
 #include "adapters/gatewayapi/translate.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "adapters/gatewayapi/world.h"
 
 namespace fairlead::adapters::gatewayapi {
 
 namespace {
 
-intent::Gateway make_gateway(GatewayState& state) {
-  intent::Gateway gateway;
-  gateway.key = {state.object->key.ns, state.object->key.name};
-  gateway.gateway_class = state.gateway.class_name;
-  gateway.origin = origin_of(*state.object, {"", state.object->line});
-  if (!state.address_problem.empty()) return gateway;
-  for (ListenerState& l : state.listeners) {
-    if (!l.accepted) continue;
+intent::Protocol protocol_of(const Listener& listener) {
+  if (listener.protocol == "HTTPS") return intent::Protocol::kHttps;
+  return listener.protocol == "TLS" ? intent::Protocol::kTls : intent::Protocol::kHttp;
+}
+
+// One Gateway's intent: its listeners, and of secrets and secured backends what they name.
+class GatewayMaker {
+ public:
+  GatewayMaker(World& world, GatewayState& state) : world_(world), state_(state) {}
+
+  intent::Gateway make() {
+    gateway_.key = {state_.object->key.ns, state_.object->key.name};
+    gateway_.gateway_class = state_.gateway.class_name;
+    gateway_.origin = origin_of(*state_.object, {"", state_.object->line});
+    if (!state_.address_problem.empty()) return std::move(gateway_);
+    for (ListenerState& l : state_.listeners) {
+      if (l.usable()) add(l);
+    }
+    for (const auto& [key, tls] : secured_) {
+      gateway_.backend_tls.push_back(*tls);
+      if (!tls->trusted_ca.empty()) secrets_.insert(tls->trusted_ca);
+    }
+    for (const std::string& name : secrets_) gateway_.secrets.push_back(world_.secrets.at(name));
+    return std::move(gateway_);
+  }
+
+ private:
+  void add(ListenerState& l) {
     intent::Listener listener;
     listener.name = l.listener.name;
-    listener.origin = origin_of(*state.object, l.listener.spot);
-    listener.address = state.address;
+    listener.origin = origin_of(*state_.object, l.listener.spot);
+    listener.address = state_.address;
     listener.port = l.listener.port;
-    listener.protocol = intent::Protocol::kHttp;
+    listener.protocol = protocol_of(l.listener);
     listener.hostname = l.listener.hostname;
+    if (l.ends_tls()) {
+      const ListenerTls& tls = *l.listener.tls;
+      listener.tls = intent::ServerTls{l.certificates, tls.min_version, tls.max_version, tls.cipher_suites, l.trusted_clients, !l.insecure_clients};
+      secrets_.insert(l.certificates.begin(), l.certificates.end());
+      if (!l.trusted_clients.empty()) secrets_.insert(l.trusted_clients);
+    }
     for (auto& [hostname, ranked] : l.routes) {
       std::sort(ranked.begin(), ranked.end(), tried_before);
       intent::VirtualHost host;
       host.hostname = hostname;
-      for (RankedRoute& r : ranked) host.routes.push_back(std::move(r.route));
+      for (RankedRoute& r : ranked) {
+        for (const intent::WeightedBackend& b : r.route.backends) use(b.backend);
+        for (const intent::Mirror& m : r.route.mirrors) use(m.backend);
+        host.routes.push_back(std::move(r.route));
+      }
       listener.virtual_hosts.push_back(std::move(host));
     }
-    gateway.listeners.push_back(std::move(listener));
+    for (auto& [hostname, ranked] : l.tls_routes) listener.tls_routes.push_back(first_of(l, hostname, ranked));
+    gateway_.listeners.push_back(std::move(listener));
   }
-  return gateway;
-}
+
+  // Of several for one hostname the oldest, then the first by name; the others are told.
+  intent::TlsRoute first_of(const ListenerState& l, const std::string& hostname, std::vector<RankedTlsRoute>& ranked) {
+    std::stable_sort(ranked.begin(), ranked.end(), [](const RankedTlsRoute& a, const RankedTlsRoute& b) {
+      return std::tie(a.object->created, a.object->key) < std::tie(b.object->created, b.object->key);
+    });
+    for (size_t i = 1; i < ranked.size(); ++i) {
+      world_.problem(Severity::kWarning, *ranked[i].object, ranked[i].spot,
+                     absl::StrCat("hostname ", hostname, " of listener ", l.listener.name, " belongs to ", ranked[0].object->key.str(), ", which comes first"));
+    }
+    intent::TlsRoute route = std::move(ranked[0].route);
+    for (intent::WeightedBackend& b : route.backends) {
+      if (!l.ends_tls() || !b.backend) continue;
+      const auto secured = world_.secured.find(*b.backend);
+      if (secured != world_.secured.end() && !secured->second.tls) b.backend.reset();  // never in plain instead
+      use(b.backend);
+    }
+    return route;
+  }
+
+  void use(const std::optional<intent::BackendKey>& backend) {
+    if (!backend) return;
+    const auto secured = world_.secured.find(*backend);
+    if (secured != world_.secured.end() && secured->second.tls) secured_[*backend] = &*secured->second.tls;
+  }
+
+  World& world_;
+  GatewayState& state_;
+  intent::Gateway gateway_;
+  std::map<intent::BackendKey, const intent::BackendTls*> secured_;
+  std::set<std::string> secrets_;
+};
 
 void take_grants(World& world) {
   std::vector<Diagnostic> unread;  // the store lets only checked objects through
   for (const auto& [key, object] : world.snapshot.of(kGroup, "ReferenceGrant")) {
     world.grants[key.ns].push_back(read_reference_grant(*object, unread));
   }
+}
+
+template <typename T, typename Read>
+std::shared_ptr<const T> read_once(const ObjectPtr& object, std::map<ObjectPtr, std::shared_ptr<const T>>& now,
+                                   const std::map<ObjectPtr, std::shared_ptr<const T>>* before, Read&& read) {
+  std::shared_ptr<const T>& kept = now[object];
+  if (!kept && before) {
+    if (const auto old = before->find(object); old != before->end()) kept = old->second;
+  }
+  std::vector<Diagnostic> unread;  // the store lets only checked objects through
+  if (!kept) kept = std::make_shared<const T>(read(*object, unread));
+  return kept;
 }
 
 }  // namespace
@@ -66,14 +141,7 @@ void World::problem(Severity severity, const Object& object, const Spot& spot, s
 }
 
 std::shared_ptr<const HttpRoute> World::route(const ObjectPtr& object) {
-  std::shared_ptr<const HttpRoute>& route = result.read_routes[object];
-  if (previous) {
-    auto old = previous->read_routes.find(object);
-    if (old != previous->read_routes.end()) route = old->second;
-  }
-  std::vector<Diagnostic> unread;  // the store lets only checked objects through
-  if (!route) route = std::make_shared<const HttpRoute>(read_http_route(*object, unread));
-  return route;
+  return read_once(object, result.read_routes, previous ? &previous->read_routes : nullptr, read_http_route);
 }
 
 const core::Service* World::service(const ObjectKey& key) {
@@ -85,6 +153,22 @@ const core::Service* World::service(const ObjectKey& key) {
     known = services.emplace(key, core::read_service(*object, unread)).first;
   }
   return &known->second;
+}
+
+std::shared_ptr<const core::TlsSecret> World::tls_secret(const ObjectPtr& object) {
+  return read_once(object, result.read_secrets, previous ? &previous->read_secrets : nullptr, core::read_tls_secret);
+}
+
+std::shared_ptr<const core::CaBundle> World::ca_bundle(const ObjectPtr& object) {
+  return read_once(object, result.read_bundles, previous ? &previous->read_bundles : nullptr, core::read_ca_bundle);
+}
+
+std::string World::broken(const ObjectKey& key) const {
+  for (const Diagnostic& d : snapshot.diagnostics()) {
+    if (d.severity != Severity::kError || d.object != key) continue;
+    return absl::StrCat(d.file.empty() ? "" : absl::StrCat(d.file, ":", d.line, ": "), d.field.empty() ? "" : absl::StrCat(d.field, ": "), d.message);
+  }
+  return "";
 }
 
 intent::Origin origin_of(const Object& object, const Spot& spot) {
@@ -103,13 +187,16 @@ intent::Origin origin_of(const Object& object, const Spot& spot) {
 
 Translation translate(const ObjectSnapshot& snapshot, const Translation* previous) {
   Translation result;
-  World world{snapshot, {}, {}, result, previous, {}};
+  World world{snapshot, {}, {}, result, previous, {}, {}, {}, {}};
+  Policies policies(world);
   take_grants(world);
   take_gateways(world);
+  policies.take();
   attach_routes(world);
   report_gateways(world);
+  policies.report();
   for (auto& [key, state] : world.gateways) {
-    intent::Gateway gateway = make_gateway(state);
+    intent::Gateway gateway = GatewayMaker(world, state).make();
     const intent::ScopeKey scope = gateway.key;
     if (previous) {
       auto old = previous->model.gateways.find(scope);

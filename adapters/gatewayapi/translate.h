@@ -12,6 +12,11 @@
 #include "adapters/object/store.h"
 #include "controlplane/intent/intent.h"
 
+namespace fairlead::adapters::core {
+struct TlsSecret;
+struct CaBundle;
+}  // namespace fairlead::adapters::core
+
 namespace fairlead::adapters::gatewayapi {
 
 struct HttpRoute;
@@ -23,8 +28,10 @@ struct Translation {
   // within one object is in the snapshot's own diagnostics.
   std::vector<Diagnostic> diagnostics;
 
-  // Routes as read, so that the next translation reads only those that changed.
+  // Routes and secrets as read, so that the next translation reads only those that changed.
   std::map<ObjectPtr, std::shared_ptr<const HttpRoute>> read_routes;
+  std::map<ObjectPtr, std::shared_ptr<const core::TlsSecret>> read_secrets;
+  std::map<ObjectPtr, std::shared_ptr<const core::CaBundle>> read_bundles;
 };
 
 // Gateways that come out as they were in `previous` keep their pointer. Programmed is Unknown/Pending on whatever is

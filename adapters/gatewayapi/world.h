@@ -1,13 +1,18 @@
 // The objects of one snapshot as the steps of a translation share them. Private to the room; lives for one translate().
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "adapters/core/core.h"
+#include "adapters/core/secret.h"
 #include "adapters/gatewayapi/precedence.h"
 #include "adapters/gatewayapi/schema.h"
 #include "adapters/gatewayapi/translate.h"
@@ -15,6 +20,12 @@
 #include "adapters/object/store.h"
 
 namespace fairlead::adapters::gatewayapi {
+
+struct RankedTlsRoute {
+  intent::TlsRoute route;
+  ObjectPtr object;
+  Spot spot;
+};
 
 struct ListenerState {
   Listener listener;
@@ -24,8 +35,23 @@ struct ListenerState {
   std::string conflict;             // "HostnameConflict", "ProtocolConflict"; empty: none
   std::vector<GroupKind> kinds;     // that may attach
   std::string bad_kinds;            // what allowedRoutes.kinds asks for in vain; empty: nothing
+  std::string refs_reason;          // of the condition ResolvedRefs, where certificates are wrong: the first problem's
+  std::string refs_message;
+  std::vector<std::string> certificates;  // that can be served, by the names of their secrets
+  std::string trusted_clients;            // by the name of its secret; "" where clients show no certificate
+  bool insecure_clients = false;
   std::set<ObjectKey> attached;
-  std::map<std::string, std::vector<RankedRoute>> routes;  // by hostname
+  std::map<std::string, std::vector<RankedRoute>> routes;         // by hostname
+  std::map<std::string, std::vector<RankedTlsRoute>> tls_routes;  // by hostname
+
+  bool ends_tls() const { return listener.tls && !listener.tls->passthrough; }
+  bool usable() const { return accepted && (!ends_tls() || !certificates.empty()); }
+};
+
+// What a BackendTLSPolicy makes of one port of a service.
+struct SecuredBackend {
+  std::optional<intent::BackendTls> tls;  // none: the policy is not valid, and nothing may be sent there
+  ObjectKey policy;
 };
 
 struct GatewayState {
@@ -43,6 +69,9 @@ struct World {
   Translation& result;
   const Translation* previous;  // may be null
   std::map<ObjectKey, core::Service> services;  // read so far
+  std::map<std::string, intent::Secret> secrets;  // that something refers to, by name
+  std::map<intent::BackendKey, SecuredBackend> secured;
+  std::map<ObjectKey, std::set<ObjectKey>> policy_ancestors;  // Gateways whose routes lead to what the policy is about
   int suggestions = 0;                          // "did you mean" looks at every name there is: only so many are made
 
   // May an object of `from` refer to `to`? Within a namespace always, across only with a grant in the target's.
@@ -51,23 +80,60 @@ struct World {
   void problem(Severity severity, const Object& object, const Spot& spot, std::string message);
   std::shared_ptr<const HttpRoute> route(const ObjectPtr& object);  // as read now or by the translation before
   const core::Service* service(const ObjectKey& key);               // null when there is none
+  std::shared_ptr<const core::TlsSecret> tls_secret(const ObjectPtr& object);
+  std::shared_ptr<const core::CaBundle> ca_bundle(const ObjectPtr& object);
+  // What is wrong with the newest text of an object, "secrets.yaml:3: data: …"; "" when nothing is.
+  std::string broken(const ObjectKey& key) const;
 };
 
 intent::Origin origin_of(const Object& object, const Spot& spot);
 
 // Which Gateways are ours, and which of their listeners can be served. Fills world.gateways, sets GatewayClass status.
 void take_gateways(World& world);
-// Attaches every HTTPRoute to the listeners it may attach to; sets the routes' status.
+// The certificates of a listener that ends TLS, and those that its clients must show (`clients` may be null).
+void take_certificates(World& world, const Object& gateway, const ClientValidation* clients, ListenerState& listener);
+// The ConfigMap's certificates, added to what is to be trusted. False, and `refuse` knows why: there are none.
+using Refuse = std::function<void(std::string_view reason, std::string message)>;
+bool add_authority(World& world, const ObjectRef& ref, intent::Secret& into, const Refuse& refuse);
+// Names the bundle after what was added, and keeps it in the world; its name.
+std::string keep_authorities(World& world, intent::Secret bundle);
+// Which ports of which services a BackendTLSPolicy is about; fills world.secured. Their status, once routes are attached.
+class Policies {
+ public:
+  explicit Policies(World& world) : world_(world) {}
+  void take();
+  void report();
+
+ private:
+  struct Policy {
+    ObjectPtr object;
+    BackendTlsPolicy spec;
+    std::string reason = "Accepted", message;  // of the condition Accepted
+    std::string refs_reason = "ResolvedRefs", refs_message;
+    std::string trusted_ca;
+  };
+  void take_authorities(Policy& policy);
+  void claim(Policy& policy);
+  void fail(Policy& policy, std::string_view reason, const Spot& spot, std::string message);
+
+  World& world_;
+  std::vector<std::unique_ptr<Policy>> policies_;  // the oldest first
+  std::map<std::pair<ObjectKey, std::string>, Policy*> claims_;  // service and port name; "" for all
+};
+// Attaches every route to the listeners it may attach to; sets the routes' status.
 void attach_routes(World& world);
 // Status of Gateways and their listeners, once routes are attached.
 void report_gateways(World& world);
 
-// What the rules of one HTTPRoute do, without their matches, and what is wrong with what they refer to.
+// What the rules of one route do, without their matches, and what is wrong with what they refer to.
 struct RouteTarget {
   std::vector<intent::Route> rules;
+  std::vector<intent::WeightedBackend> backends;  // of a TLSRoute's only rule
+  std::set<ObjectKey> policies;                   // BackendTLSPolicies of what it leads to
   std::string reason = "ResolvedRefs";  // of the condition ResolvedRefs: the first problem's
   std::string message;
 };
 RouteTarget resolve_rules(World& world, const Object& object, const HttpRoute& route);
+RouteTarget resolve_rules(World& world, const Object& object, const TlsRoute& route);
 
 }  // namespace fairlead::adapters::gatewayapi

@@ -117,16 +117,52 @@ doc::Value virtual_host(const VirtualHost& v) {
   return Fields().text("hostname", v.hostname).list("routes", v.routes, route).done();
 }
 
-doc::Value listener(const Listener& l) {
+doc::Value text_value(const std::string& s) { return doc::string(s); }
+
+doc::Value server_tls(const ServerTls& t) {
+  Fields f;
+  f.list("certificates", t.certificates, text_value)
+      .text("min_version", t.min_version)
+      .text("max_version", t.max_version)
+      .list("cipher_suites", t.cipher_suites, text_value)
+      .text("trusted_clients", t.trusted_clients);
+  if (!t.require_client) f.add("require_client", doc::boolean(false));
+  return f.done();
+}
+
+doc::Value tls_route(const TlsRoute& r) {
+  return Fields().text("hostname", r.hostname).text("origin", origin_text(r.origin)).list("backends", r.backends, backend).done();
+}
+
+doc::Value backend_tls(const BackendTls& t) {
   return Fields()
-      .text("name", l.name)
+      .text("backend", t.backend.str())
+      .text("origin", origin_text(t.origin))
+      .text("server_name", t.server_name)
+      .text("trusted_ca", t.trusted_ca)
+      .list("names", t.names, [](const SubjectAltName& n) { return doc::string(absl::StrCat(n.type == SubjectAltNameType::kDns ? "DNS:" : "URI:", n.value)); })
+      .done();
+}
+
+// Never what it holds.
+doc::Value secret(const Secret& s) {
+  return Fields()
+      .text("name", s.name)
+      .list("origins", s.origins, [](const Origin& o) { return doc::string(origin_text(o)); })
+      .text("holds", s.trusted_ca.empty() ? "certificate and key" : "trusted certificates")
+      .done();
+}
+
+doc::Value listener(const Listener& l) {
+  Fields f;
+  f.text("name", l.name)
       .text("origin", origin_text(l.origin))
       .text("address", l.address)
       .number("port", l.port)
       .text("protocol", std::string(protocol_name(l.protocol)))
-      .text("hostname", l.hostname)
-      .list("virtual_hosts", l.virtual_hosts, virtual_host)
-      .done();
+      .text("hostname", l.hostname);
+  if (l.tls) f.add("tls", server_tls(*l.tls));
+  return f.list("virtual_hosts", l.virtual_hosts, virtual_host).list("tls_routes", l.tls_routes, tls_route).done();
 }
 
 }  // namespace
@@ -148,6 +184,8 @@ doc::Value to_doc(const Gateway& gateway) {
       .text("class", gateway.gateway_class)
       .text("origin", origin_text(gateway.origin))
       .list("listeners", gateway.listeners, listener)
+      .list("backend_tls", gateway.backend_tls, backend_tls)
+      .list("secrets", gateway.secrets, secret)
       .done();
 }
 

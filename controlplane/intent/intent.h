@@ -170,6 +170,53 @@ struct VirtualHost {
   bool operator==(const VirtualHost&) const = default;
 };
 
+// --- TLS --------------------------------------------------------------------------------------------------------
+
+// Material that proxies fetch by name, checked already: a certificate with its key, or certificates to trust.
+struct Secret {
+  std::string name;               // "ns/name" of a Secret, "ns/name/ca.crt" of a ConfigMap
+  Origins origins;
+  std::string certificate_chain;  // PEM; with `private_key`
+  std::string private_key;        // PEM; in no document, log or message
+  std::string trusted_ca;         // PEM; instead of the two
+  bool operator==(const Secret&) const = default;
+};
+
+// A listener that ends TLS.
+struct ServerTls {
+  std::vector<std::string> certificates;   // names of secrets, never none
+  std::string min_version, max_version;    // "1.2", "1.3"; empty: the proxy's own
+  std::vector<std::string> cipher_suites;  // of TLS 1.2, in OpenSSL's names; empty: the proxy's own
+  std::string trusted_clients;             // the secret of those who issue clients' certificates; empty: none is asked for
+  bool require_client = true;              // else clients without, and with any, are let in too
+  bool operator==(const ServerTls&) const = default;
+};
+
+enum class SubjectAltNameType { kDns, kUri };
+struct SubjectAltName {
+  SubjectAltNameType type = SubjectAltNameType::kDns;
+  std::string value;
+  bool operator==(const SubjectAltName&) const = default;
+};
+
+// How connections to one backend are secured, whoever's route they serve.
+struct BackendTls {
+  BackendKey backend;
+  Origin origin;
+  std::string server_name;            // SNI
+  std::string trusted_ca;             // a secret's name; empty: what the proxy's system trusts
+  std::vector<SubjectAltName> names;  // one of which the certificate must have; never none
+  bool operator==(const BackendTls&) const = default;
+};
+
+// Connections by the name their ClientHello asks for, to be passed on as they are or, where the listener ends TLS, in plain.
+struct TlsRoute {
+  std::string hostname = "*";  // as that of a VirtualHost
+  Origin origin;
+  std::vector<WeightedBackend> backends;  // a share without backend, and none at all, closes the connection
+  bool operator==(const TlsRoute&) const = default;
+};
+
 enum class Protocol { kHttp, kHttps, kTls, kTcp, kUdp };
 std::string_view protocol_name(Protocol p);  // "HTTP", …
 
@@ -180,7 +227,9 @@ struct Listener {
   uint16_t port = 0;
   Protocol protocol = Protocol::kHttp;
   std::string hostname;                    // "" for any, else "*.example.com" or "a.example.com", lower case
-  std::vector<VirtualHost> virtual_hosts;  // intersected with `hostname` already; one entry per hostname
+  std::optional<ServerTls> tls;            // HTTPS, and TLS that ends here; TLS without is passed on
+  std::vector<VirtualHost> virtual_hosts;  // HTTP, HTTPS; intersected with `hostname` already; one entry per hostname
+  std::vector<TlsRoute> tls_routes;        // TLS; the same
   bool operator==(const Listener&) const = default;
 };
 
@@ -189,6 +238,8 @@ struct Gateway {
   std::string gateway_class;
   Origin origin;
   std::vector<Listener> listeners;  // in the Gateway's own order: of two that conflict the first wins
+  std::vector<BackendTls> backend_tls;  // of backends its routes name, sorted by them
+  std::vector<Secret> secrets;          // all that is named above, sorted by name; nothing else
   bool operator==(const Gateway&) const = default;
 };
 using GatewayPtr = std::shared_ptr<const Gateway>;
@@ -199,7 +250,7 @@ struct Model {
 };
 
 // A deterministic document of an intent, for golden files and `translate`. Fields at their defaults are left out,
-// order is that of the structs. Origins are written as `origin: "HTTPRoute ns/name: field"`, without file and line, so that
+// order is that of the structs; of secrets it says what they hold, not what it is. Origins are written as `origin: "HTTPRoute ns/name: field"`, without file and line, so that
 // moving text in a file changes no golden.
 doc::Value to_doc(const Gateway& gateway);
 doc::Value to_doc(const Model& model);

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "controlplane/intent/intent.h"
@@ -12,11 +14,13 @@
 
 namespace fairlead::plan {
 
-// One cluster for each backend named by any route, mirrors included.
+// One cluster for each backend named by any route, mirrors included. A backend with TLS has a second one, "ns/service/port/passed-on", for
+// connections that bring their own.
 struct Cluster {
   std::string name;  // "ns/service/port"
   intent::BackendKey key;
   intent::BackendProtocol protocol = intent::BackendProtocol::kHttp1;
+  std::optional<intent::BackendTls> tls;
   intent::Origins origins;  // every route that sends traffic here
   bool operator==(const Cluster&) const = default;
 };
@@ -30,19 +34,31 @@ struct VirtualHost {
 };
 
 struct RouteTable {
-  std::string name;  // that of its listener
+  std::string name;  // that of its listener; of HTTPS with "/LISTENER" of the Gateway
   uint16_t listener_port = 0;
+  bool https = false;
   intent::Origins origins;
   std::vector<VirtualHost> virtual_hosts;  // sorted by domain
   bool operator==(const RouteTable&) const = default;
 };
 
-// One address and port; all of the Gateway's HTTP listeners there share it.
+// What becomes of connections that ask for a name, of those of a port that are told apart by it.
+struct FilterChain {
+  std::string name;                      // the Gateway's listener's; with "/hostname" where there are several
+  std::string server_name;               // "a.example.com", "*.example.com"; empty: any other, or none
+  std::optional<intent::ServerTls> tls;  // none: the connection is passed on
+  std::string route_table;               // HTTP; empty: to `shares`, as bytes
+  std::vector<std::pair<std::string, uint32_t>> shares;  // cluster and weight
+  bool operator==(const FilterChain&) const = default;
+};
+
+// One address and port; all of the Gateway's listeners there share it.
 struct Listener {
   std::string name;  // "ns/gateway/address/port"
   std::string address;
   uint16_t port = 0;
-  std::string route_table;
+  std::string route_table;          // of HTTP without TLS
+  std::vector<FilterChain> chains;  // of TLS, by server name; no two alike
   intent::Origins origins;
   bool operator==(const Listener&) const = default;
 };
@@ -52,6 +68,7 @@ struct Plan {
   std::vector<Listener> listeners;      // sorted by name
   std::vector<RouteTable> route_tables;  // sorted by name
   std::vector<Cluster> clusters;        // sorted by name
+  std::vector<intent::Secret> secrets;  // those that listeners and clusters name, sorted by name
   std::vector<intent::Finding> findings;
   bool operator==(const Plan&) const = default;
 };
@@ -63,8 +80,9 @@ inline constexpr const char* kInvalidBackend = "fairlead/invalid-backend";
 
 // Rules. HTTP listeners on one address and port share one proxy listener; of listeners that cannot (another protocol on
 // the port, the same hostname twice) the first in the Gateway's order wins and the others get a finding. A hostname is
-// answered by the most specific listener that covers it, even if that listener has no route for it. Backends the topology
-// does not know get a warning; their clusters exist and are empty.
+// answered by the most specific listener that covers it, even if that listener has no route for it. HTTPS and TLS listeners share a
+// port by server names, each with a route table of its own: a request for a host of another of them is answered 421. Backends the
+// topology does not know get a warning; their clusters exist and are empty.
 Plan make_plan(const intent::Gateway& gateway, const topology::View& topology);
 
 }  // namespace fairlead::plan

@@ -15,12 +15,6 @@ namespace fairlead::resources {
 namespace {
 
 namespace hcm_v3 = envoy::extensions::filters::network::http_connection_manager::v3;
-using envoy::config::core::v3::ConfigSource;
-
-void over_ads(ConfigSource& source) {
-  source.mutable_ads();
-  source.set_resource_api_version(envoy::config::core::v3::V3);
-}
 
 void set_address(envoy::config::core::v3::Address& to, const std::string& address, uint16_t port) {
   to.mutable_socket_address()->set_address(address);
@@ -29,14 +23,16 @@ void set_address(envoy::config::core::v3::Address& to, const std::string& addres
 
 }  // namespace
 
-envoy::config::listener::v3::Listener listener(const plan::Listener& l) {
-  envoy::config::listener::v3::Listener out;
-  out.set_name(l.name);
-  set_address(*out.mutable_address(), l.address, l.port);
+void over_ads(envoy::config::core::v3::ConfigSource& source) {
+  source.mutable_ads();
+  source.set_resource_api_version(envoy::config::core::v3::V3);
+}
+
+void add_http(const std::string& route_table, envoy::config::listener::v3::FilterChain& to) {
   hcm_v3::HttpConnectionManager hcm;
-  hcm.set_stat_prefix(l.name);
+  hcm.set_stat_prefix(route_table);
   over_ads(*hcm.mutable_rds()->mutable_config_source());
-  hcm.mutable_rds()->set_route_config_name(l.route_table);
+  hcm.mutable_rds()->set_route_config_name(route_table);
   // A Gateway is an edge: the peer's address is the client's, and paths are matched in their normal form.
   hcm.mutable_use_remote_address()->set_value(true);
   hcm.mutable_normalize_path()->set_value(true);
@@ -44,9 +40,20 @@ envoy::config::listener::v3::Listener listener(const plan::Listener& l) {
   auto* filter = hcm.add_http_filters();
   filter->set_name("envoy.filters.http.router");
   filter->mutable_typed_config()->PackFrom(envoy::extensions::filters::http::router::v3::Router());
-  auto* network = out.add_filter_chains()->add_filters();
+  auto* network = to.add_filters();
   network->set_name("envoy.filters.network.http_connection_manager");
   network->mutable_typed_config()->PackFrom(hcm);
+}
+
+envoy::config::listener::v3::Listener listener(const plan::Listener& l) {
+  envoy::config::listener::v3::Listener out;
+  out.set_name(l.name);
+  set_address(*out.mutable_address(), l.address, l.port);
+  if (l.chains.empty()) {
+    add_http(l.route_table, *out.add_filter_chains());
+  } else {
+    add_chains(l, out);
+  }
   return out;
 }
 
@@ -55,12 +62,14 @@ envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c) {
   out.set_name(c.name);
   out.set_type(envoy::config::cluster::v3::Cluster::EDS);
   over_ads(*out.mutable_eds_cluster_config()->mutable_eds_config());
+  if (const std::string assignment = plan::cluster_name(c.key); assignment != c.name) out.mutable_eds_cluster_config()->set_service_name(assignment);
   out.mutable_connect_timeout()->set_seconds(5);  // Envoy 1.40: 5 s, Cluster.connect_timeout
   if (c.protocol == intent::BackendProtocol::kHttp2) {
     envoy::extensions::upstreams::http::v3::HttpProtocolOptions options;
     options.mutable_explicit_http_config()->mutable_http2_protocol_options();
     (*out.mutable_typed_extension_protocol_options())["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].PackFrom(options);
   }
+  if (c.tls) secure(c, out);
   return out;
 }
 
@@ -71,6 +80,7 @@ std::vector<ResourcePtr> build(const plan::Plan& plan) {
   for (const plan::RouteTable& t : plan.route_tables) {
     out.push_back(make_resource(Type::kRoute, t.name, route_configuration(t), t.origins));
   }
+  for (const intent::Secret& secret : plan.secrets) out.push_back(build_secret(secret));
   return out;
 }
 

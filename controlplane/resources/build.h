@@ -1,5 +1,6 @@
 // Plan -> xDS resources, through the generated protos, so that Gateway API semantics hold on a stock Envoy as well.
-// Pure; any thread. Listener (HCM, RDS over ADS), RouteConfiguration, Cluster (EDS over ADS), ClusterLoadAssignment.
+// Pure; any thread. Listener (HCM, RDS over ADS; TLS by server name), RouteConfiguration, Cluster (EDS
+// over ADS), ClusterLoadAssignment, Secret (named by listeners and clusters, over ADS).
 #pragma once
 
 #include <map>

@@ -123,17 +123,17 @@ void replace_prefix(const intent::PathMatch& match, const std::string& value, Ac
   }
 }
 
-void fill_redirect(const intent::Route& from, const std::string& domain, uint16_t listener_port, route_v3::RedirectAction& to) {
+void fill_redirect(const intent::Route& from, const std::string& domain, const plan::RouteTable& table, route_v3::RedirectAction& to) {
   const intent::Redirect& r = *from.redirect;
   if (!r.scheme.empty()) to.set_scheme_redirect(r.scheme);
   if (!r.hostname.empty()) to.set_host_redirect(r.hostname);
   const uint16_t well_known = r.scheme == "https" ? 443 : r.scheme == "http" ? 80 : 0;
-  const uint16_t port = r.port ? *r.port : well_known ? well_known : listener_port;
-  // Listeners here are plaintext, so without a scheme the answer is http. A port that its scheme implies is left out.
-  const bool implied = port == (r.scheme.empty() ? 80 : well_known);
+  const uint16_t port = r.port ? *r.port : well_known ? well_known : table.listener_port;
+  // Without a scheme the answer has that of the listener. A port that its scheme implies is left out.
+  const bool implied = port == (!r.scheme.empty() ? well_known : table.https ? 443 : 80);
   if (!implied) {
     to.set_port_redirect(port);
-  } else if (r.hostname.empty() && listener_port != port) {
+  } else if (r.hostname.empty() && table.listener_port != port) {
     // Envoy would keep the port of the request's Host: name the host where it is known, else the port.
     if (domain.find('*') == std::string::npos) {
       to.set_host_redirect(domain);
@@ -215,12 +215,12 @@ void fill_direct_response(int status, const std::string& body, route_v3::DirectR
   if (!body.empty()) to.mutable_body()->set_inline_string(body);
 }
 
-void fill_route(const intent::Route& from, const std::string& domain, uint16_t listener_port, route_v3::Route& to) {
+void fill_route(const intent::Route& from, const std::string& domain, const plan::RouteTable& table, route_v3::Route& to) {
   to.set_name(from.name);
   fill_match(from.match, *to.mutable_match());
   request_modifier(from.request_headers, to);
   response_modifier(from.response_headers, to);
-  if (from.redirect) return fill_redirect(from, domain, listener_port, *to.mutable_redirect());
+  if (from.redirect) return fill_redirect(from, domain, table, *to.mutable_redirect());
   if (from.direct_response) {
     return fill_direct_response(from.direct_response->status, from.direct_response->body, *to.mutable_direct_response());
   }
@@ -247,7 +247,7 @@ route_v3::RouteConfiguration route_configuration(const plan::RouteTable& table) 
     auto* host = out.add_virtual_hosts();
     host->set_name(v.name);
     host->add_domains(v.domain);
-    for (const intent::Route& r : v.routes) fill_route(r, v.domain, table.listener_port, *host->add_routes());
+    for (const intent::Route& r : v.routes) fill_route(r, v.domain, table, *host->add_routes());
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include "adapters/gatewayapi/hostnames.h"
 #include "adapters/gatewayapi/precedence.h"
 #include "adapters/gatewayapi/translate.h"
+#include "base/file.h"
 
 namespace fairlead::adapters::gatewayapi {
 namespace {
@@ -113,6 +114,42 @@ TEST_CASE("a route whose new text is bad is served as it was") {
   w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: one}], rulez: []}}");
   CHECK(w.gateway("one") == before);
   CHECK(w.diagnostics() == 2);
+}
+
+// A document of base.yaml of the golden folder.
+std::string golden(const std::string& name) {
+  const auto text = read_file(std::string(FAIRLEAD_SOURCE_DIR) + "/tests/golden/gatewayapi/base.yaml");
+  REQUIRE(text.ok());
+  const size_t at = text->find("metadata: {name: " + name + "}"), begin = text->rfind("\n---\n", at) + 5, end = text->find("\n---\n", at);
+  return text->substr(begin, end == std::string::npos ? end : end + 1 - begin);
+}
+
+TEST_CASE("a secret whose new text is bad is served as it was, and the listener says so; a new one is served anew") {
+  World w;
+  const std::string good = golden("a");
+  w.put(good);
+  w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: two}, spec: {gatewayClassName: fairlead, listeners: "
+        "[{name: tls, port: 443, protocol: HTTPS, hostname: a.example.com, tls: {certificateRefs: [{name: a}]}}]}}");
+  const intent::GatewayPtr before = w.gateway("two");
+  REQUIRE(before->secrets.size() == 1);
+  CHECK(before->secrets[0].name == "default/a");
+  const ObjectKey gateway{"gateway.networking.k8s.io", "Gateway", "default", "two"};
+  const auto condition = [&](const char* type) { return *w.now().status.find(gateway, {{}, "tls", 0}, type); };
+  CHECK(condition("ResolvedRefs").status == Truth::kTrue);
+  std::string bad = good;
+  bad.replace(bad.find("tls.crt: ") + 9, 8, "AAAAAAAA");
+  w.put(bad);
+  CHECK(w.gateway("two") == before);
+  CHECK(condition("ResolvedRefs").status == Truth::kFalse);
+  CHECK(condition("ResolvedRefs").reason == "InvalidCertificateRef");
+  CHECK(condition("ResolvedRefs").message.find("Secret default/a is not valid: x.yaml:6: data[\"tls.crt\"]: no certificate in PEM form; the last good one is served") != std::string::npos);
+  CHECK(condition("Programmed").status == Truth::kUnknown);
+  w.put(golden("wild").replace(golden("wild").find("wild"), 4, "a"));
+  CHECK(w.gateway("two")->secrets.at(0).certificate_chain != before->secrets[0].certificate_chain);
+  CHECK(condition("ResolvedRefs").status == Truth::kTrue);
+  w.remove({"", "Secret", "default", "a"});
+  CHECK(w.gateway("two")->listeners.empty());
+  CHECK(condition("Programmed").status == Truth::kFalse);
 }
 
 TEST_CASE("a class that goes takes its gateways with it") {

@@ -89,7 +89,7 @@ TEST_CASE("golden: every resource that is built passes validate.rules") {
       for (const auto& r : resources::build(plan::make_plan(*gateway, topology.view()))) {
         const auto message = parse_message(resources::type_url(r->type), r->body());
         REQUIRE(message.ok());
-        const auto errors = validate(**message);
+        const auto errors = fairlead::validate(**message);
         CAPTURE(r->name);
         CHECK(errors.ok());
       }

@@ -28,6 +28,8 @@ class IntentReader {
       gateway->gateway_class = text(g, "class");
       gateway->origin = origin(g);
       for (const doc::Value& l : items(g, "listeners")) gateway->listeners.push_back(listener(l));
+      for (const doc::Value& t : items(g, "backend_tls")) gateway->backend_tls.push_back(backend_tls(t));
+      for (const doc::Value& s : items(g, "secrets")) gateway->secrets.push_back(secret(s));
       out.gateways[gateway->key] = gateway;
     }
     return out;
@@ -90,9 +92,9 @@ class IntentReader {
   }
 
   // "HTTPRoute default/app: spec.rules[0]"
-  static intent::Origin origin(const doc::Value& v) {
+  static intent::Origin origin(const doc::Value& v) { return origin(text(v, "origin")); }
+  static intent::Origin origin(std::string whole) {
     intent::Origin o;
-    std::string whole = text(v, "origin");
     if (const size_t colon = whole.find(": "); colon != std::string::npos) {
       o.field = whole.substr(colon + 2);
       whole.resize(colon);
@@ -103,6 +105,35 @@ class IntentReader {
     o.ns = name.empty() ? "" : ns;
     o.name = name.empty() ? ns : name;
     return o;
+  }
+  static std::vector<std::string> texts(const doc::Value& v, std::string_view key) {
+    std::vector<std::string> out;
+    for (const doc::Value& item : items(v, key)) out.push_back(item.as_string());
+    return out;
+  }
+  static intent::BackendTls backend_tls(const doc::Value& v) {
+    intent::BackendTls t;
+    t.backend = backend_key(text(v, "backend"));
+    t.origin = origin(v);
+    t.server_name = text(v, "server_name");
+    t.trusted_ca = text(v, "trusted_ca");
+    for (const std::string& name : texts(v, "names")) {
+      t.names.push_back({name.starts_with("URI:") ? intent::SubjectAltNameType::kUri : intent::SubjectAltNameType::kDns, name.substr(4)});
+    }
+    return t;
+  }
+  // A document does not say what a secret is: its name stands for it.
+  static intent::Secret secret(const doc::Value& v) {
+    intent::Secret s;
+    s.name = text(v, "name");
+    for (const std::string& o : texts(v, "origins")) s.origins.push_back(origin(o));
+    if (text(v, "holds") == "trusted certificates") {
+      s.trusted_ca = "who issued " + s.name;
+    } else {
+      s.certificate_chain = "certificate of " + s.name;
+      s.private_key = "key of " + s.name;
+    }
+    return s;
   }
   static intent::Listener listener(const doc::Value& v) {
     intent::Listener l;
@@ -119,6 +150,16 @@ class IntentReader {
       h.hostname = text(host, "hostname");
       for (const doc::Value& r : items(host, "routes")) h.routes.push_back(route(r));
       l.virtual_hosts.push_back(std::move(h));
+    }
+    if (const doc::Value* tls = v.find("tls")) {
+      l.tls = intent::ServerTls{texts(*tls, "certificates"), text(*tls, "min_version"), text(*tls, "max_version"), texts(*tls, "cipher_suites"), text(*tls, "trusted_clients"), tls->find("require_client") == nullptr};
+    }
+    for (const doc::Value& r : items(v, "tls_routes")) {
+      intent::TlsRoute route;
+      route.hostname = text(r, "hostname");
+      route.origin = origin(r);
+      for (const doc::Value& b : items(r, "backends")) route.backends.push_back(backend(b));
+      l.tls_routes.push_back(std::move(route));
     }
     return l;
   }
