@@ -77,6 +77,19 @@ std::vector<std::string> wrong_lines(const doc::Value& sources, const doc::Value
 
 std::string or_dash(std::string s) { return s.empty() ? "-" : s; }
 
+// Its first certificate, with the number of those behind it.
+void add_secret(Table& table, const std::string& scope, const doc::Value& r) {
+  const std::vector<doc::Value> certificates = items(r, "certificates");
+  std::string subject, expires;
+  std::vector<std::string> names;
+  if (!certificates.empty()) {
+    subject = absl::StrCat(text_at(certificates[0], "subject"), certificates.size() > 1 ? absl::StrCat(" +", certificates.size() - 1) : "");
+    expires = text_at(certificates[0], "not_after");
+    for (const doc::Value& name : items(certificates[0], "names")) names.push_back(name.as_string());
+  }
+  table.add({scope, text_at(r, "name"), or_dash(subject), or_dash(absl::StrJoin(names, ", ")), or_dash(expires), text_at(r, "version"), place_of(r)});
+}
+
 }  // namespace
 
 int show_status(const Client& client, Format format) {
@@ -131,9 +144,16 @@ int show_config(const Client& client, Format format, const std::string& type, co
     std::cout << render(*answer, format);
     return 0;
   }
-  Table table({"SCOPE", "TYPE", "NAME", "VERSION", "FROM"});
+  const bool secrets = type == "sds" || type == "secret" || type == "secrets";
+  Table table(secrets ? std::vector<std::string>{"SCOPE", "NAME", "CERTIFICATE", "FOR", "EXPIRES", "VERSION", "FROM"} : std::vector<std::string>{"SCOPE", "TYPE", "NAME", "VERSION", "FROM"});
   auto add = [&](const std::string& scope, const doc::Value& holder) {
-    for (const doc::Value& r : items(holder, "resources")) table.add({scope, text_at(r, "type"), text_at(r, "name"), text_at(r, "version"), place_of(r)});
+    for (const doc::Value& r : items(holder, "resources")) {
+      if (secrets) {
+        add_secret(table, scope, r);
+      } else {
+        table.add({scope, text_at(r, "type"), text_at(r, "name"), text_at(r, "version"), place_of(r)});
+      }
+    }
   };
   if (!proxy.empty()) {
     add(proxy, *answer);

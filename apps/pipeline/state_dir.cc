@@ -18,6 +18,7 @@ using adapters::ObjectPtr;
 namespace {
 
 constexpr size_t kMaxNodes = 50'000'000;
+constexpr int kOwnerOnly = 0600;  // private keys are among what is kept
 
 std::string text_at(const doc::Value& v, std::string_view key) {
   const doc::Value* found = v.find(key);
@@ -70,7 +71,7 @@ absl::Status StateDir::save_objects(const adapters::ObjectSnapshot& objects) con
                              {"line", doc::integer(o->line), {}},
                              {"body", o->body, {}}}));
   });
-  return replace_file(absl::StrCat(path_, "/objects.json"), doc::to_json(doc::map({{"objects", doc::list(std::move(list)), {}}})));
+  return replace_file(absl::StrCat(path_, "/objects.json"), doc::to_json(doc::map({{"objects", doc::list(std::move(list)), {}}})), kOwnerOnly);
 }
 
 absl::StatusOr<std::vector<resources::RawSetPtr>> StateDir::load_raw() const {
@@ -114,7 +115,7 @@ absl::Status StateDir::save_raw(const std::vector<resources::RawSetPtr>& sets) c
                              {"origins", intent::to_doc({set->origin}), {}},
                              {"resources", doc::list(std::move(members)), {}}}));
   }
-  return replace_file(absl::StrCat(path_, "/raw.json"), doc::to_json(doc::map({{"sets", doc::list(std::move(list)), {}}})));
+  return replace_file(absl::StrCat(path_, "/raw.json"), doc::to_json(doc::map({{"sets", doc::list(std::move(list)), {}}})), kOwnerOnly);
 }
 
 absl::StatusOr<doc::Value> StateDir::load_quarantine() const {
@@ -126,7 +127,7 @@ absl::StatusOr<doc::Value> StateDir::load_quarantine() const {
 }
 
 absl::Status StateDir::save_quarantine(const doc::Value& value) const {
-  return replace_file(absl::StrCat(path_, "/quarantine.json"), doc::to_json(value));
+  return replace_file(absl::StrCat(path_, "/quarantine.json"), doc::to_json(value), kOwnerOnly);
 }
 
 std::vector<adapters::ObjectKey> forgotten(std::vector<ObjectPtr>& remembered, const adapters::SourceUpdate& update) {

@@ -1,6 +1,6 @@
 // What survives a restart, as files in one directory: objects.json (the last good version of every object), raw.json (the raw
 // resources as they are served: a bad entry's last good one, the bytes that belong to a version) and quarantine.json (what clients
-// refused, and what they get instead). Files are replaced atomically. One thread at a time.
+// refused, and what they get instead). Files are replaced atomically, and readable by their owner alone: they hold private keys. One thread at a time.
 #pragma once
 
 #include <string>

@@ -113,15 +113,10 @@ doc::Value config(const snapshot::Snapshot& snapshot, std::optional<Type> type, 
     if (type && t != *type) continue;
     snapshot.of(t).for_each([&](const ResourcePtr& r) {
       if (!name.empty() && r->name != name) return;
-      auto body = doc::from_bytes(type_name(resources::type_url(t)), r->body());
-      items.push_back(Fields()
-                          .text("type", resources::short_name(t))
-                          .text("name", r->name)
-                          .text("version", r->version)
-                          .text("hash", r->hash.hex())
-                          .add("origins", origins_doc(r->origins))
-                          .add("config", body.ok() ? *std::move(body) : doc::null())
-                          .done());
+      Fields f;
+      f.text("type", resources::short_name(t)).text("name", r->name).text("version", r->version).text("hash", r->hash.hex()).add("origins", origins_doc(r->origins));
+      if (t == Type::kSecret) f.add("certificates", certificates(*r));
+      items.push_back(f.add("config", shown(*r)).done());
     });
   }
   return one("resources", std::move(items));

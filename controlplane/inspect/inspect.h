@@ -50,8 +50,12 @@ struct Now {
 // {"proxies": [{node, cluster, scope, class, connected, peer, kind, types: {cds: {state, sent, accepted, error…}}}],
 //  "unmatched": [{node, cluster, reason}]}, sorted by node and connection time.
 doc::Value status(const std::vector<StreamRecord>& streams, const Now& now);
-// {"resources": [{type, name, version, hash, origins, config: {…}}]}: of a snapshot; `type` and `name` narrow it.
+// {"resources": [{type, name, version, hash, origins, config: {…}}]}: of a snapshot; `type` and `name` narrow it. Of a secret also
+// certificates: [{subject, names, not_before, not_after, sha256}], its own first.
 doc::Value config(const snapshot::Snapshot& snapshot, std::optional<Type> type, std::string_view name = {});
+// A resource as it is shown: what is secret in it is not.
+doc::Value shown(const resources::Resource& resource);
+doc::Value certificates(const resources::Resource& resource);
 // {"proxy", "types": {cds: [{name, wanted, sent, accepted, why}]}}: only what differs. `accepted` is the version in use.
 doc::Value diff(const StreamRecord& stream, const snapshot::Snapshot& wanted, const cpstream::Session& session);
 // {"nacks": [{type, name, hash, class, nodes, count, message, origins, frozen, serving}]}

@@ -14,6 +14,7 @@
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
 namespace fairlead::test {
 
@@ -84,6 +85,14 @@ inline ResourcePtr filter_config(const std::string& name, int variant = 1) {
   m.set_name(name);
   m.mutable_typed_config()->set_type_url("type.googleapis.com/acme.Filter" + std::to_string(variant));
   return resources::make_resource(Type::kExtensionConfig, name, m, {});
+}
+
+inline ResourcePtr secret(const std::string& name, const std::string& key = "key", intent::Origins origins = {}) {
+  envoy::extensions::transport_sockets::tls::v3::Secret m;
+  m.set_name(name);
+  m.mutable_tls_certificate()->mutable_certificate_chain()->set_inline_string("chain");
+  m.mutable_tls_certificate()->mutable_private_key()->set_inline_string(key);
+  return resources::make_resource(Type::kSecret, name, m, std::move(origins));
 }
 
 // A scope that is edited step by step; each edit makes a new snapshot.

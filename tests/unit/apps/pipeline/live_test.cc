@@ -208,6 +208,9 @@ TEST_CASE("endpoints are in the state directory too") {
   const auto text = read_file(state.path("s/objects.json"));
   REQUIRE(text.ok());
   CHECK(text->find("127.0.0.7") != std::string::npos);
+  for (const char* file : {"s/objects.json", "s/raw.json"}) {  // private keys may be among them
+    CHECK(std::filesystem::status(state.path(file)).permissions() == (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+  }
 }
 
 TEST_CASE("a state directory that cannot be used is an error with its place") {

@@ -68,6 +68,17 @@ TEST_CASE("config prints resources as documents with versions and origins, narro
   CHECK(at(inspect::config(*w.now(), std::nullopt), "resources").items().size() == 3);
 }
 
+TEST_CASE("config shows what a secret's certificates say, and nothing of its key") {
+  World w;
+  w.put({secret("default/a", "very private")});
+  const doc::Value shown = inspect::config(*w.now(), Type::kSecret);
+  const doc::Value& r = at(shown, "resources").items()[0];
+  CHECK(at(r, "config.tls_certificate.private_key.inline_string").as_string() == "[redacted]");
+  CHECK(at(r, "config.tls_certificate.certificate_chain.inline_string").as_string() == "chain");
+  CHECK(at(r, "certificates").items().empty());  // that is none
+  CHECK(doc::to_json(shown).find("very private") == std::string::npos);
+}
+
 TEST_CASE("diff shows wanted, sent and accepted where they differ, and why") {
   World w = edge();
   Delta c(w.now());
