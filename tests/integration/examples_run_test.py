@@ -24,17 +24,18 @@ class Example:
 
     def __init__(self, l, name, taken=None):
         self.lab, self.name = l, name
-        ports = {old: lab.free_port() for old in (8080, 9001, 9002, 9003)}
+        ports = {old: lab.free_port() for old in (8080, 8443, 9001, 9002, 9003)}
         self.taken = {old: socket.create_server(("127.0.0.1", ports[old])) for old in taken or ()}
         self.upstream_ports = [ports[old] for old in (9001, 9002, 9003)]
         self.folder = l.example(name, ports)
-        self.port = ports[8080]
+        self.port, self.tls_port = ports[8080], ports[8443]
         env = self.folder / "example.env"
         given = re.search(r'^UPSTREAMS="(.*)"', env.read_text() if env.exists() else "", re.M)
         upstreams = given[1] if given else UPSTREAMS
         for old, new in ports.items():
             upstreams = upstreams.replace(f":{old}", f":{new}")
-        env.write_text(f'UPSTREAMS="{upstreams}"\nPROXY_PORT={self.port}\n')
+        tls = f"TLS_PORT={self.tls_port}\n" if env.exists() and "TLS_PORT" in env.read_text() else ""
+        env.write_text(f'UPSTREAMS="{upstreams}"\nPROXY_PORT={self.port}\n{tls}')
         self.admin = f"127.0.0.1:{lab.free_port()}"
         self.proxy_admin = f"127.0.0.1:{lab.free_port()}"
         self.process = l.start(f"run-{name}", [ROOT / "examples/run", name], {
@@ -55,7 +56,8 @@ class Example:
 
     def paste(self, command):
         """A command as the documents print it, at the addresses of this example."""
-        for old, new in (("127.0.0.1:8080", f"127.0.0.1:{self.port}"), ("127.0.0.1:9901", self.proxy_admin), ("build/release/bin", str(lab.BIN))):
+        for old, new in (("127.0.0.1:8080", f"127.0.0.1:{self.port}"), ("127.0.0.1:8443", f"127.0.0.1:{self.tls_port}"), ("127.0.0.1:9901", self.proxy_admin), ("build/release/bin", str(lab.BIN)),
+                         (f"examples/{self.name}/", f"{self.folder}/")):
             command = command.replace(old, new)
         r = subprocess.run(["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, env={**os.environ, "FAIRLEAD_SERVER": self.admin})
         lab.require(r.returncode == 0, f"{command}: exit code {r.returncode}\n{r.stdout}{r.stderr}")
@@ -154,6 +156,28 @@ class Examples(unittest.TestCase):
             self.assertIsNone(e.get().header("x-variant"))
 
         self.run_example("ab-headers", check)
+
+    def test_https(self):
+        def check(e):
+            ask = "curl -sS --cacert examples/https/authority.pem --connect-to ::127.0.0.1:8443"
+            self.assertEqual(e.get(headers={"host": "shop.example.com"}).header("location"), f"https://shop.example.com:{e.tls_port}/")
+            for name, service in (("shop.example.com", "shop"), ("v1.api.example.com", "api")):
+                self.assertEqual(json.loads(e.paste(f"{ask} https://{name}/").stdout)["service"], service)
+            self.assertRaises(lab.Failed, e.paste, f"{ask} https://www.example.com/")
+            secrets = e.paste("build/release/bin/fairlead config secrets").stdout
+            self.assertIn("CN=shop.example.com", secrets)
+            self.assertNotIn("BEGIN", secrets)
+            path = e.folder / "secrets.yaml"
+            text = path.read_text()
+            broken = text.replace("tls.key: |\n    -----BEGIN", "tls.key: |\n    ----BEGIN")
+            self.assertNotEqual(text, broken)
+            e.lab.write(path, broken)
+            lab.await_true("what is wrong is told", lambda: "Secret default/shop" in e.paste("build/release/bin/fairlead status").stdout)
+            self.assertEqual(json.loads(e.paste(f"{ask} https://shop.example.com/").stdout)["service"], "shop")
+            e.lab.write(path, text)
+            lab.await_true("it is well again", lambda: "Secret default/shop" not in e.paste("build/release/bin/fairlead status").stdout)
+
+        self.run_example("https", check)
 
     def test_raw_envoy(self):
         def check(e):
