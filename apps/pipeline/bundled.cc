@@ -31,9 +31,13 @@ absl::Status check(const resources::Resource& resource, Parse&& parse) {
 
 }  // namespace
 
-absl::Status bundled_verdict(const resources::Resource& resource) {
-  // every extension of fairlead-proxy, as apps/proxy registers them
+void register_extensions() {
+  // as apps/proxy registers them
   [[maybe_unused]] static const bool registered = (filters::register_configs(config::Registry::global()), filters::listener::register_configs(config::Registry::global()), filters::network::register_configs(config::Registry::global()), true);
+}
+
+absl::Status bundled_verdict(const resources::Resource& resource) {
+  register_extensions();
   using resources::Type;
   switch (resource.type) {
     case Type::kCluster:

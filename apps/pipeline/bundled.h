@@ -8,6 +8,9 @@
 
 namespace fairlead::pipeline {
 
+// Makes every extension of fairlead-proxy known to the parsers of its configuration. Once is enough, and again does no harm.
+void register_extensions();
+
 // OK, or why fairlead-proxy would refuse it, with the field. Types it does not subscribe to are OK.
 absl::Status bundled_verdict(const resources::Resource& resource);
 
