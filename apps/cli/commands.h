@@ -21,6 +21,30 @@ int check_files(const std::vector<std::string>& paths, Format format, bool stric
 // What every scope would be served. `scope`: one of them, "gateway:NS/NAME" or just "NS/NAME".
 int translate_files(const std::vector<std::string>& paths, Format format, const std::string& scope);
 
+// Requests, explained: by a running server, or with `paths` over files.
+struct WhyOptions {
+  std::vector<std::string> words;    // [PROXY] METHOD URL
+  std::vector<std::string> headers;  // "name: value"
+  std::string gateway;               // "NS/NAME", instead of a proxy
+  std::vector<std::string> paths;
+};
+int show_why(const Client& client, Format format, const WhyOptions& options);  // 1: the request would fail
+
+struct RouteTestOptions {
+  std::string file;
+  std::string gateway, proxy;  // whose routes; empty: as the file says
+  std::vector<std::string> paths;
+  std::string junit;           // a file to write; empty: none
+};
+int run_route_tests(const Client& client, Format format, const RouteTestOptions& options);  // 1: some failed
+
+struct DiffOptions {
+  std::vector<std::string> paths, old_paths;  // none old: what the server has
+  std::string requests, access_log;           // files; empty: none
+  bool exit_code = false;                     // 1 where something differs
+};
+int show_file_diff(const Client& client, Format format, const DiffOptions& options);
+
 std::string completion_script(const std::string& shell);  // bash, zsh or fish; empty for others
 
 }  // namespace fairlead::cli

@@ -39,10 +39,30 @@ int run(int argc, char** argv) {
   config->add_option("type", type, "clusters, endpoints, listeners, routes, secrets, … or all")->capture_default_str();
   config->add_option("proxy", proxy, "node id; without it, every scope");
   config->add_option("--name", name, "one resource");
-  auto* diff = app.add_subcommand("diff", "what a proxy should have, was sent and has accepted, where they differ");
-  diff->add_option("proxy", proxy, "node id")->required();
+  auto* diff = app.add_subcommand("diff", "of a proxy: wanted, sent and accepted, where they differ; with -f: what a change of files would alter");
+  DiffOptions change;
+  diff->add_option("proxy", proxy, "node id");
+  diff->add_option("-f,--file", change.paths, "the files as they are to be; a second -f, or --old, says what they are compared with, else the server is")->allow_extra_args(false);
+  diff->add_option("--old", change.old_paths, "the files as they were; repeatable")->allow_extra_args(false);
+  diff->add_option("--requests", change.requests, "file of requests, as for route-test: whose answers change?");
+  diff->add_option("--access-log", change.access_log, "JSON access log: whose answers change?");
+  diff->add_flag("--exit-code", change.exit_code, "1 when something differs");
   auto* nacks = app.add_subcommand("nacks", "what clients refused, why, and what they get instead");
   auto* conditions = app.add_subcommand("conditions", "conditions of every object: what was found wrong, what proxies said");
+
+  WhyOptions asked;
+  auto* why = app.add_subcommand("why", "what becomes of a request: listener, chain, virtual host, route, cluster, endpoints, with their lines");
+  why->add_option("words", asked.words, "[PROXY] METHOD URL: node id (of files: or cluster), GET, http://HOST:PORT/PATH")->required()->expected(1, 3)->option_text("[PROXY] METHOD URL");
+  why->add_option("-H,--header", asked.headers, "'name: value'; repeatable")->allow_extra_args(false);
+  why->add_option("--gateway", asked.gateway, "NAMESPACE/NAME of a Gateway (or of EnvoyResources) instead of a proxy");
+  why->add_option("-f,--file", asked.paths, "files instead of a running server: directory or file; repeatable")->allow_extra_args(false);
+  RouteTestOptions tests;
+  auto* route_test = app.add_subcommand("route-test", "checks a table of requests against what is expected of them, for CI");
+  route_test->add_option("table", tests.file, "YAML: tests: [{request: GET URL, headers: {…}, expect: {…}}]")->required();
+  route_test->add_option("-f,--file", tests.paths, "files instead of a running server: directory or file; repeatable")->allow_extra_args(false);
+  auto* of_gateway = route_test->add_option("--gateway", tests.gateway, "NAMESPACE/NAME of the Gateway; left out: as the table says");
+  route_test->add_option("--proxy", tests.proxy, "node id instead")->excludes(of_gateway);
+  route_test->add_option("--junit", tests.junit, "writes the results to this file as well, as JUnit XML");
 
   BootstrapOptions options;
   bool sotw = false, delta = false;
@@ -84,7 +104,15 @@ int run(int argc, char** argv) {
   const Client client(server);
   if (*status) return show_status(client, format);
   if (*config) return show_config(client, format, type, proxy, name);
-  if (*diff) return show_diff(client, format, proxy);
+  if (*diff) {
+    if (proxy.empty() == change.paths.empty()) {
+      std::cerr << "fairlead: " << (proxy.empty() ? "proxy is required, or -f FILES" : "a proxy or -f FILES, not both") << "\n";
+      return 2;
+    }
+    return change.paths.empty() ? show_diff(client, format, proxy) : show_file_diff(client, format, change);
+  }
+  if (*why) return show_why(client, format, asked);
+  if (*route_test) return run_route_tests(client, format, tests);
   if (*nacks) return show_nacks(client, format);
   if (*conditions) return show_conditions(client, format);
   if (*check) return check_files(paths, format, strict);

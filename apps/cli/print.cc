@@ -40,6 +40,7 @@ std::string Table::text(bool coloured) const {
       absl::StrAppend(&out, colour ? colour : "", row[i], colour ? "\033[0m" : "");
       if (i + 1 < row.size()) out.append(widths[i] - row[i].size() + 3, ' ');
     }
+    while (out.ends_with(' ')) out.pop_back();  // of cells that are empty
     out.push_back('\n');
   }
   return out;
