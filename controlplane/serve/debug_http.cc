@@ -8,8 +8,11 @@
 
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+#include <absl/strings/str_split.h>
 #include <httplib.h>
 
+#include "base/strings.h"
 #include "controlplane/inspect/inspect.h"
 
 namespace fairlead::serve {
@@ -45,6 +48,7 @@ std::optional<resources::Type> type_of(const Request& in, Response& out, bool& b
 struct DebugHttp::Serving {
   Serving(Options o, XdsServer& s, const Clock& c) : options(std::move(o)), server(s), clock(c) {}
   ~Serving() {
+    if (options.events != nullptr) options.events->close();  // who watches holds a thread until told
     http.stop();
     if (thread.joinable()) thread.join();
   }
@@ -64,9 +68,13 @@ struct DebugHttp::Serving {
     if (value.ok()) {
       json(out, *value);
     } else {
-      fail(out, value.status().code() == absl::StatusCode::kNotFound ? 404 : 503, value.status().message());
+      const absl::StatusCode code = value.status().code();
+      fail(out, code == absl::StatusCode::kNotFound ? 404 : code == absl::StatusCode::kInvalidArgument ? 400 : 503, value.status().message());
     }
   }
+  absl::StatusOr<snapshot::SnapshotPtr> snapshot_for(const std::string& proxy, const std::string& gateway);
+  void why(const Request& in, Response& out);
+  void watch(const Request& in, Response& out);
   void routes();
 
   Options options;
@@ -76,6 +84,59 @@ struct DebugHttp::Serving {
   httplib::Server http;
   std::thread thread;
 };
+
+// A connected proxy's, or a scope's by the name of its Gateway; without either the only one there is.
+absl::StatusOr<snapshot::SnapshotPtr> DebugHttp::Serving::snapshot_for(const std::string& proxy, const std::string& gateway) {
+  using Found = absl::StatusOr<snapshot::SnapshotPtr>;
+  const absl::Status gone = absl::UnavailableError("shutting down");
+  if (!proxy.empty()) return server.ask<Found>([&](Core& core) { return core.snapshot_of(proxy); }, gone);
+  using Scopes = std::vector<std::pair<std::string, snapshot::SnapshotPtr>>;
+  const Scopes scopes = server.ask<Scopes>([](Core& core) { return core.snapshots(); });
+  if (gateway.empty() && scopes.size() == 1) return scopes.front().second;
+  std::vector<std::string_view> names;
+  for (const auto& [scope, snapshot] : scopes) {
+    if (scope == gateway || scope == absl::StrCat("gateway:", gateway) || scope == absl::StrCat("raw:", gateway)) return snapshot;
+    if (names.size() < 20) names.push_back(scope);
+  }
+  const std::string there = absl::StrCat("there are: ", names.empty() ? "none" : absl::StrJoin(names, ", "), names.size() < scopes.size() ? ", …" : "");
+  if (gateway.empty()) return absl::NotFoundError(absl::StrCat("which proxy or Gateway? ", there));
+  const auto meant = closest(absl::StrCat("gateway:", gateway), names);
+  return absl::NotFoundError(absl::StrCat("no Gateway \"", gateway, "\"", meant ? absl::StrCat("; did you mean \"", *meant, "\"?") : "", "; ", there));
+}
+
+void DebugHttp::Serving::why(const Request& in, Response& out) {
+  if (!options.why) return fail(out, 404, "requests are not explained here");
+  std::vector<std::string> headers;
+  for (size_t i = 0; i < in.get_param_value_count("header"); ++i) {
+    const std::string given = in.get_param_value("header", i);
+    for (const std::string_view line : absl::StrSplit(given, '\n', absl::SkipWhitespace())) headers.emplace_back(line);
+  }
+  const std::string url = in.get_param_value("url");
+  if (url.empty()) return fail(out, 400, "which request? /why?proxy=NODE_ID&method=GET&url=http://HOST/PATH");
+  const absl::StatusOr<snapshot::SnapshotPtr> snapshot = snapshot_for(in.get_param_value("proxy"), in.get_param_value("gateway"));
+  if (!snapshot.ok()) return answer(out, snapshot.status());
+  answer(out, options.why(*snapshot, in.get_param_value("method"), url, headers));
+}
+
+void DebugHttp::Serving::watch(const Request& in, Response& out) {
+  std::set<std::string, std::less<>> kinds;
+  for (size_t i = 0; i < in.get_param_value_count("kind"); ++i) {
+    const std::string given = in.get_param_value("kind", i);
+    for (const std::string_view kind : absl::StrSplit(given, ',', absl::SkipEmpty())) kinds.emplace(kind);
+  }
+  for (const std::string& kind : kinds) {
+    if (!inspect::Events::known(kind)) return fail(out, 400, absl::StrCat("nothing of kind \"", kind, "\" ever happens; there are: ", absl::StrJoin(inspect::Events::kKinds, ", ")));
+  }
+  const std::shared_ptr<inspect::Events::Reader> reader = options.events == nullptr ? nullptr : options.events->open(std::move(kinds));
+  if (!reader) return fail(out, 503, options.events == nullptr ? "nothing can be watched here" : absl::StrCat("more than ", inspect::Events::kMostReaders, " are watching already"));
+  out.set_chunked_content_provider("application/jsonlines", [reader](size_t, httplib::DataSink& sink) {
+    const std::optional<std::string> line = reader->next(std::chrono::seconds(1));
+    const std::string text = line ? *line + "\n" : reader->over() ? "" : "\n";  // an empty line finds out whether anyone still reads
+    if (!text.empty() && !sink.write(text.data(), text.size())) return false;
+    if (reader->over()) sink.done();
+    return true;
+  });
+}
 
 void DebugHttp::Serving::routes() {
   // before any body is read: cpp-httplib would wait for one where neither length nor encoding is given
@@ -135,6 +196,8 @@ void DebugHttp::Serving::routes() {
   http.Get("/debug/findings", [this](const Request&, Response& out) {
     json(out, ask([](Core& core) { return inspect::findings(core.findings()); }));
   });
+  http.Get("/why", [this](const Request& in, Response& out) { why(in, out); });
+  http.Get("/debug/watch", [this](const Request& in, Response& out) { watch(in, out); });
   http.Get("/debug/sources", [this](const Request&, Response& out) { json(out, options.sources ? options.sources() : doc::map({})); });
   http.Get("/debug/objects", [this](const Request&, Response& out) { json(out, options.objects ? options.objects() : doc::map({})); });
   http.set_error_handler([](const Request& in, Response& out) {

@@ -3,16 +3,20 @@
 //   /healthz /readyz /metrics /version
 //   /debug/status  /debug/config?proxy=&type=&name=  /debug/diff?proxy=  /debug/nacks  /debug/conditions  /debug/findings
 //   /debug/snapshots?type=&name=  /debug/sources
+//   /why?proxy=|gateway=&method=&url=&header=  what becomes of a request; each header "name: value", several by lines or repeated
+//   /debug/watch?kind=  events as they happen, one JSON object a line, until the reader goes; empty lines while nothing happens
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
 #include "base/clock.h"
 #include "base/doc.h"
+#include "controlplane/inspect/events.h"
 #include "controlplane/serve/xds_server.h"
 
 namespace fairlead::serve {
@@ -25,6 +29,10 @@ class DebugHttp {
     // Sources, their age and what is wrong in them, and conditions of objects, from the pipeline. Any thread.
     std::function<doc::Value()> sources;
     std::function<doc::Value()> objects;
+    // Explains a request with a proxy's snapshot. InvalidArgument: it is none. Any thread.
+    using Why = std::function<absl::StatusOr<doc::Value>(const snapshot::SnapshotPtr&, const std::string& method, const std::string& url, const std::vector<std::string>& headers)>;
+    Why why;
+    inspect::Events* events = nullptr;  // null: nothing can be watched. Closed when this is destroyed
   };
   // Listens and serves until destroyed. A port in use is an error that names the address.
   static absl::StatusOr<std::unique_ptr<DebugHttp>> start(Options options, XdsServer& server, const Clock& clock);
