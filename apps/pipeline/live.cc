@@ -14,6 +14,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "adapters/file/file_source.h"
+#include "apps/pipeline/preflight.h"
 #include "apps/pipeline/state_dir.h"
 #include "apps/pipeline/status_doc.h"
 #include "apps/pipeline/translator.h"
@@ -33,7 +34,7 @@ constexpr std::chrono::milliseconds kSaveAfter{500};
 
 class Live::Loop {
  public:
-  Loop(Options options, const Clock& clock, Sink sink) : options_(std::move(options)), clock_(clock), sink_(std::move(sink)) {}
+  Loop(Options options, const Clock& clock, Sink sink) : options_(std::move(options)), clock_(clock), sink_(std::move(sink)), preflight_(options_.version) {}
   ~Loop() { stop(); }
 
   absl::Status start();
@@ -67,6 +68,7 @@ class Live::Loop {
   // The pipeline's thread alone.
   adapters::Store store_;
   Translator translator_;
+  Preflight preflight_;
   std::vector<ObjectPtr> remembered_;  // from the state directory, until their source has them or has dropped them
   std::optional<MonotonicTime> save_at_;
   push::Debouncer debounce_;
@@ -229,12 +231,14 @@ void Live::Loop::publish() {
     snapshot::Update update = translator_.full(*objects);
     update.ready = true;
     started_ = true;
+    if (!options_.version.empty()) preflight_.judge(update);
     report_translation(update);
     if (state_ && update.raw && !save_at_) save_at_ = now + kSaveAfter;
     sink_(std::move(update));
   }
   if (fast_path_.take(now)) {
     snapshot::Update update = translator_.endpoints();
+    if (!options_.version.empty()) preflight_.judge(update);
     if (!update.empty()) sink_(std::move(update));
   }
 }

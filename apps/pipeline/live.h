@@ -23,6 +23,7 @@ class Live {
   struct Options {
     std::vector<std::string> sources;  // "file:PATH", in order of rank
     std::string state_dir;             // empty: nothing survives a restart
+    std::string version;               // of the fairlead-proxy built with this, for preflight.h; empty: none is run
   };
   using Sink = std::function<void(snapshot::Update)>;
 

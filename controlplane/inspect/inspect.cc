@@ -177,6 +177,7 @@ doc::Value nacks(const verdict::Quarantine& quarantine) {
                         .text("message", r->message)
                         .add("origins", origins_doc(r->origins))
                         .add("frozen", doc::boolean(r->frozen))
+                        .add("foreseen", doc::boolean(r->foreseen))
                         .text("serving", r->last_good ? r->last_good->version : "")
                         .done());
   }

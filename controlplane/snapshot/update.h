@@ -13,6 +13,16 @@
 
 namespace fairlead::snapshot {
 
+// A resource that some clients are known to refuse before any of them is asked.
+struct Unfit {
+  resources::ResourcePtr resource;
+  std::string implementation;  // of the client: "fairlead-proxy", "envoy"
+  std::string version;         // exactly this one; or
+  std::string below;           // any before this one: "1.22"
+  std::string message;         // with the field
+  bool operator==(const Unfit&) const = default;
+};
+
 struct Update {
   struct Gateway {
     intent::ScopeKey key;
@@ -25,9 +35,10 @@ struct Update {
   std::vector<std::pair<std::string, std::vector<intent::Finding>>> findings;  // by stage, each replacing the one before
   // Something that cannot be read has no last good version: what the snapshots lack may still be meant.
   std::optional<bool> incomplete;
+  std::optional<std::vector<Unfit>> unfit;  // all there are
   bool ready = false;  // every source has been read once; never taken back
 
-  bool empty() const { return gateways.empty() && gone.empty() && !raw && assignments.empty() && findings.empty() && !incomplete && !ready; }
+  bool empty() const { return gateways.empty() && gone.empty() && !raw && assignments.empty() && findings.empty() && !incomplete && !unfit && !ready; }
 };
 
 }  // namespace fairlead::snapshot

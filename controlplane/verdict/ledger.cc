@@ -23,6 +23,10 @@ intent::Origin object_of(intent::Origin o) {
 }
 
 std::string describe(const Refused& r) {
+  if (r.foreseen) {
+    return absl::StrCat(resources::short_name(r.type), " \"", r.name, "\" is not sent to clients of class ", r.client_class.name, ", which would refuse it: ", r.message, " (",
+                        r.last_good ? "the last good one is still served" : "it is left out for that class", ")");
+  }
   return absl::StrCat(resources::short_name(r.type), " \"", r.name, "\" was refused by ", r.nodes.size(),
                       r.nodes.size() == 1 ? " proxy" : " proxies", " of class ", r.client_class.name, ": ", r.message, " (",
                       r.last_good ? "the last good one is still served"
@@ -111,7 +115,7 @@ std::vector<Condition> Ledger::conditions(const std::vector<snapshot::SnapshotPt
           say(c, all ? Truth::kTrue : Truth::kUnknown, all ? "Programmed" : "Pending", state);
           if (said == refused.end()) continue;
           for (const Refused* entry : said->second) {
-            if (entry->hash == r->hash) say(c, Truth::kFalse, "Refused", describe(*entry));
+            if (entry->hash == r->hash) say(c, Truth::kFalse, entry->foreseen ? "NotSent" : "Refused", describe(*entry));
           }
         }
       });

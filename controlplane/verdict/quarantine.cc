@@ -93,7 +93,7 @@ bool Quarantine::refused(const ClientClass& c, const std::string& node_id, std::
         ++epoch_;
         changed = true;
       }
-      entry = Refused{c, std::string(scope), r->type, r->name, r->hash, r->origins, "", now, now, {}, 0, false, std::move(good)};
+      entry = Refused{c, std::string(scope), r->type, r->name, r->hash, r->origins, "", now, now, {}, 0, false, false, std::move(good)};
     }
     entry.message = refusal.message;
     entry.latest = now;
@@ -102,6 +102,17 @@ bool Quarantine::refused(const ClientClass& c, const std::string& node_id, std::
     changed |= freeze_if_due(entry);
   }
   return changed;
+}
+
+bool Quarantine::foresee(const ClientClass& c, std::string_view scope, const ResourcePtr& resource, const std::string& message, SystemTime now) {
+  auto [at, fresh] = refused_.try_emplace(Key{c, std::string(scope), resource->type, resource->name});
+  Refused& entry = at->second;
+  if (!fresh && entry.hash == resource->hash && entry.frozen) return false;
+  ResourcePtr good = last_good({c, std::string(scope), resource->type}, resource->name, resource->hash);
+  if (!good) good = entry.last_good;
+  entry = Refused{c, std::string(scope), resource->type, resource->name, resource->hash, resource->origins, message, now, now, {}, 0, true, true, std::move(good)};
+  ++epoch_;
+  return true;
 }
 
 void Quarantine::accepted(const ClientClass& c, std::string_view scope, const cpstream::Acceptance& acceptance) {
@@ -189,6 +200,7 @@ doc::Value Quarantine::to_doc() const {
                                    {"nodes", doc::list(std::move(nodes)), {}},
                                    {"count", doc::integer(static_cast<int64_t>(r.count)), {}},
                                    {"frozen", doc::boolean(r.frozen), {}}};
+    if (r.foreseen) fields.push_back({"foreseen", doc::boolean(true), {}});
     if (r.last_good) {
       const std::string body = absl::Base64Escape(r.last_good->body());
       fields.push_back({"last_good", doc::map({{"version", text(r.last_good->version), {}}, {"origins", intent::to_doc(r.last_good->origins), {}}, {"body", text(body), {}}}), {}});
@@ -220,6 +232,8 @@ absl::Status Quarantine::restore(const doc::Value& value) {
     r.count = static_cast<uint64_t>(integer_at(v, "count"));
     const doc::Value* frozen = v.find("frozen");
     r.frozen = frozen && frozen->kind() == doc::Kind::boolean && frozen->as_boolean();
+    const doc::Value* foreseen = v.find("foreseen");
+    r.foreseen = foreseen && foreseen->kind() == doc::Kind::boolean && foreseen->as_boolean();
     if (const doc::Value* good = v.find("last_good")) {
       const auto body = decode_base64(string_at(*good, "body"));
       if (!body) return doc::error_at(good->mark(), "refused.last_good.body", "expected base64");

@@ -41,6 +41,7 @@ struct Refused {
   std::set<std::string> nodes;      // ids, distinct
   uint64_t count = 0;
   bool frozen = false;              // the whole class gets the last good one
+  bool foreseen = false;            // nobody was asked: it is known beforehand
   ResourcePtr last_good;            // null: the class never accepted one; the resource is left out
 };
 
@@ -52,10 +53,16 @@ class Quarantine {
   // One call for each stream. Leaving may make a class so small that a refusal stands for it all: true then, as below.
   void node_joined(const ClientClass& c, const std::string& node_id);
   bool node_left(const ClientClass& c, const std::string& node_id);
+  template <typename F>
+  void for_each_class(F&& f) const {  // of the nodes connected
+    for (const auto& [c, nodes] : nodes_) f(c);
+  }
 
   // True when what the class is to see has changed: push view() of the scope again.
   bool refused(const ClientClass& c, const std::string& node_id, std::string_view scope, const cpstream::Refusal& refusal,
                SystemTime now);
+  // What is known to be refused before anyone is asked stands as refused by the class as a whole. Call before the resource is pushed.
+  bool foresee(const ClientClass& c, std::string_view scope, const ResourcePtr& resource, const std::string& message, SystemTime now);
   void accepted(const ClientClass& c, std::string_view scope, const cpstream::Acceptance& acceptance);
   // Forgets refusals whose resource is no longer wanted with those bytes, or whose origin changed (generation, line or
   // place): the author acted, so it is tried again. Call with each new snapshot of a scope.

@@ -1,0 +1,80 @@
+// See preflight.h.
+#include "apps/pipeline/preflight.h"
+
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "apps/pipeline/bundled.h"
+#include "apps/pipeline/capabilities.h"
+
+namespace fairlead::pipeline {
+
+using resources::ResourcePtr;
+
+namespace {
+constexpr size_t kMostJudged = 1'000'000;  // contents remembered; all are judged again beyond
+constexpr const char* kRaw = "raw";
+}  // namespace
+
+const Preflight::Unfit& Preflight::verdicts(const ResourcePtr& resource) {
+  const auto [at, fresh] = judged_.try_emplace(std::pair(resource->type, resource->hash));
+  if (!fresh) return at->second;
+  if (const absl::Status verdict = bundled_verdict(*resource); !verdict.ok()) at->second.push_back({nullptr, "fairlead-proxy", version_, "", std::string(verdict.message())});
+  for (snapshot::Unfit& lacking : lacking_clients(*resource)) at->second.push_back(std::move(lacking));
+  return at->second;
+}
+
+void Preflight::judge(snapshot::Update& update) {
+  if (judged_.size() > kMostJudged) judged_.clear();
+  bool changed = false;
+  const auto set = [&](const std::string& part, const std::vector<ResourcePtr>& resources) {
+    Unfit now;
+    for (const ResourcePtr& r : resources) {
+      for (const snapshot::Unfit& u : verdicts(r)) {
+        now.push_back(u);
+        now.back().resource = r;
+      }
+    }
+    const auto at = by_part_.find(part);
+    if (at == by_part_.end() ? now.empty() : at->second == now) return;
+    changed = true;
+    if (now.empty()) {
+      by_part_.erase(at);
+    } else {
+      by_part_[part] = std::move(now);
+    }
+  };
+  const auto alone = [](const ResourcePtr& assignment) { return absl::StrCat("assignment:", assignment->name); };
+  for (const ResourcePtr& a : update.assignments) set(alone(a), {a});
+  for (const snapshot::Update::Gateway& g : update.gateways) {
+    set(absl::StrCat("gateway:", g.key.str()), g.resources);
+    for (const ResourcePtr& r : g.resources) {
+      if (r->type == resources::Type::kEndpoint) set(alone(r), {});  // told with the Gateway's
+    }
+  }
+  for (const intent::ScopeKey& key : update.gone) set(absl::StrCat("gateway:", key.str()), {});
+  if (update.raw) {
+    std::vector<ResourcePtr> all;
+    for (const resources::RawSetPtr& raw : *update.raw) all.insert(all.end(), raw->resources.begin(), raw->resources.end());
+    set(kRaw, all);
+  }
+  if (!changed) return;
+  std::vector<intent::Finding> findings;
+  update.unfit.emplace();
+  for (const auto& [part, unfit] : by_part_) {
+    for (const snapshot::Unfit& u : unfit) {
+      update.unfit->push_back(u);
+      if (u.version.empty()) continue;  // nobody need have so old a client
+      intent::Finding f;
+      f.severity = intent::Severity::kWarning;  // other clients may take it
+      if (!u.resource->origins.empty()) f.origin = u.resource->origins.front();
+      f.reason = "NotSupportedByProxy";
+      f.message = absl::StrCat(u.implementation, " ", u.version, " would refuse it: ", u.message);
+      findings.push_back(std::move(f));
+    }
+  }
+  update.findings.emplace_back("preflight", std::move(findings));
+}
+
+}  // namespace fairlead::pipeline

@@ -1,0 +1,36 @@
+// Pre-flight: every resource is judged before it is pushed, by the parser that fairlead-proxy itself runs and by what old versions of Envoy are
+// known to lack (capabilities.h). It stands as refused by the clients concerned: they keep the last good one. What fairlead-proxy would refuse is
+// a finding on its origin, too; what an old Envoy lacks becomes a condition once such a client is connected.
+// The pipeline's thread. Each content is judged once.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "controlplane/snapshot/update.h"
+
+namespace fairlead::pipeline {
+
+class Preflight {
+ public:
+  // `version`: of the fairlead-proxy that is built with this: "0.1.0".
+  explicit Preflight(std::string version) : version_(std::move(version)) {}
+
+  // Judges what the update brings; sets its `unfit` and the findings of the stage "preflight" where they have changed.
+  void judge(snapshot::Update& update);
+
+ private:
+  using Unfit = std::vector<snapshot::Unfit>;
+  const Unfit& verdicts(const resources::ResourcePtr& resource);
+
+  const std::string version_;
+  absl::flat_hash_map<std::pair<resources::Type, ContentHash>, Unfit> judged_;  // empty: nobody is known to refuse it
+  // What is wrong now, by where it came from: a Gateway, the raw sets, an assignment.
+  std::map<std::string, Unfit> by_part_;
+};
+
+}  // namespace fairlead::pipeline
