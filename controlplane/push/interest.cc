@@ -5,8 +5,15 @@
 
 namespace fairlead::push {
 
-void Interest::drop(std::vector<StreamId>& from, StreamId stream) {
-  const auto at = std::find(from.begin(), from.end(), stream);
+// By a quarter, where the library would double: of a crowd's lists, as many as there are names, half would be empty.
+void Interest::add(std::vector<uint32_t>& to, uint32_t group) {
+  if (to.size() == to.capacity()) to.reserve(to.size() + to.size() / 4 + 1);
+  to.push_back(group);
+}
+
+template <typename T>
+void Interest::drop(std::vector<T>& from, T what) {
+  const auto at = std::find(from.begin(), from.end(), what);
   if (at == from.end()) return;
   *at = from.back();
   from.pop_back();
@@ -27,12 +34,19 @@ void Interest::set(StreamId stream, const cpstream::NameSetPtr& names, bool ever
   leave(stream, want.names);
   want.names = names.get();
   if (names == nullptr) return;
-  Group& group = groups_[names.get()];
-  if (group.names == nullptr) {
-    group.names = names;
-    for (const std::string& name : names->names()) sets_[name].push_back(&group);
+  const auto [number, fresh] = numbers_.try_emplace(names.get(), 0u);
+  if (fresh) {
+    if (free_.empty()) {
+      free_.push_back(static_cast<uint32_t>(groups_.size()));
+      groups_.emplace_back();
+    }
+    number->second = free_.back();
+    free_.pop_back();
+    groups_[number->second].names = names;
+    for (cpstream::NameId id : names->ids()) add(sets_[id], number->second);
+    all_ = names->all();
   }
-  group.streams.push_back(stream);
+  groups_[number->second].streams.push_back(stream);
 }
 
 void Interest::remove(StreamId stream) {
@@ -45,23 +59,19 @@ void Interest::remove(StreamId stream) {
 
 void Interest::leave(StreamId stream, const cpstream::NameSet* names) {
   if (names == nullptr) return;
-  const auto found = groups_.find(names);
-  Group& group = found->second;
+  const auto found = numbers_.find(names);
+  const uint32_t number = found->second;
+  Group& group = groups_[number];
   drop(group.streams, stream);
   if (!group.streams.empty()) return;
-  for (const std::string& name : names->names()) {
-    const auto at = sets_.find(name);
-    std::erase(at->second, &group);
-    if (!at->second.empty()) {  // its key is a view into this group's names, perhaps
-      std::vector<Group*> others = std::move(at->second);
-      sets_.erase(at);
-      const std::vector<std::string>& theirs = others.front()->names->names();
-      sets_.emplace(*std::lower_bound(theirs.begin(), theirs.end(), name), std::move(others));
-    } else {
-      sets_.erase(at);
-    }
+  for (cpstream::NameId id : names->ids()) {
+    const auto at = sets_.find(id);
+    drop(at->second, number);
+    if (at->second.empty()) sets_.erase(at);
   }
-  groups_.erase(found);
+  numbers_.erase(found);
+  group = Group();  // with it go the names, perhaps
+  free_.push_back(number);
 }
 
 }  // namespace fairlead::push

@@ -41,7 +41,9 @@ Session::State* Session::find(Type type) { return const_cast<State*>(std::as_con
 Session::State& Session::open(Type type) {
   auto at = std::find_if(states_.begin(), states_.end(), [type](const State& s) { return s.type >= type; });
   if (at != states_.end() && at->type == type) return *at;
-  return *states_.insert(at, State(type, options_.legacy_wildcard && resources::is_root(type)));
+  const auto place = at - states_.begin();
+  states_.reserve(states_.size() + 1);  // no more than there are: a few, for as long as the stream lives
+  return *states_.insert(states_.begin() + place, State(type, options_.legacy_wildcard && resources::is_root(type)));
 }
 
 absl::StatusOr<std::optional<Type>> Session::type_of(const Request& request) {
@@ -532,7 +534,7 @@ ResourcePtr Session::client_accepted(Type type, std::string_view name) const {
 
 std::vector<std::string> Session::subscribed(Type type) const {
   const State* s = find(type);
-  return s && s->subscription.names() ? s->subscription.names()->names() : std::vector<std::string>{};
+  return s && s->subscription.names() ? s->subscription.names()->texts() : std::vector<std::string>{};
 }
 
 std::vector<ResourcePtr> Session::sent(Type type) const {

@@ -95,6 +95,7 @@ struct SessionOptions {
   // Something the snapshots are made of cannot be read and has no last good version: what they lack may still be meant, so
   // nothing that a reconnecting client reports to use is taken from it.
   bool incomplete = false;
+  bool may_carry_secrets = true;      // nobody else can read along: TLS, or a client on this machine
   size_t max_delta_bytes = 3u << 20;  // of resources in one delta response (rule 51); gRPC clients take 4 MiB by default
 };
 
@@ -150,6 +151,11 @@ class Session {
   std::vector<std::string> subscribed(Type type) const;  // by name, sorted
   // Everything of the type that was sent and not refused, in name order: O(subscribed), for the debug endpoints.
   std::vector<ResourcePtr> sent(Type type) const;
+  size_t names() const {  // subscribed to, of all types
+    size_t n = 0;
+    for (const State& s : states_) n += s.subscription.names() ? s.subscription.names()->size() : 0;
+    return n;
+  }
   uint64_t ignored_requests() const { return ignored_; }  // stale nonces, unknown types, other nodes (rules 3, 5, 15)
 
  protected:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "base/hash.h"
 
@@ -28,48 +29,7 @@ bool take_star(std::vector<std::string>& names) {
   return true;
 }
 
-const std::vector<std::string>& names_or_none(const NameSetPtr& set) {
-  static const std::vector<std::string> none;
-  return set ? set->names() : none;
-}
-
 }  // namespace
-
-bool NameSet::contains(std::string_view name) const {
-  const auto at = std::lower_bound(names_.begin(), names_.end(), name);
-  return at != names_.end() && *at == name;
-}
-
-NameSetPtr NameTable::intern(std::vector<std::string> sorted) {
-  const uint64_t hash = hash_of(sorted);
-  const std::lock_guard lock(mutex_);
-  if (--inserts_until_sweep_ == 0) {
-    std::erase_if(sets_, [](const auto& entry) {
-      return std::all_of(entry.second.begin(), entry.second.end(), [](const auto& weak) { return weak.expired(); });
-    });
-    inserts_until_sweep_ = std::max<size_t>(64, sets_.size());
-  }
-  auto& bucket = sets_[hash];
-  for (const auto& weak : bucket) {
-    if (NameSetPtr set = weak.lock(); set && set->names() == sorted) return set;
-  }
-  auto set = std::make_shared<const NameSet>(std::move(sorted));
-  bucket.push_back(set);
-  return set;
-}
-
-size_t NameTable::size() const {
-  const std::lock_guard lock(mutex_);
-  size_t live = 0;
-  for (const auto& [hash, bucket] : sets_) {
-    live += static_cast<size_t>(std::count_if(bucket.begin(), bucket.end(), [](const auto& weak) { return !weak.expired(); }));
-  }
-  return live;
-}
-
-void Subscription::assign(std::vector<std::string> sorted, NameTable& table) {
-  names_ = sorted.empty() ? nullptr : table.intern(std::move(sorted));
-}
 
 SubscriptionChange Subscription::set(std::vector<std::string> names, NameTable& table) {
   SubscriptionChange change;
@@ -80,13 +40,18 @@ SubscriptionChange Subscription::set(std::vector<std::string> names, NameTable& 
   const bool legacy = names.empty() && legacy_allowed_ && !named_once_;
   if (!names.empty()) named_once_ = true;
   const bool wildcard = take_star(names) || legacy;
-  const auto& old = names_or_none(names_);
   if (wildcard != wildcard_) (wildcard ? change.wildcard_added : change.wildcard_removed) = true;
   wildcard_ = wildcard;
-  if (names == old) return change;
-  std::set_difference(names.begin(), names.end(), old.begin(), old.end(), std::back_inserter(change.added));
-  std::set_difference(old.begin(), old.end(), names.begin(), names.end(), std::back_inserter(change.removed));
-  assign(std::move(names), table);
+  const NameSetPtr old = std::exchange(names_, table.intern(names));
+  if (names_ == old) return change;  // equal sets are one
+  for (std::string& name : names) {
+    if (!old || !old->contains(name)) change.added.push_back(std::move(name));
+  }
+  if (!old) return change;
+  for (NameId id : old->ids()) {
+    if (!names_ || !std::binary_search(names_->ids().begin(), names_->ids().end(), id)) change.removed.push_back(old->all()->text(id));
+  }
+  std::sort(change.removed.begin(), change.removed.end());
   return change;
 }
 
@@ -108,15 +73,13 @@ SubscriptionChange Subscription::update(const std::vector<std::string>& subscrib
   // Nothing asked for by the first request but not to have some names: everything else, where that is allowed.
   if (first && legacy_allowed_ && subscribe.empty()) wildcard_ = true;
   if (take_star(minus)) wildcard_ = false;
-  const auto& old = names_or_none(names_);
-  std::vector<std::string> with, now;
-  std::set_union(old.begin(), old.end(), plus.begin(), plus.end(), std::back_inserter(with));
-  std::set_difference(with.begin(), with.end(), minus.begin(), minus.end(), std::back_inserter(now));
   std::set_difference(plus.begin(), plus.end(), minus.begin(), minus.end(), std::back_inserter(change.added));
-  std::set_intersection(old.begin(), old.end(), minus.begin(), minus.end(), std::back_inserter(change.removed));
+  for (const std::string& name : minus) {
+    if (names_ && names_->contains(name)) change.removed.push_back(name);
+  }
   change.wildcard_added = wildcard_ && !was;
   change.wildcard_removed = !wildcard_ && was;
-  if (now != old) assign(std::move(now), table);
+  names_ = table.change(names_, change.added, minus);
   return change;
 }
 

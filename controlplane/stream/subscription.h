@@ -1,42 +1,15 @@
-// What a stream wants of one type, as a pure value. Names are sorted, immutable and shared: a thousand streams that
-// want the same thousand names hold one copy. Rule numbers are those of reference/controlplane.md, section 1.
-// NameTable may be used from any thread; the rest belongs to one stream.
+// What a stream wants of one type, as a pure value. Its names are shared with whoever wants the same (names.h).
+// Rule numbers are those of reference/controlplane.md, section 1. One stream's, of one thread.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "controlplane/stream/names.h"
+
 namespace fairlead::cpstream {
-
-// Sorted, unique names.
-class NameSet {
- public:
-  explicit NameSet(std::vector<std::string> sorted) : names_(std::move(sorted)) {}
-  bool contains(std::string_view name) const;
-  const std::vector<std::string>& names() const { return names_; }
-  size_t size() const { return names_.size(); }
-
- private:
-  std::vector<std::string> names_;
-};
-using NameSetPtr = std::shared_ptr<const NameSet>;
-
-// Makes equal sets one object, for as long as somebody holds it.
-class NameTable {
- public:
-  NameSetPtr intern(std::vector<std::string> sorted);
-  size_t size() const;
-
- private:
-  mutable std::mutex mutex_;
-  std::unordered_map<uint64_t, std::vector<std::weak_ptr<const NameSet>>> sets_;
-  size_t inserts_until_sweep_ = 64;
-};
 
 // What one request changed.
 struct SubscriptionChange {
@@ -65,8 +38,6 @@ class Subscription {
   bool empty() const { return !wildcard_ && !names_; }
 
  private:
-  void assign(std::vector<std::string> sorted, NameTable& table);
-
   NameSetPtr names_;
   uint64_t last_list_ = 0;  // hash of the last list as it was written: every SotW ACK repeats it
   bool wildcard_ = false;

@@ -4,7 +4,7 @@
 #include "controlplane/stream/subscription.h"
 
 using namespace fairlead::cpstream;
-using Names = std::vector<std::string>;
+using Texts = std::vector<std::string>;
 
 TEST_CASE("rule 26: an empty list means everything as long as no name was ever sent, for LDS and CDS only") {
   NameTable table;
@@ -21,13 +21,13 @@ TEST_CASE("rule 27: star, star and names, names only, nothing") {
   Subscription s(true);
   CHECK(s.set({"*"}, table).wildcard_added);
   const SubscriptionChange named = s.set({"*", "a"}, table);
-  CHECK(named.added == Names{"a"});
+  CHECK(named.added == Texts{"a"});
   CHECK(s.wildcard());
   const SubscriptionChange only = s.set({"a"}, table);
   CHECK(only.wildcard_removed);
   CHECK(s.contains("a"));
   CHECK_FALSE(s.contains("b"));
-  CHECK(s.set({}, table).removed == Names{"a"});
+  CHECK(s.set({}, table).removed == Texts{"a"});
   CHECK(s.empty());
 }
 
@@ -79,7 +79,7 @@ TEST_CASE("rule 40: subscribing to and from star at once is a live empty subscri
   Subscription s(true);
   s.update({"*"}, {"*"}, true, table);
   CHECK(s.empty());
-  CHECK(s.update({"a"}, {}, false, table).added == Names{"a"});
+  CHECK(s.update({"a"}, {}, false, table).added == Texts{"a"});
 }
 
 TEST_CASE("rule 33: unsubscribing from what was never subscribed changes nothing") {
@@ -93,12 +93,12 @@ TEST_CASE("rule 35: subscribing again to a subscribed name counts as added") {
   NameTable table;
   Subscription s(false);
   s.update({"a"}, {}, true, table);
-  CHECK(s.update({"a"}, {}, false, table).added == Names{"a"});
+  CHECK(s.update({"a"}, {}, false, table).added == Texts{"a"});
 }
 
 TEST_CASE("equal subscriptions of many streams share one set of names") {
   NameTable table;
-  Names names;
+  Texts names;
   for (int i = 0; i < 1000; ++i) names.push_back("cluster-" + std::to_string(i));
   std::vector<Subscription> streams(100);
   for (Subscription& s : streams) s.set(names, table);
@@ -109,9 +109,34 @@ TEST_CASE("equal subscriptions of many streams share one set of names") {
   CHECK(table.size() == 0);
 }
 
+TEST_CASE("a name is kept once, for as long as somebody wants it") {
+  NameTable table;
+  {
+    std::vector<Subscription> streams(100);
+    for (size_t i = 0; i < streams.size(); ++i) {
+      Texts names;
+      for (size_t n = 0; n < 50; ++n) names.push_back("cluster-" + std::to_string((i + n) % 100));
+      streams[i].update(names, {}, true, table);
+    }
+    CHECK(table.size() == 100);
+    CHECK(table.names() == 100);
+    CHECK(streams[70].names()->texts().front() == "cluster-0");
+    streams[70].update({"other"}, {"cluster-0", "cluster-99"}, false, table);
+    CHECK(table.names() == 101);
+    CHECK(streams[70].names()->size() == 49);
+    CHECK_FALSE(streams[70].contains("cluster-99"));
+    CHECK(streams[70].contains("other"));
+    CHECK(streams[69].contains("cluster-99"));
+    CHECK(streams[70].update({}, {"other"}, false, table).removed == Texts{"other"});
+    CHECK(table.names() == 100);
+  }
+  CHECK(table.size() == 0);
+  CHECK(table.names() == 0);
+}
+
 TEST_CASE("a hundred thousand names in one request take one pass") {
   NameTable table;
-  Names names;
+  Texts names;
   for (int i = 0; i < 100'000; ++i) names.push_back("n" + std::to_string(99'999 - i));
   Subscription s(false);
   CHECK(s.update(names, {}, true, table).added.size() == 100'000);
