@@ -83,17 +83,21 @@ def objects(ports):
         return (f"---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: {name}}}\nspec:\n  parentRefs: [{{name: edge, sectionName: {section}}}]\n"
                 f"  rules: [{{matches: [{{path: {{value: {path}}}}}], backendRefs: [{{name: {backend}, port: 443}}]}}]\n")
 
-    gateway = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: %s}\nspec:\n  gatewayClassName: fairlead\n  listeners:\n%s"
+    gateway = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: %s}\nspec:\n  gatewayClassName: fairlead\n  tls: %s\n  listeners:\n%s"
+    asked = "{validation: {caCertificateRefs: [{group: \"\", kind: ConfigMap, name: authority}], mode: %s}}"
+    clients = (f"{{frontend: {{default: {{}}, perPort: [{{port: {ports['asked']}, tls: {asked % 'AllowValidOnly'}}}, {{port: {ports['either']}, tls: {asked % 'AllowInsecureFallback'}}}]}}}}")
     port = ports["https"]
     return ("apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: fairlead}\nspec: {controllerName: fairlead.io/gateway-controller}\n"
-            + gateway % ("edge", f"  - {{name: a, protocol: HTTPS, port: {port}, hostname: a.example.com, tls: {{certificateRefs: [{{name: a}}]}}}}\n"
+            + gateway % ("edge", clients, f"  - {{name: a, protocol: HTTPS, port: {port}, hostname: a.example.com, tls: {{certificateRefs: [{{name: a}}]}}}}\n"
                          f"  - {{name: wild, protocol: HTTPS, port: {port}, hostname: \"*.example.com\", tls: {{certificateRefs: [{{name: wild}}]}}}}\n"
                          f"  - {{name: pass, protocol: TLS, port: {port}, hostname: pass.example.com, tls: {{mode: Passthrough}}}}\n"
                          f"  - {{name: end, protocol: TLS, port: {ports['end']}, hostname: a.example.com, tls: {{mode: Terminate, certificateRefs: [{{name: a}}]}}}}\n"
-                         f"  - {{name: new, protocol: HTTPS, port: {ports['tls13']}, tls: {{certificateRefs: [{{name: a}}], options: {{fairlead.io/tls-min-version: \"1.3\"}}}}}}\n")
-            + gateway % ("other", f"  - {{name: own, protocol: HTTPS, port: {ports['other']}, tls: {{certificateRefs: [{{name: foreign}}]}}}}\n")
+                         f"  - {{name: new, protocol: HTTPS, port: {ports['tls13']}, tls: {{certificateRefs: [{{name: a}}], options: {{fairlead.io/tls-min-version: \"1.3\"}}}}}}\n"
+                         f"  - {{name: asked, protocol: HTTPS, port: {ports['asked']}, tls: {{certificateRefs: [{{name: a}}]}}}}\n"
+                         f"  - {{name: either, protocol: HTTPS, port: {ports['either']}, tls: {{certificateRefs: [{{name: a}}]}}}}\n")
+            + gateway % ("other", "{}", f"  - {{name: own, protocol: HTTPS, port: {ports['other']}, tls: {{certificateRefs: [{{name: foreign}}]}}}}\n")
             + route("app", "a", "app") + route("secure", "a", "secure", "/secure") + route("names", "a", "names", "/names") + route("stranger", "a", "stranger", "/stranger")
-            + route("wild", "wild", "other") + route("new", "new", "app")
+            + route("wild", "wild", "other") + route("new", "new", "app") + route("asked", "asked", "app") + route("either", "either", "app")
             + "---\napiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {name: pass}\nspec:\n  parentRefs: [{name: edge}]\n  hostnames: [pass.example.com]\n"
               "  rules: [{backendRefs: [{name: passed, port: 443}]}]\n"
               "---\napiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {name: end}\nspec:\n  parentRefs: [{name: edge, sectionName: end}]\n  hostnames: [a.example.com]\n"
@@ -118,8 +122,10 @@ def bundle_yaml(name, authority):
 class Client:
     """One connection; `serial` is that of the certificate it was shown."""
 
-    def __init__(self, port, name, authority, alpn=("http/1.1",), highest=None):
+    def __init__(self, port, name, authority, alpn=("http/1.1",), highest=None, own=None):
         context = ssl.create_default_context(cafile=authority.pem)
+        if own:
+            context.load_cert_chain(*own)
         context.set_alpn_protocols(list(alpn))
         if highest:
             context.maximum_version = highest
@@ -141,8 +147,8 @@ class Client:
         self.socket.close()
 
 
-def ask(port, name, authority, path="/", host=None):
-    client = Client(port, name, authority)
+def ask(port, name, authority, path="/", host=None, own=None):
+    client = Client(port, name, authority, own=own)
     try:
         return client.get(host or name, path)
     finally:
@@ -163,7 +169,7 @@ def cli(admin, *words):
 
 # --- the case -----------------------------------------------------------------------------------------------------------------
 
-def drive(l, what, proxy_kind, mode, ports, source, xds, admin, authority):
+def drive(l, what, proxy_kind, mode, ports, source, xds, admin, authority, strangers):
     pairs = [authority.issue("a1", "a.example.com"), authority.issue("a2", "a.example.com")]
     l.write(source / "secret-a.yaml", secret_yaml("a", pairs[0]))
     wild = l.write(source / "secret-wild.yaml", secret_yaml("wild", authority.issue("wild", "*.example.com")))
@@ -184,6 +190,14 @@ def drive(l, what, proxy_kind, mode, ports, source, xds, admin, authority):
     same(f"{what}: ALPN", Client(port, "a.example.com", authority, ("h2", "http/1.1")).alpn, "h2")
     refused(f"{what}: TLS 1.2 where 1.3 is the least", lambda: Client(ports["tls13"], "a.example.com", authority, highest=ssl.TLSVersion.TLSv1_2))
     same(f"{what}: TLS 1.3", ask(ports["tls13"], "a.example.com", authority)[0], 200)
+
+    # clients that must show a certificate, or may
+    friend, stranger = authority.issue("client", "client.test"), strangers.issue("client", "client.test")
+    same(f"{what}: a client that is known", ask(ports["asked"], "a.example.com", authority, own=friend)[0], 200)
+    refused(f"{what}: a client without a certificate", lambda: ask(ports["asked"], "a.example.com", authority))
+    refused(f"{what}: a client that nobody knows", lambda: ask(ports["asked"], "a.example.com", authority, own=stranger))
+    for own in (None, friend, stranger):
+        same(f"{what}: anybody", ask(ports["either"], "a.example.com", authority, own=own)[0], 200)
 
     # passed on, and ended here
     same(f"{what}: passed on", ask(port, "pass.example.com", authority), (200, "passed pass.example.com"))
@@ -238,7 +252,7 @@ def drive(l, what, proxy_kind, mode, ports, source, xds, admin, authority):
 
 
 def run(l):
-    ports = free_ports(["https", "end", "tls13", "other", "app", "second", "passed", "secure"])
+    ports = free_ports(["https", "end", "tls13", "other", "asked", "either", "app", "second", "passed", "secure"])
     authority, strangers = Authority(l.dir / "material", "authority"), Authority(l.dir / "strangers", "strangers")
     source = l.dir / "source"
     l.write(source / "objects.yaml", objects(ports))
@@ -250,4 +264,4 @@ def run(l):
     tls_upstream(ports["secure"], authority.issue("secure", "backend.example.com"), "secure")
     _, xds, admin = l.control(source)
     for kind, mode in (("envoy", "--sotw"), ("envoy", "--delta"), ("fairlead-proxy", "--sotw"), ("fairlead-proxy", "--delta")):
-        drive(l, f"{kind} {mode}", kind, mode, ports, source, xds, admin, authority)
+        drive(l, f"{kind} {mode}", kind, mode, ports, source, xds, admin, authority, strangers)
