@@ -23,6 +23,10 @@ void Ledger::accept(Type type, const std::string& name, const Message& message, 
 
 void Ledger::accept(Type type, const std::string& name, LedgerEntry::Bytes message, const std::string& version, Time now, bool warming) {
   LedgerEntry& entry = entries_[static_cast<size_t>(type)][name];
+  if (type == Type::secret && entry.accepted != nullptr && *entry.accepted == *message) {  // Envoy 1.40: version and time are those of the last change
+    entry.error.reset();
+    return;
+  }
   if (!warming && entry.accepted != nullptr) entry.before = std::make_unique<const LedgerEntry::Form>(LedgerEntry::Form{std::move(entry.accepted), entry.version, entry.accepted_at});
   entry.accepted = std::move(message);
   entry.version = version;

@@ -187,7 +187,7 @@ def over_ads(lab, folder, api):
     pair = lambda name: {"tls_certificate": inline(folder, name)}
     trust = lambda name: {"validation_context": trusted(folder, name)}
     tell()
-    both(sides, "waiting", {"plain": "refused", "mutual": "refused"})
+    both(sides, "waiting", {"plain": "refused", "mutual": "refused", "front": (503, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")})
     require(all(side.dump().keys() >= {"dynamic_warming_secrets pair", "dynamic_warming_secrets ca"} for side in sides), "warming secrets in the dump")
     tell(pair=pair("one"))
     both(sides, "the certificate alone", {"plain": ("one", "200"), "mutual": "refused"})

@@ -70,7 +70,7 @@ def listener(name, port, folder, out, certificates, hcm=None, common=None, conte
     fields = [f"{f}=%DOWNSTREAM_{f}%" for f in FIELDS] + [f"UP_{f}=%UPSTREAM_{f}%" for f in UP] + ["FLAGS=%RESPONSE_FLAGS%", "DETAILS=%RESPONSE_CODE_DETAILS%"]
     routes = [{"match": {"prefix": "/validated", "tls_context": {"presented": True, "validated": True}}, "direct_response": {"status": 200, "body": {"inline_string": "validated"}}},
               {"match": {"prefix": "/validated"}, "direct_response": {"status": 403}}, {"match": {"prefix": "/direct"}, "direct_response": {"status": 200, "body": {"inline_string": "%PROTOCOL%"}}},
-              *[{"match": {"path": f"/to/{c}"}, "route": {"cluster": c, "prefix_rewrite": "/direct"}} for c in UPSTREAMS], {"match": {"prefix": "/"}, "route": {"cluster": "echo"}}]
+              *[{"match": {"path": f"/to/{c}"}, "route": {"cluster": c, "prefix_rewrite": "/direct"}} for c in (*UPSTREAMS, "matched")], {"match": {"prefix": "/"}, "route": {"cluster": "echo"}}]
     manager = {"@type": HCM, "stat_prefix": name, **(hcm or {}), "access_log": [log("|".join([name, "%REQ(:PATH)%", *fields]))], "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
                "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}
     tls = {"@type": f"{TLS}.DownstreamTlsContext", "common_tls_context": {"tls_certificates": [pair(folder, c) for c in certificates], **(common or {})}, **(context or {})}
@@ -127,6 +127,11 @@ def config(folder, ports, out):
                 "transport_socket": {"name": "tls", "typed_config": {"@type": f"{TLS}.UpstreamTlsContext", **context}}}
     clusters = [cluster(name, *what) for name, what in UPSTREAMS.items()]
     clusters.append({"name": "echo", "load_assignment": {"cluster_name": "echo", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(ports["echo"])}}]}]}})
+    # endpoints whose metadata says how they are spoken to
+    endpoint = lambda to, mode: {"endpoint": {"address": address(ports[to])}, "metadata": {"filter_metadata": {"envoy.transport_socket_match": {"mode": mode, "zone": "z"}}}}
+    matches = [{"name": "tls", "match": {"mode": "mutual"}, "transport_socket": {"name": "tls", "typed_config": {"@type": f"{TLS}.UpstreamTlsContext", "sni": "example.test"}}},
+               {"name": "other", "match": {"mode": "off", "zone": "y"}, "transport_socket": {"name": "tls", "typed_config": {"@type": f"{TLS}.UpstreamTlsContext"}}}]
+    clusters.append({"name": "matched", "load_assignment": {"cluster_name": "matched", "endpoints": [{"lb_endpoints": [endpoint("several", "mutual"), endpoint("echo", "off")]}]}, "transport_socket_matches": matches})
     return {"admin": {"address": address(ports["admin"])}, "static_resources": {"listeners": lists, "clusters": clusters}}
 
 
@@ -238,6 +243,8 @@ def observe(box, kind, folder, ports):
     seen["route: not presented"] = curl(folder, ports["several"], "/validated")
     for name in UPSTREAMS:
         seen[f"upstream: {name}"] = [curl(folder, ports["several"], f"/to/{name}", "--http1.1", "--tls13-ciphers", "TLS_AES_128_GCM_SHA256") for _ in range(2)]
+    answers = [curl(folder, ports["several"], "/to/matched", "--http1.1", "--tls13-ciphers", "TLS_AES_128_GCM_SHA256") for _ in range(4)]
+    seen["upstream: matched"] = sorted((status, "echo" if "host:" in body else body) for status, body in answers)
     time.sleep(1.2)  # Envoy buffers its log for a second
     certs = json.loads(lab.get(admin, "/certs").body)["certificates"]
     seen["certs"] = sorted({json.dumps(row, sort_keys=True) for row in certs if row["cert_chain"] or row["ca_cert"]})
