@@ -48,11 +48,51 @@ Value node(const BootstrapOptions& o) {
   return map(std::move(fields));
 }
 
+Value file(const std::string& path) { return map({{"filename", text(path)}}); }
+
+// The transport socket that does what the options say.
+Value tls_socket(const BootstrapOptions& o) {
+  std::vector<std::pair<std::string, Value>> common{{"alpn_protocols", list({text("h2")})}};
+  if (!o.tls_cert.empty()) common.emplace_back("tls_certificates", list({map({{"certificate_chain", file(o.tls_cert)}, {"private_key", file(o.tls_key)}})}));
+  common.emplace_back("validation_context", map({{"trusted_ca", file(o.tls_ca)}}));
+  return map({{"name", text("tls")},
+              {"typed_config", map({{"@type", text("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext")},
+                                    {"sni", text(o.tls_server_name)},
+                                    {"auto_sni_san_validation", doc::boolean(true)},
+                                    {"common_tls_context", map(std::move(common))}})}});
+}
+
+Value grpc_credentials(const BootstrapOptions& o) {
+  if (o.tls_ca.empty()) return map({{"type", text("insecure")}});
+  std::vector<std::pair<std::string, Value>> config{{"ca_certificate_file", text(o.tls_ca)}};
+  if (!o.tls_cert.empty()) {
+    config.emplace_back("certificate_file", text(o.tls_cert));
+    config.emplace_back("private_key_file", text(o.tls_key));
+  }
+  return map({{"type", text("tls")}, {"config", map(std::move(config))}});
+}
+
+absl::Status check_tls(BootstrapOptions& o, const std::string& host) {
+  if (o.tls_cert.empty() != o.tls_key.empty()) return absl::InvalidArgumentError(o.tls_key.empty() ? "--xds-tls-cert needs --xds-tls-key" : "--xds-tls-key needs --xds-tls-cert");
+  if (o.tls_ca.empty()) {
+    if (o.tls_cert.empty() && o.tls_server_name.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError("TLS needs --xds-tls-ca: without authorities to trust, anybody could be the control plane");
+  }
+  if (o.client == "grpc") {
+    if (o.tls_server_name.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError("a gRPC client asks the server's certificate for the host of --xds-address: leave out --xds-tls-server-name");
+  }
+  if (!o.tls_server_name.empty()) return absl::OkStatus();
+  if (host.empty() || is_ip(host)) return absl::InvalidArgumentError(absl::StrCat("which name has the certificate of ", o.xds_address, "? give --xds-tls-server-name"));
+  o.tls_server_name = host;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::string> for_grpc(const BootstrapOptions& o) {
   // gRPC also takes URIs (dns:///host:port, unix:///path), which need no further look
   if (absl::StatusOr<Value> xds = address("--xds-address", o.xds_address); !xds.ok() && o.xds_address.find(":///") == std::string::npos) return xds.status();
   return doc::to_json(map({{"xds_servers", list({map({{"server_uri", text(o.xds_address)},
-                                                      {"channel_creds", list({map({{"type", text("insecure")}})})},
+                                                      {"channel_creds", list({grpc_credentials(o)})},
                                                       {"server_features", list({text("xds_v3")})}})})},
                            {"node", node(o)}}),
                       true) +
@@ -60,15 +100,16 @@ absl::StatusOr<std::string> for_grpc(const BootstrapOptions& o) {
 }
 
 // Envoy's and ours: the same file drives both.
-absl::StatusOr<std::string> for_envoy(const BootstrapOptions& o) {
+absl::StatusOr<std::string> for_envoy(BootstrapOptions o) {
   absl::StatusOr<Value> xds = address("--xds-address", o.xds_address), admin = address("--admin-address", o.admin_address);
   if (!xds.ok()) return xds.status();
   if (!admin.ok()) return admin.status();
   const Value* host = xds->find_path("socket_address.address");
   const bool by_name = host && !is_ip(host->as_string());
+  if (absl::Status s = check_tls(o, host ? std::string(host->as_string()) : ""); !s.ok()) return s;
   const Value ads = map({{"ads", map({})}, {"resource_api_version", text("V3")}});
   const std::string options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-  const Value cluster = map(
+  std::vector<std::pair<std::string, Value>> cluster(
       {{"name", text("fairlead-control")},
        {"type", text(by_name ? "STRICT_DNS" : "STATIC")},
        {"connect_timeout", text("2s")},
@@ -78,6 +119,7 @@ absl::StatusOr<std::string> for_envoy(const BootstrapOptions& o) {
                              map({{"http2_protocol_options", map({{"connection_keepalive", map({{"interval", text("30s")}, {"timeout", text("10s")}})}})}})}})}})},
        {"load_assignment", map({{"cluster_name", text("fairlead-control")},
                                 {"endpoints", list({map({{"lb_endpoints", list({map({{"endpoint", map({{"address", *xds}})}})})}})})}})}});
+  if (!o.tls_ca.empty()) cluster.emplace_back("transport_socket", tls_socket(o));
   return doc::to_yaml(
       map({{"node", node(o)},
            {"admin", map({{"address", *admin}})},
@@ -88,7 +130,7 @@ absl::StatusOr<std::string> for_envoy(const BootstrapOptions& o) {
                                      {"grpc_services", list({map({{"envoy_grpc", map({{"cluster_name", text("fairlead-control")}})}})})}})},
                  {"cds_config", ads},
                  {"lds_config", ads}})},
-           {"static_resources", map({{"clusters", list({cluster})}})}}));
+           {"static_resources", map({{"clusters", list({map(std::move(cluster))})}})}}));
 }
 
 }  // namespace
@@ -108,7 +150,9 @@ absl::StatusOr<std::string> make_bootstrap(const BootstrapOptions& given) {
     o.id = absl::StrCat(o.cluster, "-", host);
   }
   if (o.cluster.empty()) o.cluster = o.id;
-  return o.client == "grpc" ? for_grpc(o) : for_envoy(o);
+  if (o.client != "grpc") return for_envoy(std::move(o));
+  if (absl::Status s = check_tls(o, ""); !s.ok()) return s;
+  return for_grpc(o);
 }
 
 }  // namespace fairlead::cli

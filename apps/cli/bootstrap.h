@@ -15,6 +15,9 @@ struct BootstrapOptions {
   std::string xds_address = "127.0.0.1:18000";
   std::string admin_address = "127.0.0.1:9901";
   bool delta = true;
+  // TLS to fairlead-control; no authority: plaintext. Files, as the client is to read them.
+  std::string tls_ca, tls_cert, tls_key;
+  std::string tls_server_name;   // what the server's certificate must be for; empty: the host of xds_address
 };
 
 // YAML for proxy and envoy, JSON for grpc. InvalidArgument names the flag that is wrong.

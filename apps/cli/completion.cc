@@ -32,7 +32,7 @@ _fairlead() {
   esac
   case ${given[0]:-} in
     "") COMPREPLY=($(compgen -W "status config diff nacks conditions bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
-    bootstrap) flags="--for --cluster --id --gateway --xds-address --admin-address --sotw --delta";;
+    bootstrap) flags="--for --cluster --id --gateway --xds-address --xds-tls-ca --xds-tls-cert --xds-tls-key --xds-tls-server-name --admin-address --sotw --delta";;
     check) flags="-f --strict -o";;
     translate) flags="-f --scope -o";;
     config) flags="--name --server -o";;
@@ -68,7 +68,7 @@ _arguments -C \
 case $words[1] in
   config) _arguments '1:type:(all clusters endpoints listeners routes secrets)' '2:proxy:_fairlead_proxies' '--name[one resource]:name:' ;;
   diff) _arguments '1:proxy:_fairlead_proxies' ;;
-  bootstrap) _arguments '--for[client]:client:(proxy envoy grpc)' '--cluster[node cluster]:' '--id[node id]:' '--gateway[NS/NAME]:' '--xds-address:' '--admin-address:' '--sotw' '--delta' ;;
+  bootstrap) _arguments '--for[client]:client:(proxy envoy grpc)' '--cluster[node cluster]:' '--id[node id]:' '--gateway[NS/NAME]:' '--xds-address:' '--xds-tls-ca:file:_files' '--xds-tls-cert:file:_files' '--xds-tls-key:file:_files' '--xds-tls-server-name:' '--admin-address:' '--sotw' '--delta' ;;
   check) _arguments '*-f[file or folder]:path:_files' '--strict[warnings are errors]' ;;
   translate) _arguments '*-f[file or folder]:path:_files' '--scope[one scope]:' ;;
   completion) _arguments '1:shell:(bash zsh fish)' ;;

@@ -72,6 +72,10 @@ int run(int argc, char** argv) {
   bootstrap->add_option("--gateway", options.gateway, "NAMESPACE/NAME of the Gateway, as node metadata");
   bootstrap->add_option("--id", options.id, "node id; CLUSTER-HOSTNAME when left out");
   bootstrap->add_option("--xds-address", options.xds_address, "where fairlead-control serves xDS")->capture_default_str();
+  bootstrap->add_option("--xds-tls-ca", options.tls_ca, "speak TLS, and trust these authorities (PEM file)");
+  bootstrap->add_option("--xds-tls-cert", options.tls_cert, "show this certificate (PEM file), with --xds-tls-key");
+  bootstrap->add_option("--xds-tls-key", options.tls_key, "its private key (PEM file)");
+  bootstrap->add_option("--xds-tls-server-name", options.tls_server_name, "what the server's certificate must be for; the host of --xds-address when left out");
   auto* admin_option = bootstrap->add_option("--admin-address", options.admin_address, "the proxy's own admin address")->capture_default_str();
   auto* sotw_flag = bootstrap->add_flag("--sotw", sotw, "ask for the state of the world");
   auto* delta_flag = bootstrap->add_flag("--delta", delta, "ask for changes only (the default)")->excludes(sotw_flag);

@@ -11,30 +11,20 @@
 #include <thread>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 
+#include "apps/control/flags.h"
 #include "apps/pipeline/live.h"
 #include "apps/pipeline/state_dir.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "controlplane/serve/credentials.h"
 #include "controlplane/serve/debug_http.h"
 #include "controlplane/serve/xds_server.h"
 
 namespace {
 
 using namespace fairlead;
-
-struct Flags {
-  std::vector<std::string> sources;
-  std::string xds_address = "127.0.0.1:18000";
-  std::string admin_address = "127.0.0.1:18001";
-  std::string state_dir;
-  std::string log_level = "info";
-  std::string log_path;
-  size_t quarantine_after = 3;
-  int64_t max_connection_age_s = 0;
-};
 
 int fail(const absl::Status& status) {
   std::fprintf(stderr, "fairlead-control: %s\n", std::string(status.message()).c_str());
@@ -82,7 +72,19 @@ class QuarantineKeeper {
   std::thread thread_;
 };
 
-int run(const Flags& flags, const sigset_t& signals) {
+std::unique_ptr<serve::Credentials> watch(const serve::Credentials::Files& files, const serve::Credentials::Loaded& in_use, serve::XdsServer& server) {
+  const auto changed = [&server](serve::Credentials::Loaded loaded) {
+    FL_LOG(info, "tls", "new certificates, authorities or rules are in use for connections from now on");
+    server.set_credentials(loaded.tls, loaded.authorization);
+  };
+  const auto rejected = [&server](const absl::Status& why) {
+    FL_LOG(error, "tls", "the old certificates, authorities and rules serve on: ", why.message());
+    server.post([](serve::Core& core) { ++core.counters().credentials_rejected; });
+  };
+  return std::make_unique<serve::Credentials>(files, in_use, changed, rejected);
+}
+
+int run(const control::Flags& flags, const sigset_t& signals) {
   absl::StatusOr<log::Level> level = log::parse_level(flags.log_level);
   if (!level.ok()) return fail(level.status());
   log::set_level(*level);
@@ -91,13 +93,16 @@ int run(const Flags& flags, const sigset_t& signals) {
   }
   const Clock& clock = RealClock::instance();
 
-  serve::XdsServer::Options xds;
-  xds.address = flags.xds_address;
-  xds.max_connection_age = std::chrono::seconds(flags.max_connection_age_s);
-  xds.core.identifier = "fairlead-control";
-  xds.core.quarantine_threshold = flags.quarantine_after;
+  serve::XdsServer::Options xds = flags.xds;
+  auto credentials = serve::Credentials::load(flags.files);
+  if (!credentials.ok()) return fail(credentials.status());
+  xds.tls = credentials->tls;
+  xds.authorization = credentials->authorization;
   auto server = serve::XdsServer::start(xds, clock);
   if (!server.ok()) return fail(server.status());
+
+  std::unique_ptr<serve::Credentials> watched;
+  if (!flags.files.certificate.empty()) watched = watch(flags.files, *credentials, **server);
 
   std::unique_ptr<QuarantineKeeper> keeper;
   if (!flags.state_dir.empty()) {
@@ -134,6 +139,7 @@ int run(const Flags& flags, const sigset_t& signals) {
   http->reset();
   live.stop();
   keeper.reset();
+  watched.reset();
   (*server)->shutdown();
   log::flush();
   return 0;
@@ -151,26 +157,8 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   log::take_protobuf_lines();
 
-  Flags flags;
-  CLI::App app{"Fairlead's control plane: reads configuration, serves it over xDS to fairlead-proxy, Envoy and gRPC clients.", "fairlead-control"};
-  app.set_version_flag("--version", "fairlead-control " FAIRLEAD_VERSION);
-  app.add_option("--source", flags.sources, "where configuration comes from: file:PATH, a directory tree or one file; repeatable, earlier ones win")->required();
-  app.add_option("--xds-address", flags.xds_address, "address of the xDS server (HOST:PORT or unix:PATH)")->capture_default_str();
-  app.add_option("--admin-address", flags.admin_address, "address of health, metrics and debug endpoints (HOST:PORT)")->capture_default_str();
-  app.add_option("--state-dir", flags.state_dir, "directory for what survives a restart: last good objects and what clients refused");
-  app.add_option("--quarantine-after", flags.quarantine_after,
-                 "refusals by this many distinct proxies of one version before all of that version get the last good resource")->capture_default_str()->check(CLI::Range(1, 1000000));
-  app.add_option("--max-connection-age-s", flags.max_connection_age_s,
-                 "seconds after which a client is asked to connect again, so that replicas share them; 0: never")->capture_default_str()->check(CLI::Range(0, 31'536'000));
-  app.add_option("-l,--log-level", flags.log_level, "trace, debug, info, warning, error, critical or off")->capture_default_str();
-  app.add_option("--log-path", flags.log_path, "log to this file instead of standard error");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& done) {
-    return app.exit(done);  // --help, --version
-  } catch (const CLI::ParseError& error) {
-    const std::vector<std::string> words = app.remaining();  // a word that nobody knows is worth more than what is missing too
-    return fail(absl::InvalidArgumentError(absl::StrCat(words.empty() ? error.what() : "unknown argument " + words.front(), " (see --help)")));
-  }
-  return run(flags, signals);
+  absl::StatusOr<control::Parsed> parsed = control::parse_flags(argc, argv);
+  if (!parsed.ok()) return fail(parsed.status());
+  if (parsed->exit) return *parsed->exit;
+  return run(parsed->flags, signals);
 }

@@ -53,15 +53,15 @@ std::string encode_message(std::string_view text) {
 Call::Call(Connection& connection, http::MessageSender& sender) : connection_(&connection), sender_(sender), reader_(connection.server().options().max_message_bytes) {}
 Call::~Call() = default;
 
-std::string Call::peer() const {
-  const net::Address& address = sender_.connection().remote_address();
-  return address.is_ip() ? address.to_string() : "unix";
-}
+const PeerPtr& Call::peer() const { return connection_->peer(); }
 
 void Call::on_headers(http::HeaderMap& headers, bool end_stream) {
   if (headers.get(Token::PseudoMethod) != "POST") return refuse(405);
   if (!headers.get(Token::ContentType).starts_with("application/grpc")) return refuse(415);
-  method_ = headers.get(Token::PseudoPath);
+  const std::string_view path = headers.get(Token::PseudoPath);
+  const Server::Method* method = connection_->server().find(path);
+  const std::string unknown(method == nullptr ? path : "");
+  if (method != nullptr) method_ = method->first;
   const Encoding encoding = encoding_of(headers.get(Token::GrpcEncoding));
   reader_.set_encoding(encoding);
   if (const std::string_view timeout = headers.get(Token::GrpcTimeout); !timeout.empty()) arm_deadline(timeout);
@@ -69,9 +69,8 @@ void Call::on_headers(http::HeaderMap& headers, bool end_stream) {
   arena_.reset();  // an open stream may wait for hours: its head is not needed any more
   if (over_) return;
   if (encoding == Encoding::kUnknown) return finish(absl::UnimplementedError(absl::StrCat("grpc-encoding ", coding, " is not supported: identity, gzip, deflate are")));
-  const Server::Open* open = connection_->server().find(method_);
-  if (open == nullptr) return finish(absl::UnimplementedError(absl::StrCat("no method ", method_, " here")));
-  CallEvents* events = (*open)(*this);
+  if (method == nullptr) return finish(absl::UnimplementedError(absl::StrCat("no method ", unknown, " here")));
+  CallEvents* events = method->second(*this);
   if (events == nullptr || over_) return;
   events_ = events;
   if (end_stream) client_done();
@@ -100,7 +99,10 @@ void Call::on_data(net::Buffer& data, bool end_stream) {
     return !over_;
   });
   if (over_) return;
-  if (!read.ok()) return abort(read);
+  if (!read.ok()) {
+    if (absl::IsResourceExhausted(read)) ++connection_->server().counts_.too_large;
+    return abort(read);
+  }
   if (end_stream) client_done();
 }
 

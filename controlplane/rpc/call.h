@@ -11,6 +11,7 @@
 #include <absl/status/status.h>
 
 #include "controlplane/rpc/message_reader.h"
+#include "controlplane/rpc/peer.h"
 #include "dataplane/http/codec.h"
 #include "dataplane/net/event_loop.h"
 
@@ -38,7 +39,7 @@ class CallEvents {
 class Call final : private http::MessageReceiver, public net::Deferred {
  public:
   std::string_view method() const { return method_; }  // "/package.Service/Method"
-  std::string peer() const;                            // "127.0.0.1:1234"; "unix" for a Unix socket's
+  const PeerPtr& peer() const;                         // of its connection
   // The message's bytes; taken. False: more than the limit waits for the client (the message too is sent, sooner or later).
   bool send(net::Buffer message);
   bool blocked() const { return sender_.write_blocked(); }
@@ -71,7 +72,7 @@ class Call final : private http::MessageReceiver, public net::Deferred {
   http::MessageSender& sender_;
   CallEvents* events_ = nullptr;
   http::Arena arena_;
-  std::string method_;
+  std::string_view method_;  // of the server's list; empty: there is none such
   MessageReader reader_;
   std::unique_ptr<net::Timer> deadline_;
   bool head_sent_ = false;

@@ -9,11 +9,30 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
+#include "base/log.h"
+#include "dataplane/tls/session.h"
+
 namespace fairlead::rpc {
 namespace {
 
-// Names are resolved here, once, when the server starts: "localhost:18000".
-absl::StatusOr<net::Address> resolve(std::string_view text) {
+h2::Settings settings_of(const Server::Options& options) {
+  h2::Settings settings;
+  settings.max_head_bytes = 16 << 10;  // gRPC: 16 KiB
+  settings.max_concurrent_streams = options.max_calls_per_connection;
+  settings.initial_stream_window_size = 256 << 10;
+  settings.initial_connection_window_size = 4 << 20;
+  settings.stream_buffer_limit = static_cast<uint32_t>(options.max_waiting_bytes);
+  settings.keepalive_interval = options.keepalive_interval;
+  settings.keepalive_timeout = options.keepalive_timeout;
+  settings.drain_timeout = std::chrono::milliseconds(1000);
+  settings.stream_error_on_invalid_http_message = true;
+  return settings;
+}
+
+}  // namespace
+
+// "localhost:18000", too.
+absl::StatusOr<net::Address> Server::resolve(std::string_view text) {
   if (absl::StatusOr<net::Address> address = net::Address::parse(text); address.ok()) return address;
   const size_t colon = text.rfind(':');
   uint32_t port = 0;
@@ -32,22 +51,6 @@ absl::StatusOr<net::Address> resolve(std::string_view text) {
   freeaddrinfo(found);
   return address;
 }
-
-h2::Settings settings_of(const Server::Options& options) {
-  h2::Settings settings;
-  settings.max_head_bytes = 16 << 10;  // gRPC: 16 KiB
-  settings.max_concurrent_streams = options.max_calls_per_connection;
-  settings.initial_stream_window_size = 256 << 10;
-  settings.initial_connection_window_size = 4 << 20;
-  settings.stream_buffer_limit = static_cast<uint32_t>(options.max_waiting_bytes);
-  settings.keepalive_interval = options.keepalive_interval;
-  settings.keepalive_timeout = options.keepalive_timeout;
-  settings.drain_timeout = std::chrono::milliseconds(1000);
-  settings.stream_error_on_invalid_http_message = true;
-  return settings;
-}
-
-}  // namespace
 
 Connection::Connection(Server& server, net::ConnectionPtr connection) : server_(&server), loop_(connection->loop()) {
   session_ = h2::make_server_session(std::move(connection), server.settings_, *this);
@@ -81,9 +84,34 @@ void Connection::on_protocol_error(http::MessageSender&, http::MessageReceiver& 
   static_cast<Call&>(receiver).refuse(error.status);
 }
 
-void Connection::on_session_closed(net::CloseReason) {
+void Connection::on_session_closed(net::CloseReason reason) {
   if (age_) age_->disarm();
-  if (server_ != nullptr) server_->gone(*this);
+  if (server_ == nullptr) return;
+  if (reason == net::CloseReason::ConnectFailed || reason == net::CloseReason::ConnectTimeout) server_->handshake_failed(session_->connection());
+  server_->gone(*this);
+}
+
+const PeerPtr& Connection::peer() {
+  if (peer_) return peer_;
+  const net::Connection& connection = session_->connection();
+  const net::Address& address = connection.remote_address();
+  auto peer = std::make_shared<Peer>();
+  peer->address = address.is_ip() ? address.to_string() : "unix";
+  peer->host = address.is_ip() ? address.ip_string() : "unix";
+  peer->local = !address.is_ip() || address.is_loopback();
+  if (const tls::Session* secured = tls::session_of(connection)) {
+    peer->encrypted = true;
+    const std::shared_ptr<const tls::ConnectionFacts>& facts = secured->facts();
+    if (facts && facts->validated && facts->peer) {
+      for (tls::San::Type type : {tls::San::Type::kUri, tls::San::Type::kDns}) {
+        for (const tls::San& name : facts->peer->names) {
+          if (name.type == type) peer->names.push_back(name.value);
+        }
+      }
+    }
+  }
+  peer_ = std::move(peer);
+  return peer_;
 }
 
 // New calls go elsewhere; those there are finish when it suits their services, and with the last of them the connection closes.
@@ -139,13 +167,18 @@ void Server::serve() { listener_ = std::unique_ptr<net::Listener>(new net::Liste
 
 void Server::on_accept(int fd, const net::Address& remote) {
   if (connections_ >= options_.max_connections) {
-    ++refused_;
+    ++counts_.connections_refused;
     ::close(fd);
     return;
   }
   net::Connection::Options how;
   how.buffer_limit = 256 << 10;
-  auto* connection = new Connection(*this, net::Connection::adopt(loop_, fd, remote, how));
+  std::unique_ptr<net::Transport> transport;
+  if (tls_) {
+    transport = tls::Session::accept(tls_, nullptr);
+    how.handshake_timeout = options_.handshake_timeout;
+  }
+  auto* connection = new Connection(*this, net::Connection::adopt(loop_, fd, remote, how, std::move(transport)));
   connection->next_ = first_;
   if (first_ != nullptr) first_->previous_ = connection;
   first_ = connection;
@@ -159,6 +192,16 @@ void Server::gone(Connection& connection) {
   --connections_;
   loop_.delete_later(&connection);
   if (connections_ == 0 && drained_) std::exchange(drained_, nullptr)();
+}
+
+// A line a second at most: whoever scans the port shall not fill the log.
+void Server::handshake_failed(net::Connection& connection) {
+  ++counts_.handshakes_failed;
+  if (complained_ != net::TimePoint() && loop_.now() - complained_ < std::chrono::seconds(1)) return;
+  complained_ = loop_.now();
+  const std::string_view reason = connection.transport_failure_reason();
+  FL_LOG(warning, "xds", "TLS with ", connection.remote_address().to_string(), " failed: ", reason.empty() ? "the client ended the connection, or took too long" : reason, " (",
+         counts_.handshakes_failed, " so far)");
 }
 
 // xorshift: spread is all that matters.

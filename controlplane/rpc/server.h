@@ -1,6 +1,7 @@
 // A gRPC server on the data plane's HTTP/2 codec: one listening socket, one event loop, any number of connections and calls. It knows methods by
 // name and messages as bytes; what they mean is the services' business. Complete where gRPC's own clients look: deadlines, message limits,
-// compressed requests, flow control, PINGs both ways, GOAWAY with a grace, statuses with details. Answers are not compressed.
+// compressed requests, flow control, PINGs both ways, GOAWAY with a grace, statuses with details, TLS with client certificates. Answers are not
+// compressed.
 // Made, used and destroyed on its loop's thread.
 #pragma once
 
@@ -9,13 +10,16 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
-#include <absl/container/flat_hash_map.h>
+#include <absl/container/node_hash_map.h>
 #include <absl/status/statusor.h>
 
 #include "controlplane/rpc/call.h"
+#include "controlplane/rpc/peer.h"
 #include "dataplane/http/h2/session.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/tls/context.h"
 
 namespace fairlead::rpc {
 
@@ -27,6 +31,7 @@ class Connection final : private http::ServerSessionEvents, public net::Deferred
   Connection(Server& server, net::ConnectionPtr connection);
   ~Connection() override;
   Server& server() const { return *server_; }
+  const PeerPtr& peer();
 
  private:
   friend class Call;
@@ -42,6 +47,7 @@ class Connection final : private http::ServerSessionEvents, public net::Deferred
   net::EventLoop& loop_;
   net::DeferredPtr<http::ServerSession> session_;
   std::unique_ptr<net::Timer> age_;
+  PeerPtr peer_;  // once asked for
   Call* first_ = nullptr;
   bool draining_ = false;
   Connection* previous_ = nullptr;
@@ -58,21 +64,33 @@ class Server final : private net::AcceptEvents {
     size_t max_connections = 100'000;         // further ones are closed at once
     // PINGs of ours find a peer that is gone without a word; gRPC: 2 hours and 20 s
     std::chrono::milliseconds keepalive_interval{60'000}, keepalive_timeout{60'000};
+    std::chrono::milliseconds handshake_timeout{10'000};  // of TLS
     // A connection that old, give or take a tenth, gets a GOAWAY, so that clients spread anew over all servers. 0: none.
     std::chrono::milliseconds max_connection_age{0};
+  };
+  struct Counts {
+    uint64_t connections_refused = 0;  // above max_connections
+    uint64_t handshakes_failed = 0;    // of TLS
+    uint64_t too_large = 0;            // messages above max_message_bytes
   };
   // The service's side of a new call, which must outlive it; null when the call has been finished already.
   using Open = std::function<CallEvents*(Call& call)>;
 
   // Binds and listens, but serves nothing before serve(). Errors: an address in use or not of this machine, by its name.
   static absl::StatusOr<std::unique_ptr<Server>> listen(net::EventLoop& loop, Options options);
+  // What an address of Options means. Names are resolved, which may take its time.
+  static absl::StatusOr<net::Address> resolve(std::string_view address);
   ~Server() override;  // closes everything at once
+
+  // Connections accepted from now on speak TLS with this; those that are open stay as they are. Null: none.
+  void set_tls(std::shared_ptr<const tls::ServerContext> context) { tls_ = std::move(context); }
 
   // "/package.Service/Method". Before serve().
   void add(std::string method, Open open) { methods_[std::move(method)] = std::move(open); }
-  const Open* find(std::string_view method) const {
+  using Method = std::pair<const std::string, Open>;
+  const Method* find(std::string_view method) const {
     const auto found = methods_.find(method);
-    return found == methods_.end() ? nullptr : &found->second;
+    return found == methods_.end() ? nullptr : &*found;
   }
   void serve();
   // No further connection or call; calls are asked to finish. `done` is called once no connection is left, at the latest after `grace`.
@@ -82,13 +100,15 @@ class Server final : private net::AcceptEvents {
   const std::string& address() const { return address_; }  // with the port the kernel picked
   size_t connections() const { return connections_; }
   size_t calls() const { return calls_; }
-  uint64_t refused_connections() const { return refused_; }
+  const Counts& counts() const { return counts_; }
 
  private:
+  friend class Call;
   friend class Connection;
   Server(net::EventLoop& loop, Options options, net::ListenSocket socket);
   void on_accept(int fd, const net::Address& remote) override;
   void gone(Connection& connection);
+  void handshake_failed(net::Connection& connection);
   std::chrono::milliseconds jittered_age();
 
   net::EventLoop& loop_;
@@ -96,11 +116,13 @@ class Server final : private net::AcceptEvents {
   h2::Settings settings_;
   net::ListenSocket socket_;
   std::string address_;
+  std::shared_ptr<const tls::ServerContext> tls_;
+  net::TimePoint complained_{};  // of a failed handshake, last
   std::unique_ptr<net::Listener> listener_;
-  absl::flat_hash_map<std::string, Open> methods_;
+  absl::node_hash_map<std::string, Open> methods_;  // its entries stay where they are
   Connection* first_ = nullptr;
   size_t connections_ = 0, calls_ = 0;
-  uint64_t refused_ = 0;
+  Counts counts_;
   uint64_t seed_ = 0;
   std::unique_ptr<net::Timer> grace_;
   std::function<void()> drained_;

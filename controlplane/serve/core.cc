@@ -17,7 +17,7 @@ using resources::Type;
 struct Core::Stream {
   StreamKind kind = StreamKind::kSotw;
   std::optional<Type> only;
-  std::string peer;
+  rpc::PeerPtr peer;
   SystemTime connected{};
   snapshot::Node node;
   snapshot::ClientClass client_class;
@@ -204,16 +204,37 @@ void Core::rejoin_all() {
 
 // --- streams -----------------------------------------------------------------------------------------------------------
 
-absl::StatusOr<StreamId> Core::open(StreamKind kind, std::optional<Type> only, std::string peer) {
+namespace {
+// Whose streams are counted together.
+std::string client_of(const rpc::Peer& peer) { return peer.names.empty() ? peer.host : peer.names.front(); }
+}  // namespace
+
+absl::Status Core::deny(Denial why, absl::Status status) {
+  ++metrics_.denied[static_cast<size_t>(why)];
+  return status;
+}
+
+absl::Status Core::may_open(const rpc::Peer& peer) {
+  if (!ready_) return deny(Denial::kNotReady, absl::UnavailableError("the sources have not been read completely yet"));  // rule 10: never an empty configuration because of that
+  if (streams_.size() >= options_.max_streams) return deny(Denial::kStreams, absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_streams, " streams")));
+  if (const auto at = by_connection_.find(&peer); at != by_connection_.end() && at->second >= options_.max_streams_per_connection) {
+    return deny(Denial::kStreamsPerConnection, absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_streams_per_connection, " streams on this connection of ", peer.text())));
+  }
+  const std::string client = client_of(peer);
+  if (const auto at = by_client_.find(client); at != by_client_.end() && at->second >= options_.max_streams_per_client) {
+    return deny(Denial::kStreamsPerClient, absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_streams_per_client, " streams of client ", client)));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StreamId> Core::open(StreamKind kind, std::optional<Type> only, rpc::PeerPtr peer) {
   ++metrics_.streams_opened;
-  if (!ready_) {  // rule 10: never an empty configuration because the sources are not read yet
+  if (absl::Status s = may_open(*peer); !s.ok()) {
     ++metrics_.streams_refused;
-    return absl::UnavailableError("the sources have not been read completely yet");
+    return s;
   }
-  if (streams_.size() >= options_.max_streams) {
-    ++metrics_.streams_refused;
-    return absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_streams, " streams"));
-  }
+  ++by_connection_[peer.get()];
+  ++by_client_[client_of(*peer)];
   const StreamId id = next_stream_++;
   auto stream = std::make_unique<Stream>();
   stream->kind = kind;
@@ -224,7 +245,10 @@ absl::StatusOr<StreamId> Core::open(StreamKind kind, std::optional<Type> only, s
   return id;
 }
 
-void Core::start(StreamId id, Stream& stream, const cpstream::Request& request) {
+absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& request) {
+  if (authorization_) {
+    if (absl::Status s = authorization_->check(*stream.peer, *request.node); !s.ok()) return deny(Denial::kNotAuthorized, s);
+  }
   stream.node = *request.node;
   stream.client_class = snapshot::class_of(stream.node);
   join(id, stream);
@@ -232,12 +256,14 @@ void Core::start(StreamId id, Stream& stream, const cpstream::Request& request) 
   cpstream::SessionOptions options = options_.session;
   options.only = stream.only;
   options.incomplete = incomplete_;
+  options.may_carry_secrets = stream.peer->may_carry_secrets();
   if (stream.kind == StreamKind::kDelta) {
     stream.session = std::make_unique<cpstream::DeltaSession>(options, names_, view(stream));
   } else {
     stream.session = std::make_unique<cpstream::SotwSession>(options, names_, view(stream));
   }
-  FL_LOG(info, "xds", "node ", stream.node.id, " (", stream.client_class.name, ", ", stream.peer, ") connected: ", stream.reason);
+  FL_LOG(info, "xds", "node ", stream.node.id, " (", stream.client_class.name, ", ", stream.peer->text(), ") connected: ", stream.reason);
+  return absl::OkStatus();
 }
 
 void Core::request(StreamId id, std::string_view bytes) {
@@ -254,10 +280,18 @@ void Core::request(StreamId id, std::string_view bytes) {
     end(id, stream, status);
     return;
   }
-  if (!stream.session) start(id, stream, *request);
+  if (const size_t names = request->names.size() + request->unsubscribe.size() + request->initial_versions.size(); names > options_.max_names_per_request) {
+    return end(id, stream, deny(Denial::kNamesPerRequest, absl::ResourceExhaustedError(absl::StrCat(names, " names in one request for ", request->type_url, ": more than ", options_.max_names_per_request))));
+  }
+  if (!stream.session) {
+    if (absl::Status s = start(id, stream, *request); !s.ok()) return end(id, stream, s);
+  }
   // its own snapshot may be older than what others have been told since
   const bool endpoints = stream.only ? *stream.only == Type::kEndpoint : request->type_url == resources::type_url(Type::kEndpoint);
   cpstream::Output output = stream.session->on_request(*request, clock_.monotonic(), endpoints ? view(stream) : nullptr);
+  if (const size_t names = stream.session->names(); names > options_.max_names_per_stream) {
+    return end(id, stream, deny(Denial::kNamesPerStream, absl::ResourceExhaustedError(absl::StrCat(names, " names on one stream: more than ", options_.max_names_per_stream))));
+  }
   if (endpoints) note_interest(id, stream);
   deliver(id, stream, std::move(output));
 }
@@ -353,8 +387,19 @@ void Core::on_time() {
   }
 }
 
+void Core::set_authorization(std::shared_ptr<const Authorization> rules) {
+  authorization_ = std::move(rules);
+  if (!authorization_) return;
+  std::vector<std::pair<StreamId, absl::Status>> out;
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->session) continue;
+    if (absl::Status s = authorization_->check(*stream->peer, stream->node); !s.ok()) out.emplace_back(id, std::move(s));
+  }
+  for (const auto& [id, why] : out) end(id, *streams_.at(id), deny(Denial::kNotAuthorized, why));
+}
+
 void Core::end(StreamId id, Stream& stream, const absl::Status& status) {
-  FL_LOG(warning, "xds", "stream of node ", stream.node.id.empty() ? "(none yet)" : stream.node.id, " (", stream.peer, ") ended: ", status.message());
+  FL_LOG(warning, "xds", "stream of node ", stream.node.id.empty() ? "(none yet)" : stream.node.id, " (", stream.peer->text(), ") ended: ", status.message());
   drop(id);
   wire_.end(id, status);
 }
@@ -362,7 +407,7 @@ void Core::end(StreamId id, Stream& stream, const absl::Status& status) {
 void Core::closed(StreamId id) {
   auto found = streams_.find(id);
   if (found == streams_.end()) return;
-  if (found->second->session) FL_LOG(info, "xds", "node ", found->second->node.id, " (", found->second->peer, ") disconnected");
+  if (found->second->session) FL_LOG(info, "xds", "node ", found->second->node.id, " (", found->second->peer->text(), ") disconnected");
   drop(id);
 }
 
@@ -378,6 +423,8 @@ void Core::drop(StreamId id) {
     if (stream.deadline) deadlines_.erase({*stream.deadline, id});
     queue_.remove(id);
   }
+  if (const auto at = by_connection_.find(stream.peer.get()); --at->second == 0) by_connection_.erase(at);
+  if (const auto at = by_client_.find(client_of(*stream.peer)); --at->second == 0) by_client_.erase(at);
   streams_.erase(found);
 }
 
@@ -387,7 +434,7 @@ std::vector<inspect::StreamRecord> Core::records() const {
   std::vector<inspect::StreamRecord> out;
   for (const auto& [id, s] : streams_) {
     if (!s->session) continue;
-    out.push_back(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer, s->kind_name(), s->connected, *s->session));
+    out.push_back(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session));
     tell_frozen(*s, out.back());
   }
   return out;
@@ -431,7 +478,7 @@ absl::StatusOr<snapshot::SnapshotPtr> Core::snapshot_of(std::string_view node_id
 absl::StatusOr<doc::Value> Core::diff(std::string_view node_id) const {
   const Stream* s = find_node(node_id);
   if (!s) return no_such_node(node_id, records());
-  return inspect::diff(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer, s->kind_name(), s->connected, *s->session),
+  return inspect::diff(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session),
                        *catalog_.find(s->scope), *s->session);
 }
 

@@ -15,11 +15,15 @@
 #include <utility>
 #include <vector>
 
+#include <absl/container/flat_hash_map.h>
+
 #include "base/clock.h"
 #include "base/doc.h"
 #include "controlplane/inspect/inspect.h"
 #include "controlplane/push/interest.h"
 #include "controlplane/push/queue.h"
+#include "controlplane/rpc/peer.h"
+#include "controlplane/serve/authorization.h"
 #include "controlplane/serve/metrics.h"
 #include "controlplane/snapshot/catalog.h"
 #include "controlplane/snapshot/update.h"
@@ -50,17 +54,24 @@ class Core {
   struct Options {
     std::string identifier;              // control_plane.identifier; empty leaves it out
     size_t quarantine_threshold = 3;     // refusals by distinct nodes before a client class is frozen
-    size_t max_streams = 100'000;        // further ones are refused with RESOURCE_EXHAUSTED
+    // Beyond these RESOURCE_EXHAUSTED. A client is who its certificate names or, without one, its host.
+    size_t max_streams = 100'000;
+    size_t max_streams_per_connection = 1'000;
+    size_t max_streams_per_client = 20'000;
+    size_t max_names_per_request = 100'000;
+    size_t max_names_per_stream = 200'000;
     cpstream::SessionOptions session;
   };
   Core(Options options, const Clock& clock, Wire& wire);
   ~Core();
 
   void apply(Update update);
+  // Who may be which node, from now on: streams that no longer fit end. Null: everybody any.
+  void set_authorization(std::shared_ptr<const Authorization> rules);
   bool ready() const { return ready_; }
 
-  // `only`: the one type of a per-type service. Unavailable before ready(), ResourceExhausted at the limit of streams.
-  absl::StatusOr<StreamId> open(StreamKind kind, std::optional<resources::Type> only, std::string peer);
+  // `only`: the one type of a per-type service. Unavailable before ready(), ResourceExhausted at a limit of streams. `peer`: one object a connection.
+  absl::StatusOr<StreamId> open(StreamKind kind, std::optional<resources::Type> only, rpc::PeerPtr peer);
   void request(StreamId stream, std::string_view bytes);
   void written(StreamId stream);
   void closed(StreamId stream);
@@ -84,6 +95,7 @@ class Core {
   std::vector<verdict::Condition> conditions();
   std::vector<intent::Finding> findings() const;
   const Metrics& metrics() const { return metrics_; }
+  Metrics& counters() { return metrics_; }  // for what the transport counts
 
   // The quarantine's memory, for --state-dir. `state_epoch` rises whenever it changes.
   doc::Value state() const { return quarantine_.to_doc(); }
@@ -92,7 +104,9 @@ class Core {
 
  private:
   struct Stream;
-  void start(StreamId id, Stream& stream, const cpstream::Request& request);
+  absl::Status may_open(const rpc::Peer& peer);
+  absl::Status start(StreamId id, Stream& stream, const cpstream::Request& request);
+  absl::Status deny(Denial why, absl::Status status);
   void deliver(StreamId id, Stream& stream, cpstream::Output output);
   void refuse(Stream& stream, const cpstream::Refusal& refusal);
   void end(StreamId id, Stream& stream, const absl::Status& status);
@@ -122,6 +136,9 @@ class Core {
   push::Queue queue_;
   Metrics metrics_;
   std::map<StreamId, std::unique_ptr<Stream>> streams_;
+  absl::flat_hash_map<const rpc::Peer*, size_t> by_connection_;  // streams
+  absl::flat_hash_map<std::string, size_t> by_client_;
+  std::shared_ptr<const Authorization> authorization_;
   std::map<std::string, std::set<StreamId>, std::less<>> members_;  // by scope
   std::map<std::string, push::Interest, std::less<>> interest_;     // in assignments, by scope
   std::set<std::pair<MonotonicTime, StreamId>> deadlines_;

@@ -37,6 +37,16 @@ std::string Metrics::prometheus(size_t streams, size_t waiting) const {
   single(out, "fairlead_control_push_queue", "gauge", "Streams that wait for a push", waiting);
   single(out, "fairlead_control_streams_opened_total", "counter", "xDS streams ever opened", streams_opened);
   single(out, "fairlead_control_streams_refused_total", "counter", "xDS streams refused: not ready, or too many", streams_refused);
+  static constexpr std::array<std::string_view, kDenialCount> kReasons{"not_ready", "busy", "connections", "streams", "streams_per_connection", "streams_per_client",
+                                                                       "names_per_request", "names_per_stream", "message_bytes", "not_authorized"};
+  absl::StrAppend(&out, "# HELP fairlead_control_denied_total Connections refused, streams refused and streams ended, by why\n# TYPE fairlead_control_denied_total counter\n");
+  for (size_t i = 0; i < kDenialCount; ++i) absl::StrAppend(&out, "fairlead_control_denied_total{reason=\"", kReasons[i], "\"} ", denied[i], "\n");
+  single(out, "fairlead_control_connections", "gauge", "Client connections open now", connections);
+  single(out, "fairlead_control_connects_waiting", "gauge", "Streams in line to be let in", connects_waiting);
+  single(out, "fairlead_control_tls_handshakes_failed_total", "counter", "TLS handshakes with clients that failed", handshakes_failed);
+  single(out, "fairlead_control_credentials_loaded_total", "counter", "Times certificates, keys, authorities or rules were read anew and put into service", credentials_loaded);
+  single(out, "fairlead_control_credentials_rejected_total", "counter", "Times what was read anew did not do, so that the old served on", credentials_rejected);
+  single(out, "fairlead_control_certificate_expires_seconds", "gauge", "When the server's certificate expires, in Unix time; 0 without TLS", static_cast<uint64_t>(certificate_expires));
   single(out, "fairlead_control_requests_total", "counter", "Discovery requests received", requests);
   single(out, "fairlead_control_bad_requests_total", "counter", "Discovery requests that broke a rule and ended their stream", bad_requests);
   single(out, "fairlead_control_pushes_total", "counter", "Times a stream was brought to a new snapshot", pushes);

@@ -23,6 +23,21 @@ class Histogram {
   double sum_ = 0;
 };
 
+// Why a stream was not let in, or was ended for what its client did.
+enum class Denial : uint8_t {
+  kNotReady,
+  kBusy,
+  kConnections,
+  kStreams,
+  kStreamsPerConnection,
+  kStreamsPerClient,
+  kNamesPerRequest,
+  kNamesPerStream,
+  kMessageBytes,
+  kNotAuthorized,
+};
+inline constexpr size_t kDenialCount = static_cast<size_t>(Denial::kNotAuthorized) + 1;
+
 struct Metrics {
   struct PerType {
     uint64_t responses = 0;
@@ -34,6 +49,13 @@ struct Metrics {
   std::array<PerType, resources::kTypeCount> types;
   uint64_t streams_opened = 0;
   uint64_t streams_refused = 0;
+  std::array<uint64_t, kDenialCount> denied{};
+  uint64_t connections = 0;           // open now
+  uint64_t connects_waiting = 0;      // streams in line to be let in, now
+  uint64_t handshakes_failed = 0;     // of TLS
+  uint64_t credentials_loaded = 0;    // certificates, keys, authorities and rules, since the start
+  uint64_t credentials_rejected = 0;  // of them, what did not fit together: the old ones serve on
+  int64_t certificate_expires = 0;    // the server's, Unix seconds; 0: no TLS
   uint64_t requests = 0;
   uint64_t bad_requests = 0;
   uint64_t pushes = 0;         // snapshots brought to a stream

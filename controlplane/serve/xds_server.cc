@@ -60,6 +60,7 @@ class XdsServer::Loop final : public Wire {
   void shutdown();                            // any thread
   void post(std::function<void(Core&)> job);  // any thread
   const std::string& address() const { return address_; }
+  void set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization);  // any thread
 
   void send(StreamId stream, cpstream::WireMessage message) override;
   void end(StreamId stream, const absl::Status& status) override;
@@ -72,9 +73,14 @@ class XdsServer::Loop final : public Wire {
   static constexpr size_t kTrimAfterBytes = 8 << 20;
   static constexpr std::chrono::milliseconds kTrimAfterQuiet{300};
   static constexpr std::chrono::milliseconds kShutdownGrace{1000};
+  static constexpr size_t kAdmitBatch = 64;  // as many streams are let in before others have their turn
 
   rpc::CallEvents* open(rpc::Call& call, StreamKind kind, std::optional<Type> only);
   void touched();
+  void admit();
+  void arm_admission();
+  void use(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization);
+  void count_transport();
   void pump();
   void trim();
 
@@ -90,7 +96,8 @@ class XdsServer::Loop final : public Wire {
   FrameCache frames_;
   std::vector<StreamId> sent_to_;  // since touched() last told the core which of them are through with it
   net::LoopTask pump_task_ = net::LoopTask::of<&Loop::pump>(this);
-  std::unique_ptr<net::Timer> core_timer_, trim_timer_;
+  Admission admission_{options_.admission};
+  std::unique_ptr<net::Timer> core_timer_, trim_timer_, admit_timer_;
   size_t sent_since_trim_ = 0;
   bool storm_ = false;
   std::once_flag shutdown_once_;
@@ -104,7 +111,24 @@ class XdsServer::Loop final : public Wire {
 class XdsServer::Loop::Stream final : public rpc::CallEvents {
  public:
   Stream(Loop& loop, rpc::Call& call, StreamId id) : loop_(loop), call_(call), id_(id) { loop_.streams_.emplace(id, this); }
-  ~Stream() override { loop_.streams_.erase(id_); }
+  ~Stream() override {
+    if (waiting_) loop_.admission_.leave(id_);
+    loop_.streams_.erase(id_);
+  }
+  // In line: what the client says is not read yet.
+  void wait() {
+    waiting_ = true;
+    call_.pause_reading();
+  }
+  void let_in() {
+    waiting_ = false;
+    call_.resume_reading();
+  }
+  void send_away(const absl::Status& status) {
+    waiting_ = false;
+    loop_.core_.closed(id_);
+    end(status);
+  }
 
   rpc::Call& call() { return call_; }
   void on_message(std::string_view message) override {
@@ -153,6 +177,7 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   rpc::Call& call_;
   const StreamId id_;
   bool paused_ = false;
+  bool waiting_ = false;
 };
 
 absl::Status XdsServer::Loop::bind() {
@@ -184,6 +209,8 @@ absl::Status XdsServer::Loop::bind() {
     touched();
   });
   trim_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { trim(); });
+  admit_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { admit(); });
+  use(options_.tls, options_.authorization);
   return absl::OkStatus();
 }
 
@@ -200,7 +227,67 @@ rpc::CallEvents* XdsServer::Loop::open(rpc::Call& call, StreamKind kind, std::op
     call.finish(id.status());
     return nullptr;
   }
-  return new Stream(*this, call, *id);
+  auto* stream = new Stream(*this, call, *id);
+  switch (admission_.arrive(*id, clock_.monotonic())) {
+    case Admission::Entry::kNow: return stream;
+    case Admission::Entry::kWait:
+      stream->wait();
+      if (!admit_timer_->armed()) arm_admission();
+      return stream;
+    case Admission::Entry::kRefused: break;
+  }
+  ++core_.counters().denied[static_cast<size_t>(Denial::kBusy)];
+  stream->send_away(absl::ResourceExhaustedError("too many streams are being opened at once: connect again later"));
+  return nullptr;
+}
+
+// Those whose turn it is, or whose time is up.
+void XdsServer::Loop::admit() {
+  for (size_t n = 0; n < kAdmitBatch; ++n) {
+    const std::optional<Admission::Called> called = admission_.next(clock_.monotonic());
+    if (!called) break;
+    Stream& stream = *streams_.at(called->id);
+    if (!called->too_late) {
+      stream.let_in();
+      continue;
+    }
+    ++core_.counters().denied[static_cast<size_t>(Denial::kBusy)];
+    stream.send_away(absl::ResourceExhaustedError(absl::StrCat("waited for ", options_.admission.patience.count() / 1000.0, " s among ", admission_.waiting(), " streams: connect again")));
+  }
+  arm_admission();
+}
+
+void XdsServer::Loop::arm_admission() {
+  const std::optional<MonotonicTime> next = admission_.deadline();
+  if (!next) return;
+  const auto left = std::max<MonotonicTime::duration>(*next - clock_.monotonic(), std::chrono::milliseconds(1));
+  admit_timer_->arm(std::chrono::duration_cast<net::Duration>(left));
+}
+
+void XdsServer::Loop::use(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization) {
+  Metrics& metrics = core_.counters();
+  metrics.certificate_expires = 0;
+  if (tls && !tls->certificates().empty()) metrics.certificate_expires = std::chrono::system_clock::to_time_t(tls->certificates().front().facts.not_after);
+  server_->set_tls(std::move(tls));
+  core_.set_authorization(std::move(authorization));
+}
+
+void XdsServer::Loop::set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization) {
+  post([this, tls = std::move(tls), authorization = std::move(authorization)](Core& core) {
+    if (!server_) return;
+    ++core.counters().credentials_loaded;
+    use(tls, authorization);
+  });
+}
+
+void XdsServer::Loop::count_transport() {
+  if (!server_) return;
+  Metrics& metrics = core_.counters();
+  metrics.denied[static_cast<size_t>(Denial::kConnections)] = server_->counts().connections_refused;
+  metrics.denied[static_cast<size_t>(Denial::kMessageBytes)] = server_->counts().too_large;
+  metrics.handshakes_failed = server_->counts().handshakes_failed;
+  metrics.connections = server_->connections();
+  metrics.connects_waiting = admission_.waiting();
 }
 
 void XdsServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
@@ -249,6 +336,7 @@ void XdsServer::Loop::post(std::function<void(Core&)> job) {
   std::lock_guard lock(closed_mutex_);
   if (closed_) return;
   loop_.post([this, job = std::move(job)] {
+    count_transport();
     job(core_);
     health_.set_serving(core_.ready());
     touched();
@@ -288,6 +376,9 @@ absl::StatusOr<std::unique_ptr<XdsServer>> XdsServer::start(Options options, con
 
 const std::string& XdsServer::address() const { return loop_->address(); }
 void XdsServer::post(std::function<void(Core&)> job) { loop_->post(std::move(job)); }
+void XdsServer::set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization) {
+  loop_->set_credentials(std::move(tls), std::move(authorization));
+}
 void XdsServer::shutdown() { loop_->shutdown(); }
 
 }  // namespace fairlead::serve

@@ -12,7 +12,9 @@
 #include <absl/status/statusor.h>
 
 #include "base/clock.h"
+#include "controlplane/serve/admission.h"
 #include "controlplane/serve/core.h"
+#include "dataplane/tls/context.h"
 
 namespace fairlead::serve {
 
@@ -35,8 +37,11 @@ class XdsServer {
  public:
   struct Options {
     std::string address = "127.0.0.1:18000";  // HOST:PORT, [V6]:PORT or unix:PATH; port 0: the kernel picks
-    size_t max_request_bytes = 64 << 20;      // 10^5 names are some MB
+    size_t max_request_bytes = 16 << 20;      // 10^5 names are some MB
     std::chrono::seconds max_connection_age{0};  // give or take a tenth, then GOAWAY: replicas share clients anew. 0: none
+    Admission::Options admission;
+    std::shared_ptr<const tls::ServerContext> tls;         // null: plaintext
+    std::shared_ptr<const Authorization> authorization;    // null: who may connect may be any node
     Core::Options core;
   };
   // Binds and starts serving. A port in use is an error that names the address.
@@ -57,6 +62,9 @@ class XdsServer {
     asked.reset();
     return answer.get();
   }
+
+  // From now on; any thread. Streams there are go on with the TLS they have, and end where the rules no longer let them be who they are.
+  void set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization);
 
   // Ends all streams (clients reconnect elsewhere) and stops the thread. Idempotent.
   void shutdown();

@@ -116,7 +116,7 @@ absl::Status read_tls(const google::protobuf::Any& any, const std::string& field
   envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext tls;
   if (type_name(any.type_url()) != "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" || !tls.ParseFromString(any.value()))
     return unsupported(absl::StrCat(field, ".@type"), any.type_url());
-  FL_RETURN_IF_ERROR(only(tls, {"common_tls_context", "sni", "max_session_keys"}, field));
+  FL_RETURN_IF_ERROR(only(tls, {"common_tls_context", "sni", "auto_sni_san_validation", "max_session_keys"}, field));
   const auto& common = tls.common_tls_context();
   const std::string at = absl::StrCat(field, ".common_tls_context");
   FL_RETURN_IF_ERROR(only(common, {"tls_certificates", "validation_context", "alpn_protocols"}, at));

@@ -218,6 +218,25 @@ class Bootstrap(unittest.TestCase):
                 p = subprocess.run([lab.BIN / "fairlead-proxy", "--mode", "validate", "-c", path], capture_output=True, text=True)
                 self.assertEqual(p.returncode, 0, p.stderr + p.stdout + r.stdout)
 
+    def test_with_tls_the_server_is_known_by_its_name_and_the_client_shows_its_certificate(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=ca", "-days", "2", "-keyout", folder / "key.pem",
+                            "-out", folder / "cert.pem"], check=True, capture_output=True)
+            own = ("--xds-tls-ca", folder / "cert.pem", "--xds-tls-cert", folder / "cert.pem", "--xds-tls-key", folder / "key.pem")
+            for i, words in enumerate((("--xds-address", "control.test:1", *own), ("--xds-address", "127.0.0.1:1", "--xds-tls-server-name", "control.test", *own), ("--xds-address", "control.test:1", *own[:2]))):
+                r = run("bootstrap", "--cluster", "a", *words)
+                self.assertEqual((r.returncode, r.stderr), (0, ""), words)
+                self.assertIn("sni: control.test\n", r.stdout)
+                self.assertIn("auto_sni_san_validation: true\n", r.stdout)
+                self.assertEqual("private_key" in r.stdout, i < 2)
+                path = folder / f"{i}.yaml"
+                path.write_text(r.stdout)
+                p = subprocess.run([lab.BIN / "fairlead-proxy", "--mode", "validate", "-c", path], capture_output=True, text=True)
+                self.assertEqual(p.returncode, 0, p.stderr + p.stdout + r.stdout)
+            b = json.loads(run("bootstrap", "--for", "grpc", "--cluster", "a", "--xds-address", "control.test:1", *own).stdout)
+            self.assertEqual(b["xds_servers"][0]["channel_creds"], [{"type": "tls", "config": {"ca_certificate_file": str(own[1]), "certificate_file": str(own[3]), "private_key_file": str(own[5])}}])
+
     def test_names_are_resolved_even_those_of_hexadecimal_letters(self):
         for host, kind in (("cafe", "STRICT_DNS"), ("fe.ed", "STRICT_DNS"), ("10.0.0.1", "STATIC"), ("[fe80::1]", "STATIC"), ("localhost", "STRICT_DNS")):
             self.assertIn(f"    type: {kind}\n", run("bootstrap", "--cluster", "a", "--xds-address", f"{host}:18000").stdout, host)
@@ -235,6 +254,10 @@ class Bootstrap(unittest.TestCase):
                             (("--for", "grpc", "--cluster", "a", "--xds-address", "x"), '--xds-address "x" is not HOST:PORT'),
                             (("--for", "grpc", "--cluster", "a", "--delta"), "a gRPC client has no delta xDS"),
                             (("--for", "grpc", "--cluster", "a", "--admin-address", "127.0.0.1:1"), "a gRPC client has no admin address"),
+                            (("--cluster", "a", "--xds-tls-ca", "ca"), "which name has the certificate of 127.0.0.1:18000? give --xds-tls-server-name"),
+                            (("--cluster", "a", "--xds-tls-cert", "c", "--xds-tls-ca", "ca"), "--xds-tls-cert needs --xds-tls-key"),
+                            (("--cluster", "a", "--xds-tls-server-name", "n"), "TLS needs --xds-tls-ca"),
+                            (("--for", "grpc", "--cluster", "a", "--xds-tls-ca", "ca", "--xds-tls-server-name", "n"), "leave out --xds-tls-server-name"),
                             (("--cluster", "a", "--admin-address", "x:y"), '--admin-address "x:y" is not HOST:PORT')):
             r = run("bootstrap", *words)
             self.assertEqual((r.returncode, r.stdout), (2, ""))

@@ -202,6 +202,8 @@ class Ads {
   bool until_end() {
     return until([&] { return ended; });
   }
+  // How the stream ended, once it has.
+  grpc::Status status() { return stream_->Finish(); }
   // Under the lock, for `until`, or when nothing comes any more.
   std::string find(const std::string& part) const {
     for (const auto& [name, c] : clusters) {

@@ -190,10 +190,10 @@ class Lab:
             await_port(port, p)
         return p
 
-    def control(self, source):
+    def control(self, source, *flags):
         """fairlead-control on a folder; returns (process, xds address, admin address)."""
         xds, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        p = self.start("fairlead-control", [BIN / "fairlead-control", "--source", f"file:{source}", "--xds-address", xds, "--admin-address", admin])
+        p = self.start("fairlead-control", [BIN / "fairlead-control", "--source", f"file:{source}", "--xds-address", xds, "--admin-address", admin, *flags])
         await_http(admin, "/readyz", p)
         return p, xds, admin
 

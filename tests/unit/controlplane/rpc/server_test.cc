@@ -1,6 +1,9 @@
 // The gRPC server as gRPC's own C++ client sees it, on ports the kernel picks.
 #include <catch2/catch.hpp>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <future>
@@ -10,11 +13,14 @@
 #include <vector>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include "base/log.h"
 #include "controlplane/rpc/server.h"
 #include "dataplane/net/worker.h"
+#include "tests/unit/dataplane/tls/make_certificates.h"
 
 using namespace fairlead;
 
@@ -287,4 +293,156 @@ TEST_CASE("addresses: a name, a Unix socket, one in use, nonsense") {
   REQUIRE(unix_socket.ok());
   CHECK((*unix_socket)->address() == path);
   CHECK(absl::IsAlreadyExists(rpc::Server::listen(loop, {.address = path}).status()));
+}
+
+namespace {
+
+// A channel that trusts `ca`, knows the server as "control.test", and shows `own`.
+std::shared_ptr<grpc::Channel> secured(const std::string& address, const std::string& ca, const test::MadeCertificate* own = nullptr) {
+  grpc::ChannelArguments args;
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  args.SetSslTargetNameOverride("control.test");
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = ca;
+  if (own != nullptr) {
+    options.pem_cert_chain = own->chain;
+    options.pem_private_key = own->key;
+  }
+  return grpc::CreateCustomChannel(address, grpc::SslCredentials(options), args);
+}
+
+struct Secured : Running {
+  test::Authority ca{"Clients"};
+  test::Authority own{"Servers"};
+  explicit Secured(bool ask = true) {
+    worker.run_and_wait([this] {
+      server->add("/test.Echo/Who", [](rpc::Call& call) {
+        const rpc::Peer& peer = *call.peer();
+        call.finish(absl::AbortedError(absl::StrCat(peer.encrypted ? "encrypted" : "plain", peer.may_carry_secrets() ? " secret" : "", peer.local ? " local " : " ", absl::StrJoin(peer.names, " "))));
+        return nullptr;
+      });
+    });
+    use(own.issue("server", "DNS:control.test"), ask ? ca.pem() : "");
+  }
+  void use(const test::MadeCertificate& made, const std::string& client_ca) {
+    tls::ServerOptions options;
+    tls::KeyPair pair;
+    pair.chain = made.chain;
+    pair.key = made.key;
+    options.certificates.push_back(pair);
+    options.alpn = {"h2"};
+    options.require_client_certificate = !client_ca.empty();
+    if (!client_ca.empty()) options.verification.emplace().trusted_ca = client_ca;
+    options.tickets = options.session_cache = false;
+    worker.run_and_wait([&] { server->set_tls(tls::ServerContext::create(options).value()); });
+  }
+  std::string who(const std::shared_ptr<grpc::Channel>& channel) {
+    Client client(channel, "/test.Echo/Who");
+    return client.finish().error_message();
+  }
+  // What a client hears that does not wait until it is let in.
+  grpc::Status refused(const std::shared_ptr<grpc::Channel>& channel) {
+    grpc::GenericStub stub(channel);
+    grpc::CompletionQueue queue;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    grpc::Slice slice("");
+    auto reader = stub.PrepareUnaryCall(&context, "/test.Echo/Who", grpc::ByteBuffer(&slice, 1), &queue);
+    reader->StartCall();
+    grpc::ByteBuffer answer;
+    grpc::Status status;
+    reader->Finish(&answer, &status, nullptr);
+    void* tag;
+    bool ok;
+    REQUIRE(queue.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + kPatience) == grpc::CompletionQueue::GOT_EVENT);
+    return status;
+  }
+  uint64_t failures() {
+    uint64_t n = 0;
+    worker.run_and_wait([&] { n = server->counts().handshakes_failed; });
+    return n;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a client's certificate says who it is: URIs, then DNS names") {
+  Secured run;
+  const test::MadeCertificate client = run.ca.issue("client", "DNS:edge.test,URI:spiffe://test/edge,DNS:second.test");
+  CHECK(run.who(secured(run.address, run.own.pem(), &client)) == "encrypted secret local spiffe://test/edge edge.test second.test");
+  Secured without(false);
+  CHECK(without.who(secured(without.address, without.own.pem(), &client)) == "encrypted secret local ");
+  Running plain;
+  plain.worker.run_and_wait([&] {
+    plain.server->add("/test.Echo/Who", [](rpc::Call& call) {
+      call.finish(absl::AbortedError(absl::StrCat(call.peer()->encrypted ? "encrypted" : "plain", call.peer()->may_carry_secrets() ? " secret" : "")));
+      return nullptr;
+    });
+  });
+  Client client_of_plain(plain.channel(), "/test.Echo/Who");
+  CHECK(client_of_plain.finish().error_message() == "plain secret");
+}
+
+TEST_CASE("no certificate, a stranger's, an expired one and no TLS at all end in the handshake, and are counted") {
+  Secured run;
+  log::set_level(log::Level::off);
+  CHECK(run.refused(secured(run.address, run.own.pem())).error_code() == grpc::StatusCode::UNAVAILABLE);
+  const uint64_t one = run.failures();
+  CHECK(one >= 1);
+  const test::MadeCertificate foreign = test::Authority("Others").issue("client", "URI:spiffe://test/edge");
+  CHECK(run.refused(secured(run.address, run.own.pem(), &foreign)).error_code() == grpc::StatusCode::UNAVAILABLE);
+  test::Authority::Wish old;
+  old.names = "URI:spiffe://test/edge";
+  old.valid_from = -7200;
+  old.valid_for = -3600;
+  const test::MadeCertificate expired = run.ca.issue("client", old);
+  CHECK(run.refused(secured(run.address, run.own.pem(), &expired)).error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(run.refused(run.channel()).error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(run.failures() >= one + 3);
+  // and one that does not trust the server goes away by itself
+  const test::MadeCertificate good = run.ca.issue("client", "URI:spiffe://test/edge");
+  CHECK(run.refused(secured(run.address, run.ca.pem(), &good)).error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(run.who(secured(run.address, run.own.pem(), &good)) == "encrypted secret local spiffe://test/edge");
+}
+
+TEST_CASE("a new certificate, and another authority of clients, are for connections to come: a call that is there goes on") {
+  Secured run;
+  log::set_level(log::Level::off);
+  const test::MadeCertificate before = run.ca.issue("client", "URI:spiffe://test/before");
+  Client staying(secured(run.address, run.own.pem(), &before), "/test.Echo/Talk");
+  REQUIRE(staying.write("hello"));
+  CHECK(staying.read() == "hello");
+  const test::Authority next("Next"), clients("Next clients");
+  run.use(next.issue("server", "DNS:control.test"), clients.pem());
+  const test::MadeCertificate after = clients.issue("client", "URI:spiffe://test/after");
+  CHECK(run.who(secured(run.address, next.pem(), &after)) == "encrypted secret local spiffe://test/after");
+  CHECK(run.refused(secured(run.address, next.pem(), &before)).error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(run.refused(secured(run.address, run.own.pem(), &after)).error_code() == grpc::StatusCode::UNAVAILABLE);
+  REQUIRE(staying.write(std::string(200'000, 'x')));
+  CHECK(staying.read()->size() == 200'000);
+}
+
+TEST_CASE("a client that never ends its handshake is not waited for") {
+  rpc::Server::Options o;
+  o.handshake_timeout = std::chrono::milliseconds(50);
+  Running run(o);
+  log::set_level(log::Level::off);
+  const test::Authority own;
+  tls::ServerOptions options;
+  tls::KeyPair pair;
+  const test::MadeCertificate made = own.issue("server", "DNS:control.test");
+  pair.chain = made.chain;
+  pair.key = made.key;
+  options.certificates.push_back(pair);
+  run.worker.run_and_wait([&] { run.server->set_tls(tls::ServerContext::create(options).value()); });
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  const timeval patience{kPatience.count(), 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const auto address = net::Address::parse(run.address).value();
+  sockaddr_storage to;
+  const socklen_t size = address.to_sockaddr(to);
+  REQUIRE(connect(fd, reinterpret_cast<const sockaddr*>(&to), size) == 0);
+  char byte;
+  CHECK(recv(fd, &byte, 1, 0) == 0);  // ended by the server
+  close(fd);
 }

@@ -24,11 +24,11 @@ snapshot::Update incomplete(bool is) {
 
 TEST_CASE("before the sources are read, streams are refused with Unavailable") {
   Server s;
-  CHECK(absl::IsUnavailable(s.core.open(StreamKind::kDelta, std::nullopt, "p").status()));
+  CHECK(absl::IsUnavailable(s.core.open(StreamKind::kDelta, std::nullopt, peer()).status()));
   CHECK_FALSE(s.core.ready());
   s.apply(gateway("edge", edge()));
   CHECK(s.core.ready());
-  CHECK(s.core.open(StreamKind::kDelta, std::nullopt, "p").ok());
+  CHECK(s.core.open(StreamKind::kDelta, std::nullopt, peer()).ok());
   CHECK(s.core.metrics().streams_refused == 1);
 }
 
@@ -87,12 +87,12 @@ TEST_CASE("a stream beyond the limit is refused, and admitted once another has g
   Server s(o);
   s.apply(gateway("edge", edge()));
   Peer a(s, StreamKind::kDelta, "a"), b(s, StreamKind::kDelta, "b");
-  const absl::Status refused = s.core.open(StreamKind::kDelta, std::nullopt, "p").status();
+  const absl::Status refused = s.core.open(StreamKind::kDelta, std::nullopt, peer()).status();
   CHECK(absl::IsResourceExhausted(refused));
   CHECK(refused.message() == "more than 2 streams");
   s.core.closed(a.id);
   s.core.closed(a.id);  // twice is once
-  CHECK(s.core.open(StreamKind::kDelta, std::nullopt, "p").ok());
+  CHECK(s.core.open(StreamKind::kDelta, std::nullopt, peer()).ok());
 }
 
 TEST_CASE("one changed assignment goes to each subscriber, and nothing else") {
@@ -432,4 +432,84 @@ TEST_CASE("a reader that is slow is told of thousands of changes by one push of 
   s.settle();
   CHECK(peer.received() == Texts{"eds[a]"});
   CHECK(peer.last.at(Type::kEndpoint).bytes.at("a") == bytes_of(assignment("a", 1999 % 7 + 1)));
+}
+
+TEST_CASE("streams are limited by connection and by client, and given back when they end") {
+  serve::Core::Options o;
+  o.max_streams_per_connection = 2;
+  o.max_streams_per_client = 3;
+  Server s(o);
+  s.apply(gateway("edge", edge()));
+  const rpc::PeerPtr one = peer("10.0.0.1"), two = peer("10.0.0.1"), other = peer("10.0.0.2"), named = peer("10.0.0.1", {"spiffe://test/a"}), elsewhere = peer("10.0.0.3", {"spiffe://test/a"});
+  const auto open = [&](const rpc::PeerPtr& from) { return s.core.open(StreamKind::kDelta, std::nullopt, from); };
+  const auto first = open(one);
+  REQUIRE(first.ok());
+  CHECK(open(one).ok());
+  CHECK(open(one).status().message() == "more than 2 streams on this connection of 10.0.0.1:1");
+  CHECK(open(two).ok());
+  const absl::Status refused = open(two).status();
+  CHECK(absl::IsResourceExhausted(refused));
+  CHECK(refused.message() == "more than 3 streams of client 10.0.0.1");
+  CHECK(open(other).ok());
+  CHECK(open(named).ok());
+  CHECK(open(named).ok());
+  CHECK(open(elsewhere).ok());
+  CHECK(open(elsewhere).status().message() == "more than 3 streams of client spiffe://test/a");
+  s.core.closed(*first);
+  CHECK(open(two).ok());
+  using serve::Denial;
+  const auto denied = [&](Denial why) { return s.core.metrics().denied[static_cast<size_t>(why)]; };
+  CHECK(denied(Denial::kStreamsPerConnection) == 1);
+  CHECK(denied(Denial::kStreamsPerClient) == 2);
+  CHECK(s.core.metrics().streams_refused == 3);
+  CHECK(s.core.metrics().prometheus(0, 0).find("fairlead_control_denied_total{reason=\"streams_per_client\"} 2\n") != std::string::npos);
+}
+
+TEST_CASE("too many names in a request, or on a stream, end that stream alone") {
+  serve::Core::Options o;
+  o.max_names_per_request = 3;
+  o.max_names_per_stream = 4;
+  Server s(o);
+  s.apply(gateway("edge", edge()));
+  Peer good(s, StreamKind::kDelta, "good"), bad(s, StreamKind::kDelta, "bad"), slow(s, StreamKind::kDelta, "slow"), back(s, StreamKind::kDelta, "back"), sotw(s, StreamKind::kSotw, "sotw");
+  good.ask(Type::kEndpoint, {"a", "b", "c"});
+  bad.ask(Type::kEndpoint, {"a", "b", "c", "d"});
+  REQUIRE(s.ended.contains(bad.id));
+  CHECK(absl::IsResourceExhausted(s.ended[bad.id]));
+  CHECK(s.ended[bad.id].message() == "4 names in one request for type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment: more than 3");
+  slow.ask(Type::kEndpoint, {"a", "b", "c"});
+  slow.ask(Type::kRoute, {"d"});
+  CHECK_FALSE(s.ended.contains(slow.id));
+  slow.ask(Type::kRoute, {"e"});
+  CHECK(s.ended[slow.id].message() == "5 names on one stream: more than 4");
+  back.ask(Type::kCluster, {}, {{"1", ""}, {"2", ""}, {"3", ""}, {"4", ""}});  // what it has
+  CHECK(absl::IsResourceExhausted(s.ended[back.id]));
+  sotw.ask(Type::kEndpoint, {"a", "b", "c", "d"});
+  CHECK(absl::IsResourceExhausted(s.ended[sotw.id]));
+  CHECK_FALSE(s.ended.contains(good.id));
+  CHECK(s.core.metrics().denied[static_cast<size_t>(serve::Denial::kNamesPerRequest)] == 3);
+  CHECK(s.core.metrics().denied[static_cast<size_t>(serve::Denial::kNamesPerStream)] == 1);
+  CHECK(s.core.streams() == 1);
+}
+
+TEST_CASE("a node that its client may not be is refused, and ended when the rules change") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  const auto rules = [&](const std::string& text) { s.core.set_authorization(std::make_shared<const serve::Authorization>(*serve::Authorization::parse({{text, "rules"}}))); };
+  rules("spiffe://test/{name}=id:*,cluster:{name}");
+  Peer own(s, StreamKind::kDelta, "n1", "edge", "envoy", std::nullopt, peer("10.0.0.1", {"spiffe://test/edge"}));
+  Peer other(s, StreamKind::kDelta, "n2", "edge", "envoy", std::nullopt, peer("10.0.0.1", {"spiffe://test/other"}));
+  Peer nobody(s, StreamKind::kDelta, "n3");
+  CHECK_FALSE(own.ask(Type::kCluster).empty());
+  CHECK(other.ask(Type::kCluster).empty());
+  CHECK(absl::IsPermissionDenied(s.ended[other.id]));
+  CHECK(s.ended[other.id].message() == "client spiffe://test/other may not be node id \"n2\", cluster \"edge\": rules for it: spiffe://test/{name}=id:*,cluster:{name}");
+  nobody.ask(Type::kCluster);
+  CHECK(absl::IsPermissionDenied(s.ended[nobody.id]));
+  rules("spiffe://test/{name}=id:n*,cluster:{name}");
+  CHECK_FALSE(s.ended.contains(own.id));
+  rules("spiffe://test/other=id:*,cluster:*");
+  CHECK(absl::IsPermissionDenied(s.ended[own.id]));
+  CHECK(s.core.streams() == 0);
+  CHECK(s.core.metrics().denied[static_cast<size_t>(serve::Denial::kNotAuthorized)] == 3);
 }

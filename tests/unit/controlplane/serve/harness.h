@@ -33,6 +33,17 @@ inline std::string short_type(const std::string& url) {
   return type ? std::string(resources::short_name(*type)) : url;
 }
 
+// Whom a connection belongs to, as the transport would say.
+inline rpc::PeerPtr peer(const std::string& host = "127.0.0.1", std::vector<std::string> names = {}) {
+  auto out = std::make_shared<rpc::Peer>();
+  out->host = host;
+  out->address = host + ":1";
+  out->local = host.starts_with("127.");
+  out->encrypted = !names.empty();
+  out->names = std::move(names);
+  return out;
+}
+
 class Server final : public serve::Wire {
  public:
   explicit Server(serve::Core::Options options = {}) : core(std::move(options), clock, *this) { log::set_level(log::Level::off); }
@@ -67,9 +78,9 @@ class Server final : public serve::Wire {
 class Peer {
  public:
   Peer(Server& server, StreamKind kind, std::string node, std::string cluster = "edge", std::string agent = "envoy",
-       std::optional<Type> only = std::nullopt)
+       std::optional<Type> only = std::nullopt, rpc::PeerPtr from = nullptr)
       : server_(server), kind_(kind), node_(std::move(node)), cluster_(std::move(cluster)), agent_(std::move(agent)) {
-    absl::StatusOr<StreamId> opened = server.core.open(kind, only, "test");
+    absl::StatusOr<StreamId> opened = server.core.open(kind, only, from ? std::move(from) : peer());
     REQUIRE(opened.ok());
     id = *opened;
   }

@@ -14,7 +14,9 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include "base/file.h"
 #include "base/log.h"
+#include "controlplane/serve/credentials.h"
 #include "controlplane/serve/frame_cache.h"
 #include "controlplane/serve/xds_server.h"
 #include "envoy/service/cluster/v3/cds.grpc.pb.h"
@@ -24,6 +26,7 @@
 #include "envoy/service/route/v3/rds.grpc.pb.h"
 #include "envoy/service/secret/v3/sds.grpc.pb.h"
 #include "tests/unit/controlplane/make.h"
+#include "tests/unit/dataplane/tls/make_certificates.h"
 
 using namespace fairlead;
 using namespace fairlead::test;
@@ -473,4 +476,118 @@ TEST_CASE("health checks tell whether the sources are read, and reflection what 
   CHECK(answer.find(ads) != std::string::npos);
   REQUIRE(call("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", absl::StrCat("\x22", std::string(1, static_cast<char>(ads.size())), ads), answer).ok());
   CHECK(answer.find("envoy/service/discovery/v3/ads.proto") != std::string::npos);
+}
+
+namespace {
+
+// A delta stream that asks for clusters.
+struct Asking {
+  explicit Asking(const std::shared_ptr<grpc::Channel>& channel, const std::string& node = "n1") : stub(AggregatedDiscoveryService::NewStub(channel)), c(context()) {
+    stream = stub->DeltaAggregatedResources(c.get());
+    stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster, node));
+  }
+  bool answered() {
+    DeltaDiscoveryResponse r;
+    return stream->Read(&r);
+  }
+  grpc::Status end() {
+    DeltaDiscoveryResponse r;
+    while (stream->Read(&r)) {
+    }
+    return stream->Finish();
+  }
+  std::unique_ptr<AggregatedDiscoveryService::Stub> stub;
+  std::unique_ptr<grpc::ClientContext> c;
+  std::unique_ptr<grpc::ClientReaderWriter<DeltaDiscoveryRequest, DeltaDiscoveryResponse>> stream;
+};
+
+uint64_t denied(Running& run, serve::Denial why) {
+  return run.server->ask<uint64_t>([why](Core& core) { return core.metrics().denied[static_cast<size_t>(why)]; });
+}
+
+}  // namespace
+
+TEST_CASE("streams that are opened at once are let in at the rate, and all of them answered") {
+  XdsServer::Options o;
+  o.admission = {10, std::chrono::seconds(20)};
+  Running run(o);
+  run.apply(edge());
+  const auto channel = run.channel();
+  const auto begun = std::chrono::steady_clock::now();
+  std::vector<std::unique_ptr<Asking>> all;
+  for (int i = 0; i < 14; ++i) all.push_back(std::make_unique<Asking>(channel));
+  for (const auto& one : all) CHECK(one->answered());
+  CHECK(std::chrono::steady_clock::now() - begun > std::chrono::milliseconds(350));
+  CHECK(denied(run, serve::Denial::kBusy) == 0);
+  all.clear();
+  run.await_streams(0);
+}
+
+TEST_CASE("a stream that would be let in too late is sent away unanswered, at once or when its time is up") {
+  XdsServer::Options o;
+  o.admission = {1, std::chrono::milliseconds(700)};
+  Running run(o);
+  run.apply(edge());
+  const auto channel = run.channel();
+  Asking first(channel);
+  CHECK(first.answered());
+  Asking waits(channel), refused(channel);
+  const grpc::Status late = waits.end(), never = refused.end();
+  CHECK(late.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(late.error_message() == "waited for 0.7 s among 0 streams: connect again");
+  CHECK(never.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(never.error_message() == "too many streams are being opened at once: connect again later");
+  CHECK(denied(run, serve::Denial::kBusy) == 2);
+  run.await_streams(1);
+  {  // one that goes away while it waits
+    Asking gone(channel);
+    run.await_streams(2);
+  }
+  run.await_streams(1);
+}
+
+TEST_CASE("a message above the limit ends its stream and is counted") {
+  XdsServer::Options o;
+  o.max_request_bytes = 10'000;
+  Running run(o);
+  run.apply(edge());
+  Asking stream(run.channel());
+  CHECK(stream.answered());
+  auto large = ack<DeltaDiscoveryRequest>("", Type::kEndpoint);
+  large.add_resource_names_subscribe(std::string(10'000, 'x'));
+  stream.stream->Write(large);
+  CHECK(stream.end().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(denied(run, serve::Denial::kMessageBytes) == 1);
+  CHECK(run.streams() == 0);
+}
+
+TEST_CASE("with TLS a client is the node that the rules let it be, and no other") {
+  test::Authority own("Servers"), clients("Clients");
+  TemporaryDirectory d;
+  const test::MadeCertificate server = own.issue("server", "DNS:control.test"), client = clients.issue("client", "URI:spiffe://test/n1");
+  serve::Credentials::Files files;
+  files.certificate = d.write("cert.pem", server.chain);
+  files.key = d.write("key.pem", server.key);
+  files.client_ca = d.write("ca.pem", clients.pem());
+  files.rules = {{"spiffe://test/{name}=id:{name},cluster:*", "--xds-authorize"}};
+  const auto loaded = serve::Credentials::load(files);
+  REQUIRE(loaded.ok());
+  XdsServer::Options o;
+  o.tls = loaded->tls;
+  o.authorization = loaded->authorization;
+  Running run(o);
+  run.apply(edge());
+  grpc::ChannelArguments args;
+  args.SetSslTargetNameOverride("control.test");
+  const auto channel = grpc::CreateCustomChannel(run.server->address(), grpc::SslCredentials({own.pem(), client.key, client.chain}), args);
+  Asking good(channel, "n1"), bad(channel, "n2");
+  CHECK(good.answered());
+  const grpc::Status refused = bad.end();
+  CHECK(refused.error_code() == grpc::StatusCode::PERMISSION_DENIED);
+  CHECK(refused.error_message() == "client spiffe://test/n1 may not be node id \"n2\", cluster \"edge\": rules for it: spiffe://test/{name}=id:{name},cluster:*");
+  files.rules = {{"spiffe://test/n2=id:*,cluster:*", "--xds-authorize"}};
+  run.server->set_credentials(loaded->tls, serve::Credentials::load(files)->authorization);
+  CHECK(good.end().error_code() == grpc::StatusCode::PERMISSION_DENIED);
+  CHECK(run.server->ask<uint64_t>([](Core& core) { return core.metrics().credentials_loaded; }) == 1);
+  CHECK(run.server->ask<int64_t>([](Core& core) { return core.metrics().certificate_expires; }) > std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
 }

@@ -1,0 +1,36 @@
+// The command line of fairlead-control. Pure but for names that it resolves.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "controlplane/serve/credentials.h"
+#include "controlplane/serve/xds_server.h"
+
+namespace fairlead::control {
+
+struct Flags {
+  std::vector<std::string> sources;
+  std::string admin_address = "127.0.0.1:18001";
+  bool admin_allow_plaintext = false;
+  bool xds_allow_plaintext = false;
+  serve::XdsServer::Options xds;    // but for what the credentials hold
+  serve::Credentials::Files files;  // of the xDS port
+  std::string state_dir;
+  std::string log_level = "info";
+  std::string log_path;
+};
+
+// An exit code when there is nothing to run: --help, --version (they have been printed).
+struct Parsed {
+  Flags flags;
+  std::optional<int> exit;
+};
+// Errors name the flag.
+absl::StatusOr<Parsed> parse_flags(int argc, char** argv);
+
+}  // namespace fairlead::control
