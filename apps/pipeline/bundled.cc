@@ -11,6 +11,7 @@
 #include "dataplane/filters/http/builtin.h"
 #include "dataplane/filters/listener/builtin.h"
 #include "dataplane/filters/network/builtin.h"
+#include "dataplane/filters/udp/builtin.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
@@ -33,7 +34,7 @@ absl::Status check(const resources::Resource& resource, Parse&& parse) {
 
 void register_extensions() {
   // as apps/proxy registers them
-  [[maybe_unused]] static const bool registered = (filters::register_configs(config::Registry::global()), filters::listener::register_configs(config::Registry::global()), filters::network::register_configs(config::Registry::global()), true);
+  [[maybe_unused]] static const bool registered = (filters::register_configs(config::Registry::global()), filters::listener::register_configs(config::Registry::global()), filters::network::register_configs(config::Registry::global()), filters::udp::register_configs(config::Registry::global()), true);
 }
 
 absl::Status bundled_verdict(const resources::Resource& resource) {

@@ -8,6 +8,7 @@
 #include "dataplane/filters/http/builtin.h"
 #include "dataplane/filters/listener/builtin.h"
 #include "dataplane/filters/network/builtin.h"
+#include "dataplane/filters/udp/builtin.h"
 #include "dataplane/server/bootstrap_loader.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/server.h"
@@ -50,6 +51,8 @@ int main(int argc, char** argv) {
   fairlead::filters::listener::register_filters(fairlead::stream::ListenerFilterRegistry::global());
   fairlead::filters::network::register_configs(fairlead::config::Registry::global(), [](const std::string& path) { return fairlead::read_file(path); });
   fairlead::filters::network::register_filters(fairlead::stream::NetworkFilterRegistry::global());
+  fairlead::filters::udp::register_configs(fairlead::config::Registry::global(), [](const std::string& path) { return fairlead::read_file(path); });
+  fairlead::filters::udp::register_filters(fairlead::stream::UdpFilterRegistry::global());
   Options options = parsed->options;
   if (absl::Status s = set_up_log(options); !s.ok()) return fail(s);
   auto bootstrap = load_bootstrap(options, version);

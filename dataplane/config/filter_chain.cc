@@ -101,7 +101,8 @@ std::vector<ListenerFilterEntry> parse_listener_filters(const v3::Listener& prot
       continue;
     }
     const ListenerFilterType* type = registry_of(options).listener_filter(filter.typed_config().type_url());
-    if (type == nullptr) {
+    const bool udp = proto.address().socket_address().protocol() == envoy::config::core::v3::SocketAddress::UDP;
+    if (type == nullptr || type->udp != udp) {
       errors.add(unknown_extension(place, filter.name(), filter.typed_config().type_url()));
       continue;
     }

@@ -30,12 +30,12 @@ bool is_loopback(const net::Address& address) {
   return address.kind() == net::Address::Kind::V6 && b[15] == 1 && std::all_of(b.begin(), b.end() - 1, [](uint8_t byte) { return byte == 0; });
 }
 
+}  // namespace
+
 bool same_ip_or_loopback(const ConnectionFacts& facts) {
   if (!facts.remote.is_ip() || is_loopback(facts.remote)) return true;
   return facts.local.kind() == facts.remote.kind() && facts.local.bytes() == facts.remote.bytes();
 }
-
-}  // namespace
 
 template <class Next>
 Next& FilterChainMatcher::Networks<Next>::at(const Prefix& prefix) {

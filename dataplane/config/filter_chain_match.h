@@ -39,6 +39,9 @@ struct ConnectionFacts {
   absl::Span<const std::string> application_protocols = {};  // in the client's order
 };
 
+// Whether the client is this host, as far as addresses show it.
+bool same_ip_or_loopback(const ConnectionFacts& facts);
+
 class FilterChainMatcher {
  public:
   // Chains are known by their index in the order in which they are added. Problems go to `errors` with their place.

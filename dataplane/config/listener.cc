@@ -1,9 +1,11 @@
 // Listener → ListenerConfig; see listener.h.
 #include "dataplane/config/listener.h"
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/strings/str_cat.h>
 
 #include "dataplane/config/fields.h"
+#include "dataplane/config/network_inputs.h"
 #include "dataplane/config/support.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 
@@ -11,15 +13,52 @@ namespace fairlead::config {
 namespace v3 = envoy::config::listener::v3;
 namespace {
 
+// Chains are known to the tree by their names.
+void read_tree(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
+  absl::flat_hash_map<std::string, uint32_t> names;
+  for (int i = 0; i < proto.filter_chains_size(); ++i) {
+    const std::string& name = proto.filter_chains(i).name();
+    const std::string place = absl::StrCat("filter_chains[", i, "]");
+    // Envoy 1.40's words
+    if (name.empty()) {
+      errors.add(place + ".name", "\"name\" field is required when using a listener matcher");
+    } else if (!names.emplace(name, static_cast<uint32_t>(i)).second) {
+      errors.add(place + ".name", absl::StrCat("\"name\" field is duplicated with value '", name, "'"));
+    }
+  }
+  const matching::MatchVocabulary vocabulary{
+      .input = [](const auto& input, const std::string& field) { return network_input(input, field, true); },
+      .action = [&](const auto& action, const std::string& field) -> absl::StatusOr<uint32_t> {
+        google::protobuf::StringValue chain;
+        if (!action.typed_config().template Is<google::protobuf::StringValue>() || !action.typed_config().UnpackTo(&chain))
+          return unknown_extension(field, action.name(), action.typed_config().type_url());
+        const auto known = names.find(chain.value());
+        return known == names.end() ? ListenerConfig::kNoChain : known->second;
+      },
+      .server_names = true};
+  auto tree = matching::MatchTree::compile(proto.filter_chain_matcher(), vocabulary, "filter_chain_matcher");
+  if (errors.check(tree)) out.tree = std::make_shared<const matching::MatchTree>(*std::move(tree));
+}
+
 void read_chains(const v3::Listener& proto, const HcmOptions& options, ListenerConfig& out, ErrorList& errors) {
+  if (out.udp) {
+    // Envoy 1.40's words
+    if (!proto.filter_chains().empty() || proto.has_default_filter_chain())
+      errors.add("filter_chains", absl::StrCat(proto.filter_chains_size(), " filter chain(s) specified for connection-less UDP listener."));
+    return;
+  }
   if (proto.filter_chains().empty() && !proto.has_default_filter_chain()) errors.add("filter_chains", "no filter chains specified");
   auto matcher = std::make_shared<FilterChainMatcher>();
   for (int i = 0; i < proto.filter_chains_size(); ++i) {
-    matcher->add(proto.filter_chains(i), errors);
+    if (!proto.has_filter_chain_matcher()) matcher->add(proto.filter_chains(i), errors);
     out.chains.push_back(parse_filter_chain(proto.filter_chains(i), absl::StrCat("filter_chains[", i, "]"), options, errors));
   }
   if (proto.has_default_filter_chain()) out.default_chain = parse_filter_chain(proto.default_filter_chain(), "default_filter_chain", options, errors);
-  if (!out.chains.empty() && !matcher->trivial()) out.matcher = std::move(matcher);
+  if (proto.has_filter_chain_matcher()) {
+    read_tree(proto, out, errors);
+  } else if (!out.chains.empty() && !matcher->trivial()) {
+    out.matcher = std::move(matcher);
+  }
 }
 
 // Of everything but what may be replaced in place.
@@ -34,8 +73,8 @@ void read_addresses(const v3::Listener& proto, ListenerConfig& out, ErrorList& e
   const auto read = [&](const envoy::config::core::v3::Address& address_proto, const std::string& field) {
     auto address = parse_address(address_proto, field);
     if (!errors.check(address)) return;
-    if (address->udp) {
-      errors.add(field + ".socket_address.protocol", "UDP listeners are not supported");
+    if (address->udp != out.udp) {
+      errors.add(field + ".socket_address.protocol", "the addresses of a listener are all of TCP or all of UDP");
     } else if (address->kind == Address::Kind::Socket && !address->is_ip()) {
       errors.add(field + ".socket_address.address", absl::StrCat("malformed IP address: ", address->host));
     } else if (address->ipv4_compat && address->host != "::" && !address->host.starts_with("::ffff:")) {
@@ -48,6 +87,7 @@ void read_addresses(const v3::Listener& proto, ListenerConfig& out, ErrorList& e
     errors.add("address", "error adding listener: address is necessary");
     return;
   }
+  out.udp = proto.address().socket_address().protocol() == envoy::config::core::v3::SocketAddress::UDP;
   read(proto.address(), "address");
   for (int i = 0; i < proto.additional_addresses_size(); ++i) {
     read(proto.additional_addresses(i).address(), absl::StrCat("additional_addresses[", i, "].address"));
@@ -68,7 +108,28 @@ void read_socket(const v3::Listener& proto, ListenerConfig& out, ErrorList& erro
   if (proto.has_tcp_fast_open_queue_length()) out.tcp_fast_open_queue_length = proto.tcp_fast_open_queue_length().value();
 }
 
+void read_udp(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
+  if (!out.udp) return;
+  if (out.listener_filters.size() > 1) errors.add("listener_filters[1]", "would never see a datagram: the first takes them all");
+  if (proto.listener_filters().empty()) errors.add("listener_filters", "nobody would read the datagrams of a UDP listener without one");
+  const auto& socket = proto.udp_listener_config().downstream_socket_config();
+  if (socket.has_max_rx_datagram_size()) out.max_datagram = socket.max_rx_datagram_size().value();
+  out.join_datagrams = socket.prefer_gro().value();
+}
+
 }  // namespace
+
+std::optional<size_t> ListenerConfig::choose(const ConnectionFacts& facts) const {
+  std::optional<uint32_t> found;
+  if (tree != nullptr) {
+    found = tree->match(NetworkInputs(facts));
+    if (found == kNoChain) return std::nullopt;
+  } else {
+    found = matcher->find(facts);
+  }
+  if (found) return *found;
+  return default_chain != nullptr ? std::optional(chains.size()) : std::nullopt;
+}
 
 absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::Listener& proto, const HcmOptions& options,
                                                                      SupportFindings* findings) {
@@ -84,6 +145,7 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::L
   read_socket(proto, *out, errors);
   read_chains(proto, options, *out, errors);
   out->listener_filters = parse_listener_filters(proto, options, errors);
+  read_udp(proto, *out, errors);
   if (proto.has_listener_filters_timeout()) out->listener_filters_timeout = ms(proto.listener_filters_timeout());
   out->continue_on_listener_filters_timeout = proto.continue_on_listener_filters_timeout();
   out->use_original_dst = proto.use_original_dst().value();

@@ -13,6 +13,7 @@
 #include "dataplane/config/filter_chain_match.h"
 #include "dataplane/config/hcm.h"
 #include "dataplane/config/support.h"
+#include "dataplane/matching/match_tree.h"
 
 namespace envoy::config::listener::v3 {
 class Listener;
@@ -30,7 +31,13 @@ struct ListenerConfig {
   std::vector<std::shared_ptr<const FilterChain>> chains;
   std::shared_ptr<const FilterChain> default_chain;      // null: none
   std::shared_ptr<const FilterChainMatcher> matcher;     // null: every connection gets the first chain, or the default one where there is no other
-  std::vector<ListenerFilterEntry> listener_filters;
+  // filter_chain_matcher, which takes the place of the chains' own criteria: answers with a chain's number, or kNoChain. Null: there is none.
+  std::shared_ptr<const matching::MatchTree> tree;
+  static constexpr uint32_t kNoChain = UINT32_MAX;       // the tree names a chain that there is not
+  std::vector<ListenerFilterEntry> listener_filters;     // of a UDP listener: the one that takes its datagrams
+  bool udp = false;                                      // there are no chains then
+  uint64_t max_datagram = 1500;                          // Envoy 1.40: UdpSocketConfig.max_rx_datagram_size
+  bool join_datagrams = false;                           // Envoy 1.40: prefer_gro, false for listeners
   milliseconds listener_filters_timeout{15'000};         // Envoy 1.40: 15 s; 0: none
   bool continue_on_listener_filters_timeout = false;
   bool use_original_dst = false;                         // connections go on to the listener of the address that a listener filter has restored
@@ -47,6 +54,10 @@ struct ListenerConfig {
   uint64_t content_hash = 0;
   uint64_t outer_hash = 0;                             // of all but the filter chains: forms that differ in those alone replace each other in place
 
+  // Whether it takes facts to know a connection's chain.
+  bool chooses() const { return matcher != nullptr || tree != nullptr; }
+  // The number of a connection's chain; none: it is closed.
+  std::optional<size_t> choose(const ConnectionFacts& facts) const;
   // All chains, the default one last: a chain's number.
   size_t chain_count() const { return chains.size() + (default_chain != nullptr ? 1 : 0); }
   const std::shared_ptr<const FilterChain>& chain(size_t number) const { return number < chains.size() ? chains[number] : default_chain; }

@@ -40,6 +40,7 @@ struct ListenerFilterType {
   std::string type_url;
   std::string canonical;  // "envoy.filters.listener.tls_inspector"
   std::function<absl::StatusOr<std::shared_ptr<const FilterConfig>>(const google::protobuf::Any&, const std::string& field)> parse;
+  bool udp = false;  // of a UDP listener's datagrams: those have only such, and no others have them
 };
 
 struct NetworkFilterType {

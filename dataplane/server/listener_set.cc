@@ -104,6 +104,7 @@ absl::StatusOr<ListenerSet::Sockets> ListenerSet::sockets_for(const config::List
     how.v6_only = !address.ipv4_compat;
     how.unix_mode = address.mode;
     how.socket_options = socket_options(listener);
+    how.datagrams = listener.udp;
     FL_ASSIGN_OR_RETURN(net::ListenSocket socket, net::ListenSocket::bind(where, how));
     out.push_back(std::make_shared<net::ListenSocket>(std::move(socket)));
   }
@@ -119,6 +120,9 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
   }
   const std::string place = absl::StrCat("listener '", listener->name, "'");
   FL_RETURN_IF_ERROR(prefix(place, check_duplicate(*listener)));
+  if (listener->udp && !listener->reuse_port && options_.workers > 1)  // Envoy 1.40's words
+    return absl::InvalidArgumentError(absl::StrCat(place, ": Listening on UDP when concurrency is > 1 without the SO_REUSEPORT socket option results in unstable packet proxying. "
+                                                          "Configure the reuse_port listener option or set concurrency = 1."));
   absl::StatusOr<Sockets> sockets = sockets_for(*listener);
   if (!sockets.ok()) return prefix(place, sockets.status());
 
@@ -149,6 +153,13 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
 
 absl::Status ListenerSet::make_filters_of(ServingListener& serving) const {
   if (serving.config->listener_filters.empty()) return absl::OkStatus();
+  if (serving.config->udp) {
+    const config::ListenerFilterEntry& entry = serving.config->listener_filters.front();
+    const auto* make = stream::UdpFilterRegistry::global().find(entry.type->type_url);
+    if (make == nullptr) return absl::InvalidArgumentError(absl::StrCat("listener filter '", entry.name, "': this build cannot run ", entry.type->type_url));
+    FL_ASSIGN_OR_RETURN(serving.udp, (*make)(entry.config, {*options_.stats, *options_.logs, serving.scope, serving.name}));
+    return absl::OkStatus();
+  }
   auto filters = std::make_shared<ListenerFilters>();
   for (const config::ListenerFilterEntry& entry : serving.config->listener_filters) {
     const auto* make = stream::ListenerFilterRegistry::global().find(entry.type->type_url);

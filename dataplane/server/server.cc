@@ -99,7 +99,10 @@ absl::Status Server::start() {
   publisher_ = std::make_unique<Publisher>(
       workers,
       [this](uint32_t worker, Publisher::SnapshotPtr snapshot) {
-        on_worker(worker, [snapshot = std::move(snapshot)](WorkerSlot& slot) mutable { slot.context->apply(std::move(snapshot)); });
+        on_worker(worker, [snapshot = std::move(snapshot)](WorkerSlot& slot) mutable {
+          slot.context->apply(std::move(snapshot));
+          slot.listeners->clusters_changed();
+        });
       },
       [loop = loop_.get()](std::function<void()> job) { loop->post(std::move(job)); });
 

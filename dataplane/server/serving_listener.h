@@ -16,6 +16,7 @@
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/listener_filter.h"
 #include "dataplane/stream/network_connections.h"
+#include "dataplane/stream/udp_filter.h"
 
 namespace fairlead::server {
 
@@ -36,6 +37,7 @@ struct ServingListener {
   std::vector<net::Address> addresses;                       // bound or not
   ServingChains chains;                                      // by ListenerConfig's numbers
   std::shared_ptr<const ListenerFilters> listener_filters;   // null: none
+  std::shared_ptr<const stream::UdpFilterFactory> udp;       // takes the datagrams; null: a TCP listener
   stats::ScopePtr scope;                                     // listener.<address>.
   stats::Block<stats::ListenerStat> stats;
   bool inbound = false;

@@ -39,6 +39,7 @@ struct WorkerListeners::Active {
   std::vector<std::unique_ptr<stream::ChainConnections>> connections;  // by chain number; none or null: no connection has come yet
   absl::flat_hash_set<FilteredSocket*> filtering;
   std::vector<std::unique_ptr<Accepting>> accepting;
+  std::vector<std::unique_ptr<stream::UdpFilter>> datagrams;            // instead, of a UDP listener: by socket
   bool draining = false;
 };
 
@@ -86,18 +87,13 @@ void WorkerListeners::Active::filtered(int fd, std::unique_ptr<ConnectionInfo> i
 
 std::optional<size_t> WorkerListeners::Active::choose(int fd, const net::Address& remote, const ConnectionInfo* info) const {
   const config::ListenerConfig& listener = *config->config;
-  if (listener.matcher == nullptr) return 0;
-  std::optional<uint32_t> found;
-  if (info != nullptr) {
-    found = listener.matcher->find({.local = info->local, .remote = info->remote, .direct_remote = info->direct_remote, .server_name = info->server_name,
-                                    .transport_protocol = info->transport_protocol, .application_protocols = info->application_protocols});
-  } else {
-    const auto local = net::Address::local_of(fd);
-    const net::Address none;
-    found = listener.matcher->find({.local = local.ok() ? *local : none, .remote = remote, .direct_remote = remote});
-  }
-  if (found.has_value()) return *found;
-  return listener.default_chain != nullptr ? std::optional(listener.chains.size()) : std::nullopt;
+  if (!listener.chooses()) return 0;
+  if (info != nullptr)
+    return listener.choose({.local = info->local, .remote = info->remote, .direct_remote = info->direct_remote, .server_name = info->server_name,
+                            .transport_protocol = info->transport_protocol, .application_protocols = info->application_protocols});
+  const auto local = net::Address::local_of(fd);
+  const net::Address none;
+  return listener.choose({.local = local.ok() ? *local : none, .remote = remote, .direct_remote = remote});
 }
 
 void WorkerListeners::Active::serve(int fd, const net::Address& remote, std::unique_ptr<ConnectionInfo> info) {
@@ -171,7 +167,10 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
   std::unique_ptr<Active>& slot = active_[listener->name];
   const bool same_sockets = slot != nullptr && slot->config->sockets == listener->sockets;
   // before the old configuration, and with it the old sockets, may go
-  if (slot != nullptr && !same_sockets) slot->accepting.clear();
+  if (slot != nullptr && !same_sockets) {
+    slot->accepting.clear();
+    slot->datagrams.clear();
+  }
   if (slot == nullptr) {
     slot = std::make_unique<Active>(*this, listener);
   } else {
@@ -196,10 +195,30 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
     }
     forget_addresses(*before, *slot);
   }
+  if (listener->udp != nullptr) return set_datagrams(*slot);
   for (const net::Address& address : listener->addresses) by_address_.try_emplace(address, slot.get());
   if (same_sockets) return;
   for (const auto& socket : listener->sockets)
     slot->accepting.push_back(std::make_unique<Accepting>(*slot, worker_.loop(), socket->fd(socket_index_)));
+}
+
+// Those of the form before, where the sockets are the same, go on if they can.
+void WorkerListeners::set_datagrams(Active& active) {
+  const ServingListener& listener = *active.config;
+  active.datagrams.resize(listener.sockets.size());
+  for (size_t i = 0; i < listener.sockets.size(); ++i) {
+    const net::ListenSocket& socket = *listener.sockets[i];
+    const net::UdpPort::Options port{.fd = socket.fd(socket_index_), .local = socket.local_address(), .largest = listener.config->max_datagram, .join = listener.config->join_datagrams};
+    std::unique_ptr<stream::UdpFilter>& filter = active.datagrams[i];
+    if (filter != nullptr && filter->adopt(listener.udp, port)) continue;
+    filter.reset();
+    filter = listener.udp->create(worker_, port);
+  }
+}
+
+void WorkerListeners::clusters_changed() {
+  for (const auto& [name, active] : active_)
+    for (const auto& filter : active->datagrams) filter->clusters_changed();
 }
 
 void WorkerListeners::forget_addresses(const ServingListener& listener, const Active& owner) {
@@ -212,6 +231,7 @@ void WorkerListeners::remove(const std::string& name, std::chrono::milliseconds 
   if (it == active_.end()) return;
   Active& active = *it->second;
   active.accepting.clear();
+  active.datagrams.clear();
   active.close_filtered();
   auto connections = std::exchange(active.connections, {});
   for (size_t i = 0; i < connections.size(); ++i) start_drain(*active.config, active.config->chains[i], std::move(connections[i]), drain_time, false);

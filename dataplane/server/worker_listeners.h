@@ -34,6 +34,7 @@ class WorkerListeners {
   void close_idle();
   void close_all();
   size_t connections() const;                  // live and draining, and sockets that listener filters look at
+  void clusters_changed();                     // the worker's clusters follow another snapshot
   void refresh_gauges();                       // before a scrape: downstream_cx_active and _destroy
  private:
   struct Accepting;
@@ -42,6 +43,7 @@ class WorkerListeners {
   void start_drain(const ServingListener& listener, std::shared_ptr<const ServingChain> chain, std::unique_ptr<stream::ChainConnections> connections,
                    std::chrono::milliseconds drain_time, bool gradual);
   void forget_addresses(const ServingListener& listener, const Active& owner);
+  void set_datagrams(Active& active);
   Active* redirected_to(const net::Address& address, const Active& from);
 
   stream::WorkerContext& worker_;

@@ -121,3 +121,44 @@ TEST_CASE("forms of a listener that differ in their chains alone have the same o
   CHECK(one->chains[0]->content_hash != changed->chains[0]->content_hash);
   CHECK(one->chains[1]->content_hash == changed->chains[1]->content_hash);
 }
+
+namespace {
+
+std::string by_server_name(const std::string& map, const std::string& more = "") {
+  return "filter_chain_matcher: {matcher_tree: {input: {name: i, typed_config: {'@type': type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.ServerNameInput}}, "
+         "exact_match_map: {map: {" + map + "}}}" + more + "}";
+}
+std::string to_chain(const std::string& name) { return "{action: {name: a, typed_config: {'@type': type.googleapis.com/google.protobuf.StringValue, value: " + name + "}}}"; }
+
+}  // namespace
+
+TEST_CASE("filter_chain_matcher chooses chains by name, and where it finds none the default chain takes the connection") {
+  const std::string chains = "filter_chains: [{name: a, filters: [" + kEnds + "]}, {name: b, filters: [" + kEnds + "]}]";
+  const std::string tree = by_server_name("x: " + to_chain("b") + ", y: " + to_chain("gone"));
+  const auto choose = [&](const std::string& more, std::string_view server_name) {
+    const auto parsed = parse(listener(chains + ", " + tree + more));
+    INFO(parsed.status().ToString());
+    REQUIRE(parsed.ok());
+    CHECK((*parsed)->chooses());
+    const auto at = *net::Address::parse("127.0.0.1:80");
+    const auto found = (*parsed)->choose({.local = at, .remote = at, .direct_remote = at, .server_name = server_name});
+    return found ? (*parsed)->chain(*found)->name : "";
+  };
+  CHECK(choose("", "x") == "b");
+  CHECK(choose("", "z").empty());
+  const std::string fallback = ", default_filter_chain: {name: d, filters: [" + kEnds + "]}";
+  CHECK(choose(fallback, "z") == "d");
+  CHECK(choose(fallback, "").empty() == false);
+  CHECK(choose(fallback, "y").empty());  // Envoy 1.40: a chain that there is not is no reason for the default one
+}
+
+TEST_CASE("filter_chain_matcher wants chains with names of their own") {
+  const auto fault = [](const std::string& chains) {
+    const auto parsed = parse(listener("filter_chains: [" + chains + "], " + by_server_name("x: " + to_chain("a"))));
+    return parsed.ok() ? "" : std::string(parsed.status().message());
+  };
+  CHECK_THAT(fault("{filters: [" + kEnds + "]}"), Contains("filter_chains[0].name: \"name\" field is required when using a listener matcher"));
+  CHECK_THAT(fault("{name: a, filters: [" + kEnds + "]}, {name: a, filters: [" + kEnds + "]}"), Contains("filter_chains[1].name: \"name\" field is duplicated with value 'a'"));
+  const auto other = parse(listener("filter_chains: [{name: a, filters: [" + kEnds + "]}], filter_chain_matcher: {on_no_match: {action: {name: a, typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}}}}"));
+  CHECK_THAT(std::string(other.status().message()), Contains("filter_chain_matcher.on_no_match.action: Didn't find a registered implementation for 'a'"));
+}

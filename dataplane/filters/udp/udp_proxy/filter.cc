@@ -1,0 +1,250 @@
+// See filter.h. What is logged is in log.cc.
+#include "dataplane/filters/udp/udp_proxy/filter.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status.h"
+#include "dataplane/accesslog/log_file.h"
+#include "dataplane/net/event_loop.h"
+#include "dataplane/stream/worker_context.h"
+
+namespace fairlead::filters::udp::udp_proxy {
+
+using stats::ClusterStat;
+using upstream::Health;
+
+namespace {
+
+struct Factory final : stream::UdpFilterFactory {
+  std::shared_ptr<const Shared> shared;
+  std::unique_ptr<stream::UdpFilter> create(stream::WorkerContext& worker, const net::UdpPort::Options& port) const override {
+    return std::make_unique<UdpProxy>(shared, worker, port);
+  }
+};
+
+stats::ScopeName scope_name(const std::string& prefix) { return {absl::StrCat("udp.", absl::StrReplaceAll(prefix, {{":", "_"}}), "."), "udp.", {{"envoy.udp_prefix", prefix}}}; }
+
+}  // namespace
+
+void register_filter(stream::UdpFilterRegistry& registry) {
+  registry.add(kTypeUrl, [](std::shared_ptr<const config::FilterConfig> config, const stream::UdpFactoryContext& context) -> stream::UdpFilterRegistry::Made {
+    auto shared = std::make_shared<Shared>();
+    shared->config = std::static_pointer_cast<const Config>(std::move(config));
+    FL_ASSIGN_OR_RETURN(shared->session_logs, accesslog::AccessLoggers::open(shared->config->session_logs, context.logs));
+    FL_ASSIGN_OR_RETURN(shared->proxy_logs, accesslog::AccessLoggers::open(shared->config->proxy_logs, context.logs));
+    shared->scope = context.stats.scope(scope_name(shared->config->stat_prefix));
+    shared->stats = shared->scope->block<Stat>(kStats);
+    shared->listener_scope = context.listener_scope;
+    shared->dropped = context.listener_scope->counter("udp.downstream_rx_datagram_dropped");
+    shared->registry = &context.stats;
+    auto factory = std::make_shared<Factory>();
+    factory->shared = std::move(shared);
+    return factory;
+  });
+}
+
+UdpProxy::UdpProxy(std::shared_ptr<const Shared> shared, stream::WorkerContext& worker, const net::UdpPort::Options& port)
+    : shared_(std::move(shared)), worker_(worker), port_(worker.loop(), port, *this) {
+  for (const std::string& name : shared_->config->clusters) {
+    slots_.push_back(std::make_unique<ClusterSlot>());
+    slots_.back()->name = name;
+  }
+  clusters_changed();
+}
+
+UdpProxy::~UdpProxy() {
+  end_all([](const Session&) { return true; });
+  log_proxy();
+}
+
+stats::Cells& UdpProxy::cells() const { return worker_.cells(); }
+void UdpProxy::count(Stat stat, uint64_t n) const { cells().add(shared_->stats, stat, n); }
+
+// --- Datagrams of clients -------------------------------------------------------------------------------------------------
+
+void UdpProxy::on_datagrams(std::span<const net::DatagramMessage> messages) {
+  pieces_.clear();
+  touched_.clear();
+  const bool per_packet = shared_->config->per_packet;
+  for (const net::DatagramMessage& message : messages) {
+    received_ += message.bytes.size();
+    Session* session = per_packet ? nullptr : session_for(message.path);
+    if (session == nullptr && !per_packet) continue;
+    net::for_each_datagram(message, [&](std::string_view datagram) {
+      if (per_packet && (session = session_for(message.path)) == nullptr) return;
+      add_piece(*session, datagram);
+    });
+  }
+  for (Session* session : touched_) send_pending(*session);
+}
+
+void UdpProxy::add_piece(Session& session, std::string_view bytes) {
+  const auto number = static_cast<int32_t>(pieces_.size());
+  pieces_.push_back({bytes});
+  if (session.first_ < 0) {
+    session.first_ = number;
+    touched_.push_back(&session);
+  } else {
+    pieces_[static_cast<size_t>(session.last_)].next = number;
+  }
+  session.last_ = number;
+}
+
+void UdpProxy::send_pending(Session& session) {
+  out_.clear();
+  for (int32_t at = session.first_; at >= 0; at = pieces_[static_cast<size_t>(at)].next) out_.push_back(pieces_[static_cast<size_t>(at)].bytes);
+  session.first_ = session.last_ = -1;
+  session.send_upstream(out_);
+}
+
+void UdpProxy::on_receive_error(int) { count(Stat::downstream_sess_rx_errors); }
+void UdpProxy::on_dropped(uint64_t datagrams) { cells().add(shared_->dropped, datagrams); }
+
+// --- Sessions -------------------------------------------------------------------------------------------------------------
+
+ClusterSlot* UdpProxy::route(const net::DatagramPath& path) {
+  const Config& config = *shared_->config;
+  size_t number = 0;
+  if (config.matcher) {
+    const std::string& name = config.route(path.local_address(port_.local_address().port()), path.peer_address());
+    while (number < slots_.size() && slots_[number]->name != name) ++number;
+  }
+  if (number < slots_.size() && slots_[number]->cluster) return slots_[number].get();
+  count(Stat::downstream_sess_no_route);
+  return nullptr;
+}
+
+upstream::Host* UdpProxy::pick_host(const ClusterSlot& slot, const net::DatagramPath& path) {
+  upstream::PickContext context;
+  if (const Config& config = *shared_->config; config.hash_source_ip || config.hash_key) context.hash = config.hash(path.peer_address());
+  return slot.cluster->pick(context);
+}
+
+Session* UdpProxy::session_for(const net::DatagramPath& path) {
+  SessionKey key{path};
+  if (shared_->config->per_packet) {
+    ClusterSlot* slot = route(path);
+    if (slot == nullptr) return nullptr;
+    upstream::Host* host = pick_host(*slot, path);
+    if (host == nullptr) {
+      cells().add(slot->cluster->shared().stats, ClusterStat::upstream_cx_none_healthy);
+      return nullptr;
+    }
+    key.host = host;
+    const auto known = sessions_.find(key);
+    return known != sessions_.end() ? known->second.get() : create(key, *slot, upstream::Ref<upstream::Host>(host));
+  }
+  if (const auto known = sessions_.find(key); known != sessions_.end()) {
+    Session& session = *known->second;
+    if (session.host().health != Health::kUnhealthy || session.pending()) return &session;
+    // Envoy 1.40: another session if there is a better host, else on with this one
+    ClusterSlot& slot = *session.slot_;
+    upstream::Host* better = pick_host(slot, path);
+    if (better == nullptr || better->health == Health::kUnhealthy || better == &session.host()) return &session;
+    end(key);
+    return create(key, slot, upstream::Ref<upstream::Host>(better));
+  }
+  ClusterSlot* slot = route(path);
+  return slot == nullptr ? nullptr : create(key, *slot, {});
+}
+
+// `host`: picked already; null: it is picked here, after the breaker.
+Session* UdpProxy::create(const SessionKey& key, ClusterSlot& slot, upstream::Ref<upstream::Host> host) {
+  upstream::SharedCluster& cluster = slot.cluster->shared();
+  if (!cluster.breakers[0].connections.can_take()) {
+    cells().add(cluster.stats, ClusterStat::upstream_cx_overflow);
+    // Envoy 1.40: a session that was there, all the same
+    count(Stat::downstream_sess_total);
+    log_facts({.path = key.path, .cluster = slot.name, .id = next_session_id(), .began = worker_.loop().wall_now(), .began_at = worker_.loop().now(), .overflow = true}, format::LogType::UdpSessionEnd);
+    return nullptr;
+  }
+  if (!host) host = upstream::Ref<upstream::Host>(pick_host(slot, key.path));
+  if (!host) {
+    cells().add(cluster.stats, ClusterStat::upstream_cx_none_healthy);
+    return nullptr;
+  }
+  auto session = std::make_unique<Session>(*this, key, slot, std::move(host));
+  Session* made = session.get();
+  sessions_.emplace(key, std::move(session));
+  return made;
+}
+
+void UdpProxy::end(const SessionKey& key) {
+  const auto it = sessions_.find(key);
+  log_session(*it->second, format::LogType::UdpSessionEnd);
+  sessions_.erase(it);
+}
+
+template <class Which>
+void UdpProxy::end_all(const Which& which) {
+  absl::erase_if(sessions_, [&](const auto& entry) {
+    if (!which(*entry.second)) return false;
+    log_session(*entry.second, format::LogType::UdpSessionEnd);
+    return true;
+  });
+}
+
+void UdpProxy::on_idle(Session& session) {
+  count(Stat::idle_timeout);
+  end(SessionKey(session.key()));
+}
+
+void UdpProxy::answer(Session& session, std::span<const std::string_view> datagrams) {
+  const net::SentDatagrams sent = port_.send(session.key_.path, datagrams);
+  session.counts_.tx_errors += sent.errors;
+  session.counts_.tx_bytes += sent.bytes;
+  session.counts_.tx_datagrams += sent.datagrams;
+  if (sent.errors != 0) count(Stat::downstream_sess_tx_errors, sent.errors);
+  sent_ += sent.bytes;
+  count(Stat::downstream_sess_tx_bytes, sent.bytes);
+  count(Stat::downstream_sess_tx_datagrams, sent.datagrams);
+}
+
+// --- Configuration --------------------------------------------------------------------------------------------------------
+
+// Envoy 1.40: sessions end with their cluster's or host's leaving, also where the cluster was replaced by another of its name.
+void UdpProxy::clusters_changed() {
+  bool gone = false;
+  for (const auto& slot : slots_) {
+    upstream::Cluster* now = worker_.clusters().find(slot->name);
+    if (now == slot->cluster.get() && (now == nullptr || now->endpoints() == slot->endpoints)) continue;
+    if (now != nullptr && now != slot->cluster.get()) slot->stats = now->shared().scope->block<ClusterUdpStat>(kClusterStats);
+    gone = gone || slot->cluster;
+    slot->cluster = upstream::Ref<upstream::Cluster>(now);
+    slot->endpoints = now != nullptr ? now->endpoints() : nullptr;
+  }
+  if (gone) end_all([](const Session& session) { return session.host().removed() || session.cluster_.get() != session.slot_->cluster.get(); });
+}
+
+// Envoy 1.40 ends every session when anything of the listener changes. Here those go on whose route stays.
+bool UdpProxy::adopt(const std::shared_ptr<const stream::UdpFilterFactory>& next, const net::UdpPort::Options& port) {
+  const auto* factory = dynamic_cast<const Factory*>(next.get());
+  if (factory == nullptr || !port_.reads_as(port)) return false;
+  const std::shared_ptr<const Shared>& other = factory->shared;
+  const Config &before = *shared_->config, &after = *other->config;
+  if (shared_->stats.base != other->stats.base || before.per_packet != after.per_packet || before.join_datagrams != after.join_datagrams) return false;
+  const uint16_t local_port = port_.local_address().port();
+  end_all([&](const Session& session) {
+    const net::DatagramPath& path = session.key().path;
+    return after.route(path.local_address(local_port), path.peer_address()) != session.slot().name;
+  });
+  auto slots = std::exchange(slots_, {});
+  for (const std::string& name : after.clusters) {
+    const auto known = std::find_if(slots.begin(), slots.end(), [&](const auto& slot) { return slot != nullptr && slot->name == name; });
+    if (known == slots.end()) {
+      slots_.push_back(std::make_unique<ClusterSlot>());
+      slots_.back()->name = name;
+    } else {
+      slots_.push_back(std::move(*known));
+    }
+  }
+  shared_ = other;
+  clusters_changed();
+  return true;
+}
+
+}  // namespace fairlead::filters::udp::udp_proxy
