@@ -406,3 +406,62 @@ TEST_CASE("connections end when the listener lets go of them") {
   CHECK(server.closed_by_peer());
   CHECK(chain.wait_for_connections(0));
 }
+
+TEST_CASE("a tunnel over CONNECT: the request goes first, and bytes pass once the upstream has agreed") {
+  RawServer up;
+  TestChain chain({tcp_proxy_yaml("tunneling_config: {hostname: 'db.%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%:5432', headers_to_add: [{header: {key: x-from, value: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%'}}]}")},
+                  {cluster_yaml("up", {up.port()})});
+  RawSocket client = chain.connect();
+  client.send("early");
+  RawSocket server = up.accept();
+  const std::string request = server.read_until("\r\n\r\n");
+  CHECK(request.substr(0, request.find('\n')) == "CONNECT db.127.0.0.1:5432 HTTP/1.1\r");
+  CHECK(request.find("\r\nhost: db.127.0.0.1:5432\r\n") != std::string::npos);
+  CHECK(request.find("\r\nx-from: 127.0.0.1\r\n") != std::string::npos);
+  CHECK(server.quiet_for(30ms));
+  server.send("HTTP/1.1 200 OK\r\n\r\nhello");
+  CHECK(client.read_exactly(5) == "hello");
+  CHECK(server.read_exactly(5) == "early");
+  const std::string bytes = big(300'000);
+  std::thread sender([&] { client.send(bytes); });
+  CHECK(server.read_exactly(bytes.size()) == bytes);
+  sender.join();
+  server.send("bye");
+  server.close();
+  CHECK(client.read_all() == "bye");
+  CHECK(chain.access_log(1).back() == "TcpConnectionEnd - 300005 8 up - - Normal");
+}
+
+TEST_CASE("a tunnel over POST carries bytes as bodies, and ends with the client") {
+  RawServer up;
+  TestChain chain({tcp_proxy_yaml("tunneling_config: {hostname: a, use_post: true, post_path: /t}")}, {cluster_yaml("up", {up.port()})});
+  RawSocket client = chain.connect();
+  RawSocket server = up.accept();
+  const std::string request = server.read_until("\r\n\r\n");
+  CHECK(request.substr(0, request.find('\n')) == "POST /t HTTP/1.1\r");
+  CHECK(request.find("transfer-encoding: chunked\r\n") != std::string::npos);
+  server.send("HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n");
+  client.send("ping");
+  CHECK(server.read_exactly(9) == "4\r\nping\r\n");
+  server.send("4\r\npong\r\n");
+  CHECK(client.read_exactly(4) == "pong");
+  client.shut_write();
+  CHECK(server.read_exactly(5) == "0\r\n\r\n");
+  server.send("3\r\nbye\r\n0\r\n\r\n");
+  CHECK(client.read_all() == "bye");
+  CHECK(chain.access_log(1).back() == "TcpConnectionEnd - 4 7 up - - Normal");
+}
+
+TEST_CASE("a tunnel that the upstream refuses is a connect that has failed") {
+  RawServer up;
+  TestChain chain({tcp_proxy_yaml("max_connect_attempts: 2\ntunneling_config: {hostname: a}")}, {cluster_yaml("up", {up.port()})});
+  RawSocket client = chain.connect();
+  for (const char* answer : {"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", ""}) {
+    RawSocket server = up.accept();
+    server.read_until("\r\n\r\n");
+    server.send(answer);
+    if (*answer == '\0') server.close(); else CHECK(server.closed_by_peer());
+  }
+  CHECK(client.closed_by_peer());
+  CHECK(chain.access_log(1).back() == "TcpConnectionEnd UF,URX 0 0 up - tcp_initializion_failure:0 Normal");
+}

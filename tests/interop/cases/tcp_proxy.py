@@ -155,6 +155,45 @@ def proxying():
     ]
 
 
+AGREE = b"HTTP/1.1 200 OK\r\n\r\n"
+CHUNKED = wire.reply("200 OK", "transfer-encoding: chunked")
+
+
+def tunnel(name, client, upstream, ignore=(), cluster={}, tcp={}, differs="", **config):
+    return Tcp(f"tunnel: {name}", client, upstream, ignore=ignore, cluster=cluster, differs=differs, tcp={"tunneling_config": {"hostname": "db.test:5432", **config}, **tcp})
+
+
+def tunnels():
+    header = lambda key, value, **more: {"header": {"key": key, "value": value}, **more}
+    ask = [b"ping", Body(4), CLOSE]
+    return [
+        tunnel("CONNECT", ask, [[wire.HEAD, AGREE, Body(4), b"pong", REST]]),
+        tunnel("another success", ask, [[wire.HEAD, b"HTTP/1.1 202 Accepted\r\n\r\n", Body(4), b"pong", REST]]),
+        tunnel("a late answer", ask, [[wire.HEAD, 0.3, AGREE, Body(4), b"pong", REST]]),
+        tunnel("upstream speaks first", [Body(5), b"x", CLOSE], [[wire.HEAD, AGREE + b"hello", Body(1), REST]]),
+        tunnel("refused", [REST], [[wire.HEAD, wire.reply("403 Forbidden", "content-length: 2", body=b"no"), REST]]),
+        tunnel("refused twice", [REST], [[wire.HEAD, wire.reply("503 Service Unavailable", "content-length: 0"), REST]], tcp={"max_connect_attempts": 2}),
+        tunnel("refused, then not", ask, [[wire.HEAD, wire.reply("503 Service Unavailable", "content-length: 0"), REST], [wire.HEAD, AGREE, Body(4), b"pong", REST]], tcp={"max_connect_attempts": 2}),
+        tunnel("no answer but the end", [b"ping", REST], [[wire.HEAD, CLOSE]]),
+        tunnel("no HTTP", [b"ping", REST], [[wire.HEAD, b"what?\r\n\r\n", REST]]),
+        tunnel("upstream closes", [b"ping", REST], [[wire.HEAD, AGREE, Body(4), b"pong", CLOSE]]),
+        tunnel("upstream resets", [b"ping", REST], [[wire.HEAD, AGREE, Body(4), b"pong", 0.1, RESET]]),
+        tunnel("client resets", [b"ping", Body(4), 0.1, RESET], [[wire.HEAD, AGREE, Body(4), b"pong", REST]]),
+        tunnel("client closes before the answer", [0.2, CLOSE], [[wire.HEAD, 0.5, AGREE, REST]]),
+        tunnel("client ends", [b"ping", HALF, Body(4), REST], [[wire.HEAD, AGREE, Body(4), 0.2, b"pong", CLOSE]]),
+        tunnel("much up", [BIG, Body(4), CLOSE], [[wire.HEAD, AGREE, Body(len(BIG)), b"done", REST]]),
+        tunnel("much down", [b"ping", Body(len(BIG)), CLOSE], [[wire.HEAD, AGREE, Body(4), BIG, REST]]),
+        tunnel("idle", [b"ping", Body(4), REST], [[wire.HEAD, AGREE, Body(4), b"pong", REST]], tcp={"idle_timeout": "0.4s"}),
+        tunnel("headers and a hostname with operators", ask, [[wire.HEAD, AGREE, Body(4), b"pong", REST]], hostname="%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%:1%%",
+               headers_to_add=[header("x-a", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"), header("X-B", "b"), header("x-b", "c"), header("x-c", "", keep_empty_value=True)]),
+        tunnel("POST", ask, [[wire.HEAD, CHUNKED, Body(9), b"4\r\npong\r\n", REST]], use_post=True),
+        tunnel("POST with a path", ask, [[wire.HEAD, CHUNKED, Body(9), b"4\r\npong\r\n", REST]], use_post=True, post_path="/t?x=1"),
+        tunnel("POST refused", [REST], [[wire.HEAD, wire.reply("404 Not Found", "content-length: 0"), REST]], use_post=True),
+        tunnel("POST, the response ends", [b"ping", REST], [[wire.HEAD, CHUNKED, Body(9), b"4\r\npong\r\n0\r\n\r\n", REST]], use_post=True),
+        tunnel("POST, the client ends", [b"ping", HALF, Body(4), REST], [[wire.HEAD, CHUNKED, Body(9), 0.2, b"4\r\npong\r\n0\r\n\r\n", REST]], use_post=True),
+    ]
+
+
 def others():
     limit, rate = "connection_limit", "local_ratelimit"
     bucket = lambda n: {"token_bucket": {"max_tokens": n, "fill_interval": "60s"}}
@@ -211,4 +250,4 @@ def access():
 
 
 def run(lab):
-    compare(lab, proxying() + others() + access(), NOT_COMPARED)
+    compare(lab, proxying() + tunnels() + others() + access(), NOT_COMPARED)

@@ -51,6 +51,23 @@ absl::Status read_connects(const v3::TcpProxy& proto, const std::string& field, 
   return absl::OkStatus();
 }
 
+absl::Status read_tunnel(const v3::TcpProxy& proto, const std::string& field, Config& out) {
+  if (!proto.has_tunneling_config()) return absl::OkStatus();
+  const auto& tunnel = proto.tunneling_config();
+  const std::string place = field + ".tunneling_config";
+  if (!tunnel.post_path().empty() && !tunnel.use_post()) return at(place, "post_path", "Can't set a post path when POST method isn't used");  // Envoy's text
+  Config::Tunnel& made = out.tunnel.emplace();
+  auto hostname = format::Formatter::parse(tunnel.hostname());
+  if (!hostname.ok()) return prefix(place + ".hostname", hostname.status());
+  made.hostname = *std::move(hostname);
+  made.post = tunnel.use_post();
+  if (!tunnel.post_path().empty()) made.path = tunnel.post_path();
+  auto headers = router::HeaderOps::compile(tunnel.headers_to_add(), {}, "headers_to_add");
+  if (!headers.ok()) return prefix(place, headers.status());
+  made.headers = *std::move(headers);
+  return absl::OkStatus();
+}
+
 absl::Status read_logs(const v3::TcpProxy& proto, const std::string& field, const router::FileReader& read_file, Config& out) {
   for (int i = 0; i < proto.access_log_size(); ++i) {
     FL_ASSIGN_OR_RETURN(auto log, config::parse_access_log(proto.access_log(i), absl::StrCat(field, ".access_log[", i, "]"), read_file));
@@ -80,6 +97,7 @@ absl::StatusOr<std::shared_ptr<const config::FilterConfig>> parse(const google::
   if (proto.has_max_downstream_connection_duration()) out->max_duration = config::ms(proto.max_downstream_connection_duration());
   if (proto.has_max_downstream_connection_duration_jitter_percentage()) out->max_duration_jitter = proto.max_downstream_connection_duration_jitter_percentage().value();
   FL_RETURN_IF_ERROR(read_connects(proto, field, *out));
+  FL_RETURN_IF_ERROR(read_tunnel(proto, field, *out));
   FL_RETURN_IF_ERROR(read_logs(proto, field, read_file, *out));
   return out;
 }

@@ -11,6 +11,7 @@
 #include "dataplane/config/access_log.h"
 #include "dataplane/config/registry.h"
 #include "dataplane/router/data_source.h"
+#include "dataplane/router/header_ops.h"
 #include "dataplane/stats/registry.h"
 
 namespace fairlead::filters::network::tcp_proxy {
@@ -54,6 +55,14 @@ struct Config final : config::FilterConfig {
   std::vector<Hash> hash_policy;
   std::optional<milliseconds> max_duration;
   double max_duration_jitter = 0;        // percent of it, at most, that a connection may last longer
+  // The bytes go as the body of a request; none: as they are.
+  struct Tunnel {
+    format::Formatter hostname;
+    bool post = false;
+    std::string path = "/";  // Envoy 1.40: of POST, unless post_path says another
+    router::HeaderOps headers;
+  };
+  std::optional<Tunnel> tunnel;
   bool connect_on_data = false;
   std::optional<uint32_t> max_early_data;  // bytes read before the upstream is connected; unset: none are
   std::vector<config::AccessLogConfig> access_logs;

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "dataplane/accesslog/log_file.h"
+#include "dataplane/filters/network/tcp_proxy/described.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/stream/network_connections.h"
 #include "dataplane/upstream/pool/pooled_session.h"
@@ -139,9 +140,10 @@ void TcpProxy::connect_once() {
   ++attempts_;
   host_ = upstream::Ref<upstream::Host>(host);
   absl::StrAppend(&hosts_attempted_, hosts_attempted_.empty() ? "" : ",", host->address_text());
-  if (!host->cluster().config->proxy_protocol) return host->acquire(*this, false, http::Protocol::Http11, nullptr, true);
+  const bool tcp = !shared_->config->tunnel;
+  if (!host->cluster().config->proxy_protocol) return host->acquire(*this, false, http::Protocol::Http11, nullptr, tcp);
   const upstream::ProxiedFor whom{connection_->info().remote, connection_->info().local};
-  host->acquire(*this, false, http::Protocol::Http11, &whom, true);
+  host->acquire(*this, false, http::Protocol::Http11, &whom, tcp);
 }
 
 upstream::Host* TcpProxy::pick_host() {
@@ -205,47 +207,71 @@ void TcpProxy::try_again() {
 void TcpProxy::on_pool_ready(upstream::PooledStream& stream) {
   stream_ = &stream;
   host_known_ = true;
+  host_->report_local(upstream::LocalResult::Connected);
+  if (const auto& tunnel = shared_->config->tunnel) {
+    Described context;
+    describe(context);
+    tunnel_.reset(new Tunnel(*this, stream, *tunnel, cluster_->config().tls != nullptr, context.format));
+    return;
+  }
   up_ = &stream.connection();
   stream.open_raw(upstream_);
   up_->set_delayed_close(std::chrono::milliseconds(0));
-  host_->report_local(upstream::LocalResult::Connected);
-  ready_at_ = up_->loop().now();
-  upstream_id_ = up_->id();
+  on_ready(*up_);
+}
+
+// Bytes may go both ways now.
+void TcpProxy::on_ready(net::Connection& connection) {
+  ready_at_ = connection.loop().now();
+  upstream_id_ = connection.id();
   failure_reason_.clear();
   if (!shared_->logs.empty()) {
-    local_address_ = up_->local_address().to_string();
-    remote_address_ = host_->race() == nullptr ? host_->address_text() : up_->remote_address().to_string();
+    local_address_ = connection.local_address().to_string();
+    remote_address_ = host_->race() == nullptr ? host_->address_text() : connection.remote_address().to_string();
   }
   if (shared_->config->log_on_connected) log(LogType::TcpUpstreamConnected);
   if (!early_.empty() || early_end_) {
     net::Buffer early = std::move(early_);
-    up_sent_ += early.size();
-    up_->write(early);
-    if (early_end_) up_->end_write();
+    send_upstream(early, early_end_);
   }
   if (down_->above_high_watermark()) on_downstream_high();
   down_pauses_.remove_all(*down_);
-  if (up_->above_high_watermark()) on_upstream_high();
+  if (up_ != nullptr && up_->above_high_watermark()) on_upstream_high();
   arm_idle();
+}
+
+void TcpProxy::on_tunnel_open() { on_ready(stream_->connection()); }
+
+// As a connect that has failed.
+void TcpProxy::on_tunnel_refused() {
+  tunnel_.reset();
+  std::exchange(stream_, nullptr)->release(false);
+  connection_->info().flags.set(ResponseFlag::UpstreamConnectionFailure);
+  if (!down_closed_) try_again();
 }
 
 // --- Bytes ----------------------------------------------------------------------------------------------------------------
 
 void TcpProxy::on_downstream_data(net::Buffer& data, bool end_stream) {
   count_bytes();
-  if (up_ == nullptr) return take_early(data, end_stream);
+  if (up_ == nullptr && !tunnel_open()) return take_early(data, end_stream);
   arm_idle();
   const size_t size = data.size();
-  up_sent_ += size;
+  send_upstream(data, end_stream);
+  if (up_ != nullptr && !end_stream) consider_splice(way_up_, size);
+}
+
+void TcpProxy::send_upstream(net::Buffer& data, bool end_stream) {
+  up_sent_ += data.size();
+  if (tunnel_ != nullptr) return tunnel_->send(data, end_stream);
   up_->write(data);
-  if (end_stream) return up_->end_write();
-  consider_splice(way_up_, size);
+  if (end_stream) up_->end_write();
 }
 
 // Before the upstream is there, or after it has gone.
 void TcpProxy::take_early(net::Buffer& data, bool end_stream) {
   const Config& config = *shared_->config;
-  if (!config.max_early_data || stream_ != nullptr || ready_at_ != net::TimePoint{}) return data.clear();
+  if (!config.max_early_data || (stream_ != nullptr && tunnel_ == nullptr) || ready_at_ != net::TimePoint{}) return data.clear();
   count(Stat::early_data_received_count_total);
   const bool any = !data.empty();
   early_.append(data);
@@ -265,7 +291,7 @@ void TcpProxy::on_upstream_data(net::Buffer& data, bool end_stream) {
   const size_t size = data.size();
   down_->write(data);
   if (end_stream) return down_->end_write();
-  consider_splice(way_down_, size);
+  if (up_ != nullptr) consider_splice(way_down_, size);
 }
 
 void TcpProxy::on_upstream_high() {
@@ -281,14 +307,16 @@ void TcpProxy::on_upstream_low() {
 }
 
 void TcpProxy::on_downstream_high() {
-  if (up_ == nullptr) return;
+  if (up_ == nullptr && !tunnel_open()) return;
   cells().add(cluster_->shared().stats, ClusterStat::upstream_flow_control_paused_reading_total);
+  if (tunnel_ != nullptr) return tunnel_->pause_reading();
   up_pauses_.add(*up_);
 }
 
 void TcpProxy::on_downstream_low() {
-  if (up_ == nullptr) return;
+  if (up_ == nullptr && !tunnel_open()) return;
   cells().add(cluster_->shared().stats, ClusterStat::upstream_flow_control_resumed_reading_total);
+  if (tunnel_ != nullptr) return tunnel_->resume_reading();
   up_pauses_.remove(*up_);
 }
 
@@ -360,6 +388,7 @@ void TcpProxy::on_downstream_closed(CloseReason reason) {
   end_splice(way_down_);
   count_bytes();
   if (up_ != nullptr) end_upstream(reason);
+  if (tunnel_ != nullptr) end_tunnel();
   log(LogType::TcpConnectionEnd);
   if (up_ == nullptr) finish();
 }
@@ -376,12 +405,21 @@ void TcpProxy::end_upstream(CloseReason reason) {
   count(Stat::upstream_flush_active);
 }
 
+// Envoy 1.40: what the upstream has not got yet is lost with its stream.
+void TcpProxy::end_tunnel() {
+  tunnel_->abandon();
+  tunnel_.reset();
+  std::exchange(stream_, nullptr)->release(false);
+}
+
 void TcpProxy::on_upstream_closed(CloseReason reason) {
   if (up_broken_) reason = CloseReason::RemoteReset;
   end_splice(way_up_);
   end_splice(way_down_);
   up_ = nullptr;
-  std::exchange(stream_, nullptr)->release(false);
+  const bool complete = tunnel_ != nullptr && tunnel_->complete();  // its connection may serve others then
+  tunnel_.reset();
+  std::exchange(stream_, nullptr)->release(complete);
   if (flushing_) cells().sub(shared_->stats, Stat::upstream_flush_active);
   if (down_closed_) return finish();
   down_pauses_.remove_all(*down_);

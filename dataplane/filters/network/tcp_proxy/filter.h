@@ -1,6 +1,7 @@
 // The TCP proxy: gives each connection one upstream connection of its own and passes on bytes, half-closes and resets both ways.
 // One TcpProxy per connection, on its worker, owned by its FilteredConnection until both connections have closed.
-// Invariant: up_ is set exactly from the upstream's connect to its close, stream_ likewise.
+// Invariant: up_ is set exactly from the upstream's connect to its close, stream_ likewise. Where bytes go through a tunnel, that is tunnel_'s part, and
+// up_ is never set.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 #include <string>
 
 #include "dataplane/filters/network/tcp_proxy/config.h"
+#include "dataplane/filters/network/tcp_proxy/tunnel.h"
 #include "dataplane/format/context.h"
 #include "dataplane/net/read_pauses.h"
 #include "dataplane/net/splice.h"
@@ -34,7 +36,7 @@ struct Shared {
   std::string listener_name, chain_name;
 };
 
-class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequest {
+class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequest, private TunnelEvents {
  public:
   explicit TcpProxy(std::shared_ptr<const Shared> shared);
   ~TcpProxy() override;
@@ -95,6 +97,16 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   void on_upstream_closed(net::CloseReason reason);
   void take_early(net::Buffer& data, bool end_stream);
 
+  void on_tunnel_open() override;
+  void on_tunnel_refused() override;
+  void on_tunnel_data(net::Buffer& data) override { on_upstream_data(data, false); }
+  void on_tunnel_ended() override { on_upstream_closed(net::CloseReason::Remote); }
+  void on_tunnel_blocked() override { on_upstream_high(); }
+  void on_tunnel_ready() override { on_upstream_low(); }
+  bool tunnel_open() const { return tunnel_ != nullptr && tunnel_->open(); }
+  void on_ready(net::Connection& connection);
+  void send_upstream(net::Buffer& data, bool end_stream);
+
   void consider_splice(Way& way, size_t bytes);
   void on_spliced(Way& way, size_t bytes);
   void end_splice(Way& way);
@@ -106,11 +118,14 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   void on_log_interval();
   void close_downstream(net::CloseType type, std::string_view why);
   void end_upstream(net::CloseReason reason);
+  void end_tunnel();
   void finish();
   void count_bytes();
   void count(Stat stat);
   stats::Cells& cells() const;
   void log(format::LogType type);
+  struct Described;
+  void describe(Described& out) const;
 
   std::shared_ptr<const Shared> shared_;
   stream::NetworkConnection* connection_ = nullptr;
@@ -121,6 +136,7 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   net::Connection* down_ = nullptr;
   net::Connection* up_ = nullptr;
   upstream::PooledStream* stream_ = nullptr;
+  net::DeferredPtr<Tunnel> tunnel_;  // null: the upstream gets the bytes as they are
   upstream::Ref<upstream::Cluster> cluster_;
   upstream::Ref<upstream::Host> host_;
   std::string cluster_name_;

@@ -1,5 +1,5 @@
 // What the access log says of a connection; see filter.h.
-#include "dataplane/filters/network/tcp_proxy/filter.h"
+#include "dataplane/filters/network/tcp_proxy/described.h"
 
 #include <absl/strings/str_replace.h>
 
@@ -12,12 +12,10 @@ namespace fairlead::filters::network::tcp_proxy {
 
 using format::TimePoint;
 
-void TcpProxy::log(format::LogType type) {
-  if (shared_->logs.empty()) return;
-  stream::ConnectionInfo& info = connection_->info();
-  net::EventLoop& loop = down_->loop();
-  format::FormatContext out;
-  out.log_type = type;
+void TcpProxy::describe(Described& to) const {
+  const stream::ConnectionInfo& info = connection_->info();
+  const net::EventLoop& loop = down_->loop();
+  format::FormatContext& out = to.format;
   const net::Duration age = loop.now() - down_->created_at();
   out.start = loop.wall_now() - std::chrono::duration_cast<std::chrono::system_clock::duration>(age);
   out.times.set(TimePoint::DownstreamRxBegin, std::chrono::nanoseconds(0));
@@ -37,18 +35,21 @@ void TcpProxy::log(format::LogType type) {
   out.connection_id = down_->id();
   const tls::Session* tls = tls::session_of(*down_);
   if (tls != nullptr) out.downstream_tls = tls->facts().get();
-  const std::string failure = absl::StrReplaceAll(down_->transport_failure_reason(), {{" ", "_"}});
-  out.downstream_transport_failure_reason = failure;
+  to.failure = absl::StrReplaceAll(down_->transport_failure_reason(), {{" ", "_"}});
+  out.downstream_transport_failure_reason = to.failure;
   out.requested_server_name = info.server_name;
   out.tls_ja3 = info.ja3;
   out.tls_ja4 = info.ja4;
   out.dynamic_metadata = info.dynamic_metadata.get();
   if (!info.filter_state.empty()) out.filter_state = &info.filter_state;
-  const std::string remote = info.remote.to_string(), local = info.local.to_string(), direct_remote = info.direct_remote.to_string(), direct_local = info.direct_local.to_string();
-  out.downstream_remote_address = remote;
-  out.downstream_local_address = local;
-  out.downstream_direct_remote_address = direct_remote;
-  out.downstream_direct_local_address = direct_local;
+  to.remote = info.remote.to_string();
+  to.local = info.local.to_string();
+  to.direct_remote = info.direct_remote.to_string();
+  to.direct_local = info.direct_local.to_string();
+  out.downstream_remote_address = to.remote;
+  out.downstream_local_address = to.local;
+  out.downstream_direct_remote_address = to.direct_remote;
+  out.downstream_direct_local_address = to.direct_local;
   out.upstream_attempts = attempts_;
   out.upstream_hosts_attempted = hosts_attempted_;
   out.upstream_transport_failure_reason = failure_reason_;
@@ -65,9 +66,16 @@ void TcpProxy::log(format::LogType type) {
     out.upstream_host_name = host_->hostname().empty() ? out.upstream_host : std::string_view(host_->hostname());
     out.upstream_host_metadata = host_->metadata().get();
   }
+}
+
+void TcpProxy::log(format::LogType type) {
+  if (shared_->logs.empty()) return;
+  Described described;
+  describe(described);
+  described.format.log_type = type;
   stream::WorkerContext& worker = connection_->worker();
   config::AccessLogFilter::Input input;
-  input.context = &out;
+  input.context = &described.format;
   input.random = worker.random().next();
   input.runtime = worker.runtime();
   shared_->logs.log(worker.index(), input);
