@@ -45,6 +45,9 @@ struct DiffOptions {
 };
 int show_file_diff(const Client& client, Format format, const DiffOptions& options);
 
+// Changes, pushes and verdicts as they come, until the server ends or the reader does. `kinds`: those alone.
+int watch(const Client& client, Format format, const std::vector<std::string>& kinds);
+
 std::string completion_script(const std::string& shell);  // bash, zsh or fish; empty for others
 
 }  // namespace fairlead::cli
