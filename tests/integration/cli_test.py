@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import unittest
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/interop"))
@@ -112,7 +113,7 @@ class Words(unittest.TestCase):
     def test_help_fits_a_terminal_and_lists_every_command(self):
         r = run("--help")
         self.assertEqual(r.returncode, 0)
-        for command in ("status", "config", "diff", "nacks", "conditions", "bootstrap", "check", "translate", "completion"):
+        for command in ("status", "config", "diff", "why", "route-test", "watch", "nacks", "conditions", "bootstrap", "check", "translate", "completion"):
             self.assertIn(f"\n  {command} ", r.stdout)
             h = run(command, "--help")
             self.assertEqual(h.returncode, 0)
@@ -264,7 +265,155 @@ class Bootstrap(unittest.TestCase):
             self.assertIn(told, r.stderr)
 
 
+class Why(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+
+    def write(self, name, text):
+        path = pathlib.Path(self.dir.name) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def changed(self, old, new):
+        """A folder with the quickstart, one text of its routes replaced."""
+        for path in QUICKSTART.glob("*.yaml"):
+            text = path.read_text()
+            self.write(f"new/{path.name}", text.replace(old, new) if path.name == "routes.yaml" else text)
+        return pathlib.Path(self.dir.name) / "new"
+
+    def test_a_request_is_explained_step_by_step_with_places(self):
+        r = subprocess.run([CLI, "why", "-f", "examples/quickstart", "GET", "http://127.0.0.1:8080/api/items"], capture_output=True, text=True, cwd=ROOT)
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        lines = [re.sub(r" {2,}", " | ", line) for line in r.stdout.splitlines()]
+        routes, backends = (ROOT / "examples/quickstart/routes.yaml").read_text(), (ROOT / "examples/quickstart/backends.yaml").read_text()
+        line = lambda text, part: text[:text.index(part)].count("\n") + 1
+        self.assertEqual(lines, [
+            "GET http://127.0.0.1:8080/api/items",
+            "STEP | WHAT | FROM",
+            "listener | default/quickstart/0.0.0.0/8080 on 0.0.0.0:8080 | examples/quickstart/gateway.yaml:17 Gateway default/quickstart: spec.listeners[0]",
+            "filter chain | number 0, takes every connection | examples/quickstart/gateway.yaml:17 Gateway default/quickstart: spec.listeners[0]",
+            "virtual host | default/quickstart/0.0.0.0/8080/*, for *, in route table default/quickstart/0.0.0.0/8080 | examples/quickstart/gateway.yaml:17 Gateway default/quickstart: spec.listeners[0]",
+            f"route | default/api/rule/0/match/0: separated prefix \"/api\" | examples/quickstart/routes.yaml:{line(routes, '- path: {type: PathPrefix, value: /api}')} HTTPRoute default/api: spec.rules[0].matches[0]",
+            f"cluster | default/api/80, EDS, round robin | examples/quickstart/routes.yaml:{line(routes, '- path: {type: PathPrefix, value: /api}')} HTTPRoute default/api: spec.rules[0].matches[0]",
+            f"endpoint | 127.0.0.1:9003, weight 1, healthy (not said otherwise) | examples/quickstart/backends.yaml:{backends[:backends.index('  name: api' + chr(10))].count(chr(10)) - 2} Service default/api",
+            "answer | forwarded to default/api/80 as GET /items, timeout 5s",
+            "",
+            "NEARLY | LACKS | FROM",
+            f"default/shop/rule/0/match/0: prefix \"/\" | nothing; it comes after the route that was taken | examples/quickstart/routes.yaml:{line(routes, '- path: {type: PathPrefix, value: /}')} HTTPRoute default/shop: spec.rules[0].matches[0]",
+        ])
+
+    def test_redirects_shares_and_misses_are_answers(self):
+        ask = lambda *words: run("why", "-f", QUICKSTART, "-o", "json", *words)
+        old = json.loads(ask("GET", "http://h:8080/old").stdout)
+        self.assertEqual((old["kind"], old["status"], old["location"], old["scope"]), ("redirect", 301, "http://h:8080/api/new", "gateway:default/quickstart"))
+        shop = json.loads(ask("quickstart", "POST", "http://h:8080/").stdout)
+        self.assertEqual([(c["name"], c["weight"]) for c in shop["clusters"]], [("default/shop-v1/80", 90), ("default/shop-v2/80", 10)])
+        r = ask("GET", "http://h:81/")
+        self.assertEqual((r.returncode, json.loads(r.stdout)["answer"]), (1, "no listener on port 81 of h; there are: 0.0.0.0:8080"))
+        self.assertIn("clusters:\n- name: default/shop-v1/80\n", run("why", "-f", QUICKSTART, "GET", "/", "-o", "yaml").stdout)
+
+    def test_wrong_words_are_named(self):
+        for words, code, told in ((("-f", QUICKSTART, "GET", "nonsense"), 2, 'URL "nonsense" is neither http'), (("-f", QUICKSTART, "GET", "/", "-H", "x"), 2, 'header "x" is not'),
+                                  (("-f", QUICKSTART, "--gateway", "default/quikstart", "GET", "/"), 2, 'no Gateway "default/quikstart"'),
+                                  (("-f", QUICKSTART, "other", "GET", "/"), 2, 'node id or cluster is "other" has no configuration here'), (("-f", "/nonexistent", "GET", "/"), 2, "does not exist"),
+                                  (("GET",), 2, "[PROXY] METHOD URL")):
+            r = run("why", *words)
+            self.assertEqual((r.returncode, r.stdout), (code, ""), words)
+            self.assertIn(told, r.stderr)
+
+    def test_the_example_table_of_requests_passes(self):
+        r = run("route-test", ROOT / "examples/route-tests.yaml", "-f", QUICKSTART)
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (0, "5 requests, 0 failed\n", ""))
+
+    def test_a_request_that_goes_elsewhere_fails_with_its_place_and_the_why(self):
+        table = self.write("t.yaml", "tests:\n- request: GET http://a:8080/old\n  expect: {status: 302}\n- request: GET http://a:8080/api\n  expect: {path: /}\n")
+        junit = pathlib.Path(self.dir.name) / "junit.xml"
+        r = run("route-test", table, "-f", QUICKSTART, "--junit", junit)
+        self.assertEqual((r.returncode, r.stderr), (1, ""))
+        self.assertIn(f"FAILED GET http://a:8080/old\n{table}:3: status: expected 302, got 301\n", r.stdout)
+        self.assertIn("HTTPRoute default/api: spec.rules[1].matches[0]", r.stdout)
+        self.assertTrue(r.stdout.endswith("2 requests, 1 failed\n"), r.stdout)
+        suite = xml.etree.ElementTree.parse(junit).getroot()
+        self.assertEqual((suite.get("tests"), suite.get("failures"), suite[0][0].get("message")), ("2", "1", "status: expected 302, got 301"))
+        results = json.loads(run("route-test", table, "-f", QUICKSTART, "-o", "json").stdout)
+        self.assertEqual((results["failed"], results["results"][0]["failures"][0]["place"]), (1, f"{table}:3"))
+        table.write_text("tests:\n- request: GET /\n  expect: {clutser: a}\n")
+        r = run("route-test", table, "-f", QUICKSTART)
+        self.assertEqual((r.returncode, r.stdout), (2, ""))
+        self.assertIn(f"{table}:3: tests[0].expect.clutser: unknown field; did you mean 'cluster'?", r.stderr)
+
+    def test_a_change_of_files_is_told_as_fields_and_as_answers(self):
+        new = self.changed("weight: 90", "weight: 50")
+        log = self.write("access.json", '{"method": "GET", "path": "/cart", "authority": "a"}\n' * 3 + '{"method": "GET", "path": "/api/x", "authority": "a"}\nnot JSON\n')
+        r = run("diff", "-f", new, "-f", QUICKSTART, "--access-log", log)
+        self.assertEqual(r.returncode, 0)
+        self.assertEqual(r.stderr, f"fairlead: 1 of 5 lines are left out; the first: {log}:5: is no JSON\n")
+        self.assertIn('~ rds default/quickstart/0.0.0.0/8080', r.stdout)
+        self.assertIn('virtual_hosts["default/quickstart/0.0.0.0/8080/*"].routes["default/shop/rule/0/match/0"].route.weighted_clusters.clusters["default/shop-v1/80"].weight: 90 -> 50\n', r.stdout)
+        self.assertIn("  GET http://a/cart (3 times)\n    was: forwarded to 90 % default/shop-v1/80, 10 % default/shop-v2/80 as GET /cart, timeout 15s\n    now: forwarded to 83.3 % ", r.stdout)
+        self.assertIn("  3 of 4 requests get another answer\n", r.stdout)
+        self.assertEqual(run("diff", "-f", new, "--old", QUICKSTART, "--exit-code").returncode, 1)
+        r = run("diff", "-f", QUICKSTART, "-f", QUICKSTART, "--exit-code")
+        self.assertEqual((r.returncode, r.stdout), (0, "nothing changes\n"))
+        scopes = json.loads(run("diff", "-f", new, "-f", QUICKSTART, "--requests", ROOT / "examples/route-tests.yaml", "-o", "json").stdout)["scopes"]
+        self.assertEqual([(s["scope"], s["requests"], s["requests_changed"]) for s in scopes], [("gateway:default/quickstart", 5, 3)])
+        for words, told in ((("x", "-f", new), "a proxy or -f FILES, not both"), (("-f", "a", "-f", "b", "-f", "c"), "more than two -f")):
+            r = run("diff", *words)
+            self.assertEqual((r.returncode, r.stdout), (2, ""))
+            self.assertIn(told, r.stderr)
+
+
 class Online(unittest.TestCase):
+    def test_the_same_is_asked_of_a_running_server(self):
+        with lab.Lab() as l:
+            source = l.dir / "source"
+            source.mkdir()
+            for path in QUICKSTART.glob("*.yaml"):
+                (source / path.name).write_text(path.read_text())
+            _, _, admin = l.control(source)
+            at = ("--server", admin)
+            live, offline = (json.loads(run("why", *words, "-H", "x-a: 1", "GET", "http://h:8080/api/items?x=%20", "-o", "json").stdout) for words in (at, ("-f", source)))
+            self.assertEqual(live, offline)
+            self.assertEqual(run(*at, "route-test", ROOT / "examples/route-tests.yaml").stdout, "5 requests, 0 failed\n")
+            r = run(*at, "why", "egde", "GET", "/")
+            self.assertEqual((r.returncode, r.stderr), (1, 'fairlead: no proxy "egde" is connected; there are: none\n'))
+            self.assertEqual(run(*at, "diff", "-f", source).stdout, "nothing changes\n")
+            text, weight = (QUICKSTART / "routes.yaml").read_text(), 90
+
+            def first_line(*words):
+                """The first event of a watcher; changes go on until it has seen one."""
+                nonlocal weight
+                told = []
+                with subprocess.Popen([CLI, *at, "watch", *words], stdout=subprocess.PIPE, text=True) as watcher:
+                    reader = threading.Thread(target=lambda: told.append(watcher.stdout.readline()))
+                    reader.start()
+                    while reader.is_alive():
+                        weight = 50 if weight == 90 else 90
+                        l.write("source/routes.yaml", text.replace("weight: 90", f"weight: {weight}"))
+                        reader.join(0.5)
+                    watcher.terminate()
+                return told[0]
+
+            event = json.loads(first_line("-o", "json", "change"))
+            self.assertEqual((event["kind"], event["scope"], event["type"], event["set"]), ("change", "gateway:default/quickstart", "rds", ["default/quickstart/0.0.0.0/8080"]))
+            self.assertRegex(first_line(), r"^\d\d:\d\d:\d\d\.\d{3}  change        gateway:default/quickstart  rds  1: default/quickstart/0\.0\.0\.0/8080  \S+\.yaml:\d+\n$")
+            l.write("source/routes.yaml", text.replace("weight: 90", "weight: 70"))
+            lab.await_true("diff tells it", lambda: "weight: 70 -> 90" in run(*at, "diff", "-f", QUICKSTART).stdout)
+            r = run(*at, "watch", "pusches")
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertIn('nothing of kind "pusches" ever happens; there are: change, connected', r.stderr)
+
+    def test_what_the_proxy_would_refuse_is_a_condition_before_anyone_is_asked(self):
+        with lab.Lab() as l:
+            source = l.write("source/raw.yaml", "apiVersion: fairlead.io/v1alpha1\nkind: EnvoyResources\nmetadata: {name: mine}\nspec:\n  nodes: {clusters: [edge]}\n  resources:\n"
+                             '  - {"@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, name: odd, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {safe_regex: {regex: "("}}, route: {cluster: a}}]}]}\n').parent
+            _, _, admin = l.control(source)
+            shown = run("--server", admin, "conditions").stdout
+            self.assertIn("NotSupportedByProxy", shown)
+            self.assertRegex(shown, r"raw\.yaml:7")
+
     def test_everything_can_be_asked_of_a_running_server(self):
         with lab.Lab() as l:
             _, _, admin = l.control(QUICKSTART)

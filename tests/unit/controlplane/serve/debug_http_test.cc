@@ -5,9 +5,12 @@
 
 #include <catch2/catch.hpp>
 
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <httplib.h>
@@ -29,10 +32,13 @@ struct Running {
     log::set_level(log::Level::off);
     XdsServer::Options xds;
     xds.address = "127.0.0.1:0";
+    xds.core.events = &events;
     auto started = XdsServer::start(xds, RealClock::instance());
     REQUIRE(started.ok());
     server = *std::move(started);
-    auto listening = DebugHttp::start(options(), *server, RealClock::instance());
+    DebugHttp::Options o = options();
+    o.events = &events;
+    auto listening = DebugHttp::start(o, *server, RealClock::instance());
     REQUIRE(listening.ok());
     http = *std::move(listening);
   }
@@ -41,6 +47,7 @@ struct Running {
     o.address = "127.0.0.1:0";
     o.version = "1.2.3";
     o.sources = [] { return doc::map({{"sources", doc::list({}), {}}}); };
+    o.why = echo;
     return o;
   }
   void apply() {
@@ -52,6 +59,13 @@ struct Running {
       core.apply(std::move(u));
       return true;
     });
+  }
+  // Answers where nothing is connected: with what it was asked, and the scope.
+  static absl::StatusOr<doc::Value> echo(const snapshot::SnapshotPtr& snapshot, const std::string& method, const std::string& url, const std::vector<std::string>& headers) {
+    if (url == "none") return absl::InvalidArgumentError("that is no URL");
+    std::string all;
+    for (const std::string& h : headers) all += h + ";";
+    return doc::map({{"scope", doc::string(snapshot->scope), {}}, {"asked", doc::string(method + " " + url + " " + all), {}}});
   }
   std::pair<int, std::string> get(const std::string& path) {
     httplib::Client client("http://" + http->address());
@@ -66,6 +80,7 @@ struct Running {
     REQUIRE(parsed.ok());
     return *parsed;
   }
+  inspect::Events events{RealClock::instance()};
   std::unique_ptr<XdsServer> server;
   std::unique_ptr<DebugHttp> http;
 };
@@ -148,6 +163,56 @@ TEST_CASE("wrong questions get an answer that says what is wrong") {
   CHECK(run.get("/debug/config?proxy=x").second.find("no proxy \\\"x\\\" is connected; there are: none") != std::string::npos);
   CHECK(run.get("/debug/diff").first == 400);
   CHECK(run.get("/debug/diff?proxy=x").first == 404);
+}
+
+TEST_CASE("a request is explained for the proxy or Gateway that is named, or the only scope there is") {
+  Running run;
+  run.apply();
+  CHECK(run.json("/why?url=/x").find("scope")->as_string() == "gateway:default/edge");
+  CHECK(run.json("/why?gateway=default/edge&method=POST&url=http%3A%2F%2Fa%2Fb%3Fc&header=x-a:%201&header=x-b:%202%0Ax-c:%203").find("asked")->as_string() == "POST http://a/b?c x-a: 1;x-b: 2;x-c: 3;");
+  CHECK(run.get("/why").first == 400);
+  CHECK(run.get("/why?url=none").first == 400);
+  CHECK(run.get("/why?url=none").second.find("that is no URL") != std::string::npos);
+  CHECK(run.get("/why?url=/&proxy=x").first == 404);
+  CHECK(run.get("/why?url=/&gateway=default/egde").first == 404);
+  CHECK(run.get("/why?url=/&gateway=default/egde").second.find("no Gateway \\\"default/egde\\\"; did you mean \\\"gateway:default/edge\\\"?; there are: gateway:default/edge") != std::string::npos);
+}
+
+TEST_CASE("what happens is followed line by line, until the server ends") {
+  auto run = std::make_unique<Running>();
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::string told;
+  std::thread reader([&, address = run->http->address()] {
+    httplib::Client client("http://" + address);
+    client.set_read_timeout(20);
+    client.Get("/debug/watch?kind=change", [&](const char* data, size_t size) {
+      std::lock_guard lock(mutex);
+      told.append(data, size);
+      changed.notify_all();
+      return true;
+    });
+  });
+  const auto until = [&](const std::string& part) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, std::chrono::seconds(20), [&] { return told.find(part) != std::string::npos; });
+  };
+  REQUIRE(until("\n"));  // it watches
+  run->apply();
+  CHECK(until("\"kind\":\"change\",\"scope\":\"gateway:default/edge\",\"type\":\"cds\",\"resources\":1,\"set\":[\"a\"]"));
+  run.reset();
+  reader.join();
+  CHECK(told.find("\"kind\":\"finding\"") == std::string::npos);
+  CHECK(told.find("\"kind\":\"ended\"") != std::string::npos);
+}
+
+TEST_CASE("only so many may watch, and only what happens") {
+  Running run;
+  CHECK(run.get("/debug/watch?kind=pusch").first == 400);
+  CHECK(run.get("/debug/watch?kind=pusch").second.find("nothing of kind \\\"pusch\\\" ever happens; there are: change, connected") != std::string::npos);
+  std::vector<std::shared_ptr<inspect::Events::Reader>> readers;
+  for (size_t i = 0; i < inspect::Events::kMostReaders; ++i) readers.push_back(run.events.open());
+  CHECK(run.get("/debug/watch").first == 503);
 }
 
 TEST_CASE("an admin address that is in use, or is none, is an error that names it") {
