@@ -66,10 +66,10 @@ enum class UpstreamProtocol : uint8_t { Http1, Http2, Downstream, Auto };
 struct UpstreamHttpOptions {
   std::optional<milliseconds> idle_timeout{3'600'000};  // Envoy 1.40: 1 h; nullopt: disabled
   std::optional<milliseconds> max_connection_duration;
+  double max_connection_duration_jitter = 0;             // percent of it, at most, that a connection may last longer
   std::optional<milliseconds> max_stream_duration;
   uint32_t max_headers_count = 100;        // Envoy 1.40: 100
   uint32_t max_response_headers_kb = 80;   // Envoy 1.40: 80 KiB
-  double max_connection_duration_jitter = 0;             // percent of it, at most, that a connection may last longer
   uint32_t max_requests_per_connection = 0;  // 0: no limit
   UpstreamProtocol protocol = UpstreamProtocol::Http1;  // Envoy 1.40: HTTP/1.1, even for requests over HTTP/2
   Http1UpstreamOptions http1;

@@ -156,11 +156,11 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::L
   }
   out->stat_prefix = proto.stat_prefix();
   out->drain_modify_only = proto.drain_type() == v3::Listener::MODIFY_ONLY;
+  out->ignore_global_connection_limit = proto.ignore_global_conn_limit();
+  out->bypass_overload = proto.bypass_overload_manager();
   if (proto.has_metadata()) out->metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
   if (!errors.empty()) return prefix(place, errors.status());
   return std::shared_ptr<const ListenerConfig>(std::move(out));
 }
 
 }  // namespace fairlead::config
-  out->ignore_global_connection_limit = proto.ignore_global_conn_limit();
-  out->bypass_overload = proto.bypass_overload_manager();

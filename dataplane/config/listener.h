@@ -50,6 +50,8 @@ struct ListenerConfig {
   Direction direction = Direction::Unspecified;
   std::string stat_prefix;                             // empty: the address
   bool drain_modify_only = false;
+  bool ignore_global_connection_limit = false;
+  bool bypass_overload = false;                        // the overload manager has no say here, and none in its requests
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   uint64_t content_hash = 0;
   uint64_t outer_hash = 0;                             // of all but the filter chains: forms that differ in those alone replace each other in place
@@ -61,8 +63,6 @@ struct ListenerConfig {
   // All chains, the default one last: a chain's number.
   size_t chain_count() const { return chains.size() + (default_chain != nullptr ? 1 : 0); }
   const std::shared_ptr<const FilterChain>& chain(size_t number) const { return number < chains.size() ? chains[number] : default_chain; }
-  bool ignore_global_connection_limit = false;
-  bool bypass_overload = false;                        // the overload manager has no say here, and none in its requests
   // Calls `visit` with each chain's HcmConfig.
   template <class Visit>
   void for_each_hcm(const Visit& visit) const {

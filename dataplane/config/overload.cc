@@ -67,6 +67,7 @@ void read_monitor(const v3::ResourceMonitor& proto, const std::string& field, Ov
   if (!errors.check(config)) return;
   Monitor monitor{.kind = known->kind, .name = proto.name()};
   read_value(**config, known->field, monitor);
+  if (monitor.limit == 0 && known->kind == Monitor::Kind::FixedHeap) return errors.add(field + ".typed_config.max_heap_size_bytes", "must be greater than 0");
   out.monitors.push_back(std::move(monitor));
 }
 
@@ -159,7 +160,7 @@ WatchdogConfig read_watchdog(const envoy::config::bootstrap::v3::Watchdog& proto
 OverloadConfig parse_overload(const v3::OverloadManager& proto, const std::string& field, ErrorList& errors) {
   OverloadConfig out;
   if (proto.has_refresh_interval()) out.refresh_interval = ms(proto.refresh_interval());
-  if (out.refresh_interval.count() <= 0) errors.add(field + ".refresh_interval", "must be at least a millisecond");
+  out.refresh_interval = std::max(out.refresh_interval, milliseconds(1));
   for (int i = 0; i < proto.resource_monitors_size(); ++i) read_monitor(proto.resource_monitors(i), absl::StrCat(field, ".resource_monitors[", i, "]"), out, errors);
   out.smallest_account = proto.buffer_factory_config().minimum_account_to_track_power_of_two();
   for (int i = 0; i < proto.actions_size(); ++i) read_action(proto.actions(i), absl::StrCat(field, ".actions[", i, "]"), proto.has_buffer_factory_config(), out, errors);

@@ -78,6 +78,7 @@ std::vector<admin::Endpoint> AdminEndpoints::all() {
       {"/runtime", false, "print runtime values", {}, plain([this] { return Response::json(server_.runtime().to_json()); })},
       {"/runtime_modify", true, "add, change or (with an empty value) remove values of the admin layer: ?key1=value1&key2=value2", {}, [this](const Request& r) { return runtime_modify(r); }},
       {"/server_info", false, "print server version/status information", {}, plain([this] { return server_info(); })},
+      {"/stalls", false, "print threads that stayed away from their event loop for too long, with where they were", {}, plain([this] { return Response::json(server_.stalls().to_json()); })},
       {"/stats", false, "print server stats",
        {{"usedonly", "only statistics that have been written"}, {"filter", "Regular expression (Google re2) for filtering stats"}, {"invert_filter", "invert the filter"},
         {"format", "text, json or prometheus"}, {"type", "All, Counters, Gauges, Histograms, TextReadouts"}},

@@ -51,7 +51,10 @@ int Server::run() {
   FL_LOG(info, "main", "fairlead-proxy ", version_, ", ", workers_.size(), " workers");
   if (bootstrap_.config->cds.has_value() && bootstrap_.config->cds->initial_fetch_timeout.count() > 0) init_timer_->arm(bootstrap_.config->cds->initial_fetch_timeout);
   settle_soon();
+  if (overload_ != nullptr) overload_->start();
+  watch_threads();
   loop_->run();
+  stalls_.stop();
   FL_LOG(info, "main", "exiting");
   return exit_code_;
 }
@@ -156,6 +159,51 @@ void Server::set_healthcheck_failed(bool failed) {
     on_worker(i, [failed](WorkerSlot& slot) { slot.context->health_failed = failed; });
 }
 
+absl::Status Server::make_overload(const config::OverloadConfig& config) {
+  OverloadManager::Options options{.loop = *loop_, .stats = *stats_, .connections = [this] { return connections_.count.open.load(std::memory_order_relaxed); }, .publish = {}, .reset_streams = {}};
+  options.publish = [this](const stream::OverloadState& state) {
+    for (uint32_t i = 0; i < workers_.size(); ++i)
+      on_worker(i, [state](WorkerSlot& slot) {
+        const stream::OverloadState before = slot.context->overload();
+        slot.context->set_overload(state);
+        slot.listeners->overload_changed(before);
+      });
+  };
+  options.reset_streams = [this](stats::Counter count) {
+    for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [count](WorkerSlot& slot) { slot.context->cells().add(count, slot.context->reset_heavy_streams()); });
+  };
+  FL_ASSIGN_OR_RETURN(overload_, OverloadManager::create(config, std::move(options)));
+  if (const auto limit = overload_->connection_limit()) {
+    connections_.limit = limit->limit;
+    connections_.refused = limit->refused;
+  }
+  return absl::OkStatus();
+}
+
+void Server::watch_threads() {
+  stalls_.watch("main_thread", *loop_, bootstrap_.config->watchdogs.main);
+  for (auto& slot : workers_) stalls_.watch(slot->worker.loop().name(), slot->worker.loop(), bootstrap_.config->watchdogs.workers);
+  main_thread_scope_ = stats_->scope(stats::plain_scope("main_thread."));
+  workers_scope_ = stats_->scope(stats::plain_scope("workers."));
+  stalls_counted_.resize(workers_.size() + 1);
+  count_stalls();
+  stalls_.start();
+}
+
+// The watch counts by itself, since it must not wait for the thread whose cells these are. Envoy 1.40's names.
+void Server::count_stalls() {
+  stats::Cells& cells = stats_->cells(0);
+  for (size_t i = 0; i < stalls_counted_.size(); ++i) {
+    const StallWatch::Counts now = stalls_.counts(i), before = std::exchange(stalls_counted_[i], now);
+    const std::string name = i == 0 ? "main_thread" : workers_[i - 1]->worker.loop().name();
+    stats::Scope& dog = i == 0 ? *main_thread_scope_ : *workers_scope_;
+    for (const auto& [leaf, more] : {std::pair("watchdog_miss", now.misses - before.misses), std::pair("watchdog_mega_miss", now.mega_misses - before.mega_misses)}) {
+      cells.add(dog.counter(leaf), more);
+      cells.add(server_scope_->counter(absl::StrCat(name, ".", leaf)), more);
+    }
+  }
+}
+
 void Server::drain_listeners(bool graceful, bool inbound_only, bool skip_exit) {
   for (const ListenerSet::Row& row : listeners_->rows()) {
     if (inbound_only && !row.inbound) continue;
@@ -202,6 +250,7 @@ void Server::refresh_gauges() {
       connections += slot->listeners->connections();
     });
   stats::Cells& cells = stats_->cells(0);
+  count_stalls();
   shared_clusters_->refresh_gauges(cells);
   using S = stats::ServerStat;
   const MemoryUse memory = memory_use();

@@ -144,11 +144,23 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
                                                                   : listener->addresses.front().text();
   serving->scope = options_.stats->scope(stats::listener_scope(address));
   serving->stats = serving->scope->block<stats::ListenerStat>(stats::kListenerStats);
+  serving->overload_reject = serving->scope->counter("downstream_cx_overload_reject");
+  serving->global_overflow = serving->scope->counter("downstream_global_cx_overflow");
+  serving->out_of_descriptors = serving->scope->counter_on_use("downstream_cx_out_of_descriptors");
+  serving->open = count_of(listener->name);
+  serving->limit_key = absl::StrCat("envoy.resource_limits.listener.", listener->name, ".connection_limit");
   FL_RETURN_IF_ERROR(prefix(place, make_filters_of(*serving)));
   FL_RETURN_IF_ERROR(make_chains(*serving, address));
   prepared_.insert_or_assign(listener->name, Prepared{listener, std::move(serving)});
   leaving_.erase(listener->name);
   return absl::OkStatus();
+}
+
+// One for all forms of the listener, those that drain included.
+std::shared_ptr<ConnectionCount> ListenerSet::count_of(const std::string& name) const {
+  for (const auto* set : {&prepared_, &serving_})
+    if (const auto it = set->find(name); it != set->end()) return it->second.listener->open;
+  return std::make_shared<ConnectionCount>();
 }
 
 absl::Status ListenerSet::make_filters_of(ServingListener& serving) const {

@@ -94,8 +94,9 @@ absl::Status Server::start() {
 
   std::random_device random;
   const uint64_t seed = (uint64_t{random()} << 32) | random();
+  if (bootstrap_.config->overload.has_value()) FL_RETURN_IF_ERROR(make_overload(*bootstrap_.config->overload));
   for (uint32_t i = 0; i < workers; ++i)
-    workers_.push_back(std::make_unique<WorkerSlot>(i, stats_->cells(i + 1), *shared_clusters_, seed + i));
+    workers_.push_back(std::make_unique<WorkerSlot>(i, stats_->cells(i + 1), *shared_clusters_, seed + i, connections_));
   publisher_ = std::make_unique<Publisher>(
       workers,
       [this](uint32_t worker, Publisher::SnapshotPtr snapshot) {
@@ -166,6 +167,10 @@ void Server::make_pipeline() {
     discovery_counters_->endpoints_dropped(name);
   };
   gate.extension_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::extension, name); };
+  gate.secret_dropped = [this](const std::string& key) {
+    ledger_.remove(xds::Type::secret, key);
+    bootstrap_.config->discovered->forget(key);
+  };
   gate.make_filters = [this](config::Snapshot& snapshot) { listeners_->make_filters(snapshot); };
   gate.table_dropped = [this](const std::string& name) { ledger_.remove(xds::Type::route, name); };
   epoch_ = std::make_unique<xds::Epoch>(std::move(gate));
@@ -174,12 +179,9 @@ void Server::make_pipeline() {
   in.epoch = epoch_.get();
   in.ledger = &ledger_;
   in.hcm.registry = &config::Registry::global();
-  gate.secret_dropped = [this](const std::string& key) {
-    ledger_.remove(xds::Type::secret, key);
-    bootstrap_.config->discovered->forget(key);
-  };
   in.hcm.read_file = [](const std::string& path) { return read_file(path); };
   in.hcm.secrets = boot.secrets;
+  in.hcm.discovered = boot.discovered;
   in.reject_unknown_fields = options_.reject_unknown_dynamic_fields;
   in.prepare_listener = [this](const std::shared_ptr<const config::ListenerConfig>& listener) { return listeners_->prepare(listener); };
   in.prepare_cluster = [this](const config::ClusterConfig& cluster) -> absl::Status {
@@ -188,7 +190,6 @@ void Server::make_pipeline() {
       if (auto log = logs_->open(path); !log.ok()) return prefix(absl::StrCat("cluster '", cluster.name, "': health_checks[0]"), log.status());
     }
     return absl::OkStatus();
-  in.hcm.discovered = boot.discovered;
   };
   in.listener_removed = [this](std::string_view name) { listeners_->forget(std::string(name)); };
   in.cluster_set = [this](const std::shared_ptr<const config::ClusterConfig>& cluster) {
@@ -261,6 +262,7 @@ void Server::start_dynamic(uint64_t seed) {
     shut_down();
   });
   idle_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] { drain_tick(); });
+  file_watch_ = std::make_unique<xds::DirectoryWatch>(*loop_, [this](const std::set<std::string>& directories) { files_moved(directories); });
   connector_ = xds::make_grpc_connector(*loop_, [this](const std::string& name) { return stream_cluster(name); });
   xds::Sources::Options from;
   from.loop = loop_.get();
@@ -276,7 +278,6 @@ void Server::start_dynamic(uint64_t seed) {
     stats_->cells(0).add(server_scope_->counter("ignored_fields"));
   };
   from.attempted = [this](xds::Type type) { subscription_stats_->attempted(type); };
-  file_watch_ = std::make_unique<xds::DirectoryWatch>(*loop_, [this](const std::set<std::string>& directories) { files_moved(directories); });
   from.connected = [this](bool connected) { stats_->cells(0).set(control_plane_scope_->gauge("connected_state"), connected ? 1 : 0); };
   sources_ = std::make_unique<xds::Sources>(std::move(from));
 }
@@ -293,26 +294,11 @@ xds::Outcome Server::apply(const xds::Update& update) {
   if (update.type == xds::Type::endpoint) discovery_counters_->endpoints_updated(update, outcome);
   if (update.type == xds::Type::cluster) cds_answered_ = true;
   if (update.type == xds::Type::listener) lds_answered_ = true;
+  if (update.type == xds::Type::secret) watch_files();
   settle_soon();
   return outcome;
 }
 
-void Server::source_failed(xds::Type type, const absl::Status& status) {
-  FL_LOG(warning, "config", xds::short_name(type), ": ", status.message());
-  subscription_stats_->failed(type);
-  if (type == xds::Type::endpoint) discovery_counters_->endpoints_failed();
-}
-
-void Server::source_has_none(xds::Type type, const std::vector<std::string>& names) {
-  if (type == xds::Type::cluster) cds_answered_ = true;
-  if (type == xds::Type::listener) lds_answered_ = true;
-  // once traffic flows, a listener whose table is not there yet waits while its old form serves
-  if (type != xds::Type::route || stage_ != Stage::done)
-  if (update.type == xds::Type::secret) watch_files();
-    for (const std::string& name : names) ingest_->give_up(type, name);
-  for (const std::string& name : names) subscription_stats_->unanswered(type, name);
-  settle_soon();
-}
 void Server::watch_files() {
   // what has happened in a directory before it was watched was not seen
   if (const auto fresh = file_watch_->set(bootstrap_.config->discovered->directories()); !fresh.empty()) files_moved(fresh);
@@ -389,6 +375,8 @@ void Server::subscribe() {
   for (const auto& [name, source] : wanted.eds) xds::Sources::add(wish, xds::Type::endpoint, actual(source, boot.cds), name);
   for (const auto& [name, source] : wanted.rds) xds::Sources::add(wish, xds::Type::route, actual(source, boot.lds), name);
   for (const auto& [name, source] : wanted.extensions) xds::Sources::add(wish, xds::Type::extension, actual(source, boot.lds), name);
+  for (const auto& secret : wanted.secrets) xds::Sources::add(wish, xds::Type::secret, secret.source, secret.name);
+  watch_files();
   follow_subscriptions(wanted);
   if (absl::Status status = sources_->set(wish); !status.ok()) FL_LOG(error, "config", status.message());
 }
@@ -400,12 +388,11 @@ void Server::follow_subscriptions(const xds::Epoch::Wanted& wanted) {
   if (boot.lds.has_value()) all.push_back({xds::Type::listener, "", ""});
   for (const auto& [name, source] : wanted.rds) all.push_back({xds::Type::route, name, wanted.rds_users.at(name), source.initial_fetch_timeout});
   for (const auto& [name, source] : wanted.extensions) all.push_back({xds::Type::extension, name, "", source.initial_fetch_timeout});
+  for (const auto& secret : wanted.secrets) all.push_back({xds::Type::secret, secret.name, "", secret.source.initial_fetch_timeout, config::source_key(secret.source)});
   subscription_stats_->follow(all, steady_clock::now());
 }
 
 void Server::on_worker(uint32_t index, std::function<void(WorkerSlot&)> job) {
-  for (const auto& secret : wanted.secrets) xds::Sources::add(wish, xds::Type::secret, secret.source, secret.name);
-  watch_files();
   WorkerSlot& slot = *workers_[index];
   slot.worker.post([&slot, job = std::move(job)]() mutable { job(slot); });
 }
@@ -417,7 +404,6 @@ void Server::on_all_workers(const std::function<void(WorkerSlot&)>& job, std::fu
     on_worker(i, [this, job, missing, finished](WorkerSlot& slot) {
       job(slot);
       loop_->post([missing, finished] {
-  for (const auto& secret : wanted.secrets) all.push_back({xds::Type::secret, secret.name, "", secret.source.initial_fetch_timeout, config::source_key(secret.source)});
         if (--*missing == 0) (*finished)();
       });
     });

@@ -18,17 +18,19 @@
 #include "dataplane/server/discovery_counters.h"
 #include "dataplane/server/listener_set.h"
 #include "dataplane/server/options.h"
+#include "dataplane/server/overload_manager.h"
 #include "dataplane/server/publisher.h"
 #include "dataplane/server/runtime_layers.h"
+#include "dataplane/server/stall_watch.h"
 #include "dataplane/server/subscription_stats.h"
 #include "dataplane/server/worker_listeners.h"
 #include "dataplane/stream/worker_context.h"
 #include "dataplane/upstream/cluster_resolver.h"
 #include "dataplane/upstream/health/health_monitor.h"
+#include "dataplane/xds/directory_watch.h"
 #include "dataplane/xds/epoch.h"
 #include "dataplane/xds/ingest.h"
 #include "dataplane/xds/ledger.h"
-#include "dataplane/xds/directory_watch.h"
 #include "dataplane/xds/sources.h"
 
 namespace fairlead::server {
@@ -67,6 +69,7 @@ class Server {
   void drain_listeners(bool graceful, bool inbound_only, bool skip_exit);
   void reopen_logs();
   const RuntimeLayers& runtime() const { return *runtime_; }
+  const StallWatch& stalls() const { return stalls_; }
   bool modify_runtime(const std::multimap<std::string, std::string>& changes);  // false: there is no layer for it
   void shut_down();                 // at once, exit code 0
   struct MemoryUse { uint64_t allocated, heap, free, physical; };
@@ -90,6 +93,8 @@ class Server {
   void settle_soon();               // once for all inputs of this turn
   void settle();                    // commit, publish, subscribe, advance the start
   void subscribe();
+  void watch_files();               // that secrets and TLS contexts name
+  void files_moved(const std::set<std::string>& directories);
   void follow_subscriptions(const xds::Epoch::Wanted& wanted);
   void advance_init();
   void init_timed_out();
@@ -101,14 +106,15 @@ class Server {
   void on_worker(uint32_t index, std::function<void(WorkerSlot&)> job);
   void on_all_workers(const std::function<void(WorkerSlot&)>& job, std::function<void()> done);  // `done` here, after the last
   void set_gauges();
+  absl::Status make_overload(const config::OverloadConfig& config);
+  void watch_threads();
+  void count_stalls();
 
   enum class Stage : uint8_t { clusters, listeners, done };
   Options options_;
   const std::string version_;
   LoadedBootstrap bootstrap_;
   std::unique_ptr<net::EventLoop> loop_;
-  void watch_files();               // that secrets and TLS contexts name
-  void files_moved(const std::set<std::string>& directories);
   std::unique_ptr<stats::Registry> stats_;
   stats::ScopePtr server_scope_, cluster_manager_scope_, listener_manager_scope_, control_plane_scope_;
   stats::Block<stats::ServerStat> server_stats_;
@@ -129,13 +135,19 @@ class Server {
   std::unique_ptr<xds::Ingest> ingest_;
   std::unique_ptr<xds::Connector> connector_;
   std::unique_ptr<xds::Sources> sources_;
+  std::unique_ptr<xds::DirectoryWatch> file_watch_;
   std::unique_ptr<ListenerSet> listeners_;
+  GlobalConnections connections_;
+  std::unique_ptr<OverloadManager> overload_;  // null: the bootstrap has none
   std::vector<std::unique_ptr<WorkerSlot>> workers_;
   std::unique_ptr<Publisher> publisher_;
   std::unique_ptr<net::Timer> epoch_timer_, init_timer_, drain_timer_, idle_timer_, graceful_timer_;
   net::LoopTask settle_task_ = net::LoopTask::of<&Server::settle>(this);
   std::unique_ptr<AdminEndpoints> admin_endpoints_;
   std::unique_ptr<admin::AdminServer> admin_;
+  StallWatch stalls_;               // of main and the workers, in this order
+  std::vector<StallWatch::Counts> stalls_counted_;
+  stats::ScopePtr main_thread_scope_, workers_scope_;
   std::chrono::steady_clock::time_point started_;
   Stage stage_ = Stage::clusters;
   uint64_t subscribed_ = 0;         // generation of the epoch's wishes that the sources know
@@ -146,4 +158,3 @@ class Server {
 };
 
 }  // namespace fairlead::server
-  std::unique_ptr<xds::DirectoryWatch> file_watch_;

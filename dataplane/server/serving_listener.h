@@ -11,6 +11,7 @@
 
 #include "dataplane/config/listener.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/server/connection_limits.h"
 #include "dataplane/stats/names.h"
 #include "dataplane/stream/chain_transport.h"
 #include "dataplane/stream/connection_manager.h"
@@ -40,6 +41,9 @@ struct ServingListener {
   std::shared_ptr<const stream::UdpFilterFactory> udp;       // takes the datagrams; null: a TCP listener
   stats::ScopePtr scope;                                     // listener.<address>.
   stats::Block<stats::ListenerStat> stats;
+  stats::Counter overload_reject, global_overflow, out_of_descriptors;  // of `scope`
+  std::shared_ptr<ConnectionCount> open = std::make_shared<ConnectionCount>();
+  std::string limit_key;                                     // of the runtime; empty: there is no limit
   bool inbound = false;
   bool gradual_drain = true;                                 // of chains that were replaced in place
 };

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/log.h"
 #include "dataplane/server/filtered_socket.h"
 #include "dataplane/stream/http_connection.h"
 
@@ -20,6 +21,7 @@ using stream::ConnectionInfo;
 struct WorkerListeners::Accepting final : net::AcceptEvents {
   Accepting(Active& owner, net::EventLoop& loop, int fd) : owner(owner), listener(loop, fd, *this) {}
   void on_accept(int fd, const net::Address& remote) override;
+  void on_exhausted() override;
   Active& owner;
   net::Listener listener;
 };
@@ -27,6 +29,10 @@ struct WorkerListeners::Accepting final : net::AcceptEvents {
 struct WorkerListeners::Active {
   Active(WorkerListeners& owner, std::shared_ptr<const ServingListener> config) : owner(owner), config(std::move(config)) {}
   ~Active();
+  bool admit();
+  GlobalConnections* counted_globally() const;
+  void leave();
+  void accept_or_wait();
   void begin(int fd, const net::Address& remote, std::unique_ptr<ConnectionInfo> info, bool redirected);
   void filtered(int fd, std::unique_ptr<ConnectionInfo> info, bool redirected);
   std::optional<size_t> choose(int fd, const net::Address& remote, const ConnectionInfo* info) const;
@@ -53,7 +59,68 @@ struct WorkerListeners::Draining {
 
 // --- from accept() to a chain ---------------------------------------------------------------------------------------------
 
-void WorkerListeners::Accepting::on_accept(int fd, const net::Address& remote) { owner.begin(fd, remote, nullptr, false); }
+void WorkerListeners::Accepting::on_accept(int fd, const net::Address& remote) {
+  if (owner.admit()) {
+    owner.begin(fd, remote, nullptr, false);
+  } else {
+    ::close(fd);
+  }
+}
+
+void WorkerListeners::Accepting::on_exhausted() {
+  constexpr std::chrono::seconds kBetweenWarnings{10};
+  WorkerListeners& all = owner.owner;
+  all.worker_.cells().add(owner.config->out_of_descriptors);
+  const net::TimePoint now = all.worker_.loop().now();
+  if (now < all.next_warning_) return;
+  all.next_warning_ = now + kBetweenWarnings;
+  FL_LOG(warning, "main", "listener '", owner.config->name, "': descriptors are running out; new connections wait");
+}
+
+GlobalConnections* WorkerListeners::Active::counted_globally() const {
+  return owner.global_ != nullptr && !(owner.global_->limit && config->config->ignore_global_connection_limit) ? owner.global_ : nullptr;
+}
+
+// A place for a connection that has just been accepted, in Envoy 1.40's order: the limit over all listeners, overload, the listener's own limit.
+bool WorkerListeners::Active::admit() {
+  stream::WorkerContext& worker = owner.worker_;
+  const config::ListenerConfig& listener = *config->config;
+  const matching::Runtime* runtime = worker.epoch() ? worker.epoch()->snapshot().runtime.get() : nullptr;
+  const auto runtime_limit = [&](std::string_view key) -> std::optional<uint64_t> {
+    const matching::Runtime::Value* value = runtime != nullptr ? runtime->find(key) : nullptr;
+    return value != nullptr && value->number ? std::optional<uint64_t>(static_cast<uint64_t>(std::max(*value->number, 0.0))) : std::nullopt;
+  };
+  GlobalConnections* global = counted_globally();
+  if (global != nullptr) {
+    std::optional<uint64_t> limit = global->limit;
+    if (!limit && !listener.ignore_global_connection_limit) limit = runtime_limit("overload.global_downstream_max_connections");
+    if (!take_place(global->count, limit)) {
+      worker.cells().add(config->global_overflow);
+      if (global->limit) worker.cells().add(global->refused);
+      return false;
+    }
+  }
+  if (!listener.bypass_overload && stream::OverloadState::drawn(worker.overload().reject_connections, worker.random())) {
+    worker.cells().add(config->overload_reject);
+  } else if (!take_place(*config->open, config->limit_key.empty() ? std::nullopt : runtime_limit(config->limit_key))) {
+    worker.cells().add(config->stats, ListenerStat::downstream_cx_overflow);
+  } else {
+    return true;
+  }
+  if (global != nullptr) leave_place(global->count);
+  return false;
+}
+
+// One that admit() has let in and that never became its chain's.
+void WorkerListeners::Active::leave() {
+  leave_place(*config->open);
+  if (GlobalConnections* global = counted_globally()) leave_place(global->count);
+}
+
+void WorkerListeners::Active::accept_or_wait() {
+  const bool wait = owner.worker_.overload().stop_connections && !config->config->bypass_overload;
+  for (auto& socket : accepting) wait ? socket->listener.pause() : socket->listener.resume();
+}
 
 WorkerListeners::Active::~Active() { close_filtered(); }
 
@@ -71,7 +138,7 @@ void WorkerListeners::Active::begin(int fd, const net::Address& remote, std::uni
   auto* socket = new FilteredSocket(owner.worker_, *config, owner.peek_buffer_, fd, std::move(info),
                                     [this, redirected](FilteredSocket& done, int passed, std::unique_ptr<ConnectionInfo> known) {
                                       filtering.erase(&done);
-                                      if (passed >= 0) filtered(passed, std::move(known), redirected);
+                                      passed >= 0 ? filtered(passed, std::move(known), redirected) : leave();
                                     });
   filtering.insert(socket);
   socket->begin();
@@ -81,7 +148,11 @@ void WorkerListeners::Active::begin(int fd, const net::Address& remote, std::uni
 void WorkerListeners::Active::filtered(int fd, std::unique_ptr<ConnectionInfo> info, bool redirected) {
   const net::Address remote = info->direct_remote;
   if (config->config->use_original_dst && info->local_restored && !redirected)
-    if (Active* other = owner.redirected_to(info->local, *this); other != nullptr) return other->begin(fd, remote, std::move(info), true);
+    if (Active* other = owner.redirected_to(info->local, *this); other != nullptr) {
+      leave_place(*config->open);
+      take_place(*other->config->open, std::nullopt);
+      return other->begin(fd, remote, std::move(info), true);
+    }
   serve(fd, remote, std::move(info));
 }
 
@@ -102,6 +173,7 @@ void WorkerListeners::Active::serve(int fd, const net::Address& remote, std::uni
   if (!number.has_value()) {
     worker.cells().add(config->stats, ListenerStat::no_filter_chain_match);
     ::close(fd);
+    leave();
     return;
   }
   const ServingChain& chain = *config->chains[*number];
@@ -128,6 +200,10 @@ stream::ChainConnections& WorkerListeners::Active::connections_of(size_t chain) 
     } else {
       slot = std::make_unique<stream::HttpConnections>(owner.worker_, what.manager);
     }
+    slot->on_gone = [open = config->open, global = counted_globally()] {
+      leave_place(*open);
+      if (global != nullptr) leave_place(global->count);
+    };
     if (draining) slot->drain();
   }
   return *slot;
@@ -144,7 +220,8 @@ WorkerListeners::Active* WorkerListeners::redirected_to(const net::Address& addr
 
 // --- forms of listeners ---------------------------------------------------------------------------------------------------
 
-WorkerListeners::WorkerListeners(stream::WorkerContext& worker, uint32_t socket_index) : worker_(worker), socket_index_(socket_index) {}
+WorkerListeners::WorkerListeners(stream::WorkerContext& worker, uint32_t socket_index, GlobalConnections* global)
+    : worker_(worker), socket_index_(socket_index), global_(global) {}
 
 WorkerListeners::~WorkerListeners() {
   for (Draining& d : draining_) d.connections->on_empty = nullptr;
@@ -197,9 +274,11 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
   }
   if (listener->udp != nullptr) return set_datagrams(*slot);
   for (const net::Address& address : listener->addresses) by_address_.try_emplace(address, slot.get());
-  if (same_sockets) return;
-  for (const auto& socket : listener->sockets)
-    slot->accepting.push_back(std::make_unique<Accepting>(*slot, worker_.loop(), socket->fd(socket_index_)));
+  if (!same_sockets) {
+    for (const auto& socket : listener->sockets)
+      slot->accepting.push_back(std::make_unique<Accepting>(*slot, worker_.loop(), socket->fd(socket_index_)));
+  }
+  slot->accept_or_wait();
 }
 
 // Those of the form before, where the sockets are the same, go on if they can.
@@ -284,6 +363,17 @@ void WorkerListeners::close_all() {
       if (connections != nullptr) connections->close_all(net::CloseType::NoFlush);
   }
   for (Draining& d : draining_) d.connections->close_all(net::CloseType::NoFlush);
+}
+
+void WorkerListeners::overload_changed(const stream::OverloadState& before) {
+  const bool rescale = before.shorter_timeouts != worker_.overload().shorter_timeouts;
+  for (auto& [name, active] : active_) {
+    active->accept_or_wait();
+    for (auto& connections : active->connections)
+      if (rescale && connections != nullptr) connections->rescale_timeouts(before);
+  }
+  for (Draining& d : draining_)
+    if (rescale) d.connections->rescale_timeouts(before);
 }
 
 size_t WorkerListeners::connections() const {

@@ -21,7 +21,8 @@ namespace fairlead::server {
 
 class WorkerListeners {
  public:
-  explicit WorkerListeners(stream::WorkerContext& worker, uint32_t socket_index);
+  // `global` null: connections of all listeners together are neither counted nor limited.
+  explicit WorkerListeners(stream::WorkerContext& worker, uint32_t socket_index, GlobalConnections* global = nullptr);
   ~WorkerListeners();
 
   // Adds the listener, or replaces it: same sockets go on accepting. Connections of chains that both forms share stay as they are, all others
@@ -33,6 +34,7 @@ class WorkerListeners {
   void drain_all();                            // every response is its connection's last
   void close_idle();
   void close_all();
+  void overload_changed(const stream::OverloadState& before);  // the worker's own is the new one
   size_t connections() const;                  // live and draining, and sockets that listener filters look at
   void clusters_changed();                     // the worker's clusters follow another snapshot
   void refresh_gauges();                       // before a scrape: downstream_cx_active and _destroy
@@ -48,6 +50,8 @@ class WorkerListeners {
 
   stream::WorkerContext& worker_;
   const uint32_t socket_index_;
+  GlobalConnections* const global_;
+  net::TimePoint next_warning_{};  // that descriptors run out
   std::map<std::string, std::unique_ptr<Active>> active_;
   absl::flat_hash_map<net::Address, Active*> by_address_;
   std::list<Draining> draining_;

@@ -11,9 +11,9 @@
 namespace fairlead::server {
 
 struct Server::WorkerSlot {
-  WorkerSlot(uint32_t index, stats::Cells& cells, upstream::SharedClusters& shared, uint64_t seed) : worker(index, absl::StrCat("worker_", index)) {
+  WorkerSlot(uint32_t index, stats::Cells& cells, upstream::SharedClusters& shared, uint64_t seed, GlobalConnections& connections) : worker(index, absl::StrCat("worker_", index)) {
     context = std::make_unique<stream::WorkerContext>(worker.loop(), cells, index + 1, shared, seed);
-    listeners = std::make_unique<WorkerListeners>(*context, index);
+    listeners = std::make_unique<WorkerListeners>(*context, index, &connections);
     worker.start();
   }
   ~WorkerSlot() {

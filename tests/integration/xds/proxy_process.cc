@@ -81,6 +81,14 @@ bool ProxyProcess::running() {
   return false;
 }
 
+double ProxyProcess::cpu_seconds() const {
+  const std::string text = read_file(absl::StrCat("/proc/", pid_, "/stat")).value_or("");
+  const std::vector<std::string> fields = absl::StrSplit(text.substr(std::min(text.rfind(')') + 2, text.size())), ' ');
+  uint64_t user = 0, system = 0;
+  if (fields.size() < 13 || !absl::SimpleAtoi(fields[11], &user) || !absl::SimpleAtoi(fields[12], &system)) throw std::runtime_error("no CPU time of the proxy");
+  return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 void ProxyProcess::signal(int number) { kill(pid_, number); }
 
 int ProxyProcess::wait_exit() {

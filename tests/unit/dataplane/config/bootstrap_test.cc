@@ -56,7 +56,7 @@ layered_runtime:
   - {name: base, static_layer: {a: {b: 5, c: true}, half: {numerator: 5, denominator: MILLION}, text: x, digits: "12.5"}}
   - {name: over, static_layer: {a.b: 6}}
   - {name: admin, admin_layer: {}}
-watchdogs: {}
+stats_flush_interval: 5s
 )";
 
 }  // namespace
@@ -85,7 +85,7 @@ TEST_CASE("a bootstrap with static and dynamic resources") {
   CHECK(runtime->find("half")->fraction == std::pair<uint32_t, uint32_t>(5, 1'000'000));
   CHECK(config.runtime_layers.size() == 3);
   REQUIRE(findings.ignored.size() == 1);
-  CHECK(findings.ignored[0].path == "watchdogs");
+  CHECK(findings.ignored[0].path == "stats_flush_interval");
 }
 
 TEST_CASE("initial_metadata: names in lower case, values with operators; what gRPC could not send is refused") {

@@ -7,6 +7,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "dataplane/config/runtime.h"
+
 using namespace fairlead;
 using namespace fairlead::server;
 using namespace std::chrono_literals;
@@ -172,4 +174,134 @@ TEST_CASE("connections of chains that both forms of a listener share stay, those
   CHECK(w.ended(on_stays));
   ::close(on_goes);
   ::close(on_stays);
+}
+
+namespace {
+
+// A connection that is not greeted at all.
+int dial(const net::Address& address) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_storage to;
+  const socklen_t size = address.to_sockaddr(to);
+  REQUIRE(connect(fd, reinterpret_cast<sockaddr*>(&to), size) == 0);
+  return fd;
+}
+
+void count_refusals(ServingListener& listener) {
+  listener.overload_reject = listener.scope->counter("downstream_cx_overload_reject");
+  listener.global_overflow = listener.scope->counter("downstream_global_cx_overflow");
+}
+
+std::shared_ptr<const config::Snapshot> with_runtime(std::initializer_list<std::pair<std::string, std::string>> values) {
+  auto runtime = std::make_shared<matching::Runtime>();
+  for (const auto& [key, value] : values) runtime->set(key, config::runtime_value(value));
+  auto snapshot = std::make_shared<config::Snapshot>();
+  snapshot->runtime = std::move(runtime);
+  return snapshot;
+}
+
+}  // namespace
+
+TEST_CASE("a listener's connection limit is the runtime's: who is over it is closed, and a place is free again when a connection has gone") {
+  World w;
+  const auto l = w.bound("l", {greeting("l")});
+  l->limit_key = "envoy.resource_limits.listener.l.connection_limit";
+  w.worker.apply(with_runtime({{l->limit_key, "2"}}));
+  w.listeners->set(l, 1s);
+  int first = -1, second = -1;
+  CHECK(w.greeting_at(l->addresses[0], &first) == "l");
+  CHECK(w.greeting_at(l->addresses[0], &second) == "l");
+  CHECK(w.greeting_at(l->addresses[0]) == "");
+  CHECK(w.registry.cells(1).read(l->stats.at(ListenerStat::downstream_cx_overflow)) == 1);
+  CHECK(w.registry.cells(1).read(l->stats.at(ListenerStat::downstream_cx_total)) == 2);
+  ::close(first);
+  REQUIRE(w.loop.run_until([&] { return l->open->open == 1; }, 5s));
+  CHECK(w.greeting_at(l->addresses[0], &first) == "l");
+  w.worker.apply(with_runtime({}));
+  CHECK(w.greeting_at(l->addresses[0]) == "l");
+  ::close(first);
+  ::close(second);
+  REQUIRE(w.loop.run_until([&] { return l->open->open == 0; }, 5s));
+}
+
+TEST_CASE("the overload manager's limit over all listeners, and those that ignore it") {
+  World w;
+  GlobalConnections global;
+  global.limit = 1;
+  const auto scope = w.registry.scope(stats::plain_scope("test."));
+  global.refused = scope->counter("refused");
+  w.listeners = std::make_unique<WorkerListeners>(w.worker, 0, &global);
+  const auto a = w.bound("a", {greeting("a")}), b = w.bound("b", {greeting("b")}), free = w.bound("free", {greeting("free")});
+  for (const auto& l : {a, b, free}) count_refusals(*l);
+  auto ignores = std::make_shared<config::ListenerConfig>(*free->config);
+  ignores->ignore_global_connection_limit = true;
+  free->config = ignores;
+  for (const auto& l : {a, b, free}) w.listeners->set(l, 1s);
+  int held = -1, beside = -1;
+  CHECK(w.greeting_at(a->addresses[0], &held) == "a");
+  CHECK(w.greeting_at(b->addresses[0]) == "");
+  CHECK(w.registry.value(b->global_overflow) == 1);
+  CHECK(w.registry.value(global.refused) == 1);
+  CHECK(w.greeting_at(free->addresses[0], &beside) == "free");
+  CHECK(global.count.open == 1);
+  ::close(held);
+  REQUIRE(w.loop.run_until([&] { return global.count.open == 0; }, 5s));
+  CHECK(w.greeting_at(b->addresses[0]) == "b");
+  ::close(beside);
+}
+
+TEST_CASE("the runtime's limit over all listeners counts the connections of all, and limits those that do not ignore it") {
+  World w;
+  GlobalConnections global;
+  w.listeners = std::make_unique<WorkerListeners>(w.worker, 0, &global);
+  const auto a = w.bound("a", {greeting("a")}), free = w.bound("free", {greeting("free")});
+  for (const auto& l : {a, free}) count_refusals(*l);
+  auto ignores = std::make_shared<config::ListenerConfig>(*free->config);
+  ignores->ignore_global_connection_limit = true;
+  free->config = ignores;
+  for (const auto& l : {a, free}) w.listeners->set(l, 1s);
+  w.worker.apply(with_runtime({{"overload.global_downstream_max_connections", "1"}}));
+  int held = -1;
+  CHECK(w.greeting_at(free->addresses[0], &held) == "free");
+  CHECK(w.greeting_at(a->addresses[0]) == "");
+  CHECK(w.greeting_at(free->addresses[0]) == "free");
+  CHECK(w.registry.value(a->global_overflow) == 1);
+  ::close(held);
+}
+
+TEST_CASE("under overload connections wait or are closed, but for listeners that bypass it; later forms of a listener do as it does") {
+  World w;
+  const auto l = w.bound("l", {greeting("l")}), spared = w.bound("spared", {greeting("spared")});
+  for (const auto& each : {l, spared}) count_refusals(*each);
+  auto bypass = std::make_shared<config::ListenerConfig>(*spared->config);
+  bypass->bypass_overload = true;
+  spared->config = bypass;
+  w.listeners->set(l, 1s);
+  w.listeners->set(spared, 1s);
+  const auto become = [&](stream::OverloadState state) {
+    const stream::OverloadState before = w.worker.overload();
+    w.worker.set_overload(state);
+    w.listeners->overload_changed(before);
+  };
+  become({.stop_connections = true});
+  const int waiting = dial(l->addresses[0]);
+  CHECK(w.greeting_at(spared->addresses[0]) == "spared");
+  CHECK(w.open(waiting));
+  CHECK(l->open->open == 0);
+  const auto late = w.bound("late", {greeting("late")});
+  w.listeners->set(late, 1s);
+  const int late_too = dial(late->addresses[0]);
+  CHECK(w.greeting_at(spared->addresses[0]) == "spared");
+  CHECK(late->open->open == 0);
+  become({});
+  CHECK(w.loop.run_until([&] { return l->open->open == 1 && late->open->open == 1; }, 5s));
+  become({.reject_connections = 1});
+  CHECK(w.greeting_at(l->addresses[0]) == "");
+  CHECK(w.greeting_at(spared->addresses[0]) == "spared");
+  CHECK(w.registry.value(l->overload_reject) == 1);
+  CHECK(l->open->open == 1);
+  become({});
+  CHECK(w.greeting_at(l->addresses[0]) == "l");
+  ::close(waiting);
+  ::close(late_too);
 }
