@@ -166,7 +166,32 @@ void Core::note_interest(StreamId id, Stream& stream) {
     interest_[stream.scope].set(id, endpoints->names(), endpoints->wildcard());
 }
 
-snapshot::SnapshotPtr Core::view(const Stream& stream) { return quarantine_.view(stream.client_class, catalog_.find(stream.scope)); }
+// What the stream shall have. Of secrets nothing, where others could read along.
+snapshot::SnapshotPtr Core::view(const Stream& stream) {
+  snapshot::SnapshotPtr all = quarantine_.view(stream.client_class, catalog_.find(stream.scope));
+  if (stream.peer->may_carry_secrets() || all->of(Type::kSecret).size() == 0) return all;
+  auto rest = std::make_shared<snapshot::Snapshot>(*all);
+  rest->sets[index(Type::kSecret)] = snapshot::TypeSet::empty_set();
+  return rest;
+}
+
+// Secrets that a client asks for and that its connection may not carry.
+std::vector<intent::Finding> Core::unsent_secrets() const {
+  std::vector<intent::Finding> out;
+  for (const auto& [id, s] : streams_) {
+    if (!s->session || s->peer->may_carry_secrets()) continue;
+    const snapshot::SnapshotPtr wanted = catalog_.find(s->scope);
+    for (const std::string& name : s->session->subscribed(Type::kSecret)) {
+      const resources::ResourcePtr secret = wanted->find(Type::kSecret, name);
+      if (!secret) continue;
+      for (const intent::Origin& origin : secret->origins) {
+        out.push_back({intent::Severity::kError, origin, s->scope, "SecretNotSent",
+                       absl::StrCat("not sent to node ", s->node.id, " at ", s->peer->address, ": its connection is neither on this machine nor over TLS")});
+      }
+    }
+  }
+  return out;
+}
 
 void Core::join(StreamId id, Stream& stream) {
   snapshot::Catalog::Joined joined = catalog_.join(stream.node);
@@ -263,6 +288,9 @@ absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& r
     stream.session = std::make_unique<cpstream::SotwSession>(options, names_, view(stream));
   }
   FL_LOG(info, "xds", "node ", stream.node.id, " (", stream.client_class.name, ", ", stream.peer->text(), ") connected: ", stream.reason);
+  if (!stream.peer->may_carry_secrets() && catalog_.find(stream.scope)->of(Type::kSecret).size() > 0) {
+    FL_LOG(warning, "xds", "node ", stream.node.id, " at ", stream.peer->address, " gets no secrets: its connection is neither on this machine nor over TLS");
+  }
   return absl::OkStatus();
 }
 
@@ -497,6 +525,7 @@ std::vector<verdict::Condition> Core::conditions() {
     for (Type t : resources::all_types()) {
       using State = cpstream::TypeStatus::State;
       const State state = s->session->status(t).state;
+      if (t == Type::kSecret && state != State::kNotRequested && !s->peer->may_carry_secrets()) continue;  // it has none
       // kError: it has the rest; what it refused gets a condition from the quarantine
       if (state == State::kSynced || state == State::kNotRequested || state == State::kError) ++synced[resources::index(t)];
     }
@@ -507,9 +536,16 @@ std::vector<verdict::Condition> Core::conditions() {
     const auto [streams, synced] = progress[scope];
     ledger_.set_progress(scope, streams, synced);
   }
-  return ledger_.conditions(wanted, quarantine_);
+  ledger_.set_findings("secrets", unsent_secrets());  // what connections make of it, which come and go
+  std::vector<verdict::Condition> all = ledger_.conditions(wanted, quarantine_);
+  ledger_.clear_findings("secrets");
+  return all;
 }
 
-std::vector<intent::Finding> Core::findings() const { return ledger_.findings(); }
+std::vector<intent::Finding> Core::findings() const {
+  std::vector<intent::Finding> out = ledger_.findings();
+  for (intent::Finding& f : unsent_secrets()) out.push_back(std::move(f));
+  return out;
+}
 
 }  // namespace fairlead::serve

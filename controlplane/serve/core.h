@@ -123,6 +123,7 @@ class Core {
   void endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now);
   void reschedule(StreamId id, Stream& stream);
   snapshot::SnapshotPtr view(const Stream& stream);
+  std::vector<intent::Finding> unsent_secrets() const;
   const Stream* find_node(std::string_view node_id) const;
   void tell_frozen(const Stream& stream, inspect::StreamRecord& record) const;
 
