@@ -176,6 +176,16 @@ ResourcePtr with_name(const Resource& resource, std::string name) {
   return frame(resource.type, std::move(name), resource.body(), resource.origins, resource.version, resource.references, resource.envelope);
 }
 
+ResourcePtr unresolved(Type type, std::string name) {
+  auto r = std::make_shared<Resource>();
+  r->type = type;
+  r->envelope.aliases = {name};
+  r->name = std::move(name);
+  r->delta_frame = response_field(head_of(*r, false));
+  r->body_offset = static_cast<uint32_t>(r->delta_frame.size());
+  return r;
+}
+
 ResourcePtr with_origins(const Resource& resource, intent::Origins origins) {
   auto copy = std::make_shared<Resource>(resource);
   copy->origins = std::move(origins);

@@ -100,6 +100,9 @@ ResourcePtr with_version(const Resource& resource, std::string_view version);
 // The same under another name, as some client writes it.
 ResourcePtr with_name(const Resource& resource, std::string name);
 
+// What delta clients are sent for a name on demand that nobody has, where that is no removal: a resource of that name and alias without a body.
+ResourcePtr unresolved(Type type, std::string name);
+
 // The same bytes with other origins: an object moved, or was written again with the same content.
 ResourcePtr with_origins(const Resource& resource, intent::Origins origins);
 

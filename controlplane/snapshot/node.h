@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@ struct Node {
   std::string user_agent;  // "envoy", "fairlead-proxy", "gRPC C++", …
   std::string user_agent_version;
   std::vector<std::string> client_features;  // sorted
+  std::shared_ptr<const std::string> metadata;  // all of it, a serialised google.protobuf.Struct; null when absent, or more than is kept
 };
 
 // Clients that accept and refuse alike: implementation, version and features. The key of quarantine.

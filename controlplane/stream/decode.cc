@@ -76,12 +76,25 @@ bool scan_delta(std::string_view bytes, Request& r) {
   return true;
 }
 
+constexpr size_t kMostMetadata = 8 << 10;  // of a node, to be asked for by CSDS
+
+template <typename Message>
+void common(const Message& m, Request& r) {
+  if (m.has_node()) r.node = node_of(m.node());
+  r.type_url = m.type_url();
+  r.nonce = m.response_nonce();
+  if (m.has_error_detail()) r.error = m.error_detail().message();
+}
+
+}  // namespace
+
 snapshot::Node node_of(const envoy::config::core::v3::Node& from) {
   snapshot::Node node;
   node.id = from.id();
   node.cluster = from.cluster();
   const auto& metadata = from.metadata().fields();
   if (auto at = metadata.find("fairlead.io/gateway"); at != metadata.end()) node.gateway = at->second.string_value();
+  if (from.has_metadata() && from.metadata().ByteSizeLong() <= kMostMetadata) node.metadata = std::make_shared<const std::string>(from.metadata().SerializeAsString());
   node.user_agent = from.user_agent_name();
   if (from.has_user_agent_build_version()) {
     const auto& v = from.user_agent_build_version().version();
@@ -93,16 +106,6 @@ snapshot::Node node_of(const envoy::config::core::v3::Node& from) {
   std::sort(node.client_features.begin(), node.client_features.end());
   return node;
 }
-
-template <typename Message>
-void common(const Message& m, Request& r) {
-  if (m.has_node()) r.node = node_of(m.node());
-  r.type_url = m.type_url();
-  r.nonce = m.response_nonce();
-  if (m.has_error_detail()) r.error = m.error_detail().message();
-}
-
-}  // namespace
 
 absl::StatusOr<Request> decode_sotw(std::string_view bytes) {
   if (Request r; scan_sotw(bytes, r)) return r;

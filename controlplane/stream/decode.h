@@ -8,10 +8,16 @@
 
 #include "controlplane/stream/session.h"
 
+namespace envoy::config::core::v3 {
+class Node;
+}
+
 namespace fairlead::cpstream {
 
 // InvalidArgument when the bytes are not a DiscoveryRequest (rule: malformed bytes close only that stream).
 absl::StatusOr<Request> decode_sotw(std::string_view bytes);
 absl::StatusOr<Request> decode_delta(std::string_view bytes);
+
+snapshot::Node node_of(const envoy::config::core::v3::Node& from);
 
 }  // namespace fairlead::cpstream

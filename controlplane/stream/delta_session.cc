@@ -11,7 +11,7 @@ namespace fairlead::cpstream {
 DeltaSession::DeltaSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot)
     : Session(options, table, std::move(snapshot), true) {}
 
-Output DeltaSession::on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest) {
+Output DeltaSession::take(const Request& request, MonotonicTime now, const SnapshotPtr& latest) {
   Output out;
   observe_node(request);
   absl::StatusOr<std::optional<Type>> type = type_of(request);
@@ -31,15 +31,14 @@ Output DeltaSession::on_request(const Request& request, MonotonicTime now, const
     force_everything(s);
     s.reply = true;  // rule 49
   }
-  s.forced.insert(s.forced.end(), change.added.begin(), change.added.end());
-  if (s.subscription.wildcard()) {
-    s.forced.insert(s.forced.end(), change.removed.begin(), change.removed.end());  // rule 36
-  }
+  force(s, change.added);
+  if (s.subscription.wildcard()) force(s, change.removed);  // rule 36
   if (first && !request.initial_versions.empty()) {  // rule 50
     std::unordered_map<std::string_view, std::string_view> known;
     for (const auto& [name, version] : request.initial_versions) {
       known.emplace(name, version);
-      if (s.subscription.contains(name)) s.forced.push_back(name);
+      const ResourcePtr r = snapshot_->find(s.type, name);
+      if (s.subscription.contains(name) || (r && wants(s, *r))) s.forced.push_back(name);
     }
     std::erase_if(s.forced, [&](const std::string& name) {
       auto at = known.find(name);

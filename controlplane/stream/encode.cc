@@ -40,6 +40,8 @@ WireMessage encode_sotw(Response response, std::string_view control_plane) {
   put(m.head, 5, response.nonce);
   put_control_plane(m.head, 6, control_plane);
   m.shared = std::move(response.resources);
+  m.timed = response.timed;
+  m.beat = response.beat;
   return m;
 }
 
@@ -52,6 +54,8 @@ WireMessage encode_delta(Response response, std::string_view control_plane) {
   for (const std::string& name : response.removed) wire::put_bytes(m.head, 6, name);  // an empty name is a name too (rule 30)
   put_control_plane(m.head, 7, control_plane);
   m.shared = std::move(response.resources);
+  m.timed = response.timed;
+  m.beat = response.beat;
   return m;
 }
 

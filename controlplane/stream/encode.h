@@ -15,8 +15,14 @@ struct WireMessage {
   std::string head;
   std::vector<ResourcePtr> shared;  // one frame each, in order, after the head
   bool delta = false;
+  bool timed = false, beat = false;  // as in Response
 
-  std::string_view frame(size_t i) const { return delta ? shared[i]->delta_frame : shared[i]->sotw_frame; }
+  std::string_view frame(size_t i) const {
+    const resources::Resource& r = *shared[i];
+    if (!timed || !r.timed) return delta ? r.delta_frame : r.sotw_frame;
+    if (beat) return delta ? r.timed->delta_beat : r.timed->sotw_beat;
+    return delta ? r.timed->delta : r.timed->sotw;
+  }
   size_t size() const;
   std::string flatten() const;  // one string: for tests and small messages
 };

@@ -1,5 +1,5 @@
 // What both kinds of session share: bringing a type up to a snapshot, and settling ACKs and NACKs.
-// Rule numbers are those of reference/controlplane.md, section 1.
+// Rule numbers are those of docs/xds-rules.md.
 #include "controlplane/stream/session.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
+#include "controlplane/resources/xdstp.h"
 #include "controlplane/stream/attribution.h"
 
 namespace fairlead::cpstream {
@@ -40,10 +41,41 @@ Session::State* Session::find(Type type) { return const_cast<State*>(std::as_con
 
 Session::State& Session::open(Type type) {
   auto at = std::find_if(states_.begin(), states_.end(), [type](const State& s) { return s.type >= type; });
-  if (at != states_.end() && at->type == type) return *at;
-  const auto place = at - states_.begin();
-  states_.reserve(states_.size() + 1);  // no more than there are: a few, for as long as the stream lives
-  return *states_.insert(states_.begin() + place, State(type, options_.legacy_wildcard && resources::is_root(type)));
+  if (at == states_.end() || at->type != type) {
+    const auto place = at - states_.begin();
+    states_.reserve(states_.size() + 1);  // no more than there are: a few, for as long as the stream lives
+    at = states_.insert(states_.begin() + place, State(type, options_.legacy_wildcard && resources::is_root(type)));
+  }
+  for (auto& [ours, theirs] : std::exchange(spellings_, {})) {
+    if (!at->spelled) at->spelled = std::make_unique<std::map<std::string, std::string>>();
+    if (theirs.empty() || theirs == ours) {
+      at->spelled->erase(ours);
+    } else {
+      at->spelled->insert_or_assign(std::move(ours), std::move(theirs));
+    }
+  }
+  return *at;
+}
+
+// Rule 60: names are compared in one form, and answered in the client's.
+Output Session::on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest) {
+  const auto plain = [](const std::vector<std::string>& names) { return std::none_of(names.begin(), names.end(), resources::is_xdstp); };
+  const bool reports = std::any_of(request.initial_versions.begin(), request.initial_versions.end(), [](const auto& entry) { return resources::is_xdstp(entry.first); });
+  if (plain(request.names) && plain(request.unsubscribe) && !reports) return take(request, now, latest);
+  Request ours = request;
+  const auto rewrite = [this](std::string& name, bool gone) {
+    if (!resources::is_xdstp(name)) return;
+    std::optional<std::string> canonical = resources::canonical_xdstp(name);
+    if (!canonical) return;  // nobody has one of such a name
+    spellings_.emplace_back(*canonical, gone ? std::string() : name);
+    name = *std::move(canonical);
+  };
+  for (std::string& name : ours.unsubscribe) rewrite(name, true);
+  for (std::string& name : ours.names) rewrite(name, false);
+  for (auto& [name, version] : ours.initial_versions) rewrite(name, false);
+  Output out = take(ours, now, latest);
+  spellings_.clear();
+  return out;
 }
 
 absl::StatusOr<std::optional<Type>> Session::type_of(const Request& request) {
@@ -75,24 +107,30 @@ const Session::Exception* Session::exception(const State& s, std::string_view na
   return at != s.exceptions.end() && at->name == name ? &*at : nullptr;
 }
 
+bool Session::wants(const State& s, const resources::Resource& r) const {
+  const auto& aliases = r.envelope.aliases;
+  return s.subscription.contains(r.name) || std::any_of(aliases.begin(), aliases.end(), [&](const std::string& alias) { return s.subscription.contains(alias); });
+}
+
 ResourcePtr Session::has(const State& s, std::string_view name) const {
-  if (!s.subscription.contains(name)) return nullptr;
-  if (const Exception* e = exception(s, name)) return e->has;
-  const ResourcePtr* found = s.sent ? s.sent->find(name) : nullptr;
-  return found ? *found : nullptr;
+  const Exception* e = exception(s, name);
+  const ResourcePtr* found = e ? &e->has : s.sent ? s.sent->find(name) : nullptr;
+  return found && *found && wants(s, **found) ? *found : nullptr;
 }
 
 bool Session::is_refused(const State& s, const resources::Resource& r) const {
   return std::any_of(s.refused.begin(), s.refused.end(), [&](const auto& entry) { return entry.first == r.name && entry.second == r.hash; });
 }
 
-// What the client has, or had before responses under way whose bytes it has refused since.
+// What the client has, or had before responses under way whose bytes it has refused since. Not what it had before it was taken from it.
 ResourcePtr Session::last_good(const State& s, std::string_view name) const {
   ResourcePtr kept = has(s, name);
   if (!kept || !is_refused(s, *kept)) return kept;
   for (auto u = s.unacked.rbegin(); u != s.unacked.rend(); ++u) {
     for (const Item& item : u->items) {
-      if (item.name == name && item.before && !is_refused(s, *item.before)) return item.before;
+      if (item.name != name) continue;
+      if (!item.now || !item.before) return nullptr;
+      if (!is_refused(s, *item.before)) return item.before;
     }
   }
   return nullptr;
@@ -108,7 +146,7 @@ ResourcePtr Session::wanted(const State& s, std::string_view name, const Resourc
 bool Session::refusal_stands(const State& s) const {
   return std::any_of(s.refused.begin(), s.refused.end(), [&](const auto& entry) {
     const ResourcePtr r = snapshot_->find(s.type, entry.first);
-    return r && r->hash == entry.second && s.subscription.contains(entry.first);
+    return r && r->hash == entry.second && wants(s, *r);
   });
 }
 
@@ -185,7 +223,12 @@ std::vector<std::string_view> Session::candidates(const State& s, const std::vec
   names.insert(names.end(), forced.begin(), forced.end());
   if (!std::is_sorted(names.begin(), names.end())) std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
-  if (!s.subscription.wildcard()) std::erase_if(names, [&](std::string_view name) { return !s.subscription.contains(name); });
+  if (s.subscription.wildcard()) return names;
+  const auto by_alias = [&](const TypeSetPtr& set, std::string_view name) {
+    const ResourcePtr* found = set && set->aliased() ? set->find(name) : nullptr;
+    return found && wants(s, **found);
+  };
+  std::erase_if(names, [&](std::string_view name) { return !s.subscription.contains(name) && !by_alias(s.sent, name) && !by_alias(snapshot_->set(s.type), name); });
   return names;
 }
 
@@ -260,89 +303,6 @@ void Session::bring(State& s, MonotonicTime now, Output& out, const std::vector<
   if (!items.empty() || s.reply) respond(s, std::move(items), now, out);
 }
 
-Session::Unacked& Session::issue(State& s, std::string version, MonotonicTime now) {
-  Unacked u;
-  u.nonce = s.last_nonce = next_nonce_++;
-  u.version = s.sent_version = std::move(version);
-  std::vector<ResourcePtr> instead;  // of what is held back the client goes on with what it has
-  std::vector<std::string> unknown;
-  for (const Exception& e : s.exceptions) {
-    if (e.held && !e.has) unknown.push_back(e.name);
-    if (e.held && e.has) instead.push_back(e.has);
-  }
-  u.set = instead.empty() && unknown.empty() ? s.sent : snapshot::TypeSet::update(s.sent, instead, unknown);
-  s.sent_at = now;
-  s.unacked.push_back(std::move(u));
-  return s.unacked.back();
-}
-
-void Session::respond(State& s, std::vector<Item> items, MonotonicTime now, Output& out) {
-  force_dependents(s, items);
-  if (delta_) return respond_delta(s, std::move(items), now, out);
-  Response response;
-  response.type = s.type;
-  std::string version = s.sent->version();
-  if (!resources::is_root(s.type)) {
-    for (const Item& item : items) response.resources.push_back(item.now);
-  } else {
-    response.resources = sent(s.type);  // rule 41
-    // What differs from the snapshot differs in its version too, but a verbatim one is the author's word.
-    if (!s.exceptions.empty() && !s.sent->verbatim()) {
-      ContentHasher hasher;
-      for (const Exception& e : s.exceptions) hasher.add_field(e.name).add_field(e.has ? e.has->version : "");
-      absl::StrAppend(&version, "-", hex64(hasher.finish().low).substr(0, 8));
-    }
-  }
-  s.reply = false;
-  Unacked& u = issue(s, std::move(version), now);
-  for (Item& item : items) item.name = item.now ? item.now->name : item.before->name;
-  u.items = std::move(items);
-  if (resources::is_root(s.type)) u.whole = response.resources;
-  response.version = u.version;
-  response.nonce = absl::StrCat(u.nonce);
-  out.responses.push_back(std::move(response));
-}
-
-void Session::respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out) {
-  s.reply = false;
-  size_t next = 0;
-  do {  // once even without items: rule 49
-    Response response;
-    response.type = s.type;
-    Unacked& u = issue(s, s.sent->version(), now);
-    size_t bytes = 0;
-    for (; next < items.size(); ++next) {
-      Item& item = items[next];
-      const size_t size = item.now ? item.now->delta_frame.size() : item.name.size() + 4;
-      if (bytes > 0 && bytes + size > options_.max_delta_bytes) break;
-      bytes += size;
-      if (item.now) {
-        response.resources.push_back(item.now);
-      } else {
-        response.removed.emplace_back(item.name);
-      }
-      if (!item.now && !item.before) continue;  // the name alone was answered: nothing to settle
-      item.name = item.now ? item.now->name : item.before->name;
-      u.items.push_back(std::move(item));
-    }
-    response.version = u.version;
-    response.nonce = absl::StrCat(u.nonce);
-    out.responses.push_back(std::move(response));
-  } while (next < items.size());
-}
-
-// Rules 55 and 56: what a sent resource names is sent again after it, or a client that starts to warm it waits for ever.
-void Session::force_dependents(const State& from, const std::vector<Item>& items) {
-  for (const Item& item : items) {
-    if (!item.now) continue;
-    for (const resources::Reference& ref : item.now->references) {
-      if (ref.type <= from.type) continue;
-      State* s = find(ref.type);
-      if (s && s->started && s->subscription.names_explicitly(ref.name) && s->sent) s->forced.push_back(ref.name);
-    }
-  }
-}
-
 // --- requests ------------------------------------------------------------------------------------------------------
 
 bool Session::issued(std::string_view nonce) const {
@@ -396,17 +356,7 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
       s.forced.push_back(name);
       continue;
     }
-    // The client still has what it had, unless a later response has changed that since.
-    bool later = false;
-    for (Unacked& u : s.unacked) {
-      if (u.nonce < response.nonce) continue;
-      for (Item& next : u.items) {
-        if (next.name != name || later) continue;
-        if (next.now) next.before = item.before;
-        later = true;
-      }
-    }
-    if (!later) except(s, name, item.before, now);
+    except(s, name, after_outstanding(s, name, item.before, response.nonce), now);
   }
   // What a client refuses it does not have, whatever was believed while responses were under way.
   auto correct = [&](std::string_view name) {
@@ -418,6 +368,30 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
   s.error = *request.error;
   s.error_at = now;
   out.refusals.push_back(std::move(refusal));
+}
+
+// What the client will have of a name once it has taken all that was sent after `nonce`, if it has `has` now. On the way it is set right what those
+// responses replace.
+ResourcePtr Session::after_outstanding(State& s, std::string_view name, ResourcePtr has, uint64_t nonce) {
+  const auto named = [name](auto& list, const auto& name_of) {
+    const auto at = std::lower_bound(list.begin(), list.end(), name, [&](const auto& entry, std::string_view n) { return name_of(entry) < n; });
+    return at != list.end() && name_of(*at) == name ? &*at : nullptr;
+  };
+  const bool complete = !delta_ && resources::is_root(s.type);  // what is not in them is deleted
+  for (Unacked& u : s.unacked) {
+    if (u.nonce < nonce) continue;
+    Item* item = named(u.items, [](const Item& i) { return i.name; });
+    if (item && item->now) item->before = has;
+    if (!item && !complete) continue;
+    ResourcePtr carried = item ? item->now : nullptr;
+    if (const ResourcePtr* one = item ? nullptr : named(u.whole, [](const ResourcePtr& r) { return std::string_view(r->name); })) carried = *one;
+    if (!carried) {
+      has = nullptr;
+    } else if (!is_refused(s, *carried)) {
+      has = std::move(carried);
+    }
+  }
+  return has;
 }
 
 void Session::except(State& s, std::string_view name, ResourcePtr has, MonotonicTime now) {
@@ -434,6 +408,21 @@ void Session::force_everything(State& s) {
   snapshot_->of(s.type).for_each([&](const ResourcePtr& r) { s.forced.push_back(r->name); });
 }
 
+void Session::force(State& s, const std::vector<std::string>& names) {
+  const TypeSetPtr& set = snapshot_->set(s.type);
+  for (const std::string& name : names) {
+    const size_t before = s.forced.size();
+    if (resources::is_glob(name)) {
+      set->for_each([&](const ResourcePtr& r) {
+        if (resources::is_xdstp(r->name) && resources::glob_of(r->name) == name) s.forced.push_back(r->name);
+      });
+    } else if (set->aliased() && !set->find(name)) {
+      if (const ResourcePtr r = set->find_alias(name)) s.forced.push_back(r->name);
+    }
+    if (s.forced.size() == before) s.forced.push_back(name);
+  }
+}
+
 void Session::answer(State& s, MonotonicTime now, Output& out) {
   last_now_ = now;
   bring(s, now, out);
@@ -444,7 +433,6 @@ void Session::answer(State& s, MonotonicTime now, Output& out) {
 }
 
 // Brings the types of which something waits: for an ACK, for what another type has to bring first, or for its time to be up.
-
 void Session::release(MonotonicTime now, Output& out) {
   for (State& s : states_) {
     const bool waits = std::any_of(s.exceptions.begin(), s.exceptions.end(), [](const Exception& e) { return e.withheld || e.held; });
@@ -460,7 +448,7 @@ Output Session::on_snapshot(SnapshotPtr snapshot, MonotonicTime now, const std::
   if (!snapshot) return out;
   snapshot_ = std::move(snapshot);
   // rules 54 and 58: all types, in push order
-  for (State& s : states_) bring(s, now, out, s.type == Type::kEndpoint && !s.subscription.wildcard() ? endpoints : nullptr);
+  for (State& s : states_) bring(s, now, out, s.type == Type::kEndpoint && s.subscription.by_name_alone() ? endpoints : nullptr);
   release(now, out);
   return out;
 }
@@ -469,12 +457,16 @@ Output Session::on_time(MonotonicTime now) {
   Output out;
   last_now_ = now;
   release(now, out);
+  for (State& s : states_) {
+    if (s.beat_at != MonotonicTime{} && now >= s.beat_at) beat(s, now, out);
+  }
   return out;
 }
 
 std::optional<MonotonicTime> Session::deadline() const {
   std::optional<MonotonicTime> first;
   for (const State& s : states_) {
+    if (s.beat_at != MonotonicTime{} && (!first || s.beat_at < *first)) first = s.beat_at;
     if (!options_.incomplete && !s.kept.empty() && s.kept_until > last_now_ && (!first || s.kept_until < *first)) first = s.kept_until;
     for (const Exception& e : s.exceptions) {
       if (!e.held && !(e.withheld && s.type == Type::kCluster)) continue;
@@ -483,78 +475,6 @@ std::optional<MonotonicTime> Session::deadline() const {
     }
   }
   return first;
-}
-
-// --- inspection --------------------------------------------------------------------------------------------------------
-
-TypeStatus Session::status(Type type) const {
-  TypeStatus status;
-  const State* s = find(type);
-  if (!s || !s->started) return status;
-  using enum TypeStatus::State;
-  if (refusal_stands(*s)) {
-    status.state = kError;
-  } else if (s->last_nonce == 0 && !s->accepted) {
-    status.state = kNotSent;
-  } else if (!s->unacked.empty() || s->sent != snapshot_->set(type) ||
-             std::any_of(s->exceptions.begin(), s->exceptions.end(), [](const Exception& e) { return e.held; })) {
-    status.state = kStale;
-  } else {
-    status.state = kSynced;
-  }
-  status.sent_version = s->sent_version;
-  status.accepted_version = s->accepted_version;
-  status.error = s->error;
-  status.error_at = s->error_at;
-  status.sent_at = s->sent_at;
-  status.wildcard = s->subscription.wildcard();
-  status.names = s->subscription.names() ? s->subscription.names()->size() : 0;
-  status.withheld = static_cast<size_t>(std::count_if(s->exceptions.begin(), s->exceptions.end(), [](const auto& e) { return e.withheld; }));
-  status.kept = s->kept.size();
-  status.held = s->held;
-  status.refused = s->refused;
-  return status;
-}
-
-ResourcePtr Session::client_has(Type type, std::string_view name) const {
-  const State* s = find(type);
-  return s ? has(*s, name) : nullptr;
-}
-
-ResourcePtr Session::client_accepted(Type type, std::string_view name) const {
-  const State* s = find(type);
-  if (!s) return nullptr;
-  for (const Unacked& u : s->unacked) {  // the oldest that speaks of the name knows what was before
-    for (const Item& item : u.items) {
-      if (item.name == name) return item.before;
-    }
-  }
-  return has(*s, name);
-}
-
-std::vector<std::string> Session::subscribed(Type type) const {
-  const State* s = find(type);
-  return s && s->subscription.names() ? s->subscription.names()->texts() : std::vector<std::string>{};
-}
-
-std::vector<ResourcePtr> Session::sent(Type type) const {
-  std::vector<ResourcePtr> out;
-  const State* s = find(type);
-  if (!s || !s->sent) return out;
-  auto exception_at = s->exceptions.begin();
-  auto add = [&](const ResourcePtr& r) {
-    if (r && s->subscription.contains(r->name)) out.push_back(r);
-  };
-  s->sent->for_each([&](const ResourcePtr& r) {  // both in name order
-    while (exception_at != s->exceptions.end() && exception_at->name < r->name) add((exception_at++)->has);
-    if (exception_at != s->exceptions.end() && exception_at->name == r->name) {
-      add((exception_at++)->has);
-    } else {
-      add(r);
-    }
-  });
-  while (exception_at != s->exceptions.end()) add((exception_at++)->has);
-  return out;
 }
 
 }  // namespace fairlead::cpstream

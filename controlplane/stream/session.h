@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,6 +58,8 @@ struct Response {
   std::string nonce;
   std::vector<ResourcePtr> resources;
   std::vector<std::string> removed;  // delta
+  bool timed = false;  // with times to live, of those that have one
+  bool beat = false;   // these alone, without bodies: a heartbeat
 };
 
 // A NACK, attributed as far as its message allows.
@@ -96,6 +99,7 @@ struct SessionOptions {
   // nothing that a reconnecting client reports to use is taken from it.
   bool incomplete = false;
   bool may_carry_secrets = true;      // nobody else can read along: TLS, or a client on this machine
+  bool ttl = false;  // the client knows times to live, in the form that its kind of stream has them (rule 53)
   size_t max_delta_bytes = 3u << 20;  // of resources in one delta response (rule 51); gRPC clients take 4 MiB by default
 };
 
@@ -116,6 +120,15 @@ struct TypeStatus {
   std::vector<std::pair<std::string, ContentHash>> refused;  // resources never sent again on this stream
 };
 
+// The same, of one resource.
+struct ResourceState {
+  std::string name;
+  ResourcePtr wanted;       // null: nobody has one of that name
+  ResourcePtr has;          // sent and not refused
+  bool unanswered = false;  // in a response that the client has not answered yet
+  bool refused = false;     // `wanted` is what it has refused
+};
+
 // Rule 1: the first request of a stream names its node.
 absl::Status check_first_request(const Request& request);
 
@@ -126,7 +139,7 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   // `latest`: the scope's present snapshot, for a session that is not told of each change of endpoints (see on_snapshot); null: it is.
-  virtual Output on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest = nullptr) = 0;
+  Output on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest = nullptr);
   // Brings every subscribed type to the snapshot, in push order. Null is ignored.
   // `endpoints`: of the assignments this stream subscribes to by name, those that may have changed since the snapshot it was told of last;
   // null: any may. Whoever gives them need not tell a stream of changes that concern none of its own.
@@ -151,6 +164,8 @@ class Session {
   std::vector<std::string> subscribed(Type type) const;  // by name, sorted
   // Everything of the type that was sent and not refused, in name order: O(subscribed), for the debug endpoints.
   std::vector<ResourcePtr> sent(Type type) const;
+  // Everything of the type that the stream subscribes to or has, in name order: O(subscribed), for the debug endpoints. `wanted`: what it shall have.
+  std::vector<ResourceState> resources(Type type, const snapshot::Snapshot& wanted) const;
   size_t names() const {  // subscribed to, of all types
     size_t n = 0;
     for (const State& s : states_) n += s.subscription.names() ? s.subscription.names()->size() : 0;
@@ -160,6 +175,8 @@ class Session {
 
  protected:
   Session(SessionOptions options, NameTable& table, SnapshotPtr snapshot, bool delta);
+  // A request whose names are all written as ours are.
+  virtual Output take(const Request& request, MonotonicTime now, const SnapshotPtr& latest) = 0;
 
   // What the client has of one name, where that is not what State::sent has.
   struct Exception {
@@ -204,6 +221,8 @@ class Session {
     std::string error;
     MonotonicTime error_at{};
     MonotonicTime sent_at{};
+    MonotonicTime beat_at{};  // when what has a time to live is renewed; {}: nothing has
+    std::unique_ptr<std::map<std::string, std::string>> spelled;  // names as the client writes them, by ours, where that differs
   };
 
   State* find(Type type);
@@ -215,7 +234,10 @@ class Session {
   void observe_node(const Request& request);
   // Records the ACK or NACK of an earlier response of the type. False: the nonce is none of its outstanding ones.
   bool settle(State& s, const Request& request, MonotonicTime now, Output& out);
+  bool wants(const State& s, const resources::Resource& r) const;  // by name, by an alias, or everything
   void force_everything(State& s);
+  // What a client asked for by name, as names of resources: the members of globs, what has an alias. What there is not stays as it is.
+  void force(State& s, const std::vector<std::string>& names);
   // Where a new subscription is to be served from.
   void adopt(const SnapshotPtr& latest) {
     if (latest) snapshot_ = latest;
@@ -240,10 +262,15 @@ class Session {
   void respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   Unacked& issue(State& s, std::string version, MonotonicTime now);
   void refuse(State& s, Unacked response, const Request& request, MonotonicTime now, Output& out);
+  ResourcePtr after_outstanding(State& s, std::string_view name, ResourcePtr has, uint64_t nonce);
   void except(State& s, std::string_view name, ResourcePtr has, MonotonicTime now);
   void force_dependents(const State& from, const std::vector<Item>& items);
   void release(MonotonicTime now, Output& out);
 
+  void beat(State& s, MonotonicTime now, Output& out);
+  // On its way out: with times to live, and under the names that the client uses.
+  void dress(State& s, Response& response, MonotonicTime now);
+  std::string complete_version(const State& s) const;
   const Exception* exception(const State& s, std::string_view name) const;
   ResourcePtr has(const State& s, std::string_view name) const;
   ResourcePtr wanted(const State& s, std::string_view name, const ResourcePtr* in_snapshot) const;
@@ -258,6 +285,7 @@ class Session {
   std::vector<State> states_;  // of the types asked for, in push order
   uint64_t next_nonce_ = 1;
   MonotonicTime last_now_{};
+  std::vector<std::pair<std::string, std::string>> spellings_;  // of the request at hand: our name, the client's (empty: it has given it up)
   std::string node_id_;
   bool delta_ = false;
 };
@@ -266,13 +294,17 @@ class Session {
 class SotwSession final : public Session {
  public:
   SotwSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot);
-  Output on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest = nullptr) override;
+
+ private:
+  Output take(const Request& request, MonotonicTime now, const SnapshotPtr& latest) override;
 };
 
 class DeltaSession final : public Session {
  public:
   DeltaSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot);
-  Output on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest = nullptr) override;
+
+ private:
+  Output take(const Request& request, MonotonicTime now, const SnapshotPtr& latest) override;
 };
 
 }  // namespace fairlead::cpstream

@@ -6,7 +6,7 @@ namespace fairlead::cpstream {
 SotwSession::SotwSession(SessionOptions options, NameTable& table, SnapshotPtr snapshot)
     : Session(options, table, std::move(snapshot), false) {}
 
-Output SotwSession::on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest) {
+Output SotwSession::take(const Request& request, MonotonicTime now, const SnapshotPtr& latest) {
   Output out;
   observe_node(request);
   absl::StatusOr<std::optional<Type>> type = type_of(request);
@@ -47,7 +47,7 @@ Output SotwSession::on_request(const Request& request, MonotonicTime now, const 
   }
   if (change.wildcard_added) force_everything(s);
   s.reply |= root && (change.wildcard_added || !change.added.empty());
-  s.forced.insert(s.forced.end(), std::make_move_iterator(change.added.begin()), std::make_move_iterator(change.added.end()));
+  force(s, change.added);
   answer(s, now, out);
   return out;
 }

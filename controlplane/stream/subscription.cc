@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "controlplane/resources/xdstp.h"
 
 namespace fairlead::cpstream {
 namespace {
@@ -31,6 +32,16 @@ bool take_star(std::vector<std::string>& names) {
 
 }  // namespace
 
+bool Subscription::in_glob(std::string_view name) const {
+  if (!globs_ || !resources::is_xdstp(name)) return false;
+  const std::string glob = resources::glob_of(name);
+  return !glob.empty() && names_->contains(glob);
+}
+
+void Subscription::look_for_globs(const std::vector<std::string>& added) {
+  globs_ = globs_ || std::any_of(added.begin(), added.end(), resources::is_glob);
+}
+
 SubscriptionChange Subscription::set(std::vector<std::string> names, NameTable& table) {
   SubscriptionChange change;
   const uint64_t list = hash_of(names);
@@ -47,6 +58,7 @@ SubscriptionChange Subscription::set(std::vector<std::string> names, NameTable& 
   for (std::string& name : names) {
     if (!old || !old->contains(name)) change.added.push_back(std::move(name));
   }
+  look_for_globs(change.added);
   if (!old) return change;
   for (NameId id : old->ids()) {
     if (!names_ || !std::binary_search(names_->ids().begin(), names_->ids().end(), id)) change.removed.push_back(old->all()->text(id));
@@ -80,6 +92,7 @@ SubscriptionChange Subscription::update(const std::vector<std::string>& subscrib
   change.wildcard_added = wildcard_ && !was;
   change.wildcard_removed = !wildcard_ && was;
   names_ = table.change(names_, change.added, minus);
+  look_for_globs(change.added);
   return change;
 }
 

@@ -1,5 +1,5 @@
 // What a stream wants of one type, as a pure value. Its names are shared with whoever wants the same (names.h).
-// Rule numbers are those of reference/controlplane.md, section 1. One stream's, of one thread.
+// Rule numbers are those of docs/xds-rules.md. One stream's, of one thread.
 #pragma once
 
 #include <cstdint>
@@ -32,15 +32,20 @@ class Subscription {
                             NameTable& table);
 
   bool wildcard() const { return wildcard_; }
-  bool contains(std::string_view name) const { return wildcard_ || (names_ && names_->contains(name)); }
+  bool contains(std::string_view name) const { return wildcard_ || (names_ && (names_->contains(name) || in_glob(name))); }
   bool names_explicitly(std::string_view name) const { return names_ && names_->contains(name); }
   const NameSetPtr& names() const { return names_; }  // null when there is none; "*" is never among them
   bool empty() const { return !wildcard_ && !names_; }
+  bool by_name_alone() const { return !wildcard_ && !globs_; }
 
  private:
+  bool in_glob(std::string_view name) const;
+  void look_for_globs(const std::vector<std::string>& added);
+
   NameSetPtr names_;
   uint64_t last_list_ = 0;  // hash of the last list as it was written: every SotW ACK repeats it
   bool wildcard_ = false;
+  bool globs_ = false;  // among the names there are, or were, such as end with "/*"
   bool legacy_allowed_ = false;
   bool named_once_ = false;  // a name (or "*") was sent: an empty list no longer means everything
 };

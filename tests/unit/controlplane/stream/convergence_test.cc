@@ -221,7 +221,7 @@ class RandomClient {
 };
 
 template <typename Session>
-void play(unsigned seed, bool may_refuse, bool told, bool choosy) {
+void play(unsigned seed, bool may_refuse, bool told, bool choosy, bool refuse_to_the_end = false) {
   std::mt19937 random(seed);
   RandomWorld world(random);
   RandomClient<Session> client(random, world, told);
@@ -251,6 +251,8 @@ void play(unsigned seed, bool may_refuse, bool told, bool choosy) {
     }
     client.choose({"a", "b", "c", "d", "e"});
   }
+  while (refuse_to_the_end && client.step(true)) {
+  }
   for (int i = 0; i < 3; ++i) {
     client.see();
     while (client.step(false)) {
@@ -277,6 +279,17 @@ TEMPLATE_TEST_CASE("any history with refusals ends with the client having all it
       for (bool choosy : {false, true}) {
         CAPTURE(seed, told, choosy);
         play<TestType>(seed, true, told, choosy);
+      }
+  }
+}
+
+// The last refusals are then answered by nothing further that would put right what was believed wrongly.
+TEMPLATE_TEST_CASE("any history with refusals of the last responses too ends with the client having all it did not refuse", "", cpstream::SotwSession, cpstream::DeltaSession) {
+  for (unsigned seed = 1; seed <= 80; ++seed) {
+    for (bool told : {false, true})
+      for (bool choosy : {false, true}) {
+        CAPTURE(seed, told, choosy);
+        play<TestType>(seed, true, told, choosy, true);
       }
   }
 }

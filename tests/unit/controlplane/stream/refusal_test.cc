@@ -175,3 +175,27 @@ TEST_CASE("attribution: a name inside another one or inside a word is none") {
 TEST_CASE("attribution: an accused name outranks one that its message mentions") {
   CHECK(named_by("Error adding/updating cluster(s) web: conflicts with 'api'", {"api", "web"}) == Names{"web"});
 }
+
+TEST_CASE("what was taken from a client since is not what it goes on with after a refusal") {
+  World w;
+  w.put({listener("l", "r", 1), listener("m", "r")});
+  Sotw c(w.now());
+  c.ack_all(c.ask(Type::kListener));
+  w.put({listener("l", "r", 2)});
+  const Output one = c.see(w);
+  w.put({listener("l", "r", 3)});
+  const Output two = c.see(w);
+  w.drop(Type::kListener, "l");
+  const Output three = c.see(w);
+  w.put({listener("l", "r", 2)});
+  const Output four = c.see(w);
+  c.nack(one.responses.at(0), "Error adding/updating listener(s) l: no\n");
+  // it takes the third form next, then loses it, and refuses what comes after
+  CHECK_FALSE(c.session.client_has(Type::kListener, "l"));
+  w.put({listener("m", "r", 2)});
+  CHECK(shape(c.see(w)) == Names{"lds[m]"});
+  c.ack(two.responses.at(0));
+  c.ack(three.responses.at(0));
+  c.nack(four.responses.at(0), "Error adding/updating listener(s) l: no\n");
+  CHECK_FALSE(c.session.client_has(Type::kListener, "l"));
+}
