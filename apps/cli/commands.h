@@ -15,6 +15,7 @@ int show_config(const Client& client, Format format, const std::string& type, co
 int show_diff(const Client& client, Format format, const std::string& proxy);
 int show_nacks(const Client& client, Format format);
 int show_conditions(const Client& client, Format format);
+int show_load(const Client& client, Format format);
 
 // Findings on standard output. `strict`: warnings count as errors.
 int check_files(const std::vector<std::string>& paths, Format format, bool strict);

@@ -31,7 +31,7 @@ _fairlead() {
     *) return;;
   esac
   case ${given[0]:-} in
-    "") COMPREPLY=($(compgen -W "status config diff nacks conditions bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
+    "") COMPREPLY=($(compgen -W "status config diff nacks conditions load bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
     bootstrap) flags="--for --cluster --id --gateway --xds-address --xds-tls-ca --xds-tls-cert --xds-tls-key --xds-tls-server-name --admin-address --sotw --delta";;
     check) flags="-f --strict -o";;
     translate) flags="-f --scope -o";;
@@ -63,7 +63,7 @@ _fairlead_proxies() {
 _arguments -C \
   '--server[HOST:PORT of the control plane]:address:' \
   '(-o --output)'{-o,--output}'[form of the answer]:form:(table json yaml)' \
-  '1:command:(status config diff nacks conditions bootstrap check translate completion)' \
+  '1:command:(status config diff nacks conditions load bootstrap check translate completion)' \
   '*::argument:->rest'
 case $words[1] in
   config) _arguments '1:type:(all clusters endpoints listeners routes secrets)' '2:proxy:_fairlead_proxies' '--name[one resource]:name:' ;;
@@ -78,7 +78,7 @@ esac
   if (shell == "fish") {
     return R"sh(# fairlead completion fish > ~/.config/fish/completions/fairlead.fish
 complete -c fairlead -f
-complete -c fairlead -n __fish_use_subcommand -a "status config diff nacks conditions bootstrap check translate completion"
+complete -c fairlead -n __fish_use_subcommand -a "status config diff nacks conditions load bootstrap check translate completion"
 complete -c fairlead -l server -x -d "HOST:PORT of the control plane"
 complete -c fairlead -s o -l output -x -a "table json yaml"
 function __fairlead_proxies

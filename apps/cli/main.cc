@@ -49,6 +49,7 @@ int run(int argc, char** argv) {
   diff->add_flag("--exit-code", change.exit_code, "1 when something differs");
   auto* nacks = app.add_subcommand("nacks", "what clients refused, why, and what they get instead");
   auto* conditions = app.add_subcommand("conditions", "conditions of every object: what was found wrong, what proxies said");
+  auto* load = app.add_subcommand("load", "what clients report of the load they send, by cluster and locality");
 
   WhyOptions asked;
   auto* why = app.add_subcommand("why", "what becomes of a request: listener, chain, virtual host, route, cluster, endpoints, with their lines");
@@ -119,6 +120,7 @@ int run(int argc, char** argv) {
   if (*route_test) return run_route_tests(client, format, tests);
   if (*nacks) return show_nacks(client, format);
   if (*conditions) return show_conditions(client, format);
+  if (*load) return show_load(client, format);
   if (*check) return check_files(paths, format, strict);
   if (*translate) return translate_files(paths, format_given ? format : Format::kYaml, scope);
   if (*completion) {

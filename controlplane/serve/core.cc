@@ -7,6 +7,7 @@
 #include <absl/strings/str_join.h>
 
 #include "base/log.h"
+#include "base/strings.h"
 #include "controlplane/stream/decode.h"
 
 namespace fairlead::serve {
@@ -39,22 +40,18 @@ struct Core::Stream {
 };
 
 Core::Core(Options options, const Clock& clock, Wire& wire)
-    : options_(std::move(options)), clock_(clock), wire_(wire), quarantine_(options_.quarantine_threshold) {}
+    : options_(std::move(options)), clock_(clock), wire_(wire), quarantine_(options_.quarantine_threshold), tell_(options_.events) {}
 Core::~Core() = default;
 
 // --- configuration -----------------------------------------------------------------------------------------------------
 
 void Core::apply(Update update) {
   ++metrics_.updates;
-  std::map<std::string, snapshot::SnapshotPtr> changed;  // with what it was
-  std::map<std::string, snapshot::SnapshotPtr> before;
-  for (const auto& [scope, members] : members_) before.emplace(scope, catalog_.find(scope));
-  auto note = [&](const std::vector<std::string>& scopes) {
-    for (const std::string& scope : scopes) {
-      const auto was = before.find(scope);
-      changed.emplace(scope, was == before.end() ? nullptr : was->second);
-    }
-  };
+  std::set<std::string> changed;
+  const bool watched = tell_.watched();
+  const Teller::Scopes before = watched ? snapshots() : Teller::Scopes();
+  if (watched) tell_.findings(ledger_.findings(), update.findings);
+  auto note = [&](const std::vector<std::string>& scopes) { changed.insert(scopes.begin(), scopes.end()); };
   const bool catalog_changes = !update.gateways.empty() || !update.gone.empty() || update.raw.has_value();
   for (Update::Gateway& g : update.gateways) note(catalog_.set_gateway(g.key, std::move(g.resources)));
   for (const intent::ScopeKey& key : update.gone) note(catalog_.remove_gateway(key));
@@ -66,10 +63,18 @@ void Core::apply(Update update) {
     membership_ = catalog_.membership();
     rejoin_all();
   }
-  for (const auto& [scope, was] : changed) {
-    settle_refusals(scope);
-    scope_moved(scope, was);
+  if (update.unfit) {
+    foresight_.set(std::move(*update.unfit));
+    bool anyone = false;
+    quarantine_.for_each_class([&](const snapshot::ClientClass& c) { anyone |= foresight_.concerns(c); });
+    for (auto scope = scopes_.begin(); anyone && scope != scopes_.end(); ++scope) changed.insert(scope->first);
   }
+  for (const std::string& scope : changed) {
+    settle_refusals(scope);
+    foresee(scope);
+    scope_moved(scope);
+  }
+  if (watched) tell_.changes(before, snapshots(), changed);
   if (update.incomplete) sources_incomplete_ = *update.incomplete;
   set_incomplete(sources_incomplete_ || catalog_.incomplete());
   if (update.ready && !ready_) {
@@ -106,6 +111,29 @@ void Core::settle_refusals(const std::string& scope) {
   if (quarantine_.settle(wanted) || quarantine_.list().size() != before) ++state_epoch_;
 }
 
+// What a class is known to refuse, before it is pushed.
+bool Core::foresee(const Stream& stream) {
+  if (!foresight_.concerns(stream.client_class) || !foresight_.apply(quarantine_, stream.client_class, *catalog_.find(stream.scope), clock_.system())) return false;
+  ++state_epoch_;
+  return true;
+}
+
+void Core::foresee(const std::string& name) {
+  std::set<snapshot::ClientClass> concerned;
+  quarantine_.for_each_class([&](const snapshot::ClientClass& c) {
+    if (foresight_.concerns(c)) concerned.insert(c);
+  });
+  const auto scope = scopes_.find(name);
+  if (concerned.empty() || scope == scopes_.end()) return;
+  bool changed = false;
+  for (StreamId id : scope->second.streams) {
+    const Stream& stream = *streams_.at(id);
+    if (concerned.erase(stream.client_class) > 0) changed |= foresee(stream);
+    if (concerned.empty()) break;
+  }
+  if (changed) scope_changed(scope->second);
+}
+
 void Core::set_incomplete(bool incomplete) {
   if (incomplete == incomplete_) return;
   incomplete_ = incomplete;
@@ -119,34 +147,34 @@ void Core::set_incomplete(bool incomplete) {
   }
 }
 
-void Core::scope_changed(const std::string& scope) {
-  auto members = members_.find(scope);
-  if (members == members_.end()) return;
+void Core::scope_changed(const Scope& scope) {
   const MonotonicTime now = clock_.monotonic();
-  for (StreamId id : members->second) {
+  for (StreamId id : scope.streams) {
     streams_.at(id)->whole = true;
     queue_.add(id, now);
   }
 }
 
-// From what it was. Of assignments only those concerned are told, of anything else every stream.
-void Core::scope_moved(const std::string& scope, const snapshot::SnapshotPtr& before) {
-  const auto members = members_.find(scope);
-  if (members == members_.end()) return;
-  const snapshot::SnapshotPtr after = catalog_.find(scope);
-  if (!before || before->scope != after->scope) return scope_changed(scope);
+// From what its streams were told of last. Of assignments only those concerned are told, of anything else every stream.
+void Core::scope_moved(const std::string& name) {
+  const auto found = scopes_.find(name);
+  if (found == scopes_.end()) return;
+  Scope& scope = found->second;
+  const snapshot::SnapshotPtr after = catalog_.find(name);
+  const snapshot::SnapshotPtr before = std::exchange(scope.told, after);
+  if (before->scope != after->scope) return scope_changed(scope);
   const MonotonicTime now = clock_.monotonic();
   bool others = false;
   for (Type t : resources::all_types()) others |= t != Type::kEndpoint && before->set(t) != after->set(t);
-  if (const auto interest = interest_.find(scope); interest != interest_.end() && before->set(Type::kEndpoint) != after->set(Type::kEndpoint)) {
+  if (before->set(Type::kEndpoint) != after->set(Type::kEndpoint)) {
     for (const snapshot::Step& step : snapshot::TypeSet::diff(before->set(Type::kEndpoint), after->set(Type::kEndpoint))) {
       const resources::ResourcePtr& assignment = step.after ? step.after : step.before;
-      interest->second.each_named(assignment->name, [&](StreamId id) { endpoints_changed(id, assignment, now); });
+      scope.interest.each_named(assignment->name, [&](StreamId id) { endpoints_changed(id, assignment, now); });
     }
-    for (StreamId id : interest->second.wildcard()) queue_.add(id, now);
+    for (StreamId id : scope.interest.wildcard()) queue_.add(id, now);
   }
   if (!others) return;
-  for (StreamId id : members->second) queue_.add(id, now);
+  for (StreamId id : scope.streams) queue_.add(id, now);
 }
 
 void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now) {
@@ -163,7 +191,7 @@ void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignme
 
 void Core::note_interest(StreamId id, Stream& stream) {
   if (const cpstream::Subscription* endpoints = stream.session->endpoints())
-    interest_[stream.scope].set(id, endpoints->names(), endpoints->wildcard());
+    scopes_.at(stream.scope).interest.set(id, endpoints->names(), !endpoints->by_name_alone());
 }
 
 // What the stream shall have. Of secrets nothing, where others could read along.
@@ -193,24 +221,21 @@ std::vector<intent::Finding> Core::unsent_secrets() const {
   return out;
 }
 
-void Core::join(StreamId id, Stream& stream) {
-  snapshot::Catalog::Joined joined = catalog_.join(stream.node);
-  stream.scope = std::move(joined.scope);
-  stream.reason = std::move(joined.reason);
-  stream.matched = joined.matched;
-  members_[stream.scope].insert(id);
+void Core::join(StreamId id, Stream& stream, snapshot::Catalog::Joined where) {
+  stream.scope = std::move(where.scope);
+  stream.reason = std::move(where.reason);
+  stream.matched = where.matched;
+  const auto [scope, fresh] = scopes_.try_emplace(stream.scope);
+  if (fresh) scope->second.told = catalog_.find(stream.scope);
+  scope->second.streams.insert(id);
   if (stream.session) note_interest(id, stream);
 }
 
 void Core::leave(StreamId id, Stream& stream) {
-  if (const auto interest = interest_.find(stream.scope); interest != interest_.end()) {
-    interest->second.remove(id);
-    if (interest->second.empty()) interest_.erase(interest);
-  }
-  auto members = members_.find(stream.scope);
-  if (members == members_.end()) return;
-  members->second.erase(id);
-  if (members->second.empty()) members_.erase(members);
+  const auto scope = scopes_.find(stream.scope);
+  scope->second.interest.remove(id);
+  scope->second.streams.erase(id);
+  if (scope->second.streams.empty()) scopes_.erase(scope);
 }
 
 // A Gateway or a raw set came or went: nodes may belong elsewhere now.
@@ -218,10 +243,15 @@ void Core::rejoin_all() {
   const MonotonicTime now = clock_.monotonic();
   for (auto& [id, stream] : streams_) {
     if (!stream->session) continue;
-    const std::string before = stream->scope;
+    snapshot::Catalog::Joined where = catalog_.join(stream->node);
+    if (where.scope == stream->scope) {
+      stream->reason = std::move(where.reason);
+      stream->matched = where.matched;
+      continue;
+    }
     leave(id, *stream);
-    join(id, *stream);
-    if (stream->scope == before) continue;
+    join(id, *stream, std::move(where));
+    foresee(*stream);
     stream->whole = true;
     queue_.add(id, now);
   }
@@ -276,11 +306,14 @@ absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& r
   }
   stream.node = *request.node;
   stream.client_class = snapshot::class_of(stream.node);
-  join(id, stream);
+  join(id, stream, catalog_.join(stream.node));
   quarantine_.node_joined(stream.client_class, stream.node.id);
+  if (foresee(stream)) scope_changed(scopes_.at(stream.scope));
   cpstream::SessionOptions options = options_.session;
   options.only = stream.only;
   options.incomplete = incomplete_;
+  const auto knows = [&](std::string_view feature) { return std::binary_search(stream.node.client_features.begin(), stream.node.client_features.end(), feature); };
+  options.ttl = knows("xds.config.supports-resource-ttl") && (stream.kind == StreamKind::kDelta || knows("xds.config.resource-in-sotw"));
   options.may_carry_secrets = stream.peer->may_carry_secrets();
   if (stream.kind == StreamKind::kDelta) {
     stream.session = std::make_unique<cpstream::DeltaSession>(options, names_, view(stream));
@@ -291,6 +324,7 @@ absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& r
   if (!stream.peer->may_carry_secrets() && catalog_.find(stream.scope)->of(Type::kSecret).size() > 0) {
     FL_LOG(warning, "xds", "node ", stream.node.id, " at ", stream.peer->address, " gets no secrets: its connection is neither on this machine nor over TLS");
   }
+  if (tell_.watched()) tell_.connected(stream.node, stream.scope, stream.kind_name(), stream.peer->text(), stream.reason);
   return absl::OkStatus();
 }
 
@@ -314,6 +348,10 @@ void Core::request(StreamId id, std::string_view bytes) {
   if (!stream.session) {
     if (absl::Status s = start(id, stream, *request); !s.ok()) return end(id, stream, s);
   }
+  if (!stream.only && request->type_url.starts_with(kDebugTypes)) {
+    if (absl::Status s = may_inspect(*stream.peer); !s.ok()) return end(id, stream, s);
+    return answer_debug(id, stream.kind == StreamKind::kDelta, *request);
+  }
   // its own snapshot may be older than what others have been told since
   const bool endpoints = stream.only ? *stream.only == Type::kEndpoint : request->type_url == resources::type_url(Type::kEndpoint);
   cpstream::Output output = stream.session->on_request(*request, clock_.monotonic(), endpoints ? view(stream) : nullptr);
@@ -328,9 +366,11 @@ void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
   for (const cpstream::Refusal& r : output.refusals) refuse(stream, r);
   for (const cpstream::Acceptance& a : output.acceptances) {
     ++metrics_.types[index(a.type)].acks;
+    if (tell_.watched()) tell_.accepted(stream.node, a);
     quarantine_.accepted(stream.client_class, stream.scope, a);
   }
   for (cpstream::Response& r : output.responses) {
+    if (tell_.watched()) tell_.push(stream.node, r);
     Metrics::PerType& m = metrics_.types[index(r.type)];
     ++m.responses;
     m.resources += r.resources.size();
@@ -354,8 +394,9 @@ void Core::refuse(Stream& stream, const cpstream::Refusal& refusal) {
   }
   FL_LOG(warning, "xds", "node ", stream.node.id, " refused ", resources::short_name(refusal.type), " ", absl::StrJoin(places, ", "), ": ",
          refusal.message);
+  if (tell_.watched()) tell_.refused(stream.node, refusal);
   ++state_epoch_;
-  if (quarantine_.refused(stream.client_class, stream.node.id, stream.scope, refusal, clock_.system())) scope_changed(stream.scope);
+  if (quarantine_.refused(stream.client_class, stream.node.id, stream.scope, refusal, clock_.system())) scope_changed(scopes_.at(stream.scope));
 }
 
 void Core::reschedule(StreamId id, Stream& stream) {
@@ -428,6 +469,7 @@ void Core::set_authorization(std::shared_ptr<const Authorization> rules) {
 
 void Core::end(StreamId id, Stream& stream, const absl::Status& status) {
   FL_LOG(warning, "xds", "stream of node ", stream.node.id.empty() ? "(none yet)" : stream.node.id, " (", stream.peer->text(), ") ended: ", status.message());
+  if (stream.session && tell_.watched()) tell_.disconnected(stream.node, status.message());
   drop(id);
   wire_.end(id, status);
 }
@@ -436,6 +478,7 @@ void Core::closed(StreamId id) {
   auto found = streams_.find(id);
   if (found == streams_.end()) return;
   if (found->second->session) FL_LOG(info, "xds", "node ", found->second->node.id, " (", found->second->peer->text(), ") disconnected");
+  if (found->second->session && tell_.watched()) tell_.disconnected(found->second->node, "the client went");
   drop(id);
 }
 
@@ -446,7 +489,7 @@ void Core::drop(StreamId id) {
     leave(id, stream);
     if (quarantine_.node_left(stream.client_class, stream.node.id)) {  // what stays of the class has refused something as a whole
       ++state_epoch_;
-      for (const auto& [scope, members] : members_) scope_changed(scope);
+      for (const auto& [name, scope] : scopes_) scope_changed(scope);
     }
     if (stream.deadline) deadlines_.erase({*stream.deadline, id});
     queue_.remove(id);
@@ -454,6 +497,15 @@ void Core::drop(StreamId id) {
   if (const auto at = by_connection_.find(stream.peer.get()); --at->second == 0) by_connection_.erase(at);
   if (const auto at = by_client_.find(client_of(*stream.peer)); --at->second == 0) by_client_.erase(at);
   streams_.erase(found);
+}
+
+void Core::each_stream(const std::function<void(const StreamView&)>& f) const {
+  for (const auto& [id, s] : streams_) {
+    if (!s->session) continue;
+    const snapshot::SnapshotPtr wanted = catalog_.find(s->scope);
+    const std::vector<const verdict::Refused*> refused = quarantine_.list(s->client_class, s->scope);
+    f({s->node, *s->session, *wanted, refused});
+  }
 }
 
 // --- questions ---------------------------------------------------------------------------------------------------------
@@ -490,10 +542,14 @@ const Core::Stream* Core::find_node(std::string_view node_id) const {
 
 namespace {
 absl::Status no_such_node(std::string_view node_id, const std::vector<inspect::StreamRecord>& records) {
-  std::set<std::string> ids;
+  constexpr size_t kMost = 20;
+  std::set<std::string_view> ids;
   for (const inspect::StreamRecord& r : records) ids.insert(r.node.id);
-  return absl::NotFoundError(absl::StrCat("no proxy \"", node_id, "\" is connected; there ", ids.size() == 1 ? "is: " : "are: ",
-                                          ids.empty() ? "none" : absl::StrJoin(ids, ", ")));
+  std::vector<std::string_view> names(ids.begin(), ids.end());
+  const auto meant = node_id.size() > 2 ? closest(node_id, names) : std::nullopt;  // anything is near to a letter
+  if (names.size() > kMost) names.resize(kMost);
+  return absl::NotFoundError(absl::StrCat("no proxy \"", node_id, "\" is connected", meant ? absl::StrCat("; did you mean \"", *meant, "\"?") : "", "; there ", ids.size() == 1 ? "is: " : "are: ",
+                                          ids.empty() ? "none" : absl::StrJoin(names, ", "), ids.size() > kMost ? absl::StrCat(" and ", ids.size() - kMost, " more") : ""));
 }
 }  // namespace
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,11 +25,15 @@
 #include "controlplane/push/queue.h"
 #include "controlplane/rpc/peer.h"
 #include "controlplane/serve/authorization.h"
+#include "controlplane/serve/client_status.h"
+#include "controlplane/serve/load_reports.h"
 #include "controlplane/serve/metrics.h"
+#include "controlplane/serve/teller.h"
 #include "controlplane/snapshot/catalog.h"
 #include "controlplane/snapshot/update.h"
 #include "controlplane/stream/encode.h"
 #include "controlplane/stream/session.h"
+#include "controlplane/verdict/foresight.h"
 #include "controlplane/verdict/ledger.h"
 #include "controlplane/verdict/quarantine.h"
 
@@ -53,6 +58,7 @@ class Core {
  public:
   struct Options {
     std::string identifier;              // control_plane.identifier; empty leaves it out
+    std::string version;                 // of this program, for istioctl
     size_t quarantine_threshold = 3;     // refusals by distinct nodes before a client class is frozen
     // Beyond these RESOURCE_EXHAUSTED. A client is who its certificate names or, without one, its host.
     size_t max_streams = 100'000;
@@ -61,6 +67,7 @@ class Core {
     size_t max_names_per_request = 100'000;
     size_t max_names_per_stream = 200'000;
     cpstream::SessionOptions session;
+    inspect::Events* events = nullptr;  // where what happens is told; null: nowhere
   };
   Core(Options options, const Clock& clock, Wire& wire);
   ~Core();
@@ -97,6 +104,15 @@ class Core {
   const Metrics& metrics() const { return metrics_; }
   Metrics& counters() { return metrics_; }  // for what the transport counts
 
+  // Every stream that has said who it is. What clients may ask about others (CSDS, debug types): PermissionDenied where it is said who may be which
+  // node, unless they are on this machine.
+  void each_stream(const std::function<void(const StreamView&)>& f) const;
+  absl::Status may_inspect(const rpc::Peer& peer) const;
+  absl::Status may_be(const rpc::Peer& peer, const snapshot::Node& node) const;
+  // What clients report of their load, and what clusters such a client has.
+  LoadReports& loads() { return loads_; }
+  snapshot::TypeSetPtr clusters_of(const snapshot::Node& node) { return catalog_.find(catalog_.join(node).scope)->set(resources::Type::kCluster); }
+
   // The quarantine's memory, for --state-dir. `state_epoch` rises whenever it changes.
   doc::Value state() const { return quarantine_.to_doc(); }
   absl::Status restore(const doc::Value& value) { return quarantine_.restore(value); }
@@ -104,21 +120,25 @@ class Core {
 
  private:
   struct Stream;
+  struct Scope;
   absl::Status may_open(const rpc::Peer& peer);
   absl::Status start(StreamId id, Stream& stream, const cpstream::Request& request);
   absl::Status deny(Denial why, absl::Status status);
+  void answer_debug(StreamId id, bool delta, const cpstream::Request& request);
   void deliver(StreamId id, Stream& stream, cpstream::Output output);
   void refuse(Stream& stream, const cpstream::Refusal& refusal);
   void end(StreamId id, Stream& stream, const absl::Status& status);
   void drop(StreamId id);
-  void join(StreamId id, Stream& stream);
+  void join(StreamId id, Stream& stream, snapshot::Catalog::Joined where);
   void leave(StreamId id, Stream& stream);
   void rejoin_all();
   void report_conflicts();
   void settle_refusals(const std::string& scope);
+  bool foresee(const Stream& stream);
+  void foresee(const std::string& scope);
   void set_incomplete(bool incomplete);
-  void scope_changed(const std::string& scope);  // in any way: every stream of it looks
-  void scope_moved(const std::string& scope, const snapshot::SnapshotPtr& before);
+  void scope_changed(const Scope& scope);  // in any way: every stream of it looks
+  void scope_moved(const std::string& name);
   void note_interest(StreamId id, Stream& stream);
   void endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now);
   void reschedule(StreamId id, Stream& stream);
@@ -134,14 +154,23 @@ class Core {
   snapshot::Catalog catalog_;
   verdict::Quarantine quarantine_;
   verdict::Ledger ledger_;
+  verdict::Foresight foresight_;
   push::Queue queue_;
   Metrics metrics_;
+  Teller tell_;
+  LoadReports loads_;
+  uint64_t debug_nonces_ = 0;
   std::map<StreamId, std::unique_ptr<Stream>> streams_;
   absl::flat_hash_map<const rpc::Peer*, size_t> by_connection_;  // streams
   absl::flat_hash_map<std::string, size_t> by_client_;
   std::shared_ptr<const Authorization> authorization_;
-  std::map<std::string, std::set<StreamId>, std::less<>> members_;  // by scope
-  std::map<std::string, push::Interest, std::less<>> interest_;     // in assignments, by scope
+  // A scope that streams belong to, and what it was when they were last told of it.
+  struct Scope {
+    std::set<StreamId> streams;
+    push::Interest interest;  // in assignments
+    snapshot::SnapshotPtr told;
+  };
+  std::map<std::string, Scope, std::less<>> scopes_;
   std::set<std::pair<MonotonicTime, StreamId>> deadlines_;
   StreamId next_stream_ = 1;
   uint64_t state_epoch_ = 0;

@@ -196,6 +196,9 @@ void DebugHttp::Serving::routes() {
   http.Get("/debug/findings", [this](const Request&, Response& out) {
     json(out, ask([](Core& core) { return inspect::findings(core.findings()); }));
   });
+  http.Get("/debug/load", [this](const Request&, Response& out) {
+    json(out, ask([now = clock.monotonic()](Core& core) { return core.loads().to_doc(now); }));
+  });
   http.Get("/why", [this](const Request& in, Response& out) { why(in, out); });
   http.Get("/debug/watch", [this](const Request& in, Response& out) { watch(in, out); });
   http.Get("/debug/sources", [this](const Request&, Response& out) { json(out, options.sources ? options.sources() : doc::map({})); });

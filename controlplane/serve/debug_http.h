@@ -2,7 +2,7 @@
 // every question is answered by the serving thread.
 //   /healthz /readyz /metrics /version
 //   /debug/status  /debug/config?proxy=&type=&name=  /debug/diff?proxy=  /debug/nacks  /debug/conditions  /debug/findings
-//   /debug/snapshots?type=&name=  /debug/sources
+//   /debug/snapshots?type=&name=  /debug/sources  /debug/load
 //   /why?proxy=|gateway=&method=&url=&header=  what becomes of a request; each header "name: value", several by lines or repeated
 //   /debug/watch?kind=  events as they happen, one JSON object a line, until the reader goes; empty lines while nothing happens
 #pragma once

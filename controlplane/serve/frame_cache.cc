@@ -10,6 +10,10 @@ using resources::ResourcePtr;
 
 net::Buffer FrameCache::bytes_of(const cpstream::WireMessage& message) {
   net::Buffer out(message.head);
+  if (message.timed) {  // few and small
+    for (size_t i = 0; i < message.shared.size(); ++i) out.append(message.frame(i));
+    return out;
+  }
   if (message.shared.size() >= kBundle) {
     out.append(bundle(message).share());
     return out;

@@ -14,6 +14,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "controlplane/rpc/answers.h"
 #include "controlplane/rpc/server.h"
 #include "controlplane/rpc/services.h"
 #include "controlplane/serve/frame_cache.h"
@@ -105,6 +106,7 @@ class XdsServer::Loop final : public Wire {
   bool closed_ = false;  // guarded by closed_mutex_: no job is taken any more
 
   Core core_;
+  LoadService load_service_{options_.load, core_, clock_};
 };
 
 // One xDS stream; deletes itself with its call.
@@ -200,6 +202,16 @@ absl::Status XdsServer::Loop::bind() {
     if (s.sotw) server_->add(absl::StrCat("/", name, "/Stream", s.what), [this, only = s.only](rpc::Call& call) { return open(call, StreamKind::kSotw, only); });
     server_->add(absl::StrCat("/", name, "/Delta", s.what), [this, only = s.only](rpc::Call& call) { return open(call, StreamKind::kDelta, only); });
   }
+  // What other clients were sent, and have accepted.
+  const auto told = [this](const rpc::Call& call, std::string_view request) -> absl::StatusOr<std::string> {
+    if (absl::Status s = core_.may_inspect(*call.peer()); !s.ok()) return s;
+    return client_status(request, [this](const auto& f) { core_.each_stream(f); }, {clock_.system(), clock_.monotonic()});
+  };
+  rpc::add_answers(*server_, absl::StrCat("/", kStatusServiceName, "/FetchClientStatus"), rpc::Asking::kOnce, told);
+  rpc::add_answers(*server_, absl::StrCat("/", kStatusServiceName, "/StreamClientStatus"), rpc::Asking::kStream, told);
+  load_service_.add_to(*server_);
+  own.emplace_back(kStatusServiceName);
+  own.emplace_back(kLoadServiceName);
   names.insert(names.end(), own.begin(), own.end());
   reflection_ = std::make_unique<rpc::Reflection>(descriptor_file, descriptor_file_of, std::move(names));
   reflection_->add_to(*server_);

@@ -1,4 +1,5 @@
-// The xDS services over gRPC: ADS in SotW and Delta, and each type's own service, on one port, with health checking and reflection beside them.
+// The xDS services over gRPC: ADS in SotW and Delta, and each type's own service, on one port, with CSDS, LRS, health checking and reflection beside
+// them.
 // One thread runs the event loop, the Core and everything posted to it; bytes are shared from encoding to socket.
 // Owner: the process. post() and ask() may be called from any other thread.
 #pragma once
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "controlplane/serve/admission.h"
 #include "controlplane/serve/core.h"
+#include "controlplane/serve/load_service.h"
 #include "dataplane/tls/context.h"
 
 namespace fairlead::serve {
@@ -42,6 +44,7 @@ class XdsServer {
     Admission::Options admission;
     std::shared_ptr<const tls::ServerContext> tls;         // null: plaintext
     std::shared_ptr<const Authorization> authorization;    // null: who may connect may be any node
+    LoadService::Options load;
     Core::Options core;
   };
   // Binds and starts serving. A port in use is an error that names the address.

@@ -20,6 +20,7 @@ import (
 func main() {
 	target := flag.String("target", "", "xds:///NAME")
 	count := flag.Int("count", 20, "calls to make")
+	linger := flag.Duration("linger", 0, "how long to stay connected after the calls")
 	timeout := flag.Duration("timeout", 15*time.Second, "for all calls together")
 	flag.Parse()
 	connection, err := grpc.NewClient(*target, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -47,4 +48,5 @@ func main() {
 	for _, name := range names {
 		fmt.Printf("%s %d\n", name, answers[name])
 	}
+	time.Sleep(*linger)
 }

@@ -1,6 +1,8 @@
 // What the core does with streams, changes and refusals, played without sockets.
 #include "tests/unit/controlplane/serve/harness.h"
 
+#include "tests/slowness.h"
+
 using namespace fairlead;
 using namespace fairlead::test;
 using serve::Core;
@@ -22,7 +24,7 @@ snapshot::Update incomplete(bool is) {
 
 }  // namespace
 
-TEST_CASE("before the sources are read, streams are refused with Unavailable") {
+TEST_CASE("rule 10: before the sources are read, streams are refused with Unavailable") {
   Server s;
   CHECK(absl::IsUnavailable(s.core.open(StreamKind::kDelta, std::nullopt, peer()).status()));
   CHECK_FALSE(s.core.ready());
@@ -512,4 +514,60 @@ TEST_CASE("a node that its client may not be is refused, and ended when the rule
   CHECK(absl::IsPermissionDenied(s.ended[own.id]));
   CHECK(s.core.streams() == 0);
   CHECK(s.core.metrics().denied[static_cast<size_t>(serve::Denial::kNotAuthorized)] == 3);
+}
+
+TEST_CASE("rule 9: a stream that has gone leaves nothing behind: no push, no deadline, no interest, no scope") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  for (StreamKind kind : {StreamKind::kSotw, StreamKind::kDelta}) {
+    Peer peer(s, kind, "n1");
+    peer.ack_all(peer.ask(Type::kCluster));
+    peer.ack_all(peer.ask(Type::kEndpoint, {"a"}));
+    peer.ack_all(peer.ask(Type::kRoute, {"r"}));
+    s.slow.insert(peer.id);
+    s.apply(gateway("edge", {cluster("b"), assignment("b"), listener("l", "r"), routes("r", {"b"})}));  // a removal waits for an ACK
+    snapshot::Update u;
+    u.assignments.push_back(assignment("b", 2));
+    s.core.apply(std::move(u));  // not pumped: it is in line
+    s.core.closed(peer.id);
+    CHECK(s.core.streams() == 0);
+    CHECK(s.core.waiting() == 0);
+    CHECK_FALSE(s.core.deadline());
+    s.sent.clear();
+    s.apply(gateway("edge", edge()));
+    CHECK(s.sent.empty());
+  }
+}
+
+TEST_CASE("a change of endpoints costs the same among two thousand scopes as among twenty") {
+  const auto cost = [](int scopes) {
+    Server s;
+    snapshot::Update all;
+    for (int i = 0; i < scopes; ++i) {
+      const std::string name = "g" + std::to_string(i), own = "c" + std::to_string(i);
+      all.gateways.push_back({{"default", name}, {cluster(own), assignment(own), listener("l", "r"), routes("r", {own})}});
+    }
+    all.ready = true;
+    s.apply(std::move(all));
+    std::vector<std::unique_ptr<Peer>> peers;
+    for (int i = 0; i < scopes; ++i) {
+      peers.push_back(std::make_unique<Peer>(s, StreamKind::kDelta, "n" + std::to_string(i), "g" + std::to_string(i)));
+      peers.back()->ack_all(peers.back()->ask(Type::kCluster));
+      peers.back()->ack_all(peers.back()->ask(Type::kEndpoint, {"c" + std::to_string(i)}));
+    }
+    auto best = std::chrono::nanoseconds::max();
+    for (int round = 0; round < 300; ++round) {
+      snapshot::Update u;
+      u.assignments.push_back(assignment("c7", round + 2));
+      const auto begun = std::chrono::steady_clock::now();
+      s.core.apply(std::move(u));
+      best = std::min<std::chrono::nanoseconds>(best, std::chrono::steady_clock::now() - begun);
+      s.settle();
+      CHECK(peers[7]->ack_all(peers[7]->received()) == Texts{"eds[c7]"});
+    }
+    return best;
+  };
+  const auto few = cost(20), many = cost(2000);
+  CAPTURE(few.count(), many.count());
+  CHECK(many < few + std::chrono::microseconds(100) * testing::kSlowness);  // to look at each of two thousand takes several times that
 }

@@ -149,6 +149,7 @@ TEST_CASE("every debug endpoint answers with JSON") {
   CHECK(found.contains("cds \"a\" refers to eds \"a\", which this scope does not have"));
   CHECK(run.json("/debug/conditions").find("conditions")->size() >= 1);
   CHECK(run.json("/debug/sources").find("sources")->size() == 0);
+  CHECK(run.json("/debug/load").find("clusters")->size() == 0);
   CHECK(run.json("/debug/objects").is_map());
 }
 

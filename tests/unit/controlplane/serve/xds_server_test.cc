@@ -139,7 +139,7 @@ TEST_CASE("delta ADS: the whole exchange, and one change as one resource") {
   run.await_streams(0);
 }
 
-TEST_CASE("state of the world ADS: versions, nonces and the identifier") {
+TEST_CASE("rule 25: state of the world ADS: versions, nonces and the identifier") {
   XdsServer::Options o;
   o.core.identifier = "me";
   Running run(o);
@@ -277,7 +277,7 @@ TEST_CASE("two hundred streams get a change, each the same bytes") {
   run.await_streams(0);
 }
 
-TEST_CASE("a client that goes away amid a large write leaves nothing behind") {
+TEST_CASE("rule 12: a client that goes away amid a large write leaves nothing behind") {
   Running run;
   std::vector<ResourcePtr> many;
   for (int i = 0; i < 20'000; ++i) many.push_back(cluster(absl::StrCat("cluster-with-a-long-name-", i, std::string(200, 'x'))));
@@ -343,7 +343,7 @@ TEST_CASE("a hundred requests of garbage cost only their own streams") {
   good_context->TryCancel();
 }
 
-TEST_CASE("shutting down with open streams ends them; questions asked after it are answered at once") {
+TEST_CASE("rule 11: shutting down with open streams ends them; questions asked after it are answered at once") {
   Running run;
   run.apply(edge());
   auto stub = AggregatedDiscoveryService::NewStub(run.channel());

@@ -1,0 +1,287 @@
+// See client_status.h.
+#include "controlplane/serve/client_status.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <google/protobuf/struct.pb.h>
+
+#include "base/descriptors.h"
+#include "base/redact.h"
+#include "dataplane/matching/matchers.h"
+#include "envoy/service/status/v3/csds.pb.h"
+
+namespace fairlead::serve {
+
+namespace status = envoy::service::status::v3;
+using google::protobuf::Struct;
+using google::protobuf::Value;
+using matching::StringMatcher;
+using resources::ResourcePtr;
+using resources::Type;
+
+// --- matchers of nodes ---------------------------------------------------------------------------------------------------
+
+namespace {
+
+using ValueTest = std::function<bool(const Value&)>;
+
+absl::StatusOr<std::function<bool(std::string_view)>> text_test(const envoy::type::matcher::v3::StringMatcher& proto, const std::string& field) {
+  absl::StatusOr<StringMatcher> compiled = StringMatcher::compile(proto);
+  if (!compiled.ok()) return absl::InvalidArgumentError(absl::StrCat(field, ": ", compiled.status().message()));
+  return [matcher = *std::move(compiled)](std::string_view text) { return matcher.match(text); };
+}
+
+absl::StatusOr<ValueTest> value_test(const envoy::type::matcher::v3::ValueMatcher& proto, const std::string& field, int depth = 0) {
+  using Proto = envoy::type::matcher::v3::ValueMatcher;
+  if (depth > 32) return absl::InvalidArgumentError(absl::StrCat(field, ": too deep"));
+  switch (proto.match_pattern_case()) {
+    case Proto::kNullMatch: return [](const Value& v) { return v.kind_case() == Value::kNullValue; };
+    case Proto::kDoubleMatch: {
+      const auto& m = proto.double_match();
+      return [m](const Value& v) {
+        if (v.kind_case() != Value::kNumberValue) return false;
+        return m.has_range() ? v.number_value() >= m.range().start() && v.number_value() < m.range().end() : v.number_value() == m.exact();
+      };
+    }
+    case Proto::kStringMatch: {
+      auto text = text_test(proto.string_match(), absl::StrCat(field, ".string_match"));
+      if (!text.ok()) return text.status();
+      return [matches = *std::move(text)](const Value& v) { return v.kind_case() == Value::kStringValue && matches(v.string_value()); };
+    }
+    case Proto::kBoolMatch: return [wanted = proto.bool_match()](const Value& v) { return v.kind_case() == Value::kBoolValue && v.bool_value() == wanted; };
+    case Proto::kPresentMatch: return [wanted = proto.present_match()](const Value& v) { return (v.kind_case() != Value::KIND_NOT_SET) == wanted; };
+    case Proto::kListMatch: {
+      auto one = value_test(proto.list_match().one_of(), absl::StrCat(field, ".list_match.one_of"), depth + 1);
+      if (!one.ok()) return one.status();
+      return [matches = *std::move(one)](const Value& v) {
+        return v.kind_case() == Value::kListValue && std::any_of(v.list_value().values().begin(), v.list_value().values().end(), matches);
+      };
+    }
+    case Proto::kOrMatch: {
+      std::vector<ValueTest> any;
+      for (const auto& m : proto.or_match().value_matchers()) {
+        auto one = value_test(m, absl::StrCat(field, ".or_match.value_matchers[", any.size(), "]"), depth + 1);
+        if (!one.ok()) return one.status();
+        any.push_back(*std::move(one));
+      }
+      return [any = std::move(any)](const Value& v) { return std::any_of(any.begin(), any.end(), [&](const ValueTest& test) { return test(v); }); };
+    }
+    case Proto::MATCH_PATTERN_NOT_SET: break;
+  }
+  return absl::InvalidArgumentError(absl::StrCat(field, ": says nothing to match"));
+}
+
+absl::StatusOr<std::function<bool(const Struct&)>> metadata_test(const envoy::type::matcher::v3::StructMatcher& proto, const std::string& field) {
+  std::vector<std::string> path;
+  for (const auto& segment : proto.path()) path.push_back(segment.key());
+  if (path.empty()) return absl::InvalidArgumentError(absl::StrCat(field, ".path: is empty"));
+  absl::StatusOr<ValueTest> test = value_test(proto.value(), absl::StrCat(field, ".value"));
+  if (!test.ok()) return test.status();
+  return [path = std::move(path), matches = *std::move(test)](const Struct& metadata) {
+    const Struct* at = &metadata;
+    const Value* value = nullptr;
+    for (const std::string& key : path) {
+      if (!at) return matches(Value());
+      const auto found = at->fields().find(key);
+      if (found == at->fields().end()) return matches(Value());
+      value = &found->second;
+      at = value->kind_case() == Value::kStructValue ? &value->struct_value() : nullptr;
+    }
+    return matches(*value);
+  };
+}
+
+Struct metadata_of(const snapshot::Node& node) {
+  Struct metadata;
+  if (node.metadata) metadata.ParseFromString(*node.metadata);
+  return metadata;
+}
+
+}  // namespace
+
+absl::StatusOr<NodeMatchers> NodeMatchers::compile(const status::ClientStatusRequest& request) {
+  NodeMatchers out;
+  for (const auto& proto : request.node_matchers()) {
+    const std::string field = absl::StrCat("node_matchers[", out.any_of_.size(), "]");
+    One one;
+    if (proto.has_node_id()) {
+      auto id = text_test(proto.node_id(), absl::StrCat(field, ".node_id"));
+      if (!id.ok()) return id.status();
+      one.id = *std::move(id);
+    }
+    for (const auto& m : proto.node_metadatas()) {
+      auto test = metadata_test(m, absl::StrCat(field, ".node_metadatas[", one.metadata.size(), "]"));
+      if (!test.ok()) return test.status();
+      one.metadata.push_back(*std::move(test));
+    }
+    out.any_of_.push_back(std::move(one));
+  }
+  return out;
+}
+
+bool NodeMatchers::match(const snapshot::Node& node) const {
+  if (any_of_.empty()) return true;
+  std::optional<Struct> metadata;  // read once, if asked for
+  return std::any_of(any_of_.begin(), any_of_.end(), [&](const One& one) {
+    if (one.id && !one.id(node.id)) return false;
+    if (!one.metadata.empty() && !metadata) metadata = metadata_of(node);
+    return std::all_of(one.metadata.begin(), one.metadata.end(), [&](const auto& test) { return test(*metadata); });
+  });
+}
+
+// --- what a client has ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+status::ConfigStatus status_of(cpstream::TypeStatus::State state) {
+  using enum cpstream::TypeStatus::State;
+  switch (state) {
+    case kSynced: return status::SYNCED;
+    case kStale: return status::STALE;
+    case kError: return status::ERROR;
+    case kNotSent:
+    case kNotRequested: break;
+  }
+  return status::NOT_SENT;
+}
+
+status::ConfigStatus status_of(const cpstream::ResourceState& r, bool refused) {
+  if (refused) return status::ERROR;
+  if (!r.has) return status::NOT_SENT;
+  if (r.unanswered || !r.wanted || r.has->hash != r.wanted->hash || r.has->version != r.wanted->version) return status::STALE;
+  return status::SYNCED;
+}
+
+const verdict::Refused* refusal_of(const StreamView& stream, Type type, const ResourcePtr& wanted) {
+  if (!wanted) return nullptr;
+  const auto at = std::find_if(stream.refused.begin(), stream.refused.end(), [&](const verdict::Refused* r) { return r->type == type && r->name == wanted->name && r->hash == wanted->hash; });
+  return at == stream.refused.end() ? nullptr : *at;
+}
+
+// The deprecated form, which older clients of CSDS read: its kind says of which type it is.
+void add_per_xds(status::ClientConfig& out, Type type, status::ConfigStatus state) {
+  status::PerXdsConfig one;
+  switch (type) {
+    case Type::kListener: one.mutable_listener_config(); break;
+    case Type::kCluster: one.mutable_cluster_config(); break;
+    case Type::kRoute: one.mutable_route_config(); break;
+    case Type::kScopedRoute: one.mutable_scoped_route_config(); break;
+    case Type::kEndpoint: one.mutable_endpoint_config(); break;
+    default: return;
+  }
+  one.set_status(state);
+  *out.add_xds_config() = std::move(one);
+}
+
+void fill_node(status::ClientConfig& out, const snapshot::Node& node) {
+  out.mutable_node()->set_id(node.id);
+  out.mutable_node()->set_cluster(node.cluster);
+  out.mutable_node()->set_user_agent_name(node.user_agent);
+  out.mutable_node()->set_user_agent_version(node.user_agent_version);
+}
+
+// The resource without what is secret in it; nothing of a secret. What cannot be read is not told either.
+void set_content(google::protobuf::Any* out, const resources::Resource& r) {
+  if (r.type == Type::kSecret) return;
+  auto message = parse_message(resources::type_url(r.type), r.body());
+  if (!message.ok()) return;
+  redact(**message);
+  out->set_type_url(std::string(resources::type_url(r.type)));
+  out->set_value((*message)->SerializeAsString());
+}
+
+void set_time(google::protobuf::Timestamp* out, SystemTime at) {
+  const auto since = std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch());
+  out->set_seconds(since.count() / 1'000'000'000);
+  out->set_nanos(static_cast<int32_t>(since.count() % 1'000'000'000));
+}
+
+// `left`: what an answer may still grow by. False: that is not enough.
+bool add_resource(status::ClientConfig& out, const StreamView& stream, Type type, const cpstream::ResourceState& r, const cpstream::TypeStatus& type_status,
+                  bool contents, const inspect::Now& now, size_t& left) {
+  const verdict::Refused* refusal = refusal_of(stream, type, r.wanted);
+  const bool refused = r.refused || (refusal && refusal->frozen);
+  status::ClientConfig::GenericXdsConfig& one = *out.add_generic_xds_configs();
+  one.set_type_url(std::string(resources::type_url(type)));
+  one.set_name(r.name);
+  one.set_config_status(status_of(r, refused));
+  const ResourcePtr& shown = r.wanted ? r.wanted : r.has;
+  if (shown) one.set_version_info(shown->version);
+  if (shown && contents && type != Type::kSecret) set_content(one.mutable_xds_config(), *shown);
+  if (refused) {
+    auto* error = one.mutable_error_state();
+    error->set_details(refusal ? refusal->message : type_status.error);
+    error->set_version_info(r.wanted->version);
+    set_time(error->mutable_last_update_attempt(),
+             refusal ? refusal->latest : now.wall - std::chrono::duration_cast<SystemTime::duration>(now.mono - type_status.error_at));
+    if (contents && type != Type::kSecret) *error->mutable_failed_configuration() = one.xds_config();
+  }
+  const size_t size = one.ByteSizeLong();
+  if (size > left) return false;
+  left -= size;
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> client_status(std::string_view request, const EachStream& each, const inspect::Now& now) {
+  status::ClientStatusRequest asked;
+  if (!asked.ParseFromArray(request.data(), static_cast<int>(request.size()))) {
+    return absl::InvalidArgumentError("the request is not an envoy.service.status.v3.ClientStatusRequest");
+  }
+  absl::StatusOr<NodeMatchers> matchers = NodeMatchers::compile(asked);
+  if (!matchers.ok()) return matchers.status();
+  status::ClientStatusResponse answer;
+  size_t left = kMostStatusBytes;
+  bool fits = true;
+  each([&](const StreamView& stream) {
+    if (!fits || !matchers->match(stream.node)) return;
+    status::ClientConfig& one = *answer.add_config();
+    fill_node(one, stream.node);
+    if (stream.node.metadata) *one.mutable_node()->mutable_metadata() = metadata_of(stream.node);
+    for (Type type : resources::all_types()) {
+      const cpstream::TypeStatus type_status = stream.session.status(type);
+      if (type_status.state == cpstream::TypeStatus::State::kNotRequested) continue;
+      add_per_xds(one, type, status_of(type_status.state));
+      for (const cpstream::ResourceState& r : stream.session.resources(type, stream.wanted)) {
+        fits = fits && add_resource(one, stream, type, r, type_status, !asked.exclude_resource_contents(), now, left);
+      }
+    }
+    const size_t rest = 64 + one.node().ByteSizeLong();
+    fits = fits && rest < left;
+    left -= std::min(left, rest);
+  });
+  if (!fits) {
+    return absl::ResourceExhaustedError(absl::StrCat("the answer would be larger than ", kMostStatusBytes >> 20,
+                                                     " MiB: ask for fewer clients by node_matchers, or with exclude_resource_contents"));
+  }
+  return answer.SerializeAsString();
+}
+
+status::ClientConfig sync_status(const StreamView& stream) {
+  status::ClientConfig out;
+  fill_node(out, stream.node);
+  // What istioctl's columns are made of; its own proxies say these of themselves.
+  auto& metadata = *out.mutable_node()->mutable_metadata();
+  metadata = metadata_of(stream.node);
+  auto& fields = *metadata.mutable_fields();
+  if (!fields.contains("CLUSTER_ID")) fields["CLUSTER_ID"].set_string_value(stream.node.cluster);
+  if (!fields.contains("ISTIO_VERSION")) fields["ISTIO_VERSION"].set_string_value(absl::StrCat(stream.node.user_agent, "/", stream.node.user_agent_version));
+  for (Type type : resources::all_types()) {
+    const cpstream::TypeStatus type_status = stream.session.status(type);
+    const bool always = type == Type::kCluster || type == Type::kListener || type == Type::kEndpoint || type == Type::kRoute;
+    if (type_status.state == cpstream::TypeStatus::State::kNotRequested && !always) continue;
+    const status::ConfigStatus state = status_of(type_status.state);
+    add_per_xds(out, type, state);
+    auto& one = *out.add_generic_xds_configs();
+    one.set_type_url(std::string(resources::type_url(type)));
+    one.set_config_status(state);
+  }
+  return out;
+}
+
+}  // namespace fairlead::serve

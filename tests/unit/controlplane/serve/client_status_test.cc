@@ -1,0 +1,268 @@
+// What the server tells of its clients: CSDS, and istioctl's question over ADS.
+#include "tests/unit/controlplane/serve/harness.h"
+
+#include "controlplane/serve/client_status.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+#include "envoy/service/status/v3/csds.pb.h"
+
+using namespace fairlead;
+using namespace fairlead::test;
+namespace discovery = envoy::service::discovery::v3;
+namespace status = envoy::service::status::v3;
+
+namespace {
+
+std::vector<ResourcePtr> edge(int variant = 1) { return {cluster("a", variant), assignment("a"), listener("l", "r"), routes("r", {"a"})}; }
+
+absl::StatusOr<status::ClientStatusResponse> ask(Server& s, const status::ClientStatusRequest& request = {}) {
+  const auto bytes = serve::client_status(request.SerializeAsString(), [&](const auto& f) { s.core.each_stream(f); }, {s.clock.system(), s.clock.monotonic()});
+  if (!bytes.ok()) return bytes.status();
+  status::ClientStatusResponse out;
+  REQUIRE(out.ParseFromString(*bytes));
+  return out;
+}
+
+// "cds a SYNCED"
+Texts shape(const status::ClientConfig& config) {
+  Texts out;
+  for (const auto& r : config.generic_xds_configs()) {
+    out.push_back(short_type(r.type_url()) + " " + r.name() + (r.name().empty() ? "" : " ") + status::ConfigStatus_Name(r.config_status()));
+  }
+  return out;
+}
+
+Texts nodes(const status::ClientStatusResponse& r) {
+  Texts out;
+  for (const auto& c : r.config()) out.push_back(c.node().id());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("rule 61: per client and resource: sent and accepted, sent alone, not sent, refused") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  Peer peer(s, StreamKind::kDelta, "n1");
+  peer.ack_all(peer.ask(Type::kCluster));
+  peer.ask(Type::kEndpoint, {"a"});  // not answered
+  peer.ack_all(peer.ask(Type::kRoute, {"r", "nobody"}));
+  auto r = ask(s);
+  REQUIRE(r.ok());
+  REQUIRE(r->config_size() == 1);
+  const status::ClientConfig& c = r->config(0);
+  CHECK(c.node().id() == "n1");
+  CHECK(c.node().cluster() == "edge");
+  CHECK(c.node().user_agent_name() == "envoy");
+  CHECK(shape(c) == Texts{"cds a SYNCED", "eds a STALE", "rds nobody NOT_SENT", "rds r SYNCED"});
+  envoy::config::cluster::v3::Cluster body;
+  REQUIRE(c.generic_xds_configs(0).xds_config().UnpackTo(&body));
+  CHECK(body.name() == "a");
+  CHECK(c.generic_xds_configs(0).version_info() == cluster("a")->version);
+  // the deprecated form speaks of types
+  REQUIRE(c.xds_config_size() == 3);
+  CHECK(c.xds_config(0).has_cluster_config());
+  CHECK(c.xds_config(0).status() == status::SYNCED);
+  CHECK(c.xds_config(1).has_endpoint_config());
+  CHECK(c.xds_config(1).status() == status::STALE);
+
+  s.apply(gateway("edge", edge(2)));
+  peer.received();
+  peer.nack(Type::kCluster, "Error adding/updating cluster(s) a: no such thing");
+  r = ask(s);
+  const auto& refused = r->config(0).generic_xds_configs(0);
+  CHECK(refused.config_status() == status::ERROR);
+  CHECK(refused.error_state().details() == "Error adding/updating cluster(s) a: no such thing");
+  CHECK(refused.error_state().version_info() == cluster("a", 2)->version);
+  CHECK(refused.error_state().has_last_update_attempt());
+  REQUIRE(refused.error_state().failed_configuration().UnpackTo(&body));
+  CHECK(body.connect_timeout().seconds() == 2);
+}
+
+TEST_CASE("rule 61: without contents only names, versions and states are told") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  Peer peer(s, StreamKind::kSotw, "n1");
+  peer.ack_all(peer.ask(Type::kCluster));
+  status::ClientStatusRequest request;
+  request.set_exclude_resource_contents(true);
+  const auto r = ask(s, request);
+  REQUIRE(r.ok());
+  CHECK(shape(r->config(0)) == Texts{"cds a SYNCED"});
+  CHECK_FALSE(r->config(0).generic_xds_configs(0).has_xds_config());
+  CHECK_FALSE(r->config(0).generic_xds_configs(0).version_info().empty());
+}
+
+TEST_CASE("rule 61: nodes are found by id and metadata; any matcher will do, all of one must") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  const auto connect = [&](const std::string& id, const std::string& team, double tier) {
+    auto peer = std::make_unique<Peer>(s, StreamKind::kDelta, id);
+    discovery::DeltaDiscoveryRequest r;
+    r.mutable_node()->set_id(id);
+    r.mutable_node()->set_cluster("edge");
+    auto& fields = *r.mutable_node()->mutable_metadata()->mutable_fields();
+    (*fields["labels"].mutable_struct_value()->mutable_fields())["team"].set_string_value(team);
+    fields["tier"].set_number_value(tier);
+    r.set_type_url(std::string(resources::type_url(Type::kCluster)));
+    peer->raw(r.SerializeAsString());
+    return peer;
+  };
+  const auto one = connect("edge-1", "red", 1), two = connect("edge-2", "blue", 2), three = connect("side-3", "red", 3);
+  const auto found = [&](auto&&... fill) {
+    status::ClientStatusRequest request;
+    (fill(*request.add_node_matchers()), ...);
+    const auto r = ask(s, request);
+    REQUIRE(r.ok());
+    return nodes(*r);
+  };
+  const auto prefix = [](const std::string& text) { return [text](auto& m) { m.mutable_node_id()->set_prefix(text); }; };
+  const auto team = [](const std::string& text) {
+    return [text](auto& m) {
+      auto& one = *m.add_node_metadatas();
+      one.add_path()->set_key("labels");
+      one.add_path()->set_key("team");
+      one.mutable_value()->mutable_string_match()->set_exact(text);
+    };
+  };
+  const auto tier = [](double from, double to) {
+    return [from, to](auto& m) {
+      auto& one = *m.add_node_metadatas();
+      one.add_path()->set_key("tier");
+      one.mutable_value()->mutable_double_match()->mutable_range()->set_start(from);
+      one.mutable_value()->mutable_double_match()->mutable_range()->set_end(to);
+    };
+  };
+  CHECK(found() == Texts{"edge-1", "edge-2", "side-3"});
+  CHECK(found(prefix("edge-")) == Texts{"edge-1", "edge-2"});
+  CHECK(found(team("red")) == Texts{"edge-1", "side-3"});
+  CHECK(found(prefix("side-"), team("blue")) == Texts{"edge-2", "side-3"});
+  CHECK(found([&](auto& m) { prefix("edge-")(m), team("red")(m); }) == Texts{"edge-1"});
+  CHECK(found(tier(2, 3)) == Texts{"edge-2"});
+  CHECK(found(team("green")) == Texts{});
+  CHECK(found([](auto& m) { m.mutable_node_id()->mutable_safe_regex()->set_regex(".*-[13]"); }) == Texts{"edge-1", "side-3"});
+  CHECK((*ask(s)).config(0).node().metadata().fields().at("tier").number_value() == 1);
+
+  status::ClientStatusRequest bad;
+  bad.add_node_matchers()->mutable_node_id()->mutable_safe_regex()->set_regex("(");
+  CHECK(std::string(ask(s, bad).status().message()).starts_with("node_matchers[0].node_id: "));
+  bad.clear_node_matchers();
+  bad.add_node_matchers()->add_node_metadatas();
+  CHECK(ask(s, bad).status().message() == "node_matchers[0].node_metadatas[0].path: is empty");
+}
+
+TEST_CASE("secrets are never told, nor private keys within other resources") {
+  envoy::extensions::transport_sockets::tls::v3::Secret secret;
+  secret.set_name("s");
+  secret.mutable_generic_secret()->mutable_secret()->set_inline_string("hush");
+  envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext tls;
+  tls.mutable_common_tls_context()->add_tls_certificates()->mutable_private_key()->set_inline_string("hush");
+  envoy::config::cluster::v3::Cluster with_key;
+  with_key.set_name("k");
+  with_key.mutable_transport_socket()->set_name("tls");
+  with_key.mutable_transport_socket()->mutable_typed_config()->PackFrom(tls);
+  Server s;
+  s.apply(gateway("edge", {resources::make_resource(Type::kSecret, "s", secret, {}), resources::make_resource(Type::kCluster, "k", with_key, {})}));
+  Peer peer(s, StreamKind::kDelta, "n1");
+  peer.ack_all(peer.ask(Type::kCluster));
+  peer.ack_all(peer.ask(Type::kSecret, {"s"}));
+  const auto r = ask(s);
+  REQUIRE(r.ok());
+  CHECK(shape(r->config(0)) == Texts{"cds k SYNCED", "sds s SYNCED"});
+  CHECK(r->config(0).generic_xds_configs(0).has_xds_config());
+  CHECK_FALSE(r->config(0).generic_xds_configs(1).has_xds_config());
+  CHECK(r->SerializeAsString().find("hush") == std::string::npos);
+}
+
+TEST_CASE("an answer that would be too large is refused, and had without contents") {
+  std::vector<ResourcePtr> many;
+  for (int i = 0; i < 30; ++i) {
+    envoy::config::cluster::v3::Cluster m;
+    m.set_name("c" + std::to_string(i));
+    m.set_alt_stat_name(std::string(400 << 10, 'x'));
+    many.push_back(resources::make_resource(Type::kCluster, m.name(), m, {}));
+  }
+  Server s;
+  s.apply(gateway("edge", many));
+  Peer peer(s, StreamKind::kDelta, "n1");
+  peer.ack_all(peer.ask(Type::kCluster));
+  CHECK(ask(s).status().code() == absl::StatusCode::kResourceExhausted);
+  status::ClientStatusRequest request;
+  request.set_exclude_resource_contents(true);
+  REQUIRE(ask(s, request).ok());
+  CHECK(ask(s, request)->config(0).generic_xds_configs_size() == 30);
+}
+
+TEST_CASE("rule 61: istioctl's question is answered with each client's state, once, in either protocol") {
+  serve::Core::Options options;
+  options.identifier = "fairlead-control";
+  options.version = "1.2.3";
+  Server s(options);
+  s.apply(gateway("edge", edge()));
+  Peer proxy(s, StreamKind::kDelta, "n1");
+  proxy.ack_all(proxy.ask(Type::kCluster));
+  proxy.ask(Type::kListener);
+  Peer istioctl(s, StreamKind::kSotw, "istioctl");
+  discovery::DiscoveryRequest r;
+  r.mutable_node()->set_id("istioctl");
+  r.set_type_url("istio.io/debug/syncz");
+  istioctl.raw(r.SerializeAsString());
+  Texts sent = std::exchange(s.sent[istioctl.id], {});
+  REQUIRE(sent.size() == 1);
+  discovery::DiscoveryResponse answer;
+  REQUIRE(answer.ParseFromString(sent[0]));
+  CHECK(answer.type_url() == "istio.io/debug/syncz");
+  CHECK_FALSE(answer.version_info().empty());
+  CHECK(answer.control_plane().identifier() == R"({"Component":"fairlead","ID":"fairlead-control","Info":{"version":"1.2.3"}})");
+  REQUIRE(answer.resources_size() == 1);  // not the one who asks
+  CHECK(answer.resources(0).type_url() == "type.googleapis.com/envoy.service.status.v3.ClientConfig");
+  status::ClientConfig config;
+  REQUIRE(answer.resources(0).UnpackTo(&config));
+  CHECK(config.node().id() == "n1");
+  CHECK(config.node().metadata().fields().at("CLUSTER_ID").string_value() == "edge");
+  CHECK(shape(config) == Texts{"cds SYNCED", "eds NOT_SENT", "lds STALE", "rds NOT_SENT"});
+  CHECK(config.xds_config_size() == 4);
+  r.set_response_nonce(answer.nonce());
+  r.set_version_info(answer.version_info());
+  istioctl.raw(r.SerializeAsString());  // an ACK
+  CHECK(s.sent[istioctl.id].empty());
+  r.clear_response_nonce();
+  istioctl.raw(r.SerializeAsString());  // asked anew
+  CHECK(std::exchange(s.sent[istioctl.id], {}).size() == 1);
+  // what is not known is answered, too: with nothing
+  r.set_type_url("istio.io/debug/config_dump");
+  istioctl.raw(r.SerializeAsString());
+  sent = std::exchange(s.sent[istioctl.id], {});
+  REQUIRE(sent.size() == 1);
+  REQUIRE(answer.ParseFromString(sent[0]));
+  CHECK(answer.resources_size() == 0);
+
+  Peer delta(s, StreamKind::kDelta, "debugger");
+  discovery::DeltaDiscoveryRequest d;
+  d.mutable_node()->set_id("debugger");
+  d.set_type_url("istio.io/debug/syncz");
+  delta.raw(d.SerializeAsString());
+  discovery::DeltaDiscoveryResponse delta_answer;
+  REQUIRE(delta_answer.ParseFromString(s.sent[delta.id].at(0)));
+  REQUIRE(delta_answer.resources_size() == 1);
+  CHECK(delta_answer.resources(0).name() == "n1");
+}
+
+TEST_CASE("where it is said who may be which node, who comes from elsewhere may not ask about others") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  const auto rules = serve::Authorization::parse(std::vector<serve::Authorization::Line>{{"spiffe://example.org/{name} = id:*, cluster:{name}", "test"}});
+  REQUIRE(rules.ok());
+  s.core.set_authorization(std::make_shared<const serve::Authorization>(*rules));
+  CHECK(s.core.may_inspect(*peer()).ok());
+  const auto far = peer("10.0.0.1", {"spiffe://example.org/edge"});
+  CHECK(s.core.may_inspect(*far).code() == absl::StatusCode::kPermissionDenied);
+  Peer asking(s, StreamKind::kSotw, "n1", "edge", "envoy", std::nullopt, far);
+  discovery::DiscoveryRequest r;
+  r.mutable_node()->set_id("n1");
+  r.mutable_node()->set_cluster("edge");
+  r.set_type_url("istio.io/debug/syncz");
+  asking.raw(r.SerializeAsString());
+  CHECK(s.ended.at(asking.id).code() == absl::StatusCode::kPermissionDenied);
+}
