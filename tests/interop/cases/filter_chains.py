@@ -75,8 +75,8 @@ def random_predicate(rng, source_ports, depth=0):
 
 def random_on_match(rng, chains, source_ports, depth):
     if depth < 3 and rng.random() < 0.35: return {"matcher": random_tree(rng, chains, source_ports, depth + 1)}
-    out = {"action": {"name": "chain", "typed_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": rng.choice(chains + ["nowhere"] if rng.random() < 0.1 else chains)}}}
-    return {**out, "keep_matching": True} if rng.random() < 0.1 else out
+    # no keep_matching: Envoy 1.40 dies of the first connection that meets one
+    return {"action": {"name": "chain", "typed_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": rng.choice(chains + ["nowhere"] if rng.random() < 0.1 else chains)}}}
 
 
 def random_tree(rng, chains, source_ports, depth=0):
