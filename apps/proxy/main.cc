@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
   fairlead::filters::udp::register_configs(fairlead::config::Registry::global(), [](const std::string& path) { return fairlead::read_file(path); });
   fairlead::filters::udp::register_filters(fairlead::stream::UdpFilterRegistry::global());
   Options options = parsed->options;
+  options.command_line = restart::CommandLine::of(argc, argv);
   if (absl::Status s = set_up_log(options); !s.ok()) return fail(s);
   auto bootstrap = load_bootstrap(options, version);
   if (!bootstrap.ok()) return fail(bootstrap.status());

@@ -18,8 +18,16 @@ std::string Request::param(const std::string& name) const {
 
 struct AdminServer::Http {
   httplib::Server server;
-  std::thread thread;
+  // cpp-httplib's stop() does nothing before its loop has begun
+  void end() {
+    while (thread.joinable() && !finished) {
+      server.stop();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  std::thread thread, leaver;
   std::atomic<bool> closing{false}, finished{false};
+  int listening = -1;
 };
 
 AdminServer::AdminServer(std::vector<Endpoint> endpoints, std::function<void(std::function<void()>)> post) : endpoints_(std::move(endpoints)), post_(std::move(post)) {}
@@ -49,16 +57,18 @@ Response AdminServer::dispatch(const Request& request) const {
   return out;
 }
 
-absl::Status AdminServer::start(const net::Address& address) {
+absl::Status AdminServer::start(const net::Address& address, bool shared) {
   http_ = std::make_shared<Http>();
   httplib::Server& server = http_->server;
   // a connection holds a thread, idle or not: scrapers that keep theirs open must not keep a health check waiting
   server.new_task_queue = [] { return new httplib::ThreadPool(32); };
   server.set_keep_alive_timeout(1);
   // cpp-httplib would set SO_REUSEPORT, and a second instance would share the port without a word
-  server.set_socket_options([](socket_t fd) {
+  server.set_socket_options([shared, http = http_.get()](socket_t fd) {
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (shared) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    http->listening = fd;
   });
   auto answer = [this, http = http_.get()](const httplib::Request& in, httplib::Response& out) {
     Request request{in.method, in.path, {in.params.begin(), in.params.end()}};
@@ -107,14 +117,20 @@ absl::Status AdminServer::start(const net::Address& address) {
   return absl::OkStatus();
 }
 
+void AdminServer::share_port() {
+  int on = 1;
+  if (http_ != nullptr) setsockopt(http_->listening, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+}
+
+void AdminServer::leave() {
+  if (http_ != nullptr && !http_->leaver.joinable()) http_->leaver = std::thread([http = http_.get()] { http->end(); });
+}
+
 void AdminServer::stop() {
   if (http_ == nullptr) return;
   http_->closing = true;
-  // cpp-httplib's stop() does nothing before its loop has begun
-  while (http_->thread.joinable() && !http_->finished) {
-    http_->server.stop();
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  if (http_->leaver.joinable()) http_->leaver.join();
+  http_->end();
   if (http_->thread.joinable()) http_->thread.join();
   http_.reset();
 }

@@ -44,8 +44,12 @@ class AdminServer {
   AdminServer(std::vector<Endpoint> endpoints, std::function<void(std::function<void()>)> post);
   ~AdminServer();
 
-  // Binds (an address in use is an error) and starts the thread. Port 0: the kernel chooses.
-  absl::Status start(const net::Address& address);
+  // Binds (an address in use is an error) and starts the thread. Port 0: the kernel chooses. `shared`: beside a process that has called share_port().
+  absl::Status start(const net::Address& address, bool shared = false);
+  // Another process of this user may bind the same address from now on.
+  void share_port();
+  // Takes no more connections; what is asked already is answered, so the main loop must go on. stop() ends it for good.
+  void leave();
   void stop();
   const net::Address& address() const { return address_; }
 

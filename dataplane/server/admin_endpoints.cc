@@ -57,7 +57,7 @@ std::vector<admin::Endpoint> AdminEndpoints::all() {
          server_.set_healthcheck_failed(false);
          return ok();
        }},
-      {"/hot_restart_version", false, "print the hot restart compatibility version", {}, plain([] { return Response::text("disabled"); })},
+      {"/hot_restart_version", false, "print the hot restart compatibility version", {}, plain([this] { return Response::text(server_.handover().version()); })},
       {"/init_dump", false, "print what initialisation and warming wait for", {}, plain([this] { return init_dump(); })},
       {"/listeners", false, "print listener info", {{"format", "json or text"}}, [this](const Request& r) { return listeners(r); }},
       {"/logging", true, "query/change logging levels", {{"level", "level of all components"}, {"paths", "component:level,…"}}, [this](const Request& r) { return logging(r); }},
@@ -96,7 +96,7 @@ Response AdminEndpoints::ready() const {
 Response AdminEndpoints::server_info() const {
   const Options& o = server_.options();
   std::vector<doc::Entry> flags = {
-      {"base_id", text(absl::StrCat(o.base_id)), {}},
+      {"base_id", text(absl::StrCat(server_.handover().base_id())), {}},
       {"concurrency", doc::integer(server_.workers()), {}},
       {"config_path", text(o.config_path), {}},
       {"config_yaml", text(o.config_yaml), {}},
@@ -116,8 +116,10 @@ Response AdminEndpoints::server_info() const {
       {"drain_time", seconds(o.drain_time.count()), {}},
       {"parent_shutdown_time", seconds(o.parent_shutdown_time.count()), {}},
       {"mode", text(o.mode == Options::Mode::serve ? "Serve" : o.mode == Options::Mode::validate ? "Validate" : "InitOnly"), {}},
-      {"disable_hot_restart", doc::boolean(true), {}},
-      {"restart_epoch", doc::integer(0), {}},
+      {"disable_hot_restart", doc::boolean(o.disable_hot_restart), {}},
+      {"restart_epoch", doc::integer(server_.handover().epoch()), {}},
+      {"skip_hot_restart_on_no_parent", doc::boolean(o.skip_hot_restart_on_no_parent), {}},
+      {"skip_hot_restart_parent_stats", doc::boolean(o.skip_hot_restart_parent_stats), {}},
       {"drain_strategy", text(o.drain_strategy == Options::DrainStrategy::gradual ? "Gradual" : "Immediate"), {}},
       {"cpuset_threads", doc::boolean(o.cpuset_threads), {}},
       {"use_dynamic_base_id", doc::boolean(o.use_dynamic_base_id), {}},
@@ -125,13 +127,12 @@ Response AdminEndpoints::server_info() const {
       {"file_flush_min_size", doc::integer(o.file_flush_min_size_kb), {}},
   };
   // Flags that do not exist here, as Envoy 1.40 shows them unset: for tools that read its answer into a fixed shape.
-  for (const char* name : {"enable_mutex_tracing", "log_format_escaped", "enable_fine_grain_logging", "enable_core_dump", "skip_hot_restart_on_no_parent",
-                           "skip_hot_restart_parent_stats", "skip_deprecated_logs", "log_stacktrace_single_entry"}) {
+  for (const char* name : {"enable_mutex_tracing", "log_format_escaped", "enable_fine_grain_logging", "enable_core_dump", "skip_deprecated_logs", "log_stacktrace_single_entry"}) {
     flags.push_back({name, doc::boolean(false), {}});
   }
   for (const char* name : {"disabled_extensions", "stats_tag"}) flags.push_back({name, doc::list({}), {}});
-  flags.push_back({"socket_path", text("@envoy_domain_socket"), {}});
-  flags.push_back({"socket_mode", doc::integer(0), {}});
+  flags.push_back({"socket_path", text(o.socket_path), {}});
+  flags.push_back({"socket_mode", doc::integer(o.socket_mode), {}});
   doc::Value node = doc::from_message(server_.bootstrap().proto->node());
   for (const char* name : {"id", "cluster"}) {
     if (node.find(name) == nullptr) node = doc::with(node, name, text(""));
@@ -140,9 +141,9 @@ Response AdminEndpoints::server_info() const {
       {"version", text(server_.version()), {}},
       {"state", text(state_name(server_.state())), {}},
       {"uptime_current_epoch", seconds(server_.uptime().count()), {}},
-      {"uptime_all_epochs", seconds(server_.uptime().count()), {}},
-      {"hot_restart_version", text("disabled"), {}},
-      {"hot_restart_initializing", doc::boolean(false), {}},
+      {"uptime_all_epochs", seconds(server_.handover().uptime_of_all().count()), {}},
+      {"hot_restart_version", text(server_.handover().version()), {}},
+      {"hot_restart_initializing", doc::boolean(server_.handover().taking_over()), {}},
       {"command_line_options", doc::map(std::move(flags)), {}},
       {"node", std::move(node), {}},
   });

@@ -20,6 +20,7 @@ namespace {
 // How long idle connections may still bring a request after the drain has begun: a client that was about to send one gets its answer.
 constexpr milliseconds kIdleGrace{1000};
 constexpr milliseconds kDrainTick{50};
+constexpr milliseconds kLeaveTick{250};  // of a process that nobody waits for
 
 }  // namespace
 
@@ -34,7 +35,7 @@ std::string_view state_name(State state) {
 }
 
 State Server::state() const {
-  if (draining_ || healthcheck_failed_) return State::draining;  // Envoy 1.40: /healthcheck/fail shows DRAINING too
+  if (terminating_ || draining_ || healthcheck_failed_ || handover_->handed_over()) return State::draining;  // Envoy 1.40: /healthcheck/fail shows DRAINING too
   if (stage_ == Stage::done) return State::live;
   return stage_ == Stage::clusters ? State::pre_initializing : State::initializing;
 }
@@ -46,6 +47,7 @@ int Server::run() {
   loop_->on_signal(SIGTERM, [this](int) { on_term(); });
   loop_->on_signal(SIGINT, [this](int) { on_term(); });
   loop_->on_signal(SIGUSR1, [this](int) { reopen_logs(); });
+  loop_->on_signal(SIGUSR2, [this](int) { handover_->restart(); });
   loop_->on_signal(SIGHUP, [](int) { FL_LOG(info, "main", "SIGHUP is ignored: configuration comes from files and xDS by itself"); });
   for (const std::string& w : bootstrap_.warnings) FL_LOG(warning, "config", w);
   FL_LOG(info, "main", "fairlead-proxy ", version_, ", ", workers_.size(), " workers");
@@ -55,6 +57,7 @@ int Server::run() {
   watch_threads();
   loop_->run();
   stalls_.stop();
+  handover_->goodbye();
   FL_LOG(info, "main", "exiting");
   return exit_code_;
 }
@@ -62,6 +65,7 @@ int Server::run() {
 Server::~Server() {
   stopping_ = true;
   if (admin_ != nullptr) admin_->stop();
+  handover_.reset();
   sources_.reset();
   connector_.reset();
   resolver_.reset();
@@ -90,13 +94,18 @@ void Server::advance_init() {
                             static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(steady_clock::now() - started_).count()));
     FL_LOG(info, "main", "all dependencies initialized, ", listeners_->serving(), " listeners started");
     malloc_trim(0);  // reading the configuration took several times what is left of it, and no worker has work yet
-    if (options_.mode == Options::Mode::init_only) shut_down();
+    options_.mode == Options::Mode::init_only ? shut_down() : handover_->served();
   }
 }
 
 void Server::init_timed_out() {
-  // Envoy 1.40: the wait for a first answer is over; the server goes on with what it has
   const xds::Type type = stage_ == Stage::clusters ? xds::Type::cluster : xds::Type::listener;
+  if (handover_->taking_over()) {  // the process before serves: better that goes on than this one serves nothing
+    FL_LOG(warning, "config", xds::short_name(type), ": no answer within the initial fetch timeout: the process before goes on serving");
+    const auto& source = type == xds::Type::cluster ? bootstrap_.config->cds : bootstrap_.config->lds;
+    return init_timer_->arm(source->initial_fetch_timeout);
+  }
+  // Envoy 1.40: the wait for a first answer is over; the server goes on with what it has
   FL_LOG(warning, "config", xds::short_name(type), ": no answer within the initial fetch timeout");
   subscription_stats_->timed_out(type);
   (type == xds::Type::cluster ? cds_answered_ : lds_answered_) = true;
@@ -104,25 +113,55 @@ void Server::init_timed_out() {
 }
 
 void Server::on_term() {
-  if (draining_) {
+  if (std::exchange(terminating_, true)) {
     FL_LOG(info, "main", "second signal: ending at once");
     shut_down();
     return;
   }
-  begin_drain();
+  handover_->stopping();
+  if (options_.shutdown_delay.count() == 0 || handover_->handed_over() || stage_ != Stage::done) return begin_drain();
+  // Whoever sends requests here has yet to learn that it is over: balancers that ask about health are told, all others are served as before.
+  FL_LOG(info, "main", "readiness fails; drains in ", options_.shutdown_delay.count(), " ms");
+  set_healthcheck_failed(true);
+  delay_timer_ = std::make_unique<net::Timer>(loop_->timers(), [this] { begin_drain(); });
+  delay_timer_->arm(options_.shutdown_delay);
 }
 
 void Server::begin_drain() {
   FL_LOG(info, "main", "draining: readiness fails, responses close their connections");
   draining_ = true;
-  drain_began_ = steady_clock::now();
   for (uint32_t i = 0; i < workers_.size(); ++i)
     on_worker(i, [](WorkerSlot& slot) {
       slot.context->drain_close = true;
       slot.listeners->drain_all();
     });
-  drain_timer_->arm(options_.drain_time);
+  const milliseconds grace = options_.drain_strategy == Options::DrainStrategy::immediate ? milliseconds(0) : std::min<milliseconds>(kIdleGrace, options_.drain_time);
+  drained_by(steady_clock::now() + grace, options_.drain_time);
+}
+
+void Server::drained_by(steady_clock::time_point idle_from, milliseconds longest) {
+  idle_closes_at_ = idle_from;
+  drain_timer_->arm(longest);
   drain_tick();
+}
+
+void Server::step_back(bool back) {
+  for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [back](WorkerSlot& slot) { slot.listeners->step_back(back); });
+}
+
+// Unlike after SIGTERM there is no hurry, and all clients at once would be many for the process that has taken over.
+void Server::leave(milliseconds longest) {
+  const bool immediate = options_.drain_strategy == Options::DrainStrategy::immediate;
+  const milliseconds drain = immediate ? milliseconds(0) : std::min<milliseconds>(options_.drain_time, longest);
+  on_all_workers(
+      [immediate, drain](WorkerSlot& slot) {
+        slot.listeners->leave_sockets();
+        slot.context->drain_close |= immediate;
+        immediate ? slot.listeners->drain_all() : slot.listeners->drain_all_gradually(drain);
+      },
+      [this] { listeners_->give_up_sockets(); });
+  admin_->leave();
+  drained_by(steady_clock::now() + (immediate ? kIdleGrace : drain), longest);
 }
 
 // Asks every worker for its connections; ends the process when the answers of one round add up to none.
@@ -130,11 +169,13 @@ void Server::drain_tick() {
   if (stopping_) return;
   struct Round { size_t missing, connections = 0; };
   auto round = std::make_shared<Round>(Round{workers_.size()});
-  const milliseconds grace = options_.drain_strategy == Options::DrainStrategy::immediate ? milliseconds(0) : std::min<milliseconds>(kIdleGrace, options_.drain_time);
-  const bool close_idle = steady_clock::now() - drain_began_ >= grace;
+  const bool close_idle = steady_clock::now() >= idle_closes_at_;
   for (uint32_t i = 0; i < workers_.size(); ++i)
     on_worker(i, [this, round, close_idle](WorkerSlot& slot) {
-      if (close_idle) slot.listeners->close_idle();
+      if (close_idle) {
+        slot.context->drain_close = true;
+        slot.listeners->close_idle();
+      }
       loop_->post([this, round, n = slot.listeners->connections()] {
         round->connections += n;
         if (--round->missing > 0) return;
@@ -142,7 +183,7 @@ void Server::drain_tick() {
           FL_LOG(info, "main", "drained");
           shut_down();
         } else {
-          idle_timer_->arm(kDrainTick);
+          idle_timer_->arm(draining_ ? kDrainTick : kLeaveTick);
         }
       });
     });
@@ -151,6 +192,12 @@ void Server::drain_tick() {
 void Server::shut_down() {
   stopping_ = true;
   loop_->stop();
+}
+
+void Server::fail(const absl::Status& status) {
+  FL_LOG(error, "main", status.message());
+  exit_code_ = 1;
+  shut_down();
 }
 
 void Server::set_healthcheck_failed(bool failed) {
@@ -254,10 +301,14 @@ void Server::refresh_gauges() {
   shared_clusters_->refresh_gauges(cells);
   using S = stats::ServerStat;
   const MemoryUse memory = memory_use();
-  cells.set(server_stats_, S::memory_allocated, memory.allocated);
+  connections_seen_ = connections;
+  cells.set(server_scope_->gauge("hot_restart_epoch"), handover_->epoch());
+  cells.set(server_scope_->gauge("hot_restart_generation"), handover_->generation() + 1);
+  cells.set(server_scope_->gauge("parent_connections"), handover_->others_connections());
+  cells.set(server_stats_, S::memory_allocated, memory.allocated + handover_->others_memory());  // Envoy 1.40: with those that drain
   cells.set(server_stats_, S::memory_heap_size, memory.heap);
   cells.set(server_stats_, S::memory_physical_size, memory.physical);
-  cells.set(server_stats_, S::total_connections, connections);
+  cells.set(server_stats_, S::total_connections, connections + handover_->others_connections());
   cells.set(server_stats_, S::uptime, static_cast<uint64_t>(uptime().count()));
   cells.set(server_stats_, S::live, state() == State::live ? 1 : 0);
   cells.set(server_stats_, S::state, static_cast<uint64_t>(state()));

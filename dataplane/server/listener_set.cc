@@ -91,8 +91,9 @@ std::function<void()> ListenerSet::retire(Prepared old) {
 }
 
 absl::StatusOr<ListenerSet::Sockets> ListenerSet::sockets_for(const config::ListenerConfig& listener) {
-  if (const Sockets* kept = kept_sockets(listener)) return *kept;
   Sockets out;
+  if (given_up_) return out;
+  if (const Sockets* kept = kept_sockets(listener)) return *kept;
   if (!listener.bind_to_port) return out;
   for (const config::Address& address : listener.addresses) {
     FL_ASSIGN_OR_RETURN(net::Address where, to_net(address));
@@ -105,6 +106,10 @@ absl::StatusOr<ListenerSet::Sockets> ListenerSet::sockets_for(const config::List
     how.unix_mode = address.mode;
     how.socket_options = socket_options(listener);
     how.datagrams = listener.udp;
+    if (auto inherited = options_.inherited ? options_.inherited(listener.name, address, where, how) : std::nullopt) {
+      out.push_back(std::make_shared<net::ListenSocket>(*std::move(inherited)));
+      continue;
+    }
     FL_ASSIGN_OR_RETURN(net::ListenSocket socket, net::ListenSocket::bind(where, how));
     out.push_back(std::make_shared<net::ListenSocket>(std::move(socket)));
   }
@@ -307,6 +312,36 @@ void ListenerSet::stop(const std::string& name) {
 void ListenerSet::forget(const std::string& name) {
   prepared_.erase(name);
   if (serving_.contains(name)) leaving_.insert(name);
+}
+
+std::shared_ptr<const net::ListenSocket> ListenerSet::socket_of(const std::string& listener, const std::string& address, bool udp) const {
+  for (const auto* set : {&serving_, &prepared_})
+    for (const auto& [name, p] : *set) {
+      const auto& sockets = p.listener->sockets;
+      for (size_t i = 0; p.config->udp == udp && i < sockets.size(); ++i) {
+        const config::Address& configured = p.config->addresses[i];
+        const bool as_configured = configured.text() == address && (same_place(configured, configured) || name == listener);
+        if ((as_configured || sockets[i]->local_address().to_string() == address) && !sockets[i]->fds().empty()) return sockets[i];
+      }
+    }
+  return nullptr;
+}
+
+void ListenerSet::give_up_sockets() {
+  given_up_ = true;
+  for (const auto* set : {&serving_, &prepared_})
+    for (const auto& [name, p] : *set)
+      for (const auto& socket : p.listener->sockets) socket->give_up();
+  for (auto& [name, p] : prepared_) p.listener->sockets.clear();  // no worker knows it yet
+  for (const auto& [id, p] : retired_)
+    for (const auto& socket : p.listener->sockets) socket->give_up();
+}
+
+void ListenerSet::own_paths(const std::function<bool(const net::Address&)>& keep) {
+  for (const auto* set : {&serving_, &prepared_})
+    for (const auto& [name, p] : *set)
+      for (const auto& socket : p.listener->sockets)
+        if (!keep(socket->local_address())) socket->own_path();
 }
 
 std::vector<ListenerSet::Row> ListenerSet::rows() const {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ class ListenerSet {
     std::function<void(std::shared_ptr<const ServingListener>, std::function<void()> released)> serve;
     std::function<void(const std::string& name, std::function<void()> released)> withdraw;
     std::function<void(const std::string& name)> filter_conflict = {};  // DiscoveredFilters' constructor
+    // Sockets that somebody else has bound to that address already and gives to this process. None: bind.
+    std::function<std::optional<net::ListenSocket>(const std::string& listener, const config::Address& configured, const net::Address& address,
+                                                   const net::ListenSocket::Options& how)> inherited = {};
   };
   explicit ListenerSet(Options options);
   ~ListenerSet();
@@ -49,6 +53,13 @@ class ListenerSet {
   void forget(const std::string& name);
   // Closes its sockets for good: a later form of the listener under the same address gets none either (Envoy 1.40: likewise).
   void stop(const std::string& name);
+
+  // Sockets for a process that takes over: those of that address, as configured or as bound. With port 0, of that listener. Null: none.
+  std::shared_ptr<const net::ListenSocket> socket_of(const std::string& listener, const std::string& address, bool udp) const;
+  // Every worker has let go of them. What comes from now on gets no sockets.
+  void give_up_sockets();
+  // Taken-over ones are this process's alone; those for which `keep` holds are still somebody else's.
+  void own_paths(const std::function<bool(const net::Address&)>& keep);
 
   struct Row { std::string name; std::vector<net::Address> addresses; bool inbound; };
   std::vector<Row> rows() const;  // what is served, by name
@@ -81,6 +92,7 @@ class ListenerSet {
   std::map<uint64_t, Prepared> retired_;        // withdrawn or replaced; some worker may still hold its sockets
   uint64_t next_retired_ = 0;
   uint64_t updated_in_place_ = 0;
+  bool given_up_ = false;
   std::vector<std::weak_ptr<const ServingChain>> left_chains_;  // in place; alive while connections are
 };
 

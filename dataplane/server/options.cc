@@ -6,6 +6,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <cstdlib>
 #include <set>
 #include <thread>
 
@@ -13,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/log.h"
+#include "dataplane/server/restart/message.h"
 
 namespace fairlead::server {
 namespace {
@@ -34,6 +36,16 @@ std::string without_envoys_components(std::string_view list) {
   return absl::StrJoin(kept, ",");
 }
 
+absl::Status restart_options(Options& o, const std::string& socket_mode) {
+  if (o.restart_epoch > 0 && o.use_dynamic_base_id)  // Envoy 1.40's words
+    return absl::InvalidArgumentError(absl::StrCat("cannot use --restart-epoch=", o.restart_epoch, " with --use-dynamic-base-id"));
+  char* end = nullptr;
+  const unsigned long mode = std::strtoul(socket_mode.c_str(), &end, 8);
+  if (socket_mode.empty() || *end != '\0' || mode > 0777) return absl::InvalidArgumentError(absl::StrCat("--socket-mode: '", socket_mode, "' is no octal number up to 777"));
+  o.socket_mode = static_cast<uint32_t>(mode);
+  return absl::OkStatus();
+}
+
 absl::Status refuse(std::string_view flag, std::string_view why) { return absl::InvalidArgumentError(absl::StrCat(flag, ": not supported: ", why)); }
 
 }  // namespace
@@ -45,9 +57,9 @@ absl::StatusOr<ParsedOptions> parse_options(const std::vector<std::string>& argu
   app.set_help_flag("-h,--help", "print this text and exit");
   bool show_version = false, hot_restart_version = false, allow_unknown = false, core_dump = false, mutex_tracing = false, fine_grain = false, log_escaped = false;
   bool ignored_switch = false;
-  uint32_t restart_epoch = 0;
   uint32_t drain_s = 600, parent_s = 900, flush_ms = 10000;
-  std::string mode = "serve", strategy = "gradual", socket_path, socket_mode, disabled, bootstrap_version;
+  std::optional<double> delay_s;
+  std::string mode = "serve", strategy = "gradual", socket_mode = "600", disabled, bootstrap_version;
   std::vector<std::string> stats_tags;
 
   app.add_option("-c,--config-path", o.config_path, "bootstrap file: YAML or JSON, told apart by its content");
@@ -64,18 +76,19 @@ absl::StatusOr<ParsedOptions> parse_options(const std::vector<std::string>& argu
   app.add_option("--admin-address-path", o.admin_address_path, "file to write the admin's address to");
   app.add_option("--drain-time-s", drain_s, "longest drain of listeners and of the whole process (600)");
   app.add_option("--drain-strategy", strategy, "gradual | immediate");
-  app.add_option("--parent-shutdown-time-s", parent_s, "shown by /server_info; there is no hot restart");
+  app.add_option("--shutdown-delay-s", delay_s, "how long SIGTERM only fails readiness, before the drain (0; in Kubernetes 5)");
+  app.add_option("--parent-shutdown-time-s", parent_s, "after a hot restart the old process ends by then, whatever it still serves (900)");
   app.add_option("--file-flush-interval-msec", flush_ms, "interval of access-log flushes (10000)");
   app.add_option("--file-flush-min-size-kb", o.file_flush_min_size_kb, "access-log bytes that cause a flush (64)");
   app.add_option("--local-address-ip-version", o.local_address_ip_version, "v4 | v6");
-  app.add_option("--base-id", o.base_id, "shown by /server_info; there is no shared memory");
+  app.add_option("--base-id", o.base_id, "tells apart the proxies of one machine that are to be hot-restarted by --restart-epoch");
   app.add_option("--base-id-path", o.base_id_path, "file to write the base id to");
-  app.add_flag("--use-dynamic-base-id", o.use_dynamic_base_id, "accepted; there is no shared memory");
-  app.add_option("--restart-epoch", restart_epoch, "0 only: there is no hot restart");
-  app.add_flag("--disable-hot-restart", o.disable_hot_restart, "accepted; there is no hot restart");
-  app.add_flag("--hot-restart-version", hot_restart_version, "prints \"disabled\" and exits");
-  app.add_flag("--skip-hot-restart-on-no-parent", ignored_switch, "accepted; there is no hot restart");
-  app.add_flag("--skip-hot-restart-parent-stats", ignored_switch, "accepted; there is no hot restart");
+  app.add_flag("--use-dynamic-base-id", o.use_dynamic_base_id, "a base id that no other process has");
+  app.add_option("--restart-epoch", o.restart_epoch, "N > 0: take over from the process of epoch N-1 with the same base id (SIGUSR2 to that process needs no flag)");
+  app.add_flag("--disable-hot-restart", o.disable_hot_restart, "neither follow another process nor let one follow");
+  app.add_flag("--hot-restart-version", hot_restart_version, "print which versions can take over from each other, and exit");
+  app.add_flag("--skip-hot-restart-on-no-parent", o.skip_hot_restart_on_no_parent, "with --restart-epoch: start all the same when there is no process before");
+  app.add_flag("--skip-hot-restart-parent-stats", o.skip_hot_restart_parent_stats, "begin with statistics of zero");
   app.add_flag("--skip-deprecated-logs", ignored_switch, "accepted; deprecated fields have no log of their own");
   app.add_flag("--log-stacktrace-single-entry", ignored_switch, "accepted; no stack traces are logged");
   app.add_flag("--enable-fine-grain-logging", fine_grain, "not supported");
@@ -88,8 +101,8 @@ absl::StatusOr<ParsedOptions> parse_options(const std::vector<std::string>& argu
   app.add_flag("--cpuset-threads", o.cpuset_threads, "accepted; workers always follow the processor set");
   app.add_flag("--enable-core-dump", core_dump, "not supported: use ulimit -c");
   app.add_flag("--enable-mutex-tracing", mutex_tracing, "not supported");
-  app.add_option("--socket-path", socket_path, "accepted; there is no hot restart");
-  app.add_option("--socket-mode", socket_mode, "accepted; there is no hot restart");
+  app.add_option("--socket-path", o.socket_path, "begin of the name of the socket where processes that follow each other meet: a path, or with @ an abstract name");
+  app.add_option("--socket-mode", socket_mode, "permissions of such a path, octal (600)");
   app.add_option("--disable-extensions", disabled, "not supported");
   app.add_option("--stats-tag", stats_tags, "not supported");
   app.add_flag("--version", show_version, "print the version and exit");
@@ -108,10 +121,10 @@ absl::StatusOr<ParsedOptions> parse_options(const std::vector<std::string>& argu
     return out;
   }
   if (hot_restart_version) {
-    out.print = "disabled\n";
+    out.print = (o.disable_hot_restart ? "disabled" : restart::version_text()) + "\n";
     return out;
   }
-  if (restart_epoch != 0) return refuse("--restart-epoch", absl::StrCat("there is no hot restart, so only 0 (given ", restart_epoch, ")"));
+  if (absl::Status bad = restart_options(o, socket_mode); !bad.ok()) return bad;
   if (!bootstrap_version.empty() && bootstrap_version != "3") return refuse("--bootstrap-version", absl::StrCat("only 3 (given ", bootstrap_version, ")"));
   if (!disabled.empty()) return refuse("--disable-extensions", "extensions cannot be switched off");
   if (!stats_tags.empty()) return refuse("--stats-tag", "statistics have no universal tags");
@@ -141,6 +154,11 @@ absl::StatusOr<ParsedOptions> parse_options(const std::vector<std::string>& argu
   o.concurrency_given = app.get_option("--concurrency")->count() > 0;
   o.drain_time = std::chrono::seconds(drain_s);
   o.parent_shutdown_time = std::chrono::seconds(parent_s);
+  // Every container of a pod has this variable. Endpoints are withdrawn while the signal is on its way, and clients learn of it later.
+  if (!delay_s.has_value()) delay_s = std::getenv("KUBERNETES_SERVICE_HOST") != nullptr ? 5 : 0;
+  if (*delay_s < 0 || *delay_s > 86400) return absl::InvalidArgumentError(absl::StrCat("--shutdown-delay-s: ", *delay_s, " is not from 0 to 86400"));
+  o.shutdown_delay = std::chrono::milliseconds(static_cast<int64_t>(*delay_s * 1000));
+  o.base_id_given = app.get_option("--base-id")->count() > 0;
   o.file_flush_interval = std::chrono::milliseconds(flush_ms);
   if (log_escaped && o.log_format.empty()) o.log_format = "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %_";
   return out;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dataplane/server/restart/launch.h"
 
 namespace fairlead::server {
 
@@ -30,15 +31,22 @@ struct Options {
   std::string admin_address_path;
   std::string local_address_ip_version = "v4";
   uint32_t base_id = 0;
+  bool base_id_given = false;
   bool use_dynamic_base_id = false;
   std::string base_id_path;
   bool disable_hot_restart = false;
+  uint32_t restart_epoch = 0;
+  bool skip_hot_restart_on_no_parent = false, skip_hot_restart_parent_stats = false;
+  std::string socket_path = "@envoy_domain_socket";  // Envoy 1.40
+  uint32_t socket_mode = 0600;                       // Envoy 1.40
   bool cpuset_threads = false;
   std::chrono::seconds drain_time{600};            // Envoy 1.40: 600 s
-  std::chrono::seconds parent_shutdown_time{900};  // Envoy 1.40: 900 s; no hot restart, so only shown
+  std::chrono::seconds parent_shutdown_time{900};  // Envoy 1.40: 900 s
+  std::chrono::milliseconds shutdown_delay{0};     // between SIGTERM and the drain; Envoy has none
   DrainStrategy drain_strategy = DrainStrategy::gradual;
   std::chrono::milliseconds file_flush_interval{10000};  // Envoy 1.40: 10 s
   uint32_t file_flush_min_size_kb = 64;                  // Envoy 1.40: 64 KiB
+  restart::CommandLine command_line;                     // to start the same again
 };
 
 struct ParsedOptions {

@@ -120,6 +120,9 @@ absl::Status Server::start() {
   listen.withdraw = [this](const std::string& name, std::function<void()> released) {
     on_all_workers([name, drain = options_.drain_time](WorkerSlot& slot) { slot.listeners->remove(name, drain); }, std::move(released));
   };
+  listen.inherited = [this](const std::string& listener, const config::Address& configured, const net::Address& address, const net::ListenSocket::Options& how) {
+    return handover_->inherited(listener, configured, address, how);
+  };
   listen.filter_conflict = [this](const std::string& name) { subscription_stats_->conflict(name); };
   listeners_ = std::make_unique<ListenerSet>(std::move(listen));
   resolver_ = std::make_unique<upstream::ClusterResolver>(*loop_, dns_.get(), seed, [this](const std::string& cluster, std::shared_ptr<const config::EndpointSet> set) {
@@ -128,11 +131,12 @@ absl::Status Server::start() {
     epoch_->set_dns(*it->second, std::move(set));
     settle_soon();
   });
+  handover_ = std::make_unique<Handover>(*this);
+  FL_RETURN_IF_ERROR(handover_->start());
   make_health(seed);
   make_pipeline();
   FL_RETURN_IF_ERROR(add_static());
   FL_RETURN_IF_ERROR(start_admin());
-  if (!options_.base_id_path.empty()) FL_RETURN_IF_ERROR(prefix("--base-id-path", replace_file(options_.base_id_path, absl::StrCat(options_.base_id))));
   start_dynamic(seed);
   return absl::OkStatus();
 }
@@ -233,13 +237,20 @@ absl::Status Server::add_static() {
 
 absl::Status Server::start_admin() {
   const auto& address = bootstrap_.config->admin.address;
+  const bool waits = address.has_value() && handover_->admin_address_waits(*address).has_value();
   admin_endpoints_ = std::make_unique<AdminEndpoints>(*this);
   admin_ = std::make_unique<admin::AdminServer>(admin_endpoints_->all(), [loop = loop_.get()](std::function<void()> job) { loop->post(std::move(job)); });
-  if (!address.has_value()) return absl::OkStatus();
+  return waits ? absl::OkStatus() : open_admin(false);
+}
+
+absl::Status Server::open_admin(bool shared) {
+  const auto& address = bootstrap_.config->admin.address;
+  if (!address.has_value() || admin_->address().kind() != net::Address::Kind::None) return absl::OkStatus();
   absl::StatusOr<net::Address> where =
       address->kind == config::Address::Kind::Pipe ? net::Address::from_unix(address->path) : net::Address::from_ip(address->host, address->port);
   if (!where.ok()) return prefix("admin.address", where.status());
-  FL_RETURN_IF_ERROR(prefix("admin", admin_->start(*where)));
+  if (const auto taken = handover_->admin_address_waits(*address)) where = *taken;
+  FL_RETURN_IF_ERROR(prefix("admin", admin_->start(*where, shared)));
   FL_LOG(info, "admin", "admin address: ", admin_->address().to_string());
   if (!options_.admin_address_path.empty()) FL_RETURN_IF_ERROR(prefix("--admin-address-path", replace_file(options_.admin_address_path, admin_->address().to_string())));
   return absl::OkStatus();
@@ -316,6 +327,21 @@ void Server::files_moved(const std::set<std::string>& directories) {
   }
 }
 
+void Server::source_failed(xds::Type type, const absl::Status& status) {
+  FL_LOG(warning, "config", xds::short_name(type), ": ", status.message());
+  subscription_stats_->failed(type);
+  if (type == xds::Type::endpoint) discovery_counters_->endpoints_failed();
+}
+
+void Server::source_has_none(xds::Type type, const std::vector<std::string>& names) {
+  if (type == xds::Type::cluster) cds_answered_ = true;
+  if (type == xds::Type::listener) lds_answered_ = true;
+  // once traffic flows, a listener whose table is not there yet waits while its old form serves
+  if (type != xds::Type::route || stage_ != Stage::done)
+    for (const std::string& name : names) ingest_->give_up(type, name);
+  for (const std::string& name : names) subscription_stats_->unanswered(type, name);
+  settle_soon();
+}
 
 void Server::settle_soon() { loop_->run_soon(settle_task_); }
 
@@ -408,6 +434,8 @@ void Server::on_all_workers(const std::function<void(WorkerSlot&)>& job, std::fu
       });
     });
 }
+
+void Server::when_all_workers_turn(std::function<void()> done) { on_all_workers([](WorkerSlot&) {}, std::move(done)); }
 
 std::map<std::string, std::vector<upstream::HostStatus>> Server::hosts(const std::vector<std::string>& clusters) {
   std::map<std::string, std::vector<upstream::HostStatus>> out;

@@ -1,8 +1,8 @@
 // The proxy as a whole: owns the main loop, workers, configuration pipeline, admin and the order of start and end.
 // Everything here runs on the main thread; workers are reached by posts only.
 //   start: bootstrap → static clusters → CDS (bounded) → LDS and routes (bounded) → workers accept → LIVE
-//   end:   SIGTERM fails readiness and drains: responses carry "connection: close", exit 0 with the last connection or after --drain-time-s;
-//          a second SIGTERM ends at once.
+//   end:   SIGTERM fails readiness and, after --shutdown-delay-s, drains: responses carry "connection: close", exit 0 with the last connection or
+//          after --drain-time-s; a second SIGTERM ends at once. Or another process takes over (handover.h): then it drains gradually.
 #pragma once
 
 #include <chrono>
@@ -16,6 +16,7 @@
 #include "dataplane/net/worker.h"
 #include "dataplane/server/bootstrap_loader.h"
 #include "dataplane/server/discovery_counters.h"
+#include "dataplane/server/handover.h"
 #include "dataplane/server/listener_set.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/overload_manager.h"
@@ -72,6 +73,19 @@ class Server {
   const StallWatch& stalls() const { return stalls_; }
   bool modify_runtime(const std::multimap<std::string, std::string>& changes);  // false: there is no layer for it
   void shut_down();                 // at once, exit code 0
+  void fail(const absl::Status& status);  // at once, exit code 1
+
+  // What a handover does.
+  const Handover& handover() const { return *handover_; }
+  ListenerSet& listener_set() { return *listeners_; }
+  admin::AdminServer& admin() { return *admin_; }
+  bool all_served() const { return stage_ == Stage::done; }
+  bool ending() const { return terminating_ || draining_ || stopping_; }
+  uint64_t connections() const { return connections_seen_; }  // of this process, as of the last refresh_gauges()
+  absl::Status open_admin(bool shared);  // `shared`: with a process that is about to let go of the address
+  void step_back(bool back);        // no worker accepts; false: they do again
+  void leave(std::chrono::milliseconds longest);  // drain and end: another process serves
+  void when_all_workers_turn(std::function<void()> done);
   struct MemoryUse { uint64_t allocated, heap, free, physical; };
   static MemoryUse memory_use();
   net::EventLoop& loop() { return *loop_; }
@@ -101,6 +115,7 @@ class Server {
   void publish(std::shared_ptr<const config::Snapshot> snapshot);
   void apply_listeners(const config::Snapshot& snapshot);
   void on_term();
+  void drained_by(std::chrono::steady_clock::time_point idle_from, std::chrono::milliseconds longest);
   void begin_drain();
   void drain_tick();
   void on_worker(uint32_t index, std::function<void(WorkerSlot&)> job);
@@ -141,10 +156,11 @@ class Server {
   std::unique_ptr<OverloadManager> overload_;  // null: the bootstrap has none
   std::vector<std::unique_ptr<WorkerSlot>> workers_;
   std::unique_ptr<Publisher> publisher_;
-  std::unique_ptr<net::Timer> epoch_timer_, init_timer_, drain_timer_, idle_timer_, graceful_timer_;
+  std::unique_ptr<net::Timer> epoch_timer_, init_timer_, drain_timer_, idle_timer_, graceful_timer_, delay_timer_;
   net::LoopTask settle_task_ = net::LoopTask::of<&Server::settle>(this);
   std::unique_ptr<AdminEndpoints> admin_endpoints_;
   std::unique_ptr<admin::AdminServer> admin_;
+  std::unique_ptr<Handover> handover_;
   StallWatch stalls_;               // of main and the workers, in this order
   std::vector<StallWatch::Counts> stalls_counted_;
   stats::ScopePtr main_thread_scope_, workers_scope_;
@@ -152,8 +168,9 @@ class Server {
   Stage stage_ = Stage::clusters;
   uint64_t subscribed_ = 0;         // generation of the epoch's wishes that the sources know
   bool cds_answered_ = false, lds_answered_ = false;
-  std::chrono::steady_clock::time_point drain_began_{};
-  bool healthcheck_failed_ = false, draining_ = false, stopping_ = false;
+  std::chrono::steady_clock::time_point idle_closes_at_ = std::chrono::steady_clock::time_point::max();  // while draining
+  uint64_t connections_seen_ = 0;
+  bool healthcheck_failed_ = false, terminating_ = false, draining_ = false, stopping_ = false;
   int exit_code_ = 0;
 };
 

@@ -118,7 +118,7 @@ void WorkerListeners::Active::leave() {
 }
 
 void WorkerListeners::Active::accept_or_wait() {
-  const bool wait = owner.worker_.overload().stop_connections && !config->config->bypass_overload;
+  const bool wait = owner.stepped_back_ || (owner.worker_.overload().stop_connections && !config->config->bypass_overload);
   for (auto& socket : accepting) wait ? socket->listener.pause() : socket->listener.resume();
 }
 
@@ -276,7 +276,7 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
   for (const net::Address& address : listener->addresses) by_address_.try_emplace(address, slot.get());
   if (!same_sockets) {
     for (const auto& socket : listener->sockets)
-      slot->accepting.push_back(std::make_unique<Accepting>(*slot, worker_.loop(), socket->fd(socket_index_)));
+      for (const int fd : socket->fds_of(socket_index_)) slot->accepting.push_back(std::make_unique<Accepting>(*slot, worker_.loop(), fd));
   }
   slot->accept_or_wait();
 }
@@ -345,6 +345,24 @@ void WorkerListeners::drain(const std::string& name) {
 
 void WorkerListeners::drain_all() {
   for (auto& [name, active] : active_) drain(name);
+}
+
+void WorkerListeners::step_back(bool back) {
+  stepped_back_ = back;
+  for (auto& [name, active] : active_) active->accept_or_wait();
+}
+
+void WorkerListeners::leave_sockets() {
+  for (auto& [name, active] : active_) {
+    active->accepting.clear();
+    active->datagrams.clear();
+  }
+}
+
+void WorkerListeners::drain_all_gradually(std::chrono::milliseconds time) {
+  for (auto& [name, active] : active_)
+    for (auto& connections : active->connections)
+      if (connections != nullptr) connections->drain_gradually(time);
 }
 
 void WorkerListeners::close_idle() {

@@ -32,6 +32,9 @@ class WorkerListeners {
   void remove(const std::string& name, std::chrono::milliseconds drain_time);
   void drain(const std::string& name);         // goes on accepting; every response is its connection's last
   void drain_all();                            // every response is its connection's last
+  void drain_all_gradually(std::chrono::milliseconds time);  // as likely as the part of `time` that has passed
+  void step_back(bool back);                   // another process accepts in this one's place; false: no longer
+  void leave_sockets();                        // for good: they may be closed now
   void close_idle();
   void close_all();
   void overload_changed(const stream::OverloadState& before);  // the worker's own is the new one
@@ -52,6 +55,7 @@ class WorkerListeners {
   const uint32_t socket_index_;
   GlobalConnections* const global_;
   net::TimePoint next_warning_{};  // that descriptors run out
+  bool stepped_back_ = false;
   std::map<std::string, std::unique_ptr<Active>> active_;
   absl::flat_hash_map<net::Address, Active*> by_address_;
   std::list<Draining> draining_;

@@ -92,12 +92,12 @@ def python_package(name, version):
 
 
 class Process:
-    def __init__(self, lab, name, command, env=None):
+    def __init__(self, lab, name, command, env=None, pass_fds=()):
         self.name = name
         self.log = lab.dir / f"{name}.log"
         self.out = open(self.log, "wb")
         self.process = subprocess.Popen([str(c) for c in command], stdout=self.out, stderr=subprocess.STDOUT,
-                                        env={**os.environ, **(env or {})})
+                                        env={**os.environ, **(env or {})}, pass_fds=pass_fds)
 
     def text(self):
         return self.log.read_text(errors="replace")
@@ -144,8 +144,8 @@ class Lab:
         else:
             print(f"logs are in {self.dir}", flush=True)
 
-    def start(self, name, command, env=None):
-        p = Process(self, name, command, env)
+    def start(self, name, command, env=None, pass_fds=()):
+        p = Process(self, name, command, env, pass_fds)
         self.processes.append(p)
         return p
 

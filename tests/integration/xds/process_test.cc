@@ -1,5 +1,6 @@
 // The proxy as a process: bootstrap errors, validation, admin shapes, drain, files as the source of configuration.
 #include <signal.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdio>
@@ -63,9 +64,9 @@ TEST_CASE("errors of the bootstrap: missing file, broken YAML, unknown field, po
 TEST_CASE("--config-yaml is merged over the file") {
   FakeUpstream up(FakeUpstream::named("A"));
   TemporaryDirectory dir;
-  ProxyProcess proxy(simple(up.port()), {"--config-yaml", "node: {id: from-flag}", "--service-cluster", "sc", "--base-id", "7", "--base-id-path", dir.path("base-id")});
+  ProxyProcess proxy(simple(up.port()), {"--config-yaml", "node: {id: from-flag}", "--service-cluster", "sc", "--base-id", std::to_string(getpid()), "--base-id-path", dir.path("base-id")});
   proxy.wait_for_state("LIVE");
-  CHECK(*read_file(dir.path("base-id")) == "7");
+  CHECK(*read_file(dir.path("base-id")) == std::to_string(getpid()));
   CHECK(proxy.body("l", "/") == "A");
   const std::string info = proxy.admin("/server_info").body;
   CHECK_THAT(info, Contains("\"id\": \"from-flag\"") && Contains("\"cluster\": \"sc\"") && Contains("\"state\": \"LIVE\""));

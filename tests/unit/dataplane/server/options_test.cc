@@ -1,5 +1,6 @@
 // The command line: what stock Envoy command lines carry, and what is refused by name.
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
 #include "dataplane/server/options.h"
 
@@ -48,7 +49,6 @@ TEST_CASE("levels of components that only Envoy has are taken and change nothing
 }
 
 TEST_CASE("what cannot be honoured is refused by name") {
-  CHECK_THAT(error({"--restart-epoch", "1"}), Contains("--restart-epoch") && Contains("given 1"));
   CHECK_THAT(error({"--disable-extensions", "x"}), Contains("--disable-extensions"));
   CHECK_THAT(error({"--stats-tag", "a:b"}), Contains("--stats-tag"));
   CHECK_THAT(error({"--bootstrap-version", "2"}), Contains("--bootstrap-version"));
@@ -59,6 +59,35 @@ TEST_CASE("what cannot be honoured is refused by name") {
   CHECK_THAT(error({"--no-such-flag"}), Contains("--no-such-flag"));
   CHECK_THAT(error({"--concurrency", "many"}), Contains("many"));
   CHECK_THAT(error({"--reject-unknown-dynamic-fields", "--ignore-unknown-dynamic-fields"}), Contains("exclude"));
+}
+
+TEST_CASE("hot restart: Envoy's flags and defaults") {
+  const Options o = parse({"--restart-epoch", "2", "--base-id", "4", "--socket-path", "/run/x", "--socket-mode", "640", "--skip-hot-restart-on-no-parent", "--skip-hot-restart-parent-stats"})->options;
+  CHECK(o.restart_epoch == 2);
+  CHECK(o.base_id_given);
+  CHECK(o.socket_path == "/run/x");
+  CHECK(o.socket_mode == 0640);
+  CHECK(o.skip_hot_restart_on_no_parent);
+  CHECK(o.skip_hot_restart_parent_stats);
+  const Options plain = parse({})->options;
+  CHECK(plain.socket_path == "@envoy_domain_socket");
+  CHECK(plain.socket_mode == 0600);
+  CHECK_FALSE(plain.base_id_given);
+  CHECK_THAT(error({"--socket-mode", "9"}), Contains("--socket-mode"));
+  CHECK_THAT(error({"--restart-epoch", "1", "--use-dynamic-base-id"}), Contains("cannot use --restart-epoch=1 with --use-dynamic-base-id"));
+  CHECK(*parse({"--hot-restart-version"})->print == "fairlead.1\n");
+  CHECK(*parse({"--hot-restart-version", "--disable-hot-restart"})->print == "disabled\n");
+}
+
+TEST_CASE("SIGTERM is followed by the drain at once, but in Kubernetes after five seconds, unless a flag says otherwise") {
+  unsetenv("KUBERNETES_SERVICE_HOST");
+  CHECK(parse({})->options.shutdown_delay == 0s);
+  CHECK(parse({"--shutdown-delay-s", "0.25"})->options.shutdown_delay == 250ms);
+  CHECK_THAT(error({"--shutdown-delay-s", "-1"}), Contains("--shutdown-delay-s"));
+  setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1", 1);
+  CHECK(parse({})->options.shutdown_delay == 5s);
+  CHECK(parse({"--shutdown-delay-s", "0"})->options.shutdown_delay == 0s);
+  unsetenv("KUBERNETES_SERVICE_HOST");
 }
 
 TEST_CASE("--version and --help print and end") {
