@@ -14,13 +14,15 @@ net::Buffer FrameCache::bytes_of(const cpstream::WireMessage& message) {
     for (size_t i = 0; i < message.shared.size(); ++i) out.append(message.frame(i));
     return out;
   }
-  if (message.shared.size() >= kBundle) {
-    out.append(bundle(message).share());
+  const bool longer = message.shared.size() >= kBundle;
+  if (const net::Buffer* joined = longer ? bundle(message) : nullptr) {
+    out.append(joined->share());
     return out;
   }
+  const size_t copied = longer ? kLinked : kCopied;
   for (size_t i = 0; i < message.shared.size(); ++i) {
     const std::string_view frame_bytes = message.frame(i);
-    if (frame_bytes.size() <= kCopied) {
+    if (frame_bytes.size() <= copied) {
       out.append(frame_bytes);
     } else {
       out.append(frame(message.shared[i], message.delta).share());
@@ -56,14 +58,19 @@ void FrameCache::sweep() {
   sweep_at_ = frame_bytes_ * 2 + kSlack;
 }
 
-const net::Buffer& FrameCache::bundle(const cpstream::WireMessage& message) {
+// A crowd whose members all want something else would otherwise hold a copy each of what they have in common until it is sent.
+const net::Buffer* FrameCache::bundle(const cpstream::WireMessage& message) {
   size_t hash = message.delta;
   for (const ResourcePtr& r : message.shared) hash = hash * 0x9e3779b97f4a7c15u + reinterpret_cast<uintptr_t>(r.get());
   for (auto it = bundles_.begin(); it != bundles_.end(); ++it) {
     if (it->hash == hash && it->delta == message.delta && it->resources == message.shared) {
       if (it != bundles_.begin()) std::rotate(bundles_.begin(), it, it + 1);
-      return bundles_.front().bytes;
+      return &bundles_.front().bytes;
     }
+  }
+  if (std::find(seen_.begin(), seen_.end(), hash) == seen_.end()) {
+    seen_[next_seen_++ % kSeen] = hash;
+    return nullptr;
   }
   auto bytes = std::make_shared<std::string>();
   size_t size = 0;
@@ -78,7 +85,7 @@ const net::Buffer& FrameCache::bundle(const cpstream::WireMessage& message) {
     bundle_bytes_ -= bundles_.back().bytes.size();
     bundles_.pop_back();
   }
-  return bundles_.front().bytes;
+  return &bundles_.front().bytes;
 }
 
 }  // namespace fairlead::serve

@@ -2,6 +2,7 @@
 // Owned by the serving thread, which also sends them; what clients have still to take outlives the cache.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string>
 #include <unordered_map>
@@ -16,7 +17,9 @@ class FrameCache {
  public:
   static constexpr size_t kSlack = 16 << 20;     // of single frames that nobody else may hold any more
   static constexpr size_t kCopied = 2048;        // frames up to here are copied into the message: cheaper than a block of their own
-  static constexpr size_t kBundle = 8;           // resources in a response: from there on its frames are joined
+  static constexpr size_t kLinked = 512;         // in a long response, whose frames many others hold too; net::Buffer links no smaller ones
+  static constexpr size_t kBundle = 8;           // resources in a response: from there on its frames are joined, once two streams have got the same
+  static constexpr size_t kSeen = 64;            // long responses that may be such
   static constexpr size_t kBundles = 16;         // scopes times types in a storm of connects; least recently used goes
   static constexpr size_t kBundleBytes = 64 << 20;  // and above this, but for the latest
 
@@ -46,7 +49,7 @@ class FrameCache {
     net::Buffer bytes;
   };
   const net::Buffer& frame(const resources::ResourcePtr& resource, bool delta);
-  const net::Buffer& bundle(const cpstream::WireMessage& message);
+  const net::Buffer* bundle(const cpstream::WireMessage& message);  // null: this is the first of its kind
   void sweep();
 
   std::unordered_map<Key, Frame, Hash> frames_;
@@ -54,6 +57,8 @@ class FrameCache {
   size_t sweep_at_ = kSlack;
   std::vector<Bundle> bundles_;
   size_t bundle_bytes_ = 0;
+  std::array<size_t, kSeen> seen_{};  // hashes; the oldest goes
+  size_t next_seen_ = 0;
 };
 
 }  // namespace fairlead::serve

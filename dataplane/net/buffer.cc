@@ -11,6 +11,7 @@
 namespace fairlead::net {
 
 namespace {
+constexpr uint32_t kKept = 32;  // slices that an empty buffer keeps room for: what once held hundreds is small again while it is idle
 
 struct FreeList {
   Block* first;
@@ -191,7 +192,12 @@ void Buffer::push_front(Block* block, char* data, uint32_t size) {
 void Buffer::pop_front() {
   BlockPool::drop(at(0).block);
   ++head_;
-  if (--count_ == 0) head_ = 0;
+  if (--count_ != 0) return;
+  head_ = 0;
+  if (capacity_ <= kKept) return;
+  delete[] slices_;
+  slices_ = inline_;
+  capacity_ = kInline;
 }
 
 size_t Buffer::tail_room() const {
@@ -241,6 +247,7 @@ void Buffer::append(Buffer& other) {
   }
   other.count_ = other.head_ = 0;
   other.size_ = 0;
+  if (other.capacity_ > kKept) other.clear_storage();
 }
 
 void Buffer::append_external(std::shared_ptr<const std::string> bytes) {
