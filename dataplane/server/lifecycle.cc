@@ -252,13 +252,14 @@ void Server::count_stalls() {
 }
 
 void Server::drain_listeners(bool graceful, bool inbound_only, bool skip_exit) {
+  const milliseconds gradually = options_.drain_strategy == Options::DrainStrategy::gradual ? milliseconds(options_.drain_time) : milliseconds(0);
   for (const ListenerSet::Row& row : listeners_->rows()) {
     if (inbound_only && !row.inbound) continue;
     if (!graceful && !skip_exit) {
       listeners_->stop(row.name);
       continue;
     }
-    for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [name = row.name](WorkerSlot& slot) { slot.listeners->drain(name); });
+    for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [name = row.name, gradually](WorkerSlot& slot) { slot.listeners->drain(name, gradually); });
   }
   if (!graceful || skip_exit) return;
   // Envoy 1.40: a graceful drain ends after the drain time with the listeners closed

@@ -47,6 +47,7 @@ struct WorkerListeners::Active {
   std::vector<std::unique_ptr<Accepting>> accepting;
   std::vector<std::unique_ptr<stream::UdpFilter>> datagrams;            // instead, of a UDP listener: by socket
   bool draining = false;
+  std::optional<net::TimePoint> drains_until;  // gradually
 };
 
 struct WorkerListeners::Draining {
@@ -204,7 +205,12 @@ stream::ChainConnections& WorkerListeners::Active::connections_of(size_t chain) 
       leave_place(*open);
       if (global != nullptr) leave_place(global->count);
     };
-    if (draining) slot->drain();
+    const net::TimePoint now = owner.worker_.loop().now();
+    if (draining || (drains_until && now >= *drains_until)) {
+      slot->drain();
+    } else if (drains_until) {
+      slot->drain_gradually(std::chrono::duration_cast<std::chrono::milliseconds>(*drains_until - now));
+    }
   }
   return *slot;
 }
@@ -254,6 +260,7 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
     const std::shared_ptr<const ServingListener> before = std::exchange(slot->config, listener);
     auto connections = std::exchange(slot->connections, {});
     slot->draining = false;
+    slot->drains_until.reset();
     const bool in_place = before->config->outer_hash == listener->config->outer_hash;
     for (size_t i = 0; i < connections.size(); ++i) {
       if (connections[i] == nullptr) continue;
@@ -335,12 +342,14 @@ void WorkerListeners::start_drain(const ServingListener& listener, std::shared_p
   it->deadline->arm(drain_time);
 }
 
-void WorkerListeners::drain(const std::string& name) {
+void WorkerListeners::drain(const std::string& name, std::chrono::milliseconds gradually) {
   auto it = active_.find(name);
   if (it == active_.end()) return;
-  it->second->draining = true;
-  for (auto& connections : it->second->connections)
-    if (connections != nullptr) connections->drain();
+  Active& active = *it->second;
+  active.draining = gradually.count() == 0;
+  active.drains_until = worker_.loop().now() + gradually;
+  for (auto& connections : active.connections)
+    if (connections != nullptr) active.draining ? connections->drain() : connections->drain_gradually(gradually);
 }
 
 void WorkerListeners::drain_all() {

@@ -30,7 +30,8 @@ class WorkerListeners {
   void set(std::shared_ptr<const ServingListener> listener, std::chrono::milliseconds drain_time);
   // Stops accepting at once; connections drain.
   void remove(const std::string& name, std::chrono::milliseconds drain_time);
-  void drain(const std::string& name);         // goes on accepting; every response is its connection's last
+  // Goes on accepting. Every response is its connection's last; with a time by chance, ever more likely until it has passed.
+  void drain(const std::string& name, std::chrono::milliseconds gradually = std::chrono::milliseconds(0));
   void drain_all();                            // every response is its connection's last
   void drain_all_gradually(std::chrono::milliseconds time);  // as likely as the part of `time` that has passed
   void step_back(bool back);                   // another process accepts in this one's place; false: no longer

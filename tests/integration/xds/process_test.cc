@@ -203,6 +203,31 @@ TEST_CASE("/drain_listeners closes the listeners and leaves the process") {
   CHECK(proxy.running());
 }
 
+TEST_CASE("/drain_listeners?graceful&skip_exit goes on accepting, and ends connections by chance that grows over the drain time, or at once") {
+  FakeUpstream up(FakeUpstream::named("A"));
+  const auto ends = [](RawSocket& client) {
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    return client.read_response().header("connection") == "close";
+  };
+  for (const auto& [arguments, soon] : {std::pair(std::vector<std::string>{}, false), std::pair(std::vector<std::string>{"--drain-strategy", "immediate"}, true),
+                                        std::pair(std::vector<std::string>{"--drain-time-s", "1"}, true)}) {
+    ProxyProcess proxy(simple(up.port()), arguments);
+    proxy.wait_for_state("LIVE");
+    RawSocket client = RawSocket::connect(proxy.port("l"));
+    CHECK_FALSE(ends(client));
+    CHECK(proxy.admin("/drain_listeners?graceful&skip_exit", "POST").body == "OK\n");
+    proxy.admin("/stats");  // a round trip through every worker
+    if (!soon) {  // of 600 s
+      for (int i = 0; i < 20; ++i) CHECK_FALSE(ends(client));
+      continue;
+    }
+    while (!ends(client)) usleep(10'000);
+    RawSocket late = RawSocket::connect(proxy.port("l"));
+    while (!ends(late)) usleep(10'000);
+    CHECK(late.closed_by_peer());
+  }
+}
+
 TEST_CASE("files as the source: moves into place are taken, broken content keeps the last good, cluster and route change in one epoch") {
   FakeUpstream a(FakeUpstream::named("A")), b(FakeUpstream::named("B"));
   TemporaryDirectory dir;
