@@ -160,6 +160,8 @@ CHUNKED = wire.reply("200 OK", "transfer-encoding: chunked")
 
 
 def tunnel(name, client, upstream, ignore=(), cluster={}, tcp={}, differs="", **config):
+    # how an upstream connection ends, and what is on its wire: see docs/differences.md
+    ignore = (*ignore, "WIRE_BYTES", "upstream_cx_destroy", "upstream_cx_active", "upstream_rq_active", "upstream_cx_protocol_error")
     return Tcp(f"tunnel: {name}", client, upstream, ignore=ignore, cluster=cluster, differs=differs, tcp={"tunneling_config": {"hostname": "db.test:5432", **config}, **tcp})
 
 
@@ -180,17 +182,17 @@ def tunnels():
         tunnel("upstream resets", [b"ping", REST], [[wire.HEAD, AGREE, Body(4), b"pong", 0.1, RESET]]),
         tunnel("client resets", [b"ping", Body(4), 0.1, RESET], [[wire.HEAD, AGREE, Body(4), b"pong", REST]]),
         tunnel("client closes before the answer", [0.2, CLOSE], [[wire.HEAD, 0.5, AGREE, REST]]),
-        tunnel("client ends", [b"ping", HALF, Body(4), REST], [[wire.HEAD, AGREE, Body(4), 0.2, b"pong", CLOSE]]),
+        tunnel("client ends", [b"ping", HALF, Body(4), REST], [[wire.HEAD, AGREE, Body(4), 0.2, b"pong", CLOSE]], differs="Envoy ends a tunnel over HTTP/1 with the client's half"),
         tunnel("much up", [BIG, Body(4), CLOSE], [[wire.HEAD, AGREE, Body(len(BIG)), b"done", REST]]),
         tunnel("much down", [b"ping", Body(len(BIG)), CLOSE], [[wire.HEAD, AGREE, Body(4), BIG, REST]]),
         tunnel("idle", [b"ping", Body(4), REST], [[wire.HEAD, AGREE, Body(4), b"pong", REST]], tcp={"idle_timeout": "0.4s"}),
         tunnel("headers and a hostname with operators", ask, [[wire.HEAD, AGREE, Body(4), b"pong", REST]], hostname="%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%:1%%",
                headers_to_add=[header("x-a", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"), header("X-B", "b"), header("x-b", "c"), header("x-c", "", keep_empty_value=True)]),
-        tunnel("POST", ask, [[wire.HEAD, CHUNKED, Body(9), b"4\r\npong\r\n", REST]], use_post=True),
-        tunnel("POST with a path", ask, [[wire.HEAD, CHUNKED, Body(9), b"4\r\npong\r\n", REST]], use_post=True, post_path="/t?x=1"),
+        tunnel("POST", ask, [[wire.HEAD, CHUNKED, Body(9), b"4\r\npong\r\n", REST]], use_post=True, ignore=("upstream_cx_.x_bytes_total",)),
+        tunnel("POST with a path", ask, [[wire.HEAD, CHUNKED, Body(9), b"4\r\npong\r\n", REST]], use_post=True, post_path="/t?x=1", ignore=("upstream_cx_.x_bytes_total",)),
         tunnel("POST refused", [REST], [[wire.HEAD, wire.reply("404 Not Found", "content-length: 0"), REST]], use_post=True),
-        tunnel("POST, the response ends", [b"ping", REST], [[wire.HEAD, CHUNKED, Body(9), b"4\r\npong\r\n0\r\n\r\n", REST]], use_post=True),
-        tunnel("POST, the client ends", [b"ping", HALF, Body(4), REST], [[wire.HEAD, CHUNKED, Body(9), 0.2, b"4\r\npong\r\n0\r\n\r\n", REST]], use_post=True),
+        # Envoy 1.40 dies where the response ends and the client has not
+        tunnel("POST, the client ends", [b"ping", HALF, Body(4), REST], [[wire.HEAD, CHUNKED, Body(9), 0.2, b"4\r\npong\r\n0\r\n\r\n", REST]], use_post=True, differs="Envoy ends a tunnel over HTTP/1 with the client's half"),
     ]
 
 

@@ -224,7 +224,7 @@ void TcpProxy::on_pool_ready(upstream::PooledStream& stream) {
 void TcpProxy::on_ready(net::Connection& connection) {
   ready_at_ = connection.loop().now();
   upstream_id_ = connection.id();
-  failure_reason_.clear();
+  if (tunnel_ == nullptr) failure_reason_.clear();  // Envoy 1.40: that an earlier upstream refused a tunnel stays
   if (!shared_->logs.empty()) {
     local_address_ = connection.local_address().to_string();
     remote_address_ = host_->race() == nullptr ? host_->address_text() : connection.remote_address().to_string();
@@ -243,8 +243,9 @@ void TcpProxy::on_ready(net::Connection& connection) {
 void TcpProxy::on_tunnel_open() { on_ready(stream_->connection()); }
 
 // As a connect that has failed.
-void TcpProxy::on_tunnel_refused() {
+void TcpProxy::on_tunnel_refused(uint32_t status) {
   tunnel_.reset();
+  if (status != 0) failure_reason_ = absl::StrCat("tunnel_response:", status);
   std::exchange(stream_, nullptr)->release(false);
   connection_->info().flags.set(ResponseFlag::UpstreamConnectionFailure);
   if (!down_closed_) try_again();

@@ -98,7 +98,7 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   void take_early(net::Buffer& data, bool end_stream);
 
   void on_tunnel_open() override;
-  void on_tunnel_refused() override;
+  void on_tunnel_refused(uint32_t status) override;
   void on_tunnel_data(net::Buffer& data) override { on_upstream_data(data, false); }
   void on_tunnel_ended() override { on_upstream_closed(net::CloseReason::Remote); }
   void on_tunnel_blocked() override { on_upstream_high(); }

@@ -49,7 +49,7 @@ void Tunnel::on_headers(http::HeaderMap& headers, bool end_stream) {
   ended_ = end_stream;
   if (!agreed || end_stream) {
     abandon();
-    return events_.on_tunnel_refused();
+    return events_.on_tunnel_refused(status);
   }
   open_ = true;
   events_.on_tunnel_open();
@@ -70,7 +70,7 @@ void Tunnel::on_trailers(http::HeaderMap&) {
 
 void Tunnel::on_reset(http::ResetReason, std::string_view) {
   sender_ = nullptr;
-  open_ ? events_.on_tunnel_ended() : events_.on_tunnel_refused();
+  open_ ? events_.on_tunnel_ended() : events_.on_tunnel_refused(0);
 }
 
 }  // namespace fairlead::filters::network::tcp_proxy

@@ -3,6 +3,7 @@
 // Invariant: sender_ is set until the stream is over; after on_tunnel_refused() or on_tunnel_ended() nothing more is heard of it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,10 +22,10 @@ namespace fairlead::filters::network::tcp_proxy {
 class TunnelEvents {
  public:
   virtual ~TunnelEvents() = default;
-  virtual void on_tunnel_open() = 0;     // the upstream has agreed
-  virtual void on_tunnel_refused() = 0;  // it has not, or the stream has ended before
+  virtual void on_tunnel_open() = 0;  // the upstream has agreed
+  virtual void on_tunnel_refused(uint32_t status) = 0;  // it has not; 0: the stream has ended before any answer
   virtual void on_tunnel_data(net::Buffer& data) = 0;
-  virtual void on_tunnel_ended() = 0;    // in order or not: Envoy 1.40 does not tell the client
+  virtual void on_tunnel_ended() = 0;  // in order or not: Envoy 1.40 does not tell the client
   virtual void on_tunnel_blocked() = 0;  // see MessageReceiver
   virtual void on_tunnel_ready() = 0;
 };

@@ -11,6 +11,17 @@ namespace {
 
 using Metadata = envoy::config::core::v3::Metadata;
 
+// The fields of one name of the metadata.
+class Fields {
+ public:
+  Fields(Metadata& metadata, std::string_view name) : fields_(*(*metadata.mutable_filter_metadata())[std::string(name)].mutable_fields()) {}
+  void set(std::string_view name, std::string_view text) { fields_[std::string(name)].set_string_value(std::string(text)); }
+  void set(std::string_view name, uint64_t number) { fields_[std::string(name)].set_number_value(static_cast<double>(number)); }
+
+ private:
+  google::protobuf::Map<std::string, google::protobuf::Value>& fields_;
+};
+
 void write(const accesslog::AccessLoggers& logs, stream::WorkerContext& worker, const format::FormatContext& context) {
   config::AccessLogFilter::Input input;
   input.context = &context;
@@ -48,13 +59,13 @@ void UdpProxy::log_facts(const SessionFacts& facts, format::LogType type) const 
   out.bytes.body_sent = facts.counts.tx_bytes;
   // Envoy 1.40: DYNAMIC_METADATA(udp.proxy.session:…)
   Metadata metadata;
-  auto& fields = *(*metadata.mutable_filter_metadata())["udp.proxy.session"].mutable_fields();
-  fields["cluster_name"].set_string_value(facts.cluster);
-  fields["bytes_sent"].set_number_value(static_cast<double>(facts.counts.tx_bytes));
-  fields["bytes_received"].set_number_value(static_cast<double>(facts.counts.rx_bytes));
-  fields["errors_sent"].set_number_value(static_cast<double>(facts.counts.tx_errors));
-  fields["datagrams_sent"].set_number_value(static_cast<double>(facts.counts.tx_datagrams));
-  fields["datagrams_received"].set_number_value(static_cast<double>(facts.counts.rx_datagrams));
+  Fields fields(metadata, "udp.proxy.session");
+  fields.set("cluster_name", facts.cluster);
+  fields.set("bytes_sent", facts.counts.tx_bytes);
+  fields.set("bytes_received", facts.counts.rx_bytes);
+  fields.set("errors_sent", facts.counts.tx_errors);
+  fields.set("datagrams_sent", facts.counts.tx_datagrams);
+  fields.set("datagrams_received", facts.counts.rx_datagrams);
   out.dynamic_metadata = &metadata;
   write(shared_->session_logs, worker_, out);
 }
@@ -68,8 +79,8 @@ void UdpProxy::log_proxy() const {
   out.bytes.body_received = received_;
   out.bytes.body_sent = sent_;
   Metadata metadata;
-  auto& fields = *(*metadata.mutable_filter_metadata())["udp.proxy.proxy"].mutable_fields();
-  const auto tell = [&](const char* field, Stat stat) { fields[field].set_number_value(static_cast<double>(shared_->registry->sum(shared_->stats.at(stat)))); };
+  Fields fields(metadata, "udp.proxy.proxy");
+  const auto tell = [&](std::string_view field, Stat stat) { fields.set(field, shared_->registry->sum(shared_->stats.at(stat))); };
   tell("bytes_sent", Stat::downstream_sess_tx_bytes);
   tell("bytes_received", Stat::downstream_sess_rx_bytes);
   tell("errors_sent", Stat::downstream_sess_tx_errors);
