@@ -158,7 +158,9 @@ class Handler final : public YAML::EventHandler {
     if (builder_.expects_key()) stop(mark, "a key must be a string, got null; quote it");
     if (!block_.empty() && block_.back() && mark.pos == key_.pos) {
       // yaml-cpp takes a line of a map that lacks its ':' for a key without a value, and puts that value on the key.
-      stop(mark, absl::StrCat("expected ':' after the key '", key_text_.substr(0, 100), "'"));
+      // No field has so long a name: what stands there may be a line of a private key that is not indented as it should be.
+      constexpr size_t kLongestName = 40;
+      stop(mark, key_text_.size() > kLongestName ? "expected ':' after the key" : absl::StrCat("expected ':' after the key '", key_text_, "'"));
     }
     scalar(null(mark_of(mark)), 0, anchor);
   }

@@ -58,6 +58,16 @@ void read_texts(doc::Object& top, std::string_view key, bool encoded, ErrorList&
   }
 }
 
+// As doc::Object does, but for names that are none: they may be what should be a value.
+void refuse_unknown(doc::Object& top, ErrorList& errors) {
+  constexpr size_t kLongestName = 40;
+  for (const doc::Entry& entry : top.reader().value().entries()) {
+    if (entry.key.size() <= kLongestName) continue;
+    errors.add(doc::error_at(top.reader().get(entry.key).mark(), "", "unknown field"));
+    top.ignore(entry.key);
+  }
+}
+
 std::string day(SystemTime time) {
   const std::string text = format_time(time);
   return text.substr(0, text.find('T'));
@@ -131,6 +141,7 @@ TlsSecret read_tls_secret(const Object& object, std::vector<Diagnostic>& out) {
     doc::Object top(doc::Reader(object.body), errors);
     for (std::string_view field : {"apiVersion", "kind", "metadata", "type"}) top.ignore(field);
     top.boolean("immutable");
+    refuse_unknown(top, errors);
     Fields fields;
     read_texts(top, "data", true, errors, fields);
     read_texts(top, "stringData", false, errors, fields);  // wins, as in Kubernetes

@@ -107,6 +107,8 @@ TEST_CASE("text that is cut off a document by a slip is an error, not a second d
   CHECK(yaml_error("a: [1]\n]\n").starts_with("t.yaml:2:1:"));
   CHECK(yaml_error("{a: b}\nc: d\n").starts_with("t.yaml:2:1:"));
   CHECK(yaml_error("a: b\n - c\nd\n") == "t.yaml:3:1: expected ':' after the key 'd'");
+  const std::string line(64, 'M');  // of a private key, out of place
+  CHECK(yaml_error("tls.key: |\n  -----BEGIN\n" + line + "\n").find(line.substr(0, 8)) == std::string::npos);
   CHECK(one("a: {b, c: d}\n? e\n") == map({{"a", map({{"b", null(), {}}, {"c", string("d"), {}}}), {}}, {"e", null(), {}}}));
   CHECK(yaml_error("  a: 1\nb: 2\n").starts_with("t.yaml:2:1:"));
 }

@@ -78,6 +78,7 @@ TEST_CASE("material that no server could load is refused at its line, and no mes
       {"data:\n  tls.crt: " + certificate + "\n  tls.key: \"%" + key + "\"\n", "error: secrets.yaml:7: Secret default/a: data[\"tls.key\"]: is not base64"},
       {"data:\n  tls.crt: " + key + "\n  tls.key: " + key + "\n", "error: secrets.yaml:6: Secret default/a: data[\"tls.crt\"]: no certificate in PEM form"},
       {"data:\n  tls.crt: " + certificate + "\n  tls.key: " + certificate + "\n", "error: secrets.yaml:7: Secret default/a: data[\"tls.key\"]: Failed to load private key from tls.key, Cause: "},
+      {key + ": x\ndata:\n  tls.crt: " + certificate + "\n  tls.key: " + key + "\n", "error: secrets.yaml:5: Secret default/a: unknown field"},
       {"data: " + key + "\n", "error: secrets.yaml:5: Secret default/a: data: expected a map, got a string"},
       {"data: {tls.crt: " + certificate + "}\n" + wild.substr(wild.find("stringData:"), wild.find("  tls.crt:") - wild.find("stringData:")) + wild.substr(wild.find("  tls.key:")),
        "Secret default/a: stringData[\"tls.key\"]: Failed to load private key from tls.key, Cause: it does not belong to the certificate in tls.crt"},
