@@ -45,7 +45,7 @@ int run(int argc, char** argv) {
   diff->add_option("-f,--file", change.paths, "the files as they are to be; a second -f, or --old, says what they are compared with, else the server is")->allow_extra_args(false);
   diff->add_option("--old", change.old_paths, "the files as they were; repeatable")->allow_extra_args(false);
   diff->add_option("--requests", change.requests, "file of requests, as for route-test: whose answers change?");
-  diff->add_option("--access-log", change.access_log, "JSON access log: whose answers change?");
+  diff->add_option("--access-log", change.access_log, "access log, JSON or Envoy's default text: whose answers change?");
   diff->add_flag("--exit-code", change.exit_code, "1 when something differs");
   auto* nacks = app.add_subcommand("nacks", "what clients refused, why, and what they get instead");
   auto* conditions = app.add_subcommand("conditions", "conditions of every object: what was found wrong, what proxies said");

@@ -172,8 +172,10 @@ absl::StatusOr<Request> request_from(const doc::Value& line) {
   }
   auto request = make_request(method, path, headers);
   if (!request.ok()) return request.status();
-  request->authority = authority;
-  request->host = absl::AsciiStrToLower(authority.substr(0, authority.rfind(':')));
+  if (!authority.empty()) {
+    request->authority = authority;
+    request->host = absl::AsciiStrToLower(authority.substr(0, authority.rfind(':')));
+  }
   const std::string scheme = field(line, kScheme);
   request->any_scheme = scheme.empty();
   if (scheme == "https") request->scheme = "https";
@@ -182,6 +184,16 @@ absl::StatusOr<Request> request_from(const doc::Value& line) {
   uint32_t number = 0;
   if (absl::SimpleAtoi(port, &number) && number <= 65535) request->port = static_cast<uint16_t>(number);
   return request;
+}
+
+// Envoy's default line: [time] "GET /a HTTP/1.1" 200 … "x-forwarded-for" "user-agent" "x-request-id" "authority" "upstream".
+absl::StatusOr<Request> request_from_text(std::string_view line) {
+  const std::vector<std::string_view> parts = absl::StrSplit(line, '"');  // every other one stood in quotes
+  if (!line.starts_with('[') || parts.size() != 13) return absl::InvalidArgumentError("is neither JSON nor a line of Envoy's default format");
+  const std::vector<std::string_view> words = absl::StrSplit(parts[1], ' ');
+  if (words.size() != 3) return absl::InvalidArgumentError("has no method or no path");
+  std::vector<doc::Entry> fields{{"method", text(words[0]), {}}, {"path", text(words[1]), {}}, {"authority", text(parts[9]), {}}, {"user_agent", text(parts[5]), {}}};
+  return request_from(doc::map(std::move(fields)));
 }
 
 std::string key_of(const Request& r) {
@@ -201,7 +213,7 @@ AccessLog read_access_log(std::string_view text, const std::string& file_name) {
     if (absl::StripAsciiWhitespace(line).empty()) continue;
     ++out.lines;
     const auto parsed = doc::parse_json(line, file_name);
-    const absl::StatusOr<Request> request = parsed.ok() ? request_from(*parsed) : absl::StatusOr<Request>(absl::InvalidArgumentError("is no JSON"));
+    const absl::StatusOr<Request> request = parsed.ok() ? request_from(*parsed) : request_from_text(line);
     if (!request.ok()) {
       if (++out.skipped == 1) out.first_error = absl::StrCat(file_name, ":", number, ": ", request.status().message());
       continue;

@@ -42,9 +42,9 @@ struct AnswerChange {
 };
 std::vector<AnswerChange> answer_changes(World& before, World& after, const std::vector<Recorded>& requests);
 
-// Lines of a JSON access log as requests, equal ones together: each line an object with the keys `method` and `path` and, where they are
-// there, `authority`, `scheme`, `protocol`, `port` (the listener's), and request headers under `headers`. Names that Envoy's own and other
-// common formats use are known, too: see the names in change.cc. Lines of a request that cannot be made are counted in `skipped`.
+// Lines of an access log as requests, equal ones together: each an object of JSON with the keys `method` and `path` and, where they are
+// there, `authority`, `scheme`, `port` (the listener's), and request headers under `headers`; names that Envoy's own and other common formats use
+// are known, too: see change.cc. Or Envoy's default line of text. Lines of which no request can be made are counted in `skipped`.
 struct AccessLog {
   std::vector<Recorded> requests;
   uint64_t lines = 0, skipped = 0;

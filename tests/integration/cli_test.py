@@ -349,7 +349,7 @@ class Why(unittest.TestCase):
         log = self.write("access.json", '{"method": "GET", "path": "/cart", "authority": "a"}\n' * 3 + '{"method": "GET", "path": "/api/x", "authority": "a"}\nnot JSON\n')
         r = run("diff", "-f", new, "-f", QUICKSTART, "--access-log", log)
         self.assertEqual(r.returncode, 0)
-        self.assertEqual(r.stderr, f"fairlead: 1 of 5 lines are left out; the first: {log}:5: is no JSON\n")
+        self.assertEqual(r.stderr, f"fairlead: 1 of 5 lines are left out; the first: {log}:5: is neither JSON nor a line of Envoy's default format\n")
         self.assertIn('~ rds default/quickstart/0.0.0.0/8080', r.stdout)
         self.assertIn('virtual_hosts["default/quickstart/0.0.0.0/8080/*"].routes["default/shop/rule/0/match/0"].route.weighted_clusters.clusters["default/shop-v1/80"].weight: 90 -> 50\n', r.stdout)
         self.assertIn("  GET http://a/cart (3 times)\n    was: forwarded to 90 % default/shop-v1/80, 10 % default/shop-v2/80 as GET /cart, timeout 15s\n    now: forwarded to 83.3 % ", r.stdout)

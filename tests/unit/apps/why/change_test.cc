@@ -77,7 +77,7 @@ no JSON at all
                                                     "access.log");
   CHECK(log.lines == 5);
   CHECK(log.skipped == 2);
-  CHECK_THAT(log.first_error, Contains("access.log:5: is no JSON"));
+  CHECK_THAT(log.first_error, Contains("access.log:5: is neither JSON nor a line of Envoy's default format"));
   REQUIRE(log.requests.size() == 2);
   CHECK(log.requests[0].count == 2);
   CHECK(log.requests[0].request.port == 8080);
@@ -87,4 +87,16 @@ no JSON at all
   CHECK(post.port == 443);
   CHECK(post.tls());
   CHECK(post.headers == std::vector<std::pair<std::string, std::string>>{{"x-env", "test"}, {"user-agent", "curl"}});
+}
+
+TEST_CASE("Envoy's default line of text is a request as well") {
+  const why::AccessLog log = why::read_access_log(
+      "[2026-01-01T00:00:00.000Z] \"GET /a/b?c=d HTTP/1.1\" 200 - 0 12 3 2 \"10.0.0.1\" \"curl/7.88.1\" \"1-2-3\" \"shop.example.com\" \"10.0.0.9:80\"\n"
+      "[2026-01-01T00:00:00.000Z] \"- - HTTP/1.1\" 400 DPE 0 11 0 - \"-\" \"-\" \"-\" \"-\" \"-\"\n",
+      "access.log");
+  CHECK(log.skipped == 1);
+  REQUIRE(log.requests.size() == 1);
+  CHECK(log.requests[0].request.str() == "GET http://shop.example.com/a/b?c=d");
+  CHECK(log.requests[0].request.headers == std::vector<std::pair<std::string, std::string>>{{"user-agent", "curl/7.88.1"}});
+  CHECK(log.requests[0].request.any_scheme);
 }
