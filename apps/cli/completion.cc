@@ -17,7 +17,7 @@ _fairlead() {
     else
       case $word in
         --server=*) server=("$word");;
-        --*=*|--strict|--sotw|--delta|--help|--version|-h) ;;
+        --*=*|--strict|--sotw|--delta|--exit-code|--help|--version|-h) ;;
         -*) flag=$word;;
         *) given+=("$word");;
       esac
@@ -27,15 +27,18 @@ _fairlead() {
     "") ;;
     -o|--output) COMPREPLY=($(compgen -W "table json yaml" -- "$current")); return;;
     --for) COMPREPLY=($(compgen -W "proxy envoy grpc" -- "$current")); return;;
-    -f|--file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return;;
+    -f|--file|--old|--requests|--access-log|--junit) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return;;
     *) return;;
   esac
   case ${given[0]:-} in
-    "") COMPREPLY=($(compgen -W "status config diff nacks conditions load bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
+    "") COMPREPLY=($(compgen -W "status config diff why route-test watch nacks conditions load bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
     bootstrap) flags="--for --cluster --id --gateway --xds-address --xds-tls-ca --xds-tls-cert --xds-tls-key --xds-tls-server-name --admin-address --sotw --delta";;
     check) flags="-f --strict -o";;
     translate) flags="-f --scope -o";;
     config) flags="--name --server -o";;
+    diff) flags="-f --old --requests --access-log --exit-code --server -o";;
+    why) flags="-H -f --gateway --server -o";;
+    route-test) flags="-f --gateway --proxy --junit --server -o";;
     completion) ;;
     *) flags="--server -o";;
   esac
@@ -45,7 +48,10 @@ _fairlead() {
   fi
   case ${given[0]:-}:${#given[@]} in
     config:1) COMPREPLY=($(compgen -W "all clusters endpoints listeners routes secrets" -- "$current"));;
-    config:2|diff:1) COMPREPLY=($(compgen -W "$(fairlead "${server[@]}" status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p')" -- "$current"));;
+    watch:*) COMPREPLY=($(compgen -W "change connected disconnected push accepted refused finding" -- "$current"));;
+    route-test:1) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current"));;
+    why:2) COMPREPLY=($(compgen -W "GET HEAD POST PUT PATCH DELETE OPTIONS" -- "$current"));;
+    config:2|diff:1|why:1) COMPREPLY=($(compgen -W "$(fairlead "${server[@]}" status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p')" -- "$current"));;
     completion:1) COMPREPLY=($(compgen -W "bash zsh fish" -- "$current"));;
     bootstrap:*|check:*|translate:*) COMPREPLY=($(compgen -W "$flags" -- "$current"));;
   esac
@@ -63,11 +69,14 @@ _fairlead_proxies() {
 _arguments -C \
   '--server[HOST:PORT of the control plane]:address:' \
   '(-o --output)'{-o,--output}'[form of the answer]:form:(table json yaml)' \
-  '1:command:(status config diff nacks conditions load bootstrap check translate completion)' \
+  '1:command:(status config diff why route-test watch nacks conditions load bootstrap check translate completion)' \
   '*::argument:->rest'
 case $words[1] in
   config) _arguments '1:type:(all clusters endpoints listeners routes secrets)' '2:proxy:_fairlead_proxies' '--name[one resource]:name:' ;;
-  diff) _arguments '1:proxy:_fairlead_proxies' ;;
+  diff) _arguments '1:proxy:_fairlead_proxies' '*-f[files as they are to be]:path:_files' '*--old[files as they were]:path:_files' '--requests:file:_files' '--access-log:file:_files' '--exit-code' ;;
+  why) _arguments '1:proxy:_fairlead_proxies' '2:method:(GET HEAD POST PUT PATCH DELETE OPTIONS)' '3:URL:' '*-H[name\: value]:header:' '*-f[file or folder]:path:_files' '--gateway[NS/NAME]:' ;;
+  route-test) _arguments '1:table:_files' '*-f[file or folder]:path:_files' '--gateway[NS/NAME]:' '--proxy:proxy:_fairlead_proxies' '--junit:file:_files' ;;
+  watch) _arguments '*:kind:(change connected disconnected push accepted refused finding)' ;;
   bootstrap) _arguments '--for[client]:client:(proxy envoy grpc)' '--cluster[node cluster]:' '--id[node id]:' '--gateway[NS/NAME]:' '--xds-address:' '--xds-tls-ca:file:_files' '--xds-tls-cert:file:_files' '--xds-tls-key:file:_files' '--xds-tls-server-name:' '--admin-address:' '--sotw' '--delta' ;;
   check) _arguments '*-f[file or folder]:path:_files' '--strict[warnings are errors]' ;;
   translate) _arguments '*-f[file or folder]:path:_files' '--scope[one scope]:' ;;
@@ -78,7 +87,7 @@ esac
   if (shell == "fish") {
     return R"sh(# fairlead completion fish > ~/.config/fish/completions/fairlead.fish
 complete -c fairlead -f
-complete -c fairlead -n __fish_use_subcommand -a "status config diff nacks conditions load bootstrap check translate completion"
+complete -c fairlead -n __fish_use_subcommand -a "status config diff why route-test watch nacks conditions load bootstrap check translate completion"
 complete -c fairlead -l server -x -d "HOST:PORT of the control plane"
 complete -c fairlead -s o -l output -x -a "table json yaml"
 function __fairlead_proxies
@@ -87,11 +96,19 @@ end
 complete -c fairlead -n "__fish_seen_subcommand_from config; and not __fish_seen_subcommand_from all clusters endpoints listeners routes secrets" -a "all clusters endpoints listeners routes secrets"
 complete -c fairlead -n "__fish_seen_subcommand_from config; and __fish_seen_subcommand_from all clusters endpoints listeners routes secrets" -a "(__fairlead_proxies)"
 complete -c fairlead -n "__fish_seen_subcommand_from config" -l name -x
-complete -c fairlead -n "__fish_seen_subcommand_from diff" -a "(__fairlead_proxies)"
+complete -c fairlead -n "__fish_seen_subcommand_from diff why" -a "(__fairlead_proxies)"
+complete -c fairlead -n "__fish_seen_subcommand_from diff" -l old -r -F
+complete -c fairlead -n "__fish_seen_subcommand_from diff" -l requests -r -F
+complete -c fairlead -n "__fish_seen_subcommand_from diff" -l access-log -r -F
+complete -c fairlead -n "__fish_seen_subcommand_from why" -s H -l header -x
+complete -c fairlead -n "__fish_seen_subcommand_from why route-test" -l gateway -x
+complete -c fairlead -n "__fish_seen_subcommand_from route-test" -F
+complete -c fairlead -n "__fish_seen_subcommand_from route-test" -l junit -r -F
+complete -c fairlead -n "__fish_seen_subcommand_from watch" -a "change connected disconnected push accepted refused finding"
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l for -x -a "proxy envoy grpc"
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l cluster -x
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l gateway -x
-complete -c fairlead -n "__fish_seen_subcommand_from check translate" -s f -r -F
+complete -c fairlead -n "__fish_seen_subcommand_from check translate why route-test diff" -s f -r -F
 complete -c fairlead -n "__fish_seen_subcommand_from completion" -a "bash zsh fish"
 )sh";
   }

@@ -64,6 +64,9 @@ int run(int argc, char** argv) {
   auto* of_gateway = route_test->add_option("--gateway", tests.gateway, "NAMESPACE/NAME of the Gateway; left out: as the table says");
   route_test->add_option("--proxy", tests.proxy, "node id instead")->excludes(of_gateway);
   route_test->add_option("--junit", tests.junit, "writes the results to this file as well, as JUnit XML");
+  std::vector<std::string> kinds;
+  auto* watched = app.add_subcommand("watch", "changes, pushes and verdicts as they happen");
+  watched->add_option("kinds", kinds, "only these: change, connected, disconnected, push, accepted, refused, finding");
 
   BootstrapOptions options;
   bool sotw = false, delta = false;
@@ -118,6 +121,7 @@ int run(int argc, char** argv) {
   }
   if (*why) return show_why(client, format, asked);
   if (*route_test) return run_route_tests(client, format, tests);
+  if (*watched) return watch(client, format, kinds);
   if (*nacks) return show_nacks(client, format);
   if (*conditions) return show_conditions(client, format);
   if (*load) return show_load(client, format);

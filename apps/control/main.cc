@@ -16,6 +16,7 @@
 #include "apps/control/flags.h"
 #include "apps/pipeline/live.h"
 #include "apps/pipeline/state_dir.h"
+#include "apps/why/service.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "controlplane/serve/credentials.h"
@@ -93,7 +94,10 @@ int run(const control::Flags& flags, const sigset_t& signals) {
   }
   const Clock& clock = RealClock::instance();
 
+  inspect::Events events(clock);
+  why::Service explanations;
   serve::XdsServer::Options xds = flags.xds;
+  xds.core.events = &events;
   auto credentials = serve::Credentials::load(flags.files);
   if (!credentials.ok()) return fail(credentials.status());
   xds.tls = credentials->tls;
@@ -117,7 +121,7 @@ int run(const control::Flags& flags, const sigset_t& signals) {
     keeper = std::make_unique<QuarantineKeeper>(*dir, **server);
   }
 
-  pipeline::Live live({flags.sources, flags.state_dir}, clock, [&server](snapshot::Update update) {
+  pipeline::Live live({flags.sources, flags.state_dir, FAIRLEAD_VERSION}, clock, [&server](snapshot::Update update) {
     auto shared = std::make_shared<snapshot::Update>(std::move(update));
     (*server)->post([shared](serve::Core& core) { core.apply(std::move(*shared)); });
   });
@@ -127,6 +131,10 @@ int run(const control::Flags& flags, const sigset_t& signals) {
   admin.version = FAIRLEAD_VERSION;
   admin.sources = [&live] { return live.sources(); };
   admin.objects = [&live] { return live.objects(); };
+  admin.why = [&explanations](const snapshot::SnapshotPtr& snapshot, const std::string& method, const std::string& url, const std::vector<std::string>& headers) {
+    return explanations.ask(snapshot, method, url, headers);
+  };
+  admin.events = &events;
   auto http = serve::DebugHttp::start(admin, **server, clock);
   if (!http.ok()) return fail(http.status());
 

@@ -82,7 +82,7 @@ bool Walk::find_listener() {
       answer.notes.push_back(absl::StrCat("listener ", l.resource->name, " is left out, the proxy would refuse it: ", l.error));
       continue;
     }
-    if (!l.model->bind_to_port) continue;
+    if (!l.model->bind_to_port || l.model->udp) continue;
     for (const config::Address& address : l.model->addresses) {
       others.push_back(address.text());
       const int score = fit(address, request);
@@ -122,10 +122,9 @@ bool Walk::find_chain() {
   const std::string_view sni = request.tls() && inspects && !ip_host ? std::string_view(request.host) : std::string_view();
   const std::vector<std::string> alpn = {"h2", "http/1.1"};  // what a browser offers
   std::optional<size_t> number = 0;
-  if (config.matcher != nullptr) {
-    const auto found = config.matcher->find({.local = local, .remote = remote, .direct_remote = remote, .server_name = sni, .transport_protocol = request.tls() && inspects ? "tls" : "raw_buffer",
-                                             .application_protocols = request.tls() && inspects ? absl::MakeConstSpan(alpn) : absl::Span<const std::string>()});
-    number = found ? std::optional<size_t>(*found) : config.default_chain != nullptr ? std::optional(config.chains.size()) : std::nullopt;
+  if (config.chooses()) {
+    number = config.choose({.local = local, .remote = remote, .direct_remote = remote, .server_name = sni, .transport_protocol = request.tls() && inspects ? "tls" : "raw_buffer",
+                            .application_protocols = request.tls() && inspects ? absl::MakeConstSpan(alpn) : absl::Span<const std::string>()});
     if (request.tls() && !inspects) answer.notes.push_back("the listener has no tls_inspector: server names are not looked at");
   } else if (config.chain_count() == 0) {
     number.reset();
