@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ void use_own(SSL_CTX* context, const TlsClient::Options& options) {
 TlsClient::TlsClient(uint16_t port) : TlsClient(port, Options{}) {}
 
 TlsClient::TlsClient(uint16_t port, const Options& options) : context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free) {
+  signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
   use_own(context_.get(), options);
   fd_ = connect_to(port);
   if (fd_ < 0) {

@@ -148,8 +148,8 @@ TEST_CASE("a silent server: the listener serves 500 after the initial fetch time
   CHECK(ads.next("ecds").resource_names(0) == "x");
   proxy.wait_for_state("LIVE");
   CHECK(proxy.get("l", "/").status == 500);
-  CHECK(proxy.stat(filter_stat("x", "init_fetch_timeout")) == "1");
-  CHECK(proxy.stat(filter_stat("x", "config_fail")) == "1");
+  proxy.wait_for_stat(filter_stat("x", "init_fetch_timeout"), "1");
+  proxy.wait_for_stat(filter_stat("x", "config_fail"), "1");
   ads.send("ecds", "1", "e1", {header("x", "late")});
   CHECK(ads.next("ecds").version_info() == "1");
   proxy.wait_for_stat(filter_stat("x", "config_reload"), "1");

@@ -69,7 +69,7 @@ def exchange(s):
 
 
 def without_reason(body):
-    """Envoy does not say that a secret is missing."""
+    """The words of the TLS library are its own."""
     return re.sub(", transport failure reason: .*", "", body.decode())
 
 
