@@ -68,13 +68,15 @@ const net::Buffer* FrameCache::bundle(const cpstream::WireMessage& message) {
       return &bundles_.front().bytes;
     }
   }
-  if (std::find(seen_.begin(), seen_.end(), hash) == seen_.end()) {
+  size_t size = 0;
+  for (size_t i = 0; i < message.shared.size(); ++i) size += message.frame(i).size();
+  // Small frames cannot be linked, and in one block they leave no holes behind that others' small things keep open.
+  const bool linkable = size > message.shared.size() * kLinked;
+  if (linkable && std::find(seen_.begin(), seen_.end(), hash) == seen_.end()) {
     seen_[next_seen_++ % kSeen] = hash;
     return nullptr;
   }
   auto bytes = std::make_shared<std::string>();
-  size_t size = 0;
-  for (size_t i = 0; i < message.shared.size(); ++i) size += message.frame(i).size();
   bytes->reserve(size);
   for (size_t i = 0; i < message.shared.size(); ++i) bytes->append(message.frame(i));
   bundle_bytes_ += size;

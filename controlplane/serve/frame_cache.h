@@ -18,7 +18,7 @@ class FrameCache {
   static constexpr size_t kSlack = 16 << 20;     // of single frames that nobody else may hold any more
   static constexpr size_t kCopied = 2048;        // frames up to here are copied into the message: cheaper than a block of their own
   static constexpr size_t kLinked = 512;         // in a long response, whose frames many others hold too; net::Buffer links no smaller ones
-  static constexpr size_t kBundle = 8;           // resources in a response: from there on its frames are joined, once two streams have got the same
+  static constexpr size_t kBundle = 8;           // resources in a response: from there on its frames are joined, large ones once two streams have got the same
   static constexpr size_t kSeen = 64;            // long responses that may be such
   static constexpr size_t kBundles = 16;         // scopes times types in a storm of connects; least recently used goes
   static constexpr size_t kBundleBytes = 64 << 20;  // and above this, but for the latest
