@@ -38,8 +38,8 @@ TEST_CASE("a refused field is an error with its path, wherever it stands") {
   CHECK_THAT(std::string(status.message()), Contains("lb_subset_config: not supported: subset load balancing is not available") &&
                                                 Contains("first_address_family_version: PIPE is not supported"));
   const auto table = from_yaml<envoy::config::route::v3::RouteConfiguration>(R"(
-virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}, {match: {prefix: /, dynamic_metadata: [{filter: a}]}, route: {cluster: c}}]}])");
-  CHECK_THAT(std::string(check_support(table).message()), Contains("virtual_hosts[0].routes[1].match.dynamic_metadata: not supported"));
+virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}, {match: {prefix: /, filter_state: [{key: a, string_match: {exact: b}}]}, route: {cluster: c}}]}])");
+  CHECK_THAT(std::string(check_support(table).message()), Contains("virtual_hosts[0].routes[1].match.filter_state: not supported"));
 }
 
 TEST_CASE("an Any of an accepted type is opened") {
