@@ -199,8 +199,7 @@ DatagramBatch::Received DatagramBatch::receive(int fd, size_t largest, bool join
       message.path.local = local->bytes();
     }
     if (controls && header.msg_controllen != 0) read_control(header, message, out.overflow);
-    const size_t piece = message.segment != 0 ? std::min(message.segment, message.bytes.size()) : message.bytes.size();
-    if ((header.msg_flags & MSG_TRUNC) != 0 || piece > largest) {
+    if ((header.msg_flags & MSG_TRUNC) != 0) {
       ++out.truncated;
       continue;
     }

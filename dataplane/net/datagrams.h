@@ -63,7 +63,7 @@ class DatagramBatch {
     bool more = false;     // there may be more to read
     int error = 0;         // errno, but for EAGAIN
   };
-  // `largest`: bytes of a datagram at most. `joined`: the socket has UDP_GRO. `local`: what messages() say they were sent to unless the socket
+  // `largest`: bytes of a datagram at most. `joined`: the socket has UDP_GRO; Envoy 1.40: then none is too long. `local`: what messages() say they were sent to unless the socket
   // tells (IP_PKTINFO); null: the socket is connected, and paths are not asked for.
   Received receive(int fd, size_t largest, bool joined, const Address* local);
   std::span<const DatagramMessage> messages() const { return {messages_.data(), count_}; }
