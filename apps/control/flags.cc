@@ -48,7 +48,7 @@ void add_tls(CLI::App& app, Flags& f, std::vector<std::string>& rules) {
   app.add_option("--xds-tls-key", f.files.key, "its private key, PEM")->group(group);
   app.add_option("--xds-tls-client-ca", f.files.client_ca, "authorities of clients, PEM: every client must show a certificate of theirs")->group(group);
   app.add_option("--xds-authorize", rules,
-                 "who may be which node: 'spiffe://a/ns/{ns}/sa/{name}=id:*,gateway:{ns}/{name}'; repeatable; then nobody else is any")
+                 "who may be which node: 'spiffe://a/ns/{ns}/sa/{name}=id:*,gateway:{ns}/{name}'; repeatable; others are none")
       ->allow_extra_args(false)
       ->group(group);
   app.add_option("--xds-authorize-file", f.files.rules_file, "further such rules, one a line")->group(group);
