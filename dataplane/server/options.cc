@@ -101,7 +101,7 @@ absl::StatusOr<ParsedOptions> parse_options(const std::vector<std::string>& argu
   app.add_flag("--cpuset-threads", o.cpuset_threads, "accepted; workers always follow the processor set");
   app.add_flag("--enable-core-dump", core_dump, "not supported: use ulimit -c");
   app.add_flag("--enable-mutex-tracing", mutex_tracing, "not supported");
-  app.add_option("--socket-path", o.socket_path, "begin of the name of the socket where processes that follow each other meet: a path, or with @ an abstract name");
+  app.add_option("--socket-path", o.socket_path, "begin of the name of the socket where processes that follow each other meet: a path, or abstract with @");
   app.add_option("--socket-mode", socket_mode, "permissions of such a path, octal (600)");
   app.add_option("--disable-extensions", disabled, "not supported");
   app.add_option("--stats-tag", stats_tags, "not supported");
