@@ -74,7 +74,7 @@ void read_addresses(const v3::Listener& proto, ListenerConfig& out, ErrorList& e
     auto address = parse_address(address_proto, field);
     if (!errors.check(address)) return;
     if (address->udp != out.udp) {
-      errors.add(field + ".socket_address.protocol", "the addresses of a listener are all of TCP or all of UDP");
+      errors.add(field + ".socket_address.protocol", "has different socket type. The listener only support same socket type for all the addresses.");
     } else if (address->kind == Address::Kind::Socket && !address->is_ip()) {
       errors.add(field + ".socket_address.address", absl::StrCat("malformed IP address: ", address->host));
     } else if (address->ipv4_compat && address->host != "::" && !address->host.starts_with("::ffff:")) {
