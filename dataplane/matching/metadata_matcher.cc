@@ -60,7 +60,8 @@ bool ValueMatcher::match(const google::protobuf::Value* value) const {
     case Kind::Range: return kind == V::kNumberValue && value->number_value() >= low_ && value->number_value() < high_;
     case Kind::String: return kind == V::kStringValue && string_->match(value->string_value());
     case Kind::Bool: return kind == V::kBoolValue && value->bool_value() == flag_;
-    case Kind::Present: return (kind != V::KIND_NOT_SET) == flag_;
+    // Envoy 1.40: `false` matches nothing at all, and what has parts is not present
+    case Kind::Present: return flag_ && kind != V::KIND_NOT_SET && kind != V::kListValue && kind != V::kStructValue;
     case Kind::List:
       if (kind != V::kListValue) return false;
       return std::any_of(value->list_value().values().begin(), value->list_value().values().end(), [&](const V& one) { return children_[0].match(&one); });

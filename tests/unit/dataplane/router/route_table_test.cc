@@ -169,7 +169,7 @@ TEST_CASE("metadata of the request is a condition, and a missing value one that 
 {name: both, match: {prefix: /, dynamic_metadata: [
   {filter: f, path: [{key: tier}], value: {string_match: {exact: gold}}}, {filter: f, path: [{key: deep}, {key: n}], value: {double_match: {exact: 7}}}]}, route: {cluster: c}},
 {name: gold, match: {prefix: /, dynamic_metadata: [{filter: f, path: [{key: tier}], value: {string_match: {exact: gold}}}]}, route: {cluster: c}},
-{name: known, match: {prefix: /, dynamic_metadata: [{filter: f, path: [{key: tier}], value: {present_match: false}, invert: true}]}, route: {cluster: c}},
+{name: known, match: {prefix: /, dynamic_metadata: [{filter: f, path: [{key: tier}], value: {present_match: true}}]}, route: {cluster: c}},
 {name: rest, match: {prefix: /}, route: {cluster: c}})");
   const auto with = [](std::string_view fields) {
     return test::from_yaml<envoy::config::core::v3::Metadata>("{filter_metadata: {f: " + std::string(fields) + "}}");

@@ -150,7 +150,7 @@ TEST_CASE("rbac conditions look at what is known of the connection") {
   CHECK(permits(value("{key: deep}, {key: yes}", "bool_match: true")));
   CHECK_FALSE(permits(value("{key: text}, {key: yes}", "bool_match: true")));
   CHECK(permits(value("{key: list}", "list_match: {one_of: {string_match: {exact: one}}}")));
-  CHECK(permits(value("{key: none}", "present_match: false")));
+  CHECK_FALSE(permits(value("{key: none}", "present_match: false")));
   CHECK(permits(value("{key: text}", "or_match: {value_matchers: [{bool_match: true}, {present_match: true}]}")));
   CHECK(permits("{metadata: {filter: f, path: [{key: none}], value: {present_match: true}, invert: true}}"));
 
