@@ -207,10 +207,10 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3:
   if (proto.has_layered_runtime() && proto.layered_runtime().layers().empty()) out->runtime_layers.push_back({"", RuntimeLayer::Kind::Admin, std::make_shared<matching::Runtime>()});
   check_stats_tags(proto.stats_config(), errors);
   if (proto.has_watchdog() && proto.has_watchdogs()) errors.add("watchdog", "Only one of watchdog or watchdogs should be set!");
-  read_dynamic(proto.dynamic_resources(), *out, errors);
-  read_static(proto, options, *out, errors);
   out->watchdogs = parse_watchdogs(proto);
   if (proto.has_overload_manager()) out->overload = parse_overload(proto.overload_manager(), "overload_manager", errors);
+  read_dynamic(proto.dynamic_resources(), *out, errors);
+  read_static(proto, options, *out, errors);
   out->local_cluster_name = proto.cluster_manager().local_cluster_name();
   out->outlier_event_log = proto.cluster_manager().outlier_detection().event_log_path();
   const auto is_local = [&](const auto& cluster) { return cluster.name() == out->local_cluster_name; };

@@ -42,9 +42,9 @@ struct BootstrapConfig {
   std::optional<ConfigSource> lds, cds;
   std::string lds_resources_locator, cds_resources_locator;      // empty: wildcard
   std::vector<RuntimeLayer> runtime_layers;                      // later ones win
-  std::vector<std::string> warnings;
   std::optional<OverloadConfig> overload;
   Watchdogs watchdogs;
+  std::vector<std::string> warnings;
   uint64_t content_hash = 0;
 };
 

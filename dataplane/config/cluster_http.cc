@@ -51,7 +51,7 @@ void read_http2(const core::Http2ProtocolOptions& proto, const std::string& fiel
 // Null: there is an error.
 std::shared_ptr<const UpstreamTls> read_upstream_tls(const google::protobuf::Any& any, const std::string& field, const TlsSources& sources, ErrorList& errors) {
   auto context = unpack_as<tls::UpstreamTlsContext>(any, field);
-  if (!errors.check(context)) return;
+  if (!errors.check(context)) return nullptr;
   auto parsed = parse_upstream_tls(*context, field, sources);
   return errors.check(parsed) ? *std::move(parsed) : nullptr;
 }
