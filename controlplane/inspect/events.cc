@@ -31,6 +31,12 @@ std::optional<std::string> Events::Reader::next(std::chrono::milliseconds wait) 
   return doc::to_json(doc::map({text("kind", "ended"), text("message", "the control plane shuts down")}));
 }
 
+Events::Reader::~Reader() {
+  if (farewell_ == nullptr) return;
+  std::lock_guard lock(farewell_->mutex);
+  farewell_->gone.notify_all();
+}
+
 bool Events::Reader::over() const {
   std::lock_guard lock(mutex_);
   return over_;
@@ -43,21 +49,28 @@ std::shared_ptr<Events::Reader> Events::open(std::set<std::string, std::less<>> 
   auto reader = std::make_shared<Reader>();
   reader->kinds_ = std::move(kinds);
   reader->closed_ = closed_;
+  reader->farewell_ = farewell_;
   readers_.push_back(reader);
   readers_count_ = readers_.size();
   return reader;
 }
 
 void Events::close() {
-  std::lock_guard lock(mutex_);
-  closed_ = true;
-  for (const auto& weak : readers_) {
+  std::vector<std::weak_ptr<Reader>> told;
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    told = readers_;
+  }
+  for (const auto& weak : told) {
     const std::shared_ptr<Reader> reader = weak.lock();
     if (!reader) continue;
     std::lock_guard of_reader(reader->mutex_);
     reader->closed_ = true;
     reader->wake_.notify_one();
   }
+  std::unique_lock lock(farewell_->mutex);
+  farewell_->gone.wait_for(lock, std::chrono::seconds(1), [&] { return std::all_of(told.begin(), told.end(), [](const auto& weak) { return weak.expired(); }); });
 }
 
 void Events::publish(std::string_view kind, std::vector<doc::Entry> fields) {

@@ -31,8 +31,17 @@ class Events {
 
   explicit Events(const Clock& clock) : clock_(clock) {}
 
+ private:
+  // Where close() waits for readers to go; held by each.
+  struct Farewell {
+    std::mutex mutex;
+    std::condition_variable gone;
+  };
+
+ public:
   class Reader {
    public:
+    ~Reader();
     // The next event as one line of JSON without its end; nothing: none within `wait`. After a last one that says why ("dropped", "ended")
     // over() is true.
     std::optional<std::string> next(std::chrono::milliseconds wait);
@@ -46,11 +55,12 @@ class Events {
     uint64_t lost_ = 0;                                       // guarded
     bool closed_ = false, over_ = false;                      // guarded
     std::set<std::string, std::less<>> kinds_;                // none: all
+    std::shared_ptr<Farewell> farewell_;
   };
 
   // Null: there are too many readers already. A reader that is let go of is forgotten.
   std::shared_ptr<Reader> open(std::set<std::string, std::less<>> kinds = {});
-  // Ends every reader, now and later.
+  // Ends every reader, now and later, and waits a second at most until those that there are have been told and let go of.
   void close();
 
   bool watched() const { return readers_count_.load(std::memory_order_relaxed) > 0; }
@@ -59,6 +69,7 @@ class Events {
 
  private:
   const Clock& clock_;
+  const std::shared_ptr<Farewell> farewell_ = std::make_shared<Farewell>();
   std::atomic<size_t> readers_count_{0};
   std::mutex mutex_;
   std::vector<std::weak_ptr<Reader>> readers_;  // guarded

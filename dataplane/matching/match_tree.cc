@@ -2,6 +2,8 @@
 #include "dataplane/matching/match_tree.h"
 
 #include <algorithm>
+#include <map>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -196,8 +198,11 @@ class Compiler {
     }
     const bool exact = proto.has_exact_match_map();
     node.kind = exact ? MatchTree::Node::Kind::Exact : MatchTree::Node::Kind::Prefix;
-    for (const auto& [value, then] : exact ? proto.exact_match_map().map() : proto.prefix_match_map().map()) {
-      FL_ASSIGN_OR_RETURN(OnMatch entry, on_match(then, absl::StrCat(field, exact ? ".exact_match_map" : ".prefix_match_map", ".map['", value, "']"), depth));
+    const auto& entries = exact ? proto.exact_match_map().map() : proto.prefix_match_map().map();
+    std::map<std::string_view, const std::remove_reference_t<decltype(entries)>::mapped_type*> sorted;  // the same errors and numbers of actions in every process
+    for (const auto& [value, then] : entries) sorted.emplace(value, &then);
+    for (const auto& [value, then] : sorted) {
+      FL_ASSIGN_OR_RETURN(OnMatch entry, on_match(*then, absl::StrCat(field, exact ? ".exact_match_map" : ".prefix_match_map", ".map['", value, "']"), depth));
       node.by_value.emplace(value, node.entries.size());
       node.longest = std::max(node.longest, value.size());
       node.entries.push_back(std::move(entry));
