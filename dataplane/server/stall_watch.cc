@@ -41,9 +41,12 @@ struct Capture {
   std::atomic<bool> taken{false};
 };
 
+// A signal hands nothing over as far as the memory model knows: who asks counts here once the record is made, who answers looks here first.
+std::atomic<uint64_t> asked{0};
+
 void on_signal(int, siginfo_t* info, void*) {
   const int kept_errno = errno;
-  if (info->si_code == SI_QUEUE && info->si_value.sival_ptr != nullptr) {
+  if (info->si_code == SI_QUEUE && info->si_value.sival_ptr != nullptr && asked.load(std::memory_order_acquire) > 0) {
     auto* capture = static_cast<Capture*>(info->si_value.sival_ptr);
     capture->count = backtrace(capture->frames, kMaxFrames);
     capture->taken.store(true, std::memory_order_release);
@@ -86,6 +89,7 @@ std::vector<std::string> StallWatch::stack_of(pthread_t thread, milliseconds pat
   auto capture = std::make_unique<Capture>();
   sigval value;
   value.sival_ptr = capture.get();
+  asked.fetch_add(1, std::memory_order_release);
   if (pthread_sigqueue(thread, kSignal, value) != 0) return {};
   const auto end = Clock::now() + patience;
   while (!capture->taken.load(std::memory_order_acquire)) {
