@@ -107,6 +107,17 @@ const Field* required(const Fields& fields, std::string_view key, doc::Object& t
   return found->second.text.empty() ? nullptr : &found->second;
 }
 
+// The certificates of a field, with what is wrong about them said; empty: they cannot be read.
+std::vector<tls::CertificateFacts> read_chain(const Field& field, const Object& object, ErrorList& errors, std::vector<Diagnostic>& out) {
+  auto chain = tls::read_certificates(field.text);
+  if (!chain.ok()) {
+    errors.add(field.reader.error(chain.status().message()));
+    return {};
+  }
+  check_dates(*chain, field, object, out);
+  return *std::move(chain);
+}
+
 // The pair as a server would load it.
 void check_pair(const Field& certificate, const Field& key, ErrorList& errors) {
   tls::ServerOptions options;
@@ -148,12 +159,10 @@ TlsSecret read_tls_secret(const Object& object, std::vector<Diagnostic>& out) {
     const Field* certificate = required(fields, kCertificate, top, errors);
     const Field* key = required(fields, kKey, top, errors);
     if (certificate != nullptr) {
-      const auto chain = tls::read_certificates(certificate->text);
-      if (!chain.ok()) errors.add(certificate->reader.error(chain.status().message()));
-      if (chain.ok() && key != nullptr) check_pair(*certificate, *key, errors);
-      if (chain.ok()) {
-        secret.dns_names = names_of(chain->front());
-        check_dates(*chain, *certificate, object, out);
+      const std::vector<tls::CertificateFacts> chain = read_chain(*certificate, object, errors, out);
+      if (!chain.empty()) {
+        if (key != nullptr) check_pair(*certificate, *key, errors);
+        secret.dns_names = names_of(chain.front());
       }
       secret.certificate_chain = certificate->text;
     }
@@ -174,9 +183,7 @@ CaBundle read_ca_bundle(const Object& object, std::vector<Diagnostic>& out) {
     Fields fields;
     read_texts(top, "data", false, errors, fields);
     if (const Field* certificates = required(fields, kBundle, top, errors)) {
-      const auto read = tls::read_certificates(certificates->text);
-      if (!read.ok()) errors.add(certificates->reader.error(read.status().message()));
-      if (read.ok()) check_dates(*read, *certificates, object, out);
+      read_chain(*certificates, object, errors, out);
       bundle.certificates = certificates->text;
     }
   }

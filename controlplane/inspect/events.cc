@@ -13,6 +13,13 @@ namespace {
 doc::Entry text(std::string key, std::string value) { return {std::move(key), doc::string(std::move(value)), {}}; }
 }  // namespace
 
+struct Events::Farewell {
+  std::mutex mutex;
+  std::condition_variable gone;
+};
+
+Events::Events(const Clock& clock) : clock_(clock), farewell_(std::make_shared<Farewell>()) {}
+
 bool Events::known(std::string_view kind) { return std::find(std::begin(kKinds), std::end(kKinds), kind) != std::end(kKinds); }
 
 std::optional<std::string> Events::Reader::next(std::chrono::milliseconds wait) {

@@ -22,6 +22,8 @@
 namespace fairlead::inspect {
 
 class Events {
+  struct Farewell;  // where close() waits for readers to go; held by each
+
  public:
   static constexpr size_t kMostReaders = 8;     // each holds a thread of the debug address
   static constexpr size_t kMostWaiting = 16'384;  // events of one reader: a push to ten thousand proxies is that many
@@ -29,16 +31,8 @@ class Events {
   static constexpr std::string_view kKinds[] = {"change", "connected", "disconnected", "push", "accepted", "refused", "finding"};
   static bool known(std::string_view kind);
 
-  explicit Events(const Clock& clock) : clock_(clock) {}
+  explicit Events(const Clock& clock);
 
- private:
-  // Where close() waits for readers to go; held by each.
-  struct Farewell {
-    std::mutex mutex;
-    std::condition_variable gone;
-  };
-
- public:
   class Reader {
    public:
     ~Reader();
@@ -69,7 +63,7 @@ class Events {
 
  private:
   const Clock& clock_;
-  const std::shared_ptr<Farewell> farewell_ = std::make_shared<Farewell>();
+  const std::shared_ptr<Farewell> farewell_;
   std::atomic<size_t> readers_count_{0};
   std::mutex mutex_;
   std::vector<std::weak_ptr<Reader>> readers_;  // guarded

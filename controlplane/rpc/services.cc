@@ -9,6 +9,7 @@
 #include <google/protobuf/wire_format_lite.h>
 
 #include "base/wire.h"
+#include "controlplane/rpc/answers.h"
 
 namespace fairlead::rpc {
 namespace {
@@ -158,44 +159,14 @@ void Health::set_serving(bool serving) {
   for (Watch* watch : watchers_) watch->tell();
 }
 
-class Reflection::Stream final : public CallEvents {
- public:
-  Stream(const Reflection& reflection, Call& call) : reflection_(reflection), call_(call) {}
-  void on_message(std::string_view message) override {
-    absl::StatusOr<std::string> answer = reflection_.answer(message);
-    if (!answer.ok()) return end(answer.status());
-    // who asks without reading is not read from
-    if (!call_.send(net::Buffer(*answer)) && !paused_) {
-      paused_ = true;
-      call_.pause_reading();
-    }
-  }
-  void on_writable() override {
-    if (std::exchange(paused_, false)) call_.resume_reading();
-  }
-  void on_client_done() override { end(absl::OkStatus()); }
-  void on_closed() override { delete this; }
-  void on_drain() override { end(absl::UnavailableError("the server is going away")); }
-
- private:
-  void end(const absl::Status& status) {
-    call_.finish(status);
-    delete this;
-  }
-  const Reflection& reflection_;
-  Call& call_;
-  bool paused_ = false;
-};
-
 Reflection::Reflection(Find file_by_name, Find file_by_symbol, std::vector<std::string> services)
     : file_by_name_(std::move(file_by_name)), file_by_symbol_(std::move(file_by_symbol)), services_(std::move(services)) {
   std::sort(services_.begin(), services_.end());
 }
-Reflection::~Reflection() = default;
 
 void Reflection::add_to(Server& server) {
   for (const char* version : {"v1", "v1alpha"}) {
-    server.add(absl::StrCat("/grpc.reflection.", version, ".ServerReflection/ServerReflectionInfo"), [this](Call& call) { return new Stream(*this, call); });
+    add_answers(server, absl::StrCat("/grpc.reflection.", version, ".ServerReflection/ServerReflectionInfo"), Asking::kStream, [this](const Call&, std::string_view request) { return answer(request); });
   }
 }
 

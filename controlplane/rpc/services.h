@@ -36,13 +36,11 @@ class Reflection {
   // A serialised FileDescriptorProto, or nullopt.
   using Find = std::function<std::optional<std::string>(std::string_view)>;
   Reflection(Find file_by_name, Find file_by_symbol, std::vector<std::string> services);
-  ~Reflection();
   void add_to(Server& server);
   // The answer to one ServerReflectionRequest; both serialised. InvalidArgument: not such a message. Extensions are not looked up.
   absl::StatusOr<std::string> answer(std::string_view request) const;
 
  private:
-  class Stream;
   Find file_by_name_, file_by_symbol_;
   std::vector<std::string> services_;
 };

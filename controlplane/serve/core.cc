@@ -314,7 +314,6 @@ absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& r
   options.incomplete = incomplete_;
   const auto knows = [&](std::string_view feature) { return std::binary_search(stream.node.client_features.begin(), stream.node.client_features.end(), feature); };
   options.ttl = knows("xds.config.supports-resource-ttl") && (stream.kind == StreamKind::kDelta || knows("xds.config.resource-in-sotw"));
-  options.may_carry_secrets = stream.peer->may_carry_secrets();
   if (stream.kind == StreamKind::kDelta) {
     stream.session = std::make_unique<cpstream::DeltaSession>(options, names_, view(stream));
   } else {

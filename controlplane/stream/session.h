@@ -98,7 +98,6 @@ struct SessionOptions {
   // Something the snapshots are made of cannot be read and has no last good version: what they lack may still be meant, so
   // nothing that a reconnecting client reports to use is taken from it.
   bool incomplete = false;
-  bool may_carry_secrets = true;      // nobody else can read along: TLS, or a client on this machine
   bool ttl = false;  // the client knows times to live, in the form that its kind of stream has them (rule 53)
   size_t max_delta_bytes = 3u << 20;  // of resources in one delta response (rule 51); gRPC clients take 4 MiB by default
 };

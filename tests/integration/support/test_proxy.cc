@@ -7,9 +7,7 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <mutex>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -181,18 +179,7 @@ bool TestProxy::wait_for_stat(const std::string& name, uint64_t value) const {
   return wait_until([&] { return stat(name) == value; });
 }
 
-std::vector<std::string> TestProxy::access_log(size_t lines) const {
-  std::vector<std::string> out;
-  wait_until([&] {
-    state_->logs.flush_all();
-    std::ifstream in(state_->folder + "/access.log");
-    std::ostringstream text;
-    text << in.rdbuf();
-    out = absl::StrSplit(text.str(), '\n', absl::SkipEmpty());
-    return out.size() >= lines;
-  });
-  return out;
-}
+std::vector<std::string> TestProxy::access_log(size_t lines) const { return await_lines(state_->logs, state_->folder + "/access.log", lines); }
 
 void TestProxy::drain() {
   state_->worker.run_and_wait([this] { state_->connections->drain(); });

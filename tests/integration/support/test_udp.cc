@@ -8,14 +8,10 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <mutex>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 
-#include "base/doc.h"
-#include "base/doc_proto.h"
 #include "dataplane/accesslog/log_file.h"
 #include "dataplane/config/cluster.h"
 #include "dataplane/filters/udp/builtin.h"
@@ -26,35 +22,12 @@
 #include "dataplane/upstream/balancing.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/listener/v3/listener_components.pb.h"
+#include "tests/integration/support/wiring.h"
 
 namespace fairlead::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class T>
-T must(absl::StatusOr<T> value) {
-  if (!value.ok()) throw std::runtime_error(std::string(value.status().message()));
-  return *std::move(value);
-}
-
-template <class Proto>
-Proto read(const std::string& yaml) {
-  Proto proto;
-  const absl::Status status = doc::to_message(must(doc::parse_one(yaml, "test.yaml")), &proto);
-  if (!status.ok()) throw std::runtime_error(absl::StrCat(status.message(), "\n", yaml));
-  return proto;
-}
-
-template <class Done>
-bool wait_until(const Done& done) {
-  const auto deadline = std::chrono::steady_clock::now() + 10s;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 void register_filters() {
   static std::once_flag once;
@@ -210,17 +183,6 @@ bool TestUdp::wait_for_stat(const std::string& name, uint64_t value) const {
   return wait_until([&] { return stat(name) == value; });
 }
 
-std::vector<std::string> TestUdp::access_log(size_t lines) const {
-  std::vector<std::string> out;
-  wait_until([&] {
-    state_->logs.flush_all();
-    std::ifstream in(state_->folder + "/access.log");
-    std::ostringstream text;
-    text << in.rdbuf();
-    out = absl::StrSplit(text.str(), '\n', absl::SkipEmpty());
-    return out.size() >= lines;
-  });
-  return out;
-}
+std::vector<std::string> TestUdp::access_log(size_t lines) const { return await_lines(state_->logs, state_->folder + "/access.log", lines); }
 
 }  // namespace fairlead::testing

@@ -3,14 +3,19 @@
 
 #include <absl/status/statusor.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
 
 #include <chrono>
+#include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/doc.h"
 #include "base/doc_proto.h"
+#include "dataplane/accesslog/log_file.h"
 
 namespace fairlead::testing {
 
@@ -38,6 +43,20 @@ bool wait_until(const Done& done) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+// The lines of `path` so far, waiting until there are `lines`; `logs` writes it.
+inline std::vector<std::string> await_lines(accesslog::LogFiles& logs, const std::string& path, size_t lines) {
+  std::vector<std::string> out;
+  wait_until([&] {
+    logs.flush_all();
+    std::ifstream in(path);
+    std::ostringstream text;
+    text << in.rdbuf();
+    out = absl::StrSplit(text.str(), '\n', absl::SkipEmpty());
+    return out.size() >= lines;
+  });
+  return out;
 }
 
 }  // namespace fairlead::testing
