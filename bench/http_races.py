@@ -25,7 +25,7 @@ daemon off; worker_processes 1; pid {dir}/px.pid; error_log {dir}/px.err;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000000; client_max_body_size 0; proxy_max_temp_file_size 0; proxy_request_buffering off; TEMP
   upstream up {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
-  server {{ listen 127.0.0.1:{port} backlog=1024{http2}; location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }} }} }}
+  {tls} server {{ listen 127.0.0.1:{port} backlog=1024{listen}; location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }} }} }}
 """.replace("TEMP", TEMP.replace("{n}", "px"))
 HAPROXY = """
 global
@@ -50,7 +50,7 @@ static_resources:
   - name: main
     address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
     filter_chains:
-    - filters:
+    - {chain}filters:
       - name: hcm
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
@@ -77,6 +77,12 @@ HTTP2_CLUSTER = """
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http2_protocol_options: {}}"""
+TLS_CHAIN = """transport_socket:
+        name: tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context: {{tls_certificates: [{{certificate_chain: {{filename: {tls}}}, private_key: {{filename: {tls}}}}}]}}
+      """
 JSON_LOG = """
           access_log:
           - name: file
@@ -90,25 +96,29 @@ OPERATIONS = "".join(f"""
                 - {{header: {{key: x-{side}-{i}, value: "value-{i}-%PROTOCOL%"}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}""" for i in range(15)) for side in ("request", "response"))
 
 
-def start_envoy_like(lab, name, port, upstream, hcm="", route="", operations="", cluster=""):
-    text = ENVOY.format(admin=free_port(), port=port, upstream=upstream, hcm=hcm.format(log=lab.dir / f"{name}.access"), route=route, operations=operations, cluster=cluster)
+def start_envoy_like(lab, name, port, upstream, hcm="", route="", operations="", cluster="", tls=None):
+    text = ENVOY.format(admin=free_port(), port=port, upstream=upstream, hcm=hcm.format(log=lab.dir / f"{name}.access"), route=route, operations=operations, cluster=cluster,
+                        chain=TLS_CHAIN.format(tls=tls) if tls else "")
     command = [envoy() if name == "envoy" else BIN / "fairlead-proxy", "-c", lab.write(f"{name}.yaml", text), "--concurrency", "1", "--log-level", "error"]
     return command + (["--base-id", str(port)] if name == "envoy" else [])
 
 
-def command_of(lab, name, port, upstream, front="", back="", **settings):
-    """The command line of one proxy. `front`, `back`: "h2" where that side speaks HTTP/2 without TLS."""
+def command_of(lab, name, port, upstream, front="", back="", tls=None, **settings):
+    """The command line of one proxy. `front`, `back`: "h2" where that side speaks HTTP/2 without TLS. `tls`: a file with certificate and key, for clients over TLS."""
     if name == "nginx":
-        return ["nginx", "-p", lab.dir, "-c", lab.write("px.conf", NGINX_PROXY.format(dir=lab.dir, port=port, upstream=upstream, http2=" http2" if front else ""))]
+        return ["nginx", "-p", lab.dir, "-c", lab.write("px.conf", NGINX_PROXY.format(
+            dir=lab.dir, port=port, upstream=upstream, listen=(" http2" if front else "") + (" ssl" if tls else ""),
+            tls=f"ssl_certificate {tls}; ssl_certificate_key {tls}; ssl_protocols TLSv1.2 TLSv1.3;" if tls else ""))]
     if name == "haproxy":
-        return ["haproxy", "-db", "-f", lab.write("haproxy.cfg", HAPROXY.format(port=port, upstream=upstream, front=" proto h2" if front else "", back=" proto h2" if back else ""))]
+        return ["haproxy", "-db", "-f", lab.write("haproxy.cfg", HAPROXY.format(
+            port=port, upstream=upstream, front=(" proto h2" if front else "") + (f" ssl crt {tls}" if tls else ""), back=" proto h2" if back else ""))]
     if name == "nghttpx":
         return ["nghttpx", "--conf=/dev/null", "--workers=1", f"--frontend=127.0.0.1,{port};no-tls", f"--backend=127.0.0.1,{upstream};;proto={'h2' if back else 'http/1.1'}", "--errorlog-file=/dev/null"]
-    return start_envoy_like(lab, name, port, upstream, cluster=HTTP2_CLUSTER if back else "", **settings)
+    return start_envoy_like(lab, name, port, upstream, cluster=HTTP2_CLUSTER if back else "", tls=tls, **settings)
 
 
-def wrk(port, seconds, path="/", connections=64, script=None):
-    done = subprocess.run(pinned(OTHER_CORES, ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *(["-s", str(script)] if script else []), f"http://127.0.0.1:{port}{path}"]),
+def wrk(port, seconds, path="/", connections=64, script=None, scheme="http"):
+    done = subprocess.run(pinned(OTHER_CORES, ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *(["-s", str(script)] if script else []), f"{scheme}://127.0.0.1:{port}{path}"]),
                           capture_output=True, text=True, check=True).stdout
     requests = int(re.search(r"(\d+) requests in", done)[1])
     bad = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", done)
@@ -134,8 +144,8 @@ def start_all(lab, names, start_upstream, commands=command_of, **settings):
     return ports, running
 
 
-def race(title, names, start_upstream, load, options, bars, **settings):
-    """Runs one race and prints it. `bars`: (peers, factor) pairs: at most factor times the best of those peers.
+def race(title, names, start_upstream, load, options, bars, unit="request", **settings):
+    """Runs one race and prints it. `bars`: (peers, factor) pairs: at most factor times the best of those peers; None: there is none.
 
     The column `cores` says how busy a proxy was. Well below 1 on a machine that is otherwise idle, something else was the bottleneck, and what is
     measured is waking up for few requests at a time."""
@@ -159,9 +169,10 @@ def race(title, names, start_upstream, load, options, bars, **settings):
                  f"{statistics.median(f[1] for f in fs):.0f}", f"{statistics.median(f[4] for f in fs):.2f}", sorted(f[2] for f in fs)[len(fs) // 2], f"{memory[name] / 1e6:.1f}", errors[name])
                 for name, fs in figures.items()]
         table(f"{title}, {options.rounds} rounds of {options.seconds} s, one worker on core {SERVER_CORE}", rows,
-              ["proxy", "CPU µs/request", *(f"x {p}" for p in names if p != "fairlead-proxy"), "requests/s", "cores", "p99", "RSS MB", "errors"])
+              ["proxy", f"CPU µs/{unit}", *(f"x {p}" for p in names if p != "fairlead-proxy"), f"{unit}s/s", "cores", "p99", "RSS MB", "errors"])
         for peers, factor in bars:
-            verdict(f"CPU per request at most {factor} of the best of {', '.join(peers)}", median["fairlead-proxy"] / min(median[p] for p in peers), factor)
+            limit = f" at most {factor:.4g}" if factor else ""
+            verdict(f"CPU per {unit}{limit} of the best of {', '.join(peers)}", median["fairlead-proxy"] / min(median[p] for p in peers), factor)
         verdict("RSS at most Envoy's", memory["fairlead-proxy"] / memory["envoy"], 1.0)
         verdict("errors", errors["fairlead-proxy"], 0)
 
@@ -203,7 +214,7 @@ def at_rate(title, names, options, connections, **settings):
 
 def nginx_upstream(lab):
     port = free_port()
-    for size, name in ((64 * 1024, "64k"), (10 * 1024 * 1024, "10m")):
+    for size, name in ((1024, "1k"), (64 * 1024, "64k"), (1024 * 1024, "1m"), (10 * 1024 * 1024, "10m")):
         (lab.dir / name).write_bytes(b"x" * size)
     lab.dir.chmod(0o755)
     await_port(port, lab.start("upstream", pinned(OTHER_CORES, ["nginx", "-p", lab.dir, "-c", lab.write("up.conf", NGINX_UPSTREAM.format(dir=lab.dir, port=port, body="x" * 128))])))
