@@ -25,6 +25,7 @@ BROWSER_PACKAGES := chromium-headless-shell
 BENCH_PACKAGES := nginx-light haproxy wrk nghttp2-client nghttp2-server nghttp2-proxy python3-venv
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev llvm-14
 FORMAT_PACKAGES := clang-format-14
+KUBERNETES_PACKAGES := etcd-server iproute2 openssl curl python3-venv
 
 # $(call need,PACKAGES): installs what is missing, and says so; nothing to do is silent.
 define need
@@ -39,11 +40,11 @@ if [ "$${#missing[@]}" -gt 0 ]; then \
 fi
 endef
 
-.PHONY: help deps configure build run test unit integration interop interop-smoke bench fuzz check-full format install clean
+.PHONY: help deps configure build run test unit integration interop interop-smoke test-kubernetes bench fuzz check-full format install clean
 
 help: ## this list
 	@echo "Fairlead: make TARGET [PRESET=release|debug|asan-ubsan|tsan|fuzz] [JOBS=N]"; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install what the build needs (Debian 12 packages; sudo when not root)
 	@$(call need,$(BUILD_PACKAGES))
@@ -77,6 +78,10 @@ interop: build ## against real peers: Envoy 1.40, go-control-plane, gRPC's xDS c
 interop-smoke: build ## the part of interop that CI runs
 	@$(call need,$(INTEROP_PACKAGES))
 	@tests/interop/run smoke
+
+test-kubernetes: build ## against a real Kubernetes API server, with a proxy for each Gateway (tests/lab; the first time builds Kubernetes, ten minutes)
+	@$(call need,$(KUBERNETES_PACKAGES))
+	@tests/lab/run --data-plane $${DATA_PLANE:-fairlead-proxy} tests/lab/run_tests
 
 bench: build ## every benchmark beside its peers; prints ratios
 	@$(call need,$(BENCH_PACKAGES))
