@@ -19,12 +19,12 @@ ONLY = {
     r"zstd\.h": {"dataplane/compression"},
     r"brotli/": {"dataplane/compression"},
     r"grpcpp/": {"dataplane/xds"},
-    r"httplib\.h": {"dataplane/admin", "controlplane/serve", "apps/cli"},
+    r"httplib\.h": {"dataplane/admin", "controlplane/serve", "adapters/kubernetes", "apps/cli"},
     r"CLI/": {"apps/control", "apps/cli", "apps/proxy", "dataplane/server"},
 }
 # rooms that know no Envoy message at all
 NO_ENVOY = ("dataplane/net", "dataplane/tls", "dataplane/http", "dataplane/http/h1", "dataplane/http/h2", "dataplane/stats", "base",
-            "controlplane/rpc", "controlplane/intent", "controlplane/topology", "controlplane/plan", "adapters/object", "adapters/core", "adapters/file", "adapters/gatewayapi")
+            "controlplane/rpc", "controlplane/intent", "controlplane/topology", "controlplane/plan", "adapters/object", "adapters/core", "adapters/file", "adapters/kubernetes", "adapters/gatewayapi")
 
 
 # headers that exist to gather generated ones for the .cc files of their own room
