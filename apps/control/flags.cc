@@ -53,6 +53,7 @@ void add_tls(CLI::App& app, Flags& f, std::vector<std::string>& rules) {
       ->group(group);
   app.add_option("--xds-authorize-file", f.files.rules_file, "further such rules, one a line")->group(group);
   app.add_flag("--xds-allow-plaintext", f.xds_allow_plaintext, "serve xDS without TLS on an address that is not loopback's")->group(group);
+  app.add_flag("--xds-allow-inspection", f.xds.core.allow_inspection, "let clients elsewhere, too, ask what other clients have (CSDS, istioctl proxy-status)")->group(group);
 }
 
 void add_limits(CLI::App& app, Flags& f) {
@@ -77,7 +78,7 @@ absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
   f.xds.address = "127.0.0.1:18000";
   f.xds.core.identifier = "fairlead-control";
   f.xds.core.version = FAIRLEAD_VERSION;
-  int64_t max_connection_age_s = 0, load_report_interval_s = f.xds.load.interval.count();
+  int64_t max_connection_age_s = 0, load_report_interval_s = f.xds.load.interval.count(), drain_time_s = f.drain_time.count();
   std::vector<std::string> rules;
   CLI::App app{"Fairlead's control plane: reads configuration, serves it over xDS to fairlead-proxy, Envoy and gRPC clients.", "fairlead-control"};
   app.set_version_flag("--version", "fairlead-control " FAIRLEAD_VERSION);
@@ -102,6 +103,8 @@ absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
     out.exit = app.exit(done);  // --help, --version
     return out;
   } catch (const CLI::ParseError& error) {
+  app.add_option("--drain-time-s", drain_time_s, "seconds over which a signal sends the clients elsewhere, one connection after the other; 0: all at once")
+      ->capture_default_str()->check(CLI::Range(0, 86'400));
     const std::vector<std::string> words = app.remaining();  // a word that nobody knows is worth more than what is missing too
     return absl::InvalidArgumentError(absl::StrCat(words.empty() ? error.what() : "unknown argument " + words.front(), " (see --help)"));
   }
@@ -113,3 +116,4 @@ absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
 }
 
 }  // namespace fairlead::control
+  f.drain_time = std::chrono::seconds(drain_time_s);

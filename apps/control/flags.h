@@ -1,6 +1,7 @@
 // The command line of fairlead-control. Pure but for names that it resolves.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@ struct Flags {
   bool xds_allow_plaintext = false;
   serve::XdsServer::Options xds;    // but for what the credentials hold
   serve::Credentials::Files files;  // of the xDS port
+  std::chrono::seconds drain_time{5};  // of clients, on a signal
   std::string state_dir;
   std::string log_level = "info";
   std::string log_path;

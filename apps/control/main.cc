@@ -85,6 +85,16 @@ std::unique_ptr<serve::Credentials> watch(const serve::Credentials::Files& files
   return std::make_unique<serve::Credentials>(files, in_use, changed, rejected);
 }
 
+// Until the clients have gone elsewhere, or another signal says not to wait for them.
+void drain(serve::XdsServer& server, std::chrono::seconds over, const sigset_t& signals) {
+  if (over.count() == 0) return;
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  server.drain(over, [gone] { *gone = true; });
+  const timespec tick{0, 20'000'000};
+  while (!*gone && sigtimedwait(&signals, nullptr, &tick) < 0) {
+  }
+}
+
 int run(const control::Flags& flags, const sigset_t& signals) {
   absl::StatusOr<log::Level> level = log::parse_level(flags.log_level);
   if (!level.ok()) return fail(level.status());
@@ -170,3 +180,4 @@ int main(int argc, char** argv) {
   if (parsed->exit) return *parsed->exit;
   return run(parsed->flags, signals);
 }
+  drain(**server, flags.drain_time, signals);

@@ -126,6 +126,12 @@ void Connection::drain(bool at_once) {
   }
 }
 
+void Connection::drain_after(std::chrono::milliseconds time) {
+  if (draining_) return;
+  age_ = std::make_unique<net::Timer>(loop_.timers(), [this] { drain(true); });
+  age_->arm(time);
+}
+
 // The server ends before it; its own end is still to come.
 void Connection::abandon() {
   while (first_ != nullptr) static_cast<http::MessageReceiver*>(first_)->on_reset(http::ResetReason::ConnectionTermination, "");
@@ -147,7 +153,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::listen(net::EventLoop& loop, Opt
 
 Server::Server(net::EventLoop& loop, Options options, net::ListenSocket socket)
     : loop_(loop), options_(std::move(options)), settings_(settings_of(options_)), socket_(std::move(socket)), seed_(reinterpret_cast<uintptr_t>(this)) {
-  const net::Address& local = socket_.local_address();
+  const net::Address& local = socket_->local_address();
   const size_t colon = options_.address.rfind(':');
   // as it was given, so that a client elsewhere can use the name; only the port may be new
   address_ = local.is_ip() ? absl::StrCat(options_.address.substr(0, colon), ":", local.port()) : options_.address;
@@ -163,7 +169,7 @@ Server::~Server() {
   }
 }
 
-void Server::serve() { listener_ = std::unique_ptr<net::Listener>(new net::Listener(loop_, socket_.fd(0), *this)); }
+void Server::serve() { listener_ = std::unique_ptr<net::Listener>(new net::Listener(loop_, socket_->fd(0), *this)); }
 
 void Server::on_accept(int fd, const net::Address& remote) {
   if (connections_ >= options_.max_connections) {
@@ -205,16 +211,21 @@ void Server::handshake_failed(net::Connection& connection) {
 }
 
 // xorshift: spread is all that matters.
-std::chrono::milliseconds Server::jittered_age() {
+uint64_t Server::random() {
   seed_ ^= seed_ << 13;
   seed_ ^= seed_ >> 7;
   seed_ ^= seed_ << 17;
-  const int64_t age = options_.max_connection_age.count();
-  return std::chrono::milliseconds(age - age / 10 + static_cast<int64_t>(seed_ % static_cast<uint64_t>(age / 5 + 1)));
+  return seed_;
 }
 
-void Server::drain(std::chrono::milliseconds grace, std::function<void()> done) {
+std::chrono::milliseconds Server::jittered_age() {
+  const int64_t age = options_.max_connection_age.count();
+  return std::chrono::milliseconds(age - age / 10 + static_cast<int64_t>(random() % static_cast<uint64_t>(age / 5 + 1)));
+}
+
+void Server::drain(std::chrono::milliseconds over, std::chrono::milliseconds grace, std::function<void()> done) {
   listener_.reset();
+  socket_.reset();  // or clients that come now would wait in the kernel's line for somebody who takes them
   if (connections_ == 0) return done();
   drained_ = std::move(done);
   grace_ = std::make_unique<net::Timer>(loop_.timers(), [this] {
@@ -223,10 +234,17 @@ void Server::drain(std::chrono::milliseconds grace, std::function<void()> done) 
       c->session_->close(net::CloseType::NoFlush);
     }
   });
-  grace_->arm(grace);
+  grace_->arm(over + grace);
+  const auto share = static_cast<int64_t>(over.count()) / static_cast<int64_t>(connections_);
+  int64_t n = 0;
   for (Connection *c = first_, *next; c != nullptr; c = next) {
     next = c->next_;
-    c->drain(true);
+    if (over.count() == 0) {
+      c->drain(true);
+    } else {
+      const int64_t begin = over.count() * n++ / static_cast<int64_t>(connections_);
+      c->drain_after(std::chrono::milliseconds(begin + static_cast<int64_t>(random() % static_cast<uint64_t>(share + 1))));
+    }
   }
 }
 

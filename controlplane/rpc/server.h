@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +43,7 @@ class Connection final : private http::ServerSessionEvents, public net::Deferred
   void remove(Call& call);
   void abandon();
   void drain(bool at_once);  // at once: a call on its way is refused, which its client may repeat elsewhere
+  void drain_after(std::chrono::milliseconds time);
 
   Server* server_;
   net::EventLoop& loop_;
@@ -93,8 +95,10 @@ class Server final : private net::AcceptEvents {
     return found == methods_.end() ? nullptr : &*found;
   }
   void serve();
-  // No further connection or call; calls are asked to finish. `done` is called once no connection is left, at the latest after `grace`.
-  void drain(std::chrono::milliseconds grace, std::function<void()> done);
+  // No further connection; the address is free for others. Connections are told to go, and their calls asked to finish, one after the other, evenly over
+  // the time `over` and each by chance within its share of that, so that other servers get them as gradually. `done` is called once none is left, at the
+  // latest `grace` after all have been told. A second time, with less time: those that are left have only that.
+  void drain(std::chrono::milliseconds over, std::chrono::milliseconds grace, std::function<void()> done);
 
   const Options& options() const { return options_; }
   const std::string& address() const { return address_; }  // with the port the kernel picked
@@ -110,11 +114,12 @@ class Server final : private net::AcceptEvents {
   void gone(Connection& connection);
   void handshake_failed(net::Connection& connection);
   std::chrono::milliseconds jittered_age();
+  uint64_t random();
 
   net::EventLoop& loop_;
   const Options options_;
   h2::Settings settings_;
-  net::ListenSocket socket_;
+  std::optional<net::ListenSocket> socket_;  // until drain()
   std::string address_;
   std::shared_ptr<const tls::ServerContext> tls_;
   net::TimePoint complained_{};  // of a failed handshake, last

@@ -1,11 +1,13 @@
 #include "controlplane/serve/core.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "controlplane/stream/decode.h"
@@ -15,15 +17,24 @@ namespace fairlead::serve {
 using resources::index;
 using resources::Type;
 
+bool Core::ByContent::operator()(const snapshot::Node& a, const snapshot::Node& b) const {
+  const auto all = [](const snapshot::Node& n) {
+    return std::tuple(std::string_view(n.cluster), std::string_view(n.gateway), std::string_view(n.user_agent), std::string_view(n.user_agent_version), n.metadata != nullptr,
+                      n.metadata ? std::string_view(*n.metadata) : std::string_view());
+  };
+  const auto left = all(a), right = all(b);
+  return left != right ? left < right : a.client_features < b.client_features;
+}
+
 struct Core::Stream {
   StreamKind kind = StreamKind::kSotw;
   std::optional<Type> only;
   rpc::PeerPtr peer;
   SystemTime connected{};
-  snapshot::Node node;
-  snapshot::ClientClass client_class;
-  std::string scope;
-  std::string reason;
+  std::string node_id;
+  std::shared_ptr<const snapshot::Node> said;  // of its node, but for the id: these four once it has said who it is
+  std::shared_ptr<const snapshot::ClientClass> client_class;
+  std::shared_ptr<const std::string> scope, reason;
   bool matched = false;
   bool pushing = false;            // popped from the queue, its bytes not yet written
   MonotonicTime pushed_since{};
@@ -33,6 +44,15 @@ struct Core::Stream {
   bool whole = false;
   std::optional<MonotonicTime> deadline;
 
+  void set_node(snapshot::Node node, Nodes& nodes) {
+    node_id = std::exchange(node.id, {});
+    said = nodes.of(std::move(node));
+  }
+  snapshot::Node node() const {
+    snapshot::Node out = *said;
+    out.id = node_id;
+    return out;
+  }
   std::string kind_name() const {
     const std::string base = kind == StreamKind::kDelta ? "delta" : "sotw";
     return only ? absl::StrCat(base, "/", resources::short_name(*only)) : base;
@@ -113,7 +133,7 @@ void Core::settle_refusals(const std::string& scope) {
 
 // What a class is known to refuse, before it is pushed.
 bool Core::foresee(const Stream& stream) {
-  if (!foresight_.concerns(stream.client_class) || !foresight_.apply(quarantine_, stream.client_class, *catalog_.find(stream.scope), clock_.system())) return false;
+  if (!foresight_.concerns(*stream.client_class) || !foresight_.apply(quarantine_, *stream.client_class, *catalog_.find(*stream.scope), clock_.system())) return false;
   ++state_epoch_;
   return true;
 }
@@ -128,7 +148,7 @@ void Core::foresee(const std::string& name) {
   bool changed = false;
   for (StreamId id : scope->second.streams) {
     const Stream& stream = *streams_.at(id);
-    if (concerned.erase(stream.client_class) > 0) changed |= foresee(stream);
+    if (concerned.erase(*stream.client_class) > 0) changed |= foresee(stream);
     if (concerned.empty()) break;
   }
   if (changed) scope_changed(scope->second);
@@ -191,12 +211,12 @@ void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignme
 
 void Core::note_interest(StreamId id, Stream& stream) {
   if (const cpstream::Subscription* endpoints = stream.session->endpoints())
-    scopes_.at(stream.scope).interest.set(id, endpoints->names(), !endpoints->by_name_alone());
+    scopes_.at(*stream.scope).interest.set(id, endpoints->names(), !endpoints->by_name_alone());
 }
 
 // What the stream shall have. Of secrets nothing, where others could read along.
 snapshot::SnapshotPtr Core::view(const Stream& stream) {
-  snapshot::SnapshotPtr all = quarantine_.view(stream.client_class, catalog_.find(stream.scope));
+  snapshot::SnapshotPtr all = quarantine_.view(*stream.client_class, catalog_.find(*stream.scope));
   if (stream.peer->may_carry_secrets() || all->of(Type::kSecret).size() == 0) return all;
   auto rest = std::make_shared<snapshot::Snapshot>(*all);
   rest->sets[index(Type::kSecret)] = snapshot::TypeSet::empty_set();
@@ -208,13 +228,13 @@ std::vector<intent::Finding> Core::unsent_secrets() const {
   std::vector<intent::Finding> out;
   for (const auto& [id, s] : streams_) {
     if (!s->session || s->peer->may_carry_secrets()) continue;
-    const snapshot::SnapshotPtr wanted = catalog_.find(s->scope);
+    const snapshot::SnapshotPtr wanted = catalog_.find(*s->scope);
     for (const std::string& name : s->session->subscribed(Type::kSecret)) {
       const resources::ResourcePtr secret = wanted->find(Type::kSecret, name);
       if (!secret) continue;
       for (const intent::Origin& origin : secret->origins) {
-        out.push_back({intent::Severity::kError, origin, s->scope, "SecretNotSent",
-                       absl::StrCat("not sent to node ", s->node.id, " at ", s->peer->address, ": its connection is neither on this machine nor over TLS")});
+        out.push_back({intent::Severity::kError, origin, *s->scope, "SecretNotSent",
+                       absl::StrCat("not sent to node ", s->node_id, " at ", s->peer->address, ": its connection is neither on this machine nor over TLS")});
       }
     }
   }
@@ -222,20 +242,22 @@ std::vector<intent::Finding> Core::unsent_secrets() const {
 }
 
 void Core::join(StreamId id, Stream& stream, snapshot::Catalog::Joined where) {
-  stream.scope = std::move(where.scope);
-  stream.reason = std::move(where.reason);
+  stream.scope = texts_.of(std::move(where.scope));
+  stream.reason = texts_.of(std::move(where.reason));
   stream.matched = where.matched;
-  const auto [scope, fresh] = scopes_.try_emplace(stream.scope);
-  if (fresh) scope->second.told = catalog_.find(stream.scope);
-  scope->second.streams.insert(id);
+  const auto [scope, fresh] = scopes_.try_emplace(*stream.scope);
+  if (fresh) scope->second.told = catalog_.find(*stream.scope);
+  std::vector<StreamId>& streams = scope->second.streams;  // in their order, so that the first to have come is the first
+  streams.insert(std::upper_bound(streams.begin(), streams.end(), id), id);
   if (stream.session) note_interest(id, stream);
 }
 
 void Core::leave(StreamId id, Stream& stream) {
-  const auto scope = scopes_.find(stream.scope);
+  const auto scope = scopes_.find(*stream.scope);
+  std::vector<StreamId>& streams = scope->second.streams;
   scope->second.interest.remove(id);
-  scope->second.streams.erase(id);
-  if (scope->second.streams.empty()) scopes_.erase(scope);
+  streams.erase(std::lower_bound(streams.begin(), streams.end(), id));
+  if (streams.empty()) scopes_.erase(scope);
 }
 
 // A Gateway or a raw set came or went: nodes may belong elsewhere now.
@@ -243,9 +265,9 @@ void Core::rejoin_all() {
   const MonotonicTime now = clock_.monotonic();
   for (auto& [id, stream] : streams_) {
     if (!stream->session) continue;
-    snapshot::Catalog::Joined where = catalog_.join(stream->node);
-    if (where.scope == stream->scope) {
-      stream->reason = std::move(where.reason);
+    snapshot::Catalog::Joined where = catalog_.join(stream->node());
+    if (where.scope == *stream->scope) {
+      stream->reason = texts_.of(std::move(where.reason));
       stream->matched = where.matched;
       continue;
     }
@@ -304,26 +326,27 @@ absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& r
   if (authorization_) {
     if (absl::Status s = authorization_->check(*stream.peer, *request.node); !s.ok()) return deny(Denial::kNotAuthorized, s);
   }
-  stream.node = *request.node;
-  stream.client_class = snapshot::class_of(stream.node);
-  join(id, stream, catalog_.join(stream.node));
-  quarantine_.node_joined(stream.client_class, stream.node.id);
-  if (foresee(stream)) scope_changed(scopes_.at(stream.scope));
+  const snapshot::Node& node = *request.node;
+  stream.set_node(node, nodes_);
+  stream.client_class = classes_.of(snapshot::class_of(node));
+  join(id, stream, catalog_.join(node));
+  quarantine_.node_joined(*stream.client_class, stream.node_id);
+  if (foresee(stream)) scope_changed(scopes_.at(*stream.scope));
   cpstream::SessionOptions options = options_.session;
   options.only = stream.only;
   options.incomplete = incomplete_;
-  const auto knows = [&](std::string_view feature) { return std::binary_search(stream.node.client_features.begin(), stream.node.client_features.end(), feature); };
+  const auto knows = [&](std::string_view feature) { return std::binary_search(node.client_features.begin(), node.client_features.end(), feature); };
   options.ttl = knows("xds.config.supports-resource-ttl") && (stream.kind == StreamKind::kDelta || knows("xds.config.resource-in-sotw"));
   if (stream.kind == StreamKind::kDelta) {
     stream.session = std::make_unique<cpstream::DeltaSession>(options, names_, view(stream));
   } else {
     stream.session = std::make_unique<cpstream::SotwSession>(options, names_, view(stream));
   }
-  FL_LOG(info, "xds", "node ", stream.node.id, " (", stream.client_class.name, ", ", stream.peer->text(), ") connected: ", stream.reason);
-  if (!stream.peer->may_carry_secrets() && catalog_.find(stream.scope)->of(Type::kSecret).size() > 0) {
-    FL_LOG(warning, "xds", "node ", stream.node.id, " at ", stream.peer->address, " gets no secrets: its connection is neither on this machine nor over TLS");
+  FL_LOG(info, "xds", "node ", stream.node_id, " (", stream.client_class->name, ", ", stream.peer->text(), ") connected: ", *stream.reason);
+  if (!stream.peer->may_carry_secrets() && catalog_.find(*stream.scope)->of(Type::kSecret).size() > 0) {
+    FL_LOG(warning, "xds", "node ", stream.node_id, " at ", stream.peer->address, " gets no secrets: its connection is neither on this machine nor over TLS");
   }
-  if (tell_.watched()) tell_.connected(stream.node, stream.scope, stream.kind_name(), stream.peer->text(), stream.reason);
+  if (tell_.watched()) tell_.connected(node, *stream.scope, stream.kind_name(), stream.peer->text(), *stream.reason);
   return absl::OkStatus();
 }
 
@@ -365,11 +388,11 @@ void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
   for (const cpstream::Refusal& r : output.refusals) refuse(stream, r);
   for (const cpstream::Acceptance& a : output.acceptances) {
     ++metrics_.types[index(a.type)].acks;
-    if (tell_.watched()) tell_.accepted(stream.node, a);
-    quarantine_.accepted(stream.client_class, stream.scope, a);
+    if (tell_.watched()) tell_.accepted(stream.node(), a);
+    quarantine_.accepted(*stream.client_class, *stream.scope, a);
   }
   for (cpstream::Response& r : output.responses) {
-    if (tell_.watched()) tell_.push(stream.node, r);
+    if (tell_.watched()) tell_.push(stream.node(), r);
     Metrics::PerType& m = metrics_.types[index(r.type)];
     ++m.responses;
     m.resources += r.resources.size();
@@ -391,11 +414,11 @@ void Core::refuse(Stream& stream, const cpstream::Refusal& refusal) {
   for (const resources::ResourcePtr& r : refusal.at_fault) {
     places.push_back(absl::StrCat(r->name, r->origins.empty() ? "" : absl::StrCat(" (", r->origins.front().place(), ")")));
   }
-  FL_LOG(warning, "xds", "node ", stream.node.id, " refused ", resources::short_name(refusal.type), " ", absl::StrJoin(places, ", "), ": ",
+  FL_LOG(warning, "xds", "node ", stream.node_id, " refused ", resources::short_name(refusal.type), " ", absl::StrJoin(places, ", "), ": ",
          refusal.message);
-  if (tell_.watched()) tell_.refused(stream.node, refusal);
+  if (tell_.watched()) tell_.refused(stream.node(), refusal);
   ++state_epoch_;
-  if (quarantine_.refused(stream.client_class, stream.node.id, stream.scope, refusal, clock_.system())) scope_changed(scopes_.at(stream.scope));
+  if (quarantine_.refused(*stream.client_class, stream.node_id, *stream.scope, refusal, clock_.system())) scope_changed(scopes_.at(*stream.scope));
 }
 
 void Core::reschedule(StreamId id, Stream& stream) {
@@ -461,14 +484,14 @@ void Core::set_authorization(std::shared_ptr<const Authorization> rules) {
   std::vector<std::pair<StreamId, absl::Status>> out;
   for (const auto& [id, stream] : streams_) {
     if (!stream->session) continue;
-    if (absl::Status s = authorization_->check(*stream->peer, stream->node); !s.ok()) out.emplace_back(id, std::move(s));
+    if (absl::Status s = authorization_->check(*stream->peer, stream->node()); !s.ok()) out.emplace_back(id, std::move(s));
   }
   for (const auto& [id, why] : out) end(id, *streams_.at(id), deny(Denial::kNotAuthorized, why));
 }
 
 void Core::end(StreamId id, Stream& stream, const absl::Status& status) {
-  FL_LOG(warning, "xds", "stream of node ", stream.node.id.empty() ? "(none yet)" : stream.node.id, " (", stream.peer->text(), ") ended: ", status.message());
-  if (stream.session && tell_.watched()) tell_.disconnected(stream.node, status.message());
+  FL_LOG(warning, "xds", "stream of node ", stream.node_id.empty() ? "(none yet)" : stream.node_id, " (", stream.peer->text(), ") ended: ", status.message());
+  if (stream.session && tell_.watched()) tell_.disconnected(stream.node(), status.message());
   drop(id);
   wire_.end(id, status);
 }
@@ -476,8 +499,8 @@ void Core::end(StreamId id, Stream& stream, const absl::Status& status) {
 void Core::closed(StreamId id) {
   auto found = streams_.find(id);
   if (found == streams_.end()) return;
-  if (found->second->session) FL_LOG(info, "xds", "node ", found->second->node.id, " (", found->second->peer->text(), ") disconnected");
-  if (found->second->session && tell_.watched()) tell_.disconnected(found->second->node, "the client went");
+  if (found->second->session) FL_LOG(info, "xds", "node ", found->second->node_id, " (", found->second->peer->text(), ") disconnected");
+  if (found->second->session && tell_.watched()) tell_.disconnected(found->second->node(), "the client went");
   drop(id);
 }
 
@@ -486,7 +509,7 @@ void Core::drop(StreamId id) {
   Stream& stream = *found->second;
   if (stream.session) {
     leave(id, stream);
-    if (quarantine_.node_left(stream.client_class, stream.node.id)) {  // what stays of the class has refused something as a whole
+    if (quarantine_.node_left(*stream.client_class, stream.node_id)) {  // what stays of the class has refused something as a whole
       ++state_epoch_;
       for (const auto& [name, scope] : scopes_) scope_changed(scope);
     }
@@ -501,9 +524,9 @@ void Core::drop(StreamId id) {
 void Core::each_stream(const std::function<void(const StreamView&)>& f) const {
   for (const auto& [id, s] : streams_) {
     if (!s->session) continue;
-    const snapshot::SnapshotPtr wanted = catalog_.find(s->scope);
-    const std::vector<const verdict::Refused*> refused = quarantine_.list(s->client_class, s->scope);
-    f({s->node, *s->session, *wanted, refused});
+    const snapshot::SnapshotPtr wanted = catalog_.find(*s->scope);
+    const std::vector<const verdict::Refused*> refused = quarantine_.list(*s->client_class, *s->scope);
+    f({s->node(), *s->session, *wanted, refused});
   }
 }
 
@@ -513,7 +536,7 @@ std::vector<inspect::StreamRecord> Core::records() const {
   std::vector<inspect::StreamRecord> out;
   for (const auto& [id, s] : streams_) {
     if (!s->session) continue;
-    out.push_back(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session));
+    out.push_back(inspect::record(s->node(), *s->scope, *s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session));
     tell_frozen(*s, out.back());
   }
   return out;
@@ -521,7 +544,7 @@ std::vector<inspect::StreamRecord> Core::records() const {
 
 // A stream that gets the last good of what its class has refused is up to date with that, not with what is wanted.
 void Core::tell_frozen(const Stream& stream, inspect::StreamRecord& record) const {
-  for (const verdict::Refused* r : quarantine_.list(stream.client_class, stream.scope)) {
+  for (const verdict::Refused* r : quarantine_.list(*stream.client_class, *stream.scope)) {
     for (inspect::StreamRecord::PerType& t : record.types) {
       if (t.type != r->type || !r->frozen || t.status.state == cpstream::TypeStatus::State::kError) continue;
       t.status.state = cpstream::TypeStatus::State::kError;
@@ -534,7 +557,7 @@ void Core::tell_frozen(const Stream& stream, inspect::StreamRecord& record) cons
 
 const Core::Stream* Core::find_node(std::string_view node_id) const {
   for (const auto& [id, s] : streams_) {
-    if (s->session && s->node.id == node_id) return s.get();
+    if (s->session && s->node_id == node_id) return s.get();
   }
   return nullptr;
 }
@@ -561,8 +584,8 @@ absl::StatusOr<snapshot::SnapshotPtr> Core::snapshot_of(std::string_view node_id
 absl::StatusOr<doc::Value> Core::diff(std::string_view node_id) const {
   const Stream* s = find_node(node_id);
   if (!s) return no_such_node(node_id, records());
-  return inspect::diff(inspect::record(s->node, s->scope, s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session),
-                       *catalog_.find(s->scope), *s->session);
+  return inspect::diff(inspect::record(s->node(), *s->scope, *s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session),
+                       *catalog_.find(*s->scope), *s->session);
 }
 
 std::vector<std::pair<std::string, snapshot::SnapshotPtr>> Core::snapshots() const {
@@ -575,7 +598,7 @@ std::vector<verdict::Condition> Core::conditions() {
   std::map<std::string, std::pair<size_t, verdict::Ledger::TypeCounts>> progress;  // streams, synced
   for (const auto& [id, s] : streams_) {
     if (!s->session) continue;
-    auto& [streams, synced] = progress[s->scope];
+    auto& [streams, synced] = progress[*s->scope];
     ++streams;
     for (Type t : resources::all_types()) {
       using State = cpstream::TypeStatus::State;

@@ -26,6 +26,7 @@
 #include "controlplane/rpc/peer.h"
 #include "controlplane/serve/authorization.h"
 #include "controlplane/serve/client_status.h"
+#include "controlplane/serve/interned.h"
 #include "controlplane/serve/load_reports.h"
 #include "controlplane/serve/metrics.h"
 #include "controlplane/serve/teller.h"
@@ -67,6 +68,7 @@ class Core {
     size_t max_names_per_request = 100'000;
     size_t max_names_per_stream = 200'000;
     cpstream::SessionOptions session;
+    bool allow_inspection = false;  // of what other clients have, to clients that are not on this machine
     inspect::Events* events = nullptr;  // where what happens is told; null: nowhere
   };
   Core(Options options, const Clock& clock, Wire& wire);
@@ -75,7 +77,9 @@ class Core {
   void apply(Update update);
   // Who may be which node, from now on: streams that no longer fit end. Null: everybody any.
   void set_authorization(std::shared_ptr<const Authorization> rules);
-  bool ready() const { return ready_; }
+  bool ready() const { return ready_ && !leaving_; }
+  bool leaving() const { return leaving_; }
+  void set_leaving() { leaving_ = true; }  // whoever asks whether to send clients here is told not to
 
   // `only`: the one type of a per-type service. Unavailable before ready(), ResourceExhausted at a limit of streams. `peer`: one object a connection.
   absl::StatusOr<StreamId> open(StreamKind kind, std::optional<resources::Type> only, rpc::PeerPtr peer);
@@ -104,8 +108,7 @@ class Core {
   const Metrics& metrics() const { return metrics_; }
   Metrics& counters() { return metrics_; }  // for what the transport counts
 
-  // Every stream that has said who it is. What clients may ask about others (CSDS, debug types): PermissionDenied where it is said who may be which
-  // node, unless they are on this machine.
+  // Every stream that has said who it is. What clients may ask about others (CSDS, debug types): PermissionDenied to who is not on this machine.
   void each_stream(const std::function<void(const StreamView&)>& f) const;
   absl::Status may_inspect(const rpc::Peer& peer) const;
   absl::Status may_be(const rpc::Peer& peer, const snapshot::Node& node) const;
@@ -164,9 +167,16 @@ class Core {
   absl::flat_hash_map<const rpc::Peer*, size_t> by_connection_;  // streams
   absl::flat_hash_map<std::string, size_t> by_client_;
   std::shared_ptr<const Authorization> authorization_;
+  struct ByContent {
+    bool operator()(const snapshot::Node& a, const snapshot::Node& b) const;
+  };
+  using Nodes = Interned<snapshot::Node, ByContent>;
+  Nodes nodes_;  // what streams say of themselves, but for the id
+  Interned<snapshot::ClientClass> classes_;
+  Interned<std::string> texts_;  // scopes, and why a stream belongs to its own
   // A scope that streams belong to, and what it was when they were last told of it.
   struct Scope {
-    std::set<StreamId> streams;
+    std::vector<StreamId> streams;  // ascending
     push::Interest interest;  // in assignments
     snapshot::SnapshotPtr told;
   };
@@ -182,3 +192,4 @@ class Core {
 };
 
 }  // namespace fairlead::serve
+  bool leaving_ = false;

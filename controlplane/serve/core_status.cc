@@ -18,8 +18,8 @@ constexpr std::string_view kNonce = "debug-";  // no session's: those are number
 }  // namespace
 
 absl::Status Core::may_inspect(const rpc::Peer& peer) const {
-  if (!authorization_ || peer.local) return absl::OkStatus();
-  return absl::PermissionDeniedError(absl::StrCat(peer.text(), " may not ask what other clients have: only who is on the server's machine may"));
+  if (peer.local || options_.allow_inspection) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat(peer.text(), " may not ask what other clients have: only who is on the server's machine may, unless fairlead-control runs with --xds-allow-inspection"));
 }
 
 absl::Status Core::may_be(const rpc::Peer& peer, const snapshot::Node& node) const { return authorization_ ? authorization_->check(peer, node) : absl::OkStatus(); }

@@ -151,12 +151,9 @@ void DebugHttp::Serving::routes() {
     out.set_content(out.status == 200 ? "ok\n" : "shutting down\n", "text/plain");
   });
   http.Get("/readyz", [this](const Request&, Response& out) {
-    if (server.ask<bool>([](Core& core) { return core.ready(); })) {
-      out.set_content("ok\n", "text/plain");
-    } else {
-      out.status = 503;
-      out.set_content("the sources have not been read completely yet\n", "text/plain");
-    }
+    const auto [ready, leaving] = server.ask<std::pair<bool, bool>>([](Core& core) { return std::pair(core.ready(), core.leaving()); }, {false, true});
+    out.status = ready ? 200 : 503;
+    out.set_content(ready ? "ok\n" : leaving ? "shutting down\n" : "the sources have not been read completely yet\n", "text/plain");
   });
   http.Get("/version", [this](const Request&, Response& out) { json(out, doc::map({{"version", doc::string(options.version), {}}})); });
   http.Get("/metrics", [this](const Request&, Response& out) {

@@ -8,14 +8,20 @@ namespace fairlead::serve {
 
 using resources::ResourcePtr;
 
-net::Buffer FrameCache::bytes_of(const cpstream::WireMessage& message) {
+net::Buffer FrameCache::bytes_of(const cpstream::WireMessage& message, size_t* made) {
   net::Buffer out(message.head);
+  size_t unused = 0;
+  size_t& own = made != nullptr ? *made : unused;
+  own = message.head.size();
   if (message.timed) {  // few and small
-    for (size_t i = 0; i < message.shared.size(); ++i) out.append(message.frame(i));
+    for (size_t i = 0; i < message.shared.size(); ++i) {
+      out.append(message.frame(i));
+      own += message.frame(i).size();
+    }
     return out;
   }
   const bool longer = message.shared.size() >= kBundle;
-  if (const net::Buffer* joined = longer ? bundle(message) : nullptr) {
+  if (const net::Buffer* joined = longer ? bundle(message, own) : nullptr) {
     out.append(joined->share());
     return out;
   }
@@ -24,6 +30,7 @@ net::Buffer FrameCache::bytes_of(const cpstream::WireMessage& message) {
     const std::string_view frame_bytes = message.frame(i);
     if (frame_bytes.size() <= copied) {
       out.append(frame_bytes);
+      own += frame_bytes.size();
     } else {
       out.append(frame(message.shared[i], message.delta).share());
     }
@@ -59,7 +66,7 @@ void FrameCache::sweep() {
 }
 
 // A crowd whose members all want something else would otherwise hold a copy each of what they have in common until it is sent.
-const net::Buffer* FrameCache::bundle(const cpstream::WireMessage& message) {
+const net::Buffer* FrameCache::bundle(const cpstream::WireMessage& message, size_t& own) {
   size_t hash = message.delta;
   for (const ResourcePtr& r : message.shared) hash = hash * 0x9e3779b97f4a7c15u + reinterpret_cast<uintptr_t>(r.get());
   for (auto it = bundles_.begin(); it != bundles_.end(); ++it) {
@@ -80,6 +87,7 @@ const net::Buffer* FrameCache::bundle(const cpstream::WireMessage& message) {
   bytes->reserve(size);
   for (size_t i = 0; i < message.shared.size(); ++i) bytes->append(message.frame(i));
   bundle_bytes_ += size;
+  own += size;
   Bundle made{hash, message.delta, message.shared, {}};
   made.bytes.append_external(std::move(bytes));
   bundles_.insert(bundles_.begin(), std::move(made));

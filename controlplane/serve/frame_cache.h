@@ -23,8 +23,8 @@ class FrameCache {
   static constexpr size_t kBundles = 16;         // scopes times types in a storm of connects; least recently used goes
   static constexpr size_t kBundleBytes = 64 << 20;  // and above this, but for the latest
 
-  // The message as it leaves.
-  net::Buffer bytes_of(const cpstream::WireMessage& message);
+  // The message as it leaves. `own` becomes what of it was made for it, and is shared with nobody yet.
+  net::Buffer bytes_of(const cpstream::WireMessage& message, size_t* own = nullptr);
   size_t frames() const { return frames_.size(); }
   size_t bundles() const { return bundles_.size(); }
 
@@ -49,7 +49,7 @@ class FrameCache {
     net::Buffer bytes;
   };
   const net::Buffer& frame(const resources::ResourcePtr& resource, bool delta);
-  const net::Buffer* bundle(const cpstream::WireMessage& message);  // null: this is the first of its kind
+  const net::Buffer* bundle(const cpstream::WireMessage& message, size_t& own);  // null: this is the first of its kind
   void sweep();
 
   std::unordered_map<Key, Frame, Hash> frames_;

@@ -3,13 +3,14 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <deque>
 #include <mutex>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/strings/str_cat.h>
 
 #include "base/descriptors.h"
@@ -58,6 +59,7 @@ class XdsServer::Loop final : public Wire {
 
   absl::Status bind();  // any thread, once
   void start_thread();
+  void drain(std::chrono::milliseconds over, std::function<void()> gone);  // any thread
   void shutdown();                            // any thread
   void post(std::function<void(Core&)> job);  // any thread
   const std::string& address() const { return address_; }
@@ -75,9 +77,15 @@ class XdsServer::Loop final : public Wire {
   static constexpr std::chrono::milliseconds kTrimAfterQuiet{300};
   static constexpr std::chrono::milliseconds kShutdownGrace{1000};
   static constexpr size_t kAdmitBatch = 64;  // as many streams are let in before others have their turn
+  // A request below this asks for little, such as an ACK, and is never held back.
+  static constexpr size_t kSmallRequest = 512;
+  static constexpr size_t kCountedBytes = 4 << 10;   // what is less is not worth counting
+  static constexpr size_t kWaitingBytes = 16 << 10;  // of one stream: from there on it is not through with what it was sent
 
   rpc::CallEvents* open(rpc::Call& call, StreamKind kind, std::optional<Type> only);
   void touched();
+  bool held_back();
+  void go_on();
   void admit();
   void arm_admission();
   void use(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization);
@@ -93,12 +101,16 @@ class XdsServer::Loop final : public Wire {
   rpc::Health health_;
   std::unique_ptr<rpc::Reflection> reflection_;
   std::thread thread_;
-  std::unordered_map<StreamId, Stream*> streams_;
+  absl::flat_hash_map<StreamId, Stream*> streams_;
   FrameCache frames_;
   std::vector<StreamId> sent_to_;  // since touched() last told the core which of them are through with it
   net::LoopTask pump_task_ = net::LoopTask::of<&Loop::pump>(this);
+  net::LoopTask go_on_task_ = net::LoopTask::of<&Loop::go_on>(this);
   Admission admission_{options_.admission};
-  std::unique_ptr<net::Timer> core_timer_, trim_timer_, admit_timer_;
+  Outflow outflow_{options_.outflow};
+  bool holding_ = false;          // somebody waits until outflow_ has room
+  std::deque<StreamId> held_;     // streams of whom requests wait for that; some may have gone
+  std::unique_ptr<net::Timer> core_timer_, trim_timer_, admit_timer_, flow_timer_;
   size_t sent_since_trim_ = 0;
   bool storm_ = false;
   std::once_flag shutdown_once_;
@@ -115,6 +127,7 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   Stream(Loop& loop, rpc::Call& call, StreamId id) : loop_(loop), call_(call), id_(id) { loop_.streams_.emplace(id, this); }
   ~Stream() override {
     if (waiting_) loop_.admission_.leave(id_);
+    loop_.outflow_.written(id_);
     loop_.streams_.erase(id_);
   }
   // In line: what the client says is not read yet.
@@ -134,6 +147,21 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
 
   rpc::Call& call() { return call_; }
   void on_message(std::string_view message) override {
+    if (requests_ || (message.size() >= kSmallRequest && loop_.held_back())) return hold(message);
+    take(message);
+  }
+  // What was held back, in its order.
+  void release() {
+    Loop& loop = loop_;
+    const StreamId id = id_;
+    const std::unique_ptr<std::vector<std::string>> requests = std::exchange(requests_, nullptr);
+    for (const std::string& message : *requests) {
+      loop.core_.request(id, message);
+      if (!loop.streams_.contains(id)) return;  // the core has ended it
+    }
+    call_.resume_reading();
+  }
+  void take(std::string_view message) {
     Loop& loop = loop_;  // the core may end this stream
     const StreamId id = id_;
     loop.core_.request(id, message);
@@ -143,6 +171,9 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   }
   void on_client_done() override {
     Loop& loop = loop_;
+    const StreamId id = id_;
+    if (requests_) release();
+    if (!loop.streams_.contains(id)) return loop.touched();
     loop.core_.closed(id_);
     end(absl::OkStatus());
     loop.touched();
@@ -150,6 +181,7 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   void on_writable() override {
     if (std::exchange(paused_, false)) call_.resume_reading();
     Loop& loop = loop_;
+    loop.outflow_.written(id_);
     loop.core_.written(id_);
     loop.touched();
   }
@@ -175,17 +207,27 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
     paused_ = true;
     call_.pause_reading();
   }
+  void hold(std::string_view message) {
+    if (!requests_) {
+      requests_ = std::make_unique<std::vector<std::string>>();
+      call_.pause_reading();
+      loop_.held_.push_back(id_);
+    }
+    requests_->emplace_back(message);
+  }
   Loop& loop_;
   rpc::Call& call_;
   const StreamId id_;
   bool paused_ = false;
   bool waiting_ = false;
+  std::unique_ptr<std::vector<std::string>> requests_;  // held back
 };
 
 absl::Status XdsServer::Loop::bind() {
   rpc::Server::Options how;
   how.address = options_.address;
   how.max_message_bytes = options_.max_request_bytes;
+  how.max_waiting_bytes = kWaitingBytes;
   how.max_connection_age = options_.max_connection_age;
   absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::listen(loop_, how);
   if (!server.ok()) {
@@ -222,6 +264,7 @@ absl::Status XdsServer::Loop::bind() {
   });
   trim_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { trim(); });
   admit_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { admit(); });
+  flow_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { touched(); });
   use(options_.tls, options_.authorization);
   return absl::OkStatus();
 }
@@ -253,8 +296,31 @@ rpc::CallEvents* XdsServer::Loop::open(rpc::Call& call, StreamKind kind, std::op
   return nullptr;
 }
 
+// Whether nobody shall be given more for now; then whoever waits goes on as soon as there is room.
+bool XdsServer::Loop::held_back() {
+  const MonotonicTime now = clock_.monotonic();
+  if (!outflow_.full(now)) return false;
+  holding_ = true;
+  if (const auto next = outflow_.deadline(); next && !flow_timer_->armed()) {
+    flow_timer_->arm(std::chrono::duration_cast<net::Duration>(std::max<MonotonicTime::duration>(*next - now, std::chrono::milliseconds(1))));
+  }
+  return true;
+}
+
+void XdsServer::Loop::go_on() {
+  holding_ = false;
+  while (!held_.empty() && !held_back()) {
+    const auto found = streams_.find(held_.front());
+    held_.pop_front();
+    if (found != streams_.end()) found->second->release();
+  }
+  if (!holding_) admit();
+  touched();
+}
+
 // Those whose turn it is, or whose time is up.
 void XdsServer::Loop::admit() {
+  if (admission_.waiting() != 0 && held_back()) return;
   for (size_t n = 0; n < kAdmitBatch; ++n) {
     const std::optional<Admission::Called> called = admission_.next(clock_.monotonic());
     if (!called) break;
@@ -299,14 +365,16 @@ void XdsServer::Loop::count_transport() {
   metrics.denied[static_cast<size_t>(Denial::kMessageBytes)] = server_->counts().too_large;
   metrics.handshakes_failed = server_->counts().handshakes_failed;
   metrics.connections = server_->connections();
-  metrics.connects_waiting = admission_.waiting();
+  metrics.connects_waiting = admission_.waiting() + held_.size();
 }
 
 void XdsServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
   const auto found = streams_.find(stream);
   if (found == streams_.end()) return;
   sent_since_trim_ += message.size();
-  found->second->call().send(frames_.bytes_of(message));
+  size_t own = 0;
+  found->second->call().send(frames_.bytes_of(message, &own));
+  if (own >= kCountedBytes) outflow_.sent(stream, own, clock_.monotonic());
   sent_to_.push_back(stream);
 }
 
@@ -318,9 +386,12 @@ void XdsServer::Loop::end(StreamId stream, const absl::Status& status) {
 void XdsServer::Loop::touched() {
   for (size_t i = 0; i < sent_to_.size(); ++i) {
     const auto found = streams_.find(sent_to_[i]);
-    if (found != streams_.end() && !found->second->call().blocked()) core_.written(sent_to_[i]);
+    if (found == streams_.end() || found->second->call().blocked()) continue;
+    outflow_.written(sent_to_[i]);
+    core_.written(sent_to_[i]);
   }
   sent_to_.clear();
+  if (holding_ && !go_on_task_.queued() && !held_back()) loop_.run_soon(go_on_task_);
   if (core_.waiting() != 0 && !pump_task_.queued()) loop_.run_soon(pump_task_);
   if (const auto deadline = core_.deadline()) {
     const auto left = std::max<MonotonicTime::duration>(*deadline - clock_.monotonic(), {});
@@ -355,6 +426,15 @@ void XdsServer::Loop::post(std::function<void(Core&)> job) {
   });
 }
 
+void XdsServer::Loop::drain(std::chrono::milliseconds over, std::function<void()> gone) {
+  post([this, over, gone = std::move(gone)](Core& core) {
+    if (!server_) return gone();
+    core.set_leaving();
+    FL_LOG(info, "xds", "sending ", server_->connections(), " connections elsewhere within ", over.count() / 1000.0, " s");
+    server_->drain(over, kShutdownGrace, gone);
+  });
+}
+
 void XdsServer::Loop::shutdown() {
   std::call_once(shutdown_once_, [this] {
     if (!thread_.joinable()) return;
@@ -365,7 +445,7 @@ void XdsServer::Loop::shutdown() {
     // Behind all jobs there are. Every connection is told, and what it was sent goes out, if its client reads.
     loop_.post([this] {
       health_.set_serving(false);
-      server_->drain(kShutdownGrace, [this] {
+      server_->drain({}, kShutdownGrace, [this] {
         loop_.post([this] {
           server_.reset();
           loop_.stop();
@@ -391,6 +471,7 @@ void XdsServer::post(std::function<void(Core&)> job) { loop_->post(std::move(job
 void XdsServer::set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization) {
   loop_->set_credentials(std::move(tls), std::move(authorization));
 }
+void XdsServer::drain(std::chrono::milliseconds over, std::function<void()> gone) { loop_->drain(over, std::move(gone)); }
 void XdsServer::shutdown() { loop_->shutdown(); }
 
 }  // namespace fairlead::serve

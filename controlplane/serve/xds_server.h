@@ -16,6 +16,7 @@
 #include "controlplane/serve/admission.h"
 #include "controlplane/serve/core.h"
 #include "controlplane/serve/load_service.h"
+#include "controlplane/serve/outflow.h"
 #include "dataplane/tls/context.h"
 
 namespace fairlead::serve {
@@ -42,6 +43,7 @@ class XdsServer {
     size_t max_request_bytes = 16 << 20;      // 10^5 names are some MB
     std::chrono::seconds max_connection_age{0};  // give or take a tenth, then GOAWAY: replicas share clients anew. 0: none
     Admission::Options admission;
+    Outflow::Options outflow;
     std::shared_ptr<const tls::ServerContext> tls;         // null: plaintext
     std::shared_ptr<const Authorization> authorization;    // null: who may connect may be any node
     LoadService::Options load;
@@ -69,6 +71,9 @@ class XdsServer {
   // From now on; any thread. Streams there are go on with the TLS they have, and end where the rules no longer let them be who they are.
   void set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization);
 
+  // Takes no further connection and sends the clients there are elsewhere, one connection after the other within `over`; the others are served on
+  // meanwhile. `gone` is called on the serving thread once none is left. Any thread; shutdown() is still to come, and need not wait for it.
+  void drain(std::chrono::milliseconds over, std::function<void()> gone);
   // Ends all streams (clients reconnect elsewhere) and stops the thread. Idempotent.
   void shutdown();
 

@@ -55,7 +55,7 @@ TEST_CASE("TLS flags that lack another, and files that do not do, end the start 
 TEST_CASE("a signal ends every stream in an orderly way and the process with 0, although clients stay") {
   TemporaryDirectory d;
   d.write("a.yaml", gateway_yaml() + route_yaml("app") + service_yaml("app"));
-  Control control(d.path());
+  Control control(d.path(), {"--drain-time-s", "1"});
   std::vector<std::unique_ptr<Ads>> clients;
   for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<Ads>(control.xds, "edge", Ads::Versions{}, "node-" + std::to_string(i)));
   for (const auto& one : clients) REQUIRE(one->until_cluster("app"));
@@ -67,5 +67,24 @@ TEST_CASE("a signal ends every stream in an orderly way and the process with 0, 
     const grpc::Status status = one->status();
     CHECK(status.error_code() == grpc::StatusCode::UNAVAILABLE);
     CHECK(status.error_message() == "the server is going away: connect again");
+  }
+}
+
+TEST_CASE("clients have the time that --drain-time-s gives; a second signal does not wait for them, and those who have not been told are told then") {
+  TemporaryDirectory d;
+  d.write("a.yaml", gateway_yaml() + route_yaml("app") + service_yaml("app"));
+  Control control(d.path(), {"--drain-time-s", "86400"});
+  std::vector<std::unique_ptr<Ads>> clients;
+  for (int i = 0; i < 3; ++i) clients.push_back(std::make_unique<Ads>(control.xds, "edge", Ads::Versions{}, "node-" + std::to_string(i)));
+  for (const auto& one : clients) REQUIRE(one->until_cluster("app"));
+  control.process.send_signal(SIGTERM);
+  REQUIRE_FALSE(control.process.await_line("sending 3 connections elsewhere within 86400 s").empty());
+  // those whose turn has not come are served on
+  d.write("a.yaml", gateway_yaml() + route_yaml("other") + service_yaml("other"));
+  CHECK(clients[0]->until_cluster("other"));
+  CHECK(control.process.stop(SIGTERM) == 0);
+  for (const auto& one : clients) {
+    CHECK(one->until_end());
+    CHECK(one->status().error_message() == "the server is going away: connect again");
   }
 }

@@ -94,6 +94,7 @@ class Process {
     if (reader_.joinable()) reader_.join();
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
+  void send_signal(int number) { kill(pid_, number); }
   int stop(int signal = SIGTERM) {
     if (pid_ > 0) kill(pid_, signal);
     return wait();

@@ -259,10 +259,40 @@ TEST_CASE("draining asks calls to finish, tells clients to go elsewhere, and end
   REQUIRE(client.write("hello"));
   CHECK(client.read() == "hello");
   std::promise<void> drained;
-  run.worker.post([&] { run.server->drain(std::chrono::seconds(20), [&] { drained.set_value(); }); });
+  run.worker.post([&] { run.server->drain({}, std::chrono::seconds(20), [&] { drained.set_value(); }); });
   CHECK_FALSE(client.read());
   CHECK(client.finish().error_message() == "going");
   CHECK(drained.get_future().wait_for(kPatience) == std::future_status::ready);
+}
+
+TEST_CASE("draining over a time goes from connection to connection, and takes no new one; asked to hurry, it does") {
+  for (const bool hurried : {false, true}) {
+    INFO(hurried);
+    Running run;
+    std::vector<std::unique_ptr<Client>> clients;
+    for (int i = 0; i < 8; ++i) {
+      clients.push_back(std::make_unique<Client>(run.channel(), "/test.Echo/Talk"));
+      REQUIRE(clients.back()->write("hello"));
+      CHECK(clients.back()->read() == "hello");
+    }
+    const std::chrono::milliseconds over(hurried ? 3'600'000 : 800);
+    std::promise<void> drained;
+    const auto begun = std::chrono::steady_clock::now();
+    run.worker.run_and_wait([&] { run.server->drain(over, std::chrono::seconds(20), [&] { drained.set_value(); }); });
+    sockaddr_storage address;
+    const socklen_t size = net::Address::parse(run.address)->to_sockaddr(address);
+    const int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(connect(late, reinterpret_cast<const sockaddr*>(&address), size) != 0);
+    CHECK(errno == ECONNREFUSED);
+    close(late);
+    if (hurried) run.worker.run_and_wait([&] { run.server->drain({}, std::chrono::seconds(20), [&] { drained.set_value(); }); });
+    for (const auto& client : clients) {
+      CHECK_FALSE(client->read());
+      CHECK(client->finish().error_message() == "going");
+    }
+    if (!hurried) CHECK(std::chrono::steady_clock::now() - begun >= over * 7 / 8);  // the last one's share of the time
+    CHECK(drained.get_future().wait_for(kPatience) == std::future_status::ready);
+  }
 }
 
 TEST_CASE("a connection that has reached its age is given up for a new one, without a failed call") {

@@ -249,7 +249,15 @@ TEST_CASE("rule 61: istioctl's question is answered with each client's state, on
   CHECK(delta_answer.resources(0).name() == "n1");
 }
 
-TEST_CASE("where it is said who may be which node, who comes from elsewhere may not ask about others") {
+TEST_CASE("who comes from elsewhere may ask about others only where that is allowed, with rules of who may be which node and without") {
+  for (const bool allowed : {false, true}) {
+    serve::Core::Options options;
+    options.allow_inspection = allowed;
+    Server s(options);
+    CHECK(s.core.may_inspect(*peer()).ok());
+    CHECK(s.core.may_inspect(*peer("10.0.0.1")).ok() == allowed);
+    CHECK(s.core.may_inspect(*peer("10.0.0.1", {"spiffe://example.org/edge"})).ok() == allowed);
+  }
   Server s;
   s.apply(gateway("edge", edge()));
   const auto rules = serve::Authorization::parse(std::vector<serve::Authorization::Line>{{"spiffe://example.org/{name} = id:*, cluster:{name}", "test"}});
@@ -258,6 +266,7 @@ TEST_CASE("where it is said who may be which node, who comes from elsewhere may 
   CHECK(s.core.may_inspect(*peer()).ok());
   const auto far = peer("10.0.0.1", {"spiffe://example.org/edge"});
   CHECK(s.core.may_inspect(*far).code() == absl::StatusCode::kPermissionDenied);
+  CHECK_THAT(std::string(s.core.may_inspect(*far).message()), Catch::Matchers::Contains("--xds-allow-inspection"));
   Peer asking(s, StreamKind::kSotw, "n1", "edge", "envoy", std::nullopt, far);
   discovery::DiscoveryRequest r;
   r.mutable_node()->set_id("n1");
