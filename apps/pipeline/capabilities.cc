@@ -18,7 +18,7 @@ struct Capability {
   bool (*used)(const v3::Route& route);
 };
 
-constexpr Capability kOfRoutes[] = {
+constexpr Capability kOfRoutes[kCapabilities] = {
     // Envoy's release notes of 1.22.0: "added path_separated_prefix"
     {"match.path_separated_prefix", "1.22", "it would take the route as one without a path matcher and refuse the table", [](const v3::Route& r) { return r.match().has_path_separated_prefix(); }},
     // Envoy's release notes of 1.20.0: "added string_match in the header matcher"
@@ -33,21 +33,19 @@ constexpr Capability kOfRoutes[] = {
 
 }  // namespace
 
-std::vector<snapshot::Unfit> lacking_clients(const resources::Resource& resource) {
+uint32_t capabilities_used(const v3::Route& route) {
+  uint32_t out = 0;
+  for (size_t c = 0; c < kCapabilities; ++c) out |= static_cast<uint32_t>(kOfRoutes[c].used(route)) << c;
+  return out;
+}
+
+std::vector<snapshot::Unfit> lacking_clients(const FirstUses& uses) {
   std::vector<snapshot::Unfit> out;
-  v3::RouteConfiguration table;
-  const std::string_view body = resource.body();
-  if (resource.type != resources::Type::kRoute || !table.ParseFromArray(body.data(), static_cast<int>(body.size()))) return out;
-  for (const Capability& c : kOfRoutes) {
-    const auto first = [&]() -> std::string {
-      for (int h = 0; h < table.virtual_hosts_size(); ++h) {
-        for (int r = 0; r < table.virtual_hosts(h).routes_size(); ++r) {
-          if (c.used(table.virtual_hosts(h).routes(r))) return absl::StrCat("virtual_hosts[", h, "].routes[", r, "].", c.field);
-        }
-      }
-      return "";
-    }();
-    if (!first.empty()) out.push_back({nullptr, "envoy", "", c.since, absl::StrCat(first, ": Envoy knows it since ", c.since, "; before, ", c.otherwise)});
+  for (size_t c = 0; c < kCapabilities; ++c) {
+    const Capability& lacked = kOfRoutes[c];
+    if (uses.places[c].host < 0) continue;
+    out.push_back({nullptr, "envoy", "", lacked.since,
+                   absl::StrCat("virtual_hosts[", uses.places[c].host, "].routes[", uses.places[c].route, "].", lacked.field, ": Envoy knows it since ", lacked.since, "; before, ", lacked.otherwise)});
   }
   return out;
 }

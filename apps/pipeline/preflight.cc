@@ -20,8 +20,16 @@ constexpr const char* kRaw = "raw";
 const Preflight::Unfit& Preflight::verdicts(const ResourcePtr& resource) {
   const auto [at, fresh] = judged_.try_emplace(std::pair(resource->type, resource->hash));
   if (!fresh) return at->second;
-  if (const absl::Status verdict = bundled_verdict(*resource); !verdict.ok()) at->second.push_back({nullptr, "fairlead-proxy", version_, "", std::string(verdict.message())});
-  for (snapshot::Unfit& lacking : lacking_clients(*resource)) at->second.push_back(std::move(lacking));
+  const auto refused = [&](const absl::Status& verdict) {
+    if (!verdict.ok()) at->second.push_back({nullptr, "fairlead-proxy", version_, "", std::string(verdict.message())});
+  };
+  if (resource->type != resources::Type::kRoute) {
+    refused(bundled_verdict(*resource));
+    return at->second;
+  }
+  const TableVerdicts::Verdict table = tables_.judge(resource->body());
+  refused(table.status);
+  for (snapshot::Unfit& lacking : lacking_clients(table.uses)) at->second.push_back(std::move(lacking));
   return at->second;
 }
 

@@ -1,7 +1,7 @@
 // Pre-flight: every resource is judged before it is pushed, by the parser that fairlead-proxy itself runs and by what old versions of Envoy are
 // known to lack (capabilities.h). It stands as refused by the clients concerned: they keep the last good one. What fairlead-proxy would refuse is
 // a finding on its origin, too; what an old Envoy lacks becomes a condition once such a client is connected.
-// The pipeline's thread. Each content is judged once.
+// The pipeline's thread. Each content is judged once, and of a route table each part (table_verdicts.h).
 #pragma once
 
 #include <map>
@@ -11,6 +11,7 @@
 
 #include <absl/container/flat_hash_map.h>
 
+#include "apps/pipeline/table_verdicts.h"
 #include "controlplane/snapshot/update.h"
 
 namespace fairlead::pipeline {
@@ -28,6 +29,7 @@ class Preflight {
   const Unfit& verdicts(const resources::ResourcePtr& resource);
 
   const std::string version_;
+  TableVerdicts tables_;
   absl::flat_hash_map<std::pair<resources::Type, ContentHash>, Unfit> judged_;  // empty: nobody is known to refuse it
   // What is wrong now, by where it came from: a Gateway, the raw sets, an assignment.
   std::map<std::string, Unfit> by_part_;
