@@ -73,6 +73,7 @@ integration: configure ## the integration tests alone
 
 interop: build ## against real peers: Envoy 1.40, go-control-plane, gRPC's xDS client, a browser
 	@$(call need,$(INTEROP_PACKAGES) $(BROWSER_PACKAGES))
+	@command -v npm >/dev/null || { $(call need,nodejs npm); }
 	@tests/interop/run all
 
 interop-smoke: build ## the part of interop that CI runs

@@ -42,8 +42,9 @@ absl::StatusOr<Value> address(std::string_view flag, const std::string& given) {
   return map({{"socket_address", map({{"address", text(host)}, {"port_value", doc::integer(port)}})}});
 }
 
-Value node(const BootstrapOptions& o) {
+Value node(const BootstrapOptions& o, bool with_locality = false) {
   std::vector<std::pair<std::string, Value>> fields{{"id", text(o.id)}, {"cluster", text(o.cluster)}};
+  if (with_locality) fields.emplace_back("locality", map({}));
   if (!o.gateway.empty()) fields.emplace_back("metadata", map({{"fairlead.io/gateway", text(o.gateway)}}));
   return map(std::move(fields));
 }
@@ -94,7 +95,7 @@ absl::StatusOr<std::string> for_grpc(const BootstrapOptions& o) {
   return doc::to_json(map({{"xds_servers", list({map({{"server_uri", text(o.xds_address)},
                                                       {"channel_creds", list({grpc_credentials(o)})},
                                                       {"server_features", list({text("xds_v3")})}})})},
-                           {"node", node(o)}}),
+                           {"node", node(o, true)}}),  // gRPC for Node asks for one, if only an empty one
                       true) +
          "\n";
 }

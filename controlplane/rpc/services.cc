@@ -10,6 +10,7 @@
 
 #include "base/wire.h"
 #include "controlplane/rpc/answers.h"
+#include "controlplane/rpc/own_files.h"
 
 namespace fairlead::rpc {
 namespace {
@@ -176,6 +177,7 @@ absl::StatusOr<std::string> Reflection::answer(std::string_view request) const {
   absl::StatusOr<std::vector<Field>> fields = fields_of(request);
   if (!fields.ok()) return fields.status();
   std::string host, body;
+  const auto either = [](std::optional<std::string> own, const Find& others, const auto& what) { return own ? std::move(own) : others(what); };
   const auto error = [&](std::string_view what) {
     std::string inner;
     put(inner, 1, static_cast<uint64_t>(absl::StatusCode::kNotFound));
@@ -193,8 +195,8 @@ absl::StatusOr<std::string> Reflection::answer(std::string_view request) const {
     if (f.number < 3 || f.number > 7) continue;
     body.clear();  // one of them: the last
     switch (f.number) {
-      case 3: file(file_by_name_(f.bytes), f.bytes); break;
-      case 4: file(file_by_symbol_(f.bytes), f.bytes); break;
+      case 3: file(either(own_file(f.bytes), file_by_name_, f.bytes), f.bytes); break;
+      case 4: file(either(own_file_of(f.bytes), file_by_symbol_, f.bytes), f.bytes); break;
       case 5:
       case 6: error("extensions are not looked up here"); break;
       default: {

@@ -33,7 +33,7 @@ class Health {
 
 class Reflection {
  public:
-  // A serialised FileDescriptorProto, or nullopt.
+  // A serialised FileDescriptorProto, or nullopt. What this room serves itself needs none.
   using Find = std::function<std::optional<std::string>(std::string_view)>;
   Reflection(Find file_by_name, Find file_by_symbol, std::vector<std::string> services);
   void add_to(Server& server);

@@ -245,7 +245,7 @@ class Bootstrap(unittest.TestCase):
     def test_for_grpc_it_is_json(self):
         b = json.loads(run("bootstrap", "--for", "grpc", "--cluster", "a", "--id", "n").stdout)
         self.assertEqual(b["xds_servers"][0]["server_uri"], "127.0.0.1:18000")
-        self.assertEqual(b["node"], {"id": "n", "cluster": "a"})
+        self.assertEqual(b["node"], {"id": "n", "cluster": "a", "locality": {}})  # without one @grpc/grpc-js-xds takes no such file
         b = json.loads(run("bootstrap", "--for", "grpc", "--cluster", "a", "--xds-address", "dns:///control:18000").stdout)
         self.assertEqual(b["xds_servers"][0]["server_uri"], "dns:///control:18000")
 

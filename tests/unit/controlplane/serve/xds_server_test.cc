@@ -5,17 +5,21 @@
 
 #include <atomic>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "controlplane/rpc/own_files.h"
 #include "controlplane/serve/credentials.h"
 #include "controlplane/serve/frame_cache.h"
 #include "controlplane/serve/xds_server.h"
@@ -365,6 +369,48 @@ TEST_CASE("rule 11: shutting down with open streams ends them; questions asked a
   CHECK(run.server->ask<size_t>([](Core& core) { return core.streams(); }, 7) == 7);
 }
 
+TEST_CASE("rule 11: a server that is to go sends client after client to another, serves those it has meanwhile, and says that it is leaving") {
+  Running going, staying;
+  going.apply(edge());
+  staying.apply(edge());
+  const std::string both = absl::StrCat("ipv4:", going.server->address(), ",", staying.server->address());
+  struct Client {
+    std::shared_ptr<grpc::Channel> channel;
+    std::unique_ptr<AggregatedDiscoveryService::Stub> stub;
+    std::unique_ptr<grpc::ClientContext> c;
+    std::unique_ptr<grpc::ClientReaderWriter<DeltaDiscoveryRequest, DeltaDiscoveryResponse>> stream;
+    void open() {
+      c = context();
+      stream = stub->DeltaAggregatedResources(c.get());
+      REQUIRE(stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster)));
+      DeltaDiscoveryResponse r;
+      REQUIRE(stream->Read(&r));
+      CHECK(r.resources_size() == 1);
+    }
+  };
+  std::vector<Client> clients(6);
+  for (Client& client : clients) {
+    grpc::ChannelArguments args;
+    args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    client.channel = grpc::CreateCustomChannel(both, grpc::InsecureChannelCredentials(), args);
+    client.stub = AggregatedDiscoveryService::NewStub(client.channel);
+    client.open();
+  }
+  going.await_streams(6);
+  std::promise<void> gone;
+  going.server->drain(std::chrono::milliseconds(600), [&] { gone.set_value(); });
+  CHECK(going.server->ask<bool>([](Core& core) { return core.leaving() && !core.ready(); }));
+  for (Client& client : clients) {
+    DeltaDiscoveryResponse r;
+    CHECK_FALSE(client.stream->Read(&r));
+    CHECK(client.stream->Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
+    client.open();
+  }
+  CHECK(gone.get_future().wait_for(kPatience) == std::future_status::ready);
+  staying.await_streams(6);
+  CHECK(going.streams() == 0);
+}
+
 TEST_CASE("started and stopped over and over with a client that reconnects") {
   for (int i = 0; i < 10; ++i) {
     Running run;
@@ -445,6 +491,30 @@ TEST_CASE("long responses are joined once a second stream wants the same, and fe
   CHECK(cache.bundles() < 5);
 }
 
+TEST_CASE("of what leaves, that which one client alone holds is counted: heads, copied frames and what is joined for the first time") {
+  serve::FrameCache cache;
+  const auto own = [&](std::vector<ResourcePtr> shared) {
+    cpstream::WireMessage m;
+    m.head = "head";
+    m.shared = std::move(shared);
+    m.delta = true;
+    size_t bytes = 77;
+    cache.bytes_of(m, &bytes);
+    return bytes;
+  };
+  const ResourcePtr small = cluster("small"), big = cluster(std::string(10'000, 'x'));
+  CHECK(own({}) == 4);
+  CHECK(own({small, big}) == 4 + small->delta_frame.size());
+  std::vector<ResourcePtr> many;
+  size_t all = 4;
+  for (int i = 0; i < 20; ++i) {
+    many.push_back(cluster(absl::StrCat("c", i)));
+    all += many.back()->delta_frame.size();
+  }
+  CHECK(own(many) == all);
+  CHECK(own(many) == 4);
+}
+
 TEST_CASE("health checks tell whether the sources are read, and reflection what is served") {
   Running run;
   const auto call = [&](const std::string& method, const std::string& request, std::string& answer) {
@@ -480,6 +550,24 @@ TEST_CASE("health checks tell whether the sources are read, and reflection what 
   CHECK(answer.find(ads) != std::string::npos);
   REQUIRE(call("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", absl::StrCat("\x22", std::string(1, static_cast<char>(ads.size())), ads), answer).ok());
   CHECK(answer.find("envoy/service/discovery/v3/ads.proto") != std::string::npos);
+  // what is listed is described, the services beside xDS as well, and may be linked by whoever asks
+  for (const char* service : {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}) {
+    INFO(service);
+    const std::optional<std::string> file = rpc::own_file_of(service);
+    REQUIRE(file);
+    google::protobuf::FileDescriptorProto proto;
+    REQUIRE(proto.ParseFromString(*file));
+    CHECK(rpc::own_file(proto.name()) == file);
+    google::protobuf::DescriptorPool pool;
+    const auto* linked = pool.BuildFile(proto);
+    REQUIRE(linked != nullptr);
+    CHECK(linked->service(0)->full_name() == service);
+    const std::string name(service);
+    REQUIRE(call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", absl::StrCat("\x22", std::string(1, static_cast<char>(name.size())), name), answer).ok());
+    CHECK(answer.find(*file) != std::string::npos);
+  }
+  CHECK(rpc::own_file_of("grpc.health.v1.HealthCheckResponse.ServingStatus") == rpc::own_file("grpc/health/v1/health.proto"));
+  CHECK_FALSE(rpc::own_file_of("grpc.health.v1.Healthy"));
 }
 
 namespace {
@@ -548,6 +636,50 @@ TEST_CASE("a stream that would be let in too late is sent away unanswered, at on
     run.await_streams(2);
   }
   run.await_streams(1);
+}
+
+TEST_CASE("while too much is on its way to clients, who asks for much waits and who asks for little does not; one that does not read is not waited for") {
+  constexpr int kMany = 3000;
+  for (const bool reads : {true, false}) {
+    INFO(reads);
+    XdsServer::Options o;
+    o.outflow = {100'000, reads ? std::chrono::milliseconds(3'600'000) : std::chrono::milliseconds(50)};
+    Running run(o);
+    std::vector<ResourcePtr> many;
+    for (int i = 0; i < kMany; ++i) many.push_back(assignment(absl::StrCat("endpoints-", i)));
+    run.apply(edge(1, many));
+    struct Asker {
+      Asker(const Running& run, Type type, int names) : stub(AggregatedDiscoveryService::NewStub(run.channel())), c(context()), stream(stub->DeltaAggregatedResources(c.get())) {
+        auto r = request<DeltaDiscoveryRequest>(type);
+        for (int i = 0; i < names; ++i) r.add_resource_names_subscribe(absl::StrCat("endpoints-", i));
+        REQUIRE(stream->Write(r));
+      }
+      int got() {
+        DeltaDiscoveryResponse r;
+        REQUIRE(stream->Read(&r));
+        return r.resources_size();
+      }
+      ~Asker() { c->TryCancel(); }
+      std::unique_ptr<AggregatedDiscoveryService::Stub> stub;
+      std::unique_ptr<grpc::ClientContext> c;
+      std::unique_ptr<grpc::ClientReaderWriter<DeltaDiscoveryRequest, DeltaDiscoveryResponse>> stream;
+    };
+    const auto waiting = [&] { return run.server->ask<size_t>([](Core& core) { return core.metrics().connects_waiting; }); };
+    const auto sent = [&] { return run.server->ask<uint64_t>([](Core& core) { return core.metrics().types[resources::index(Type::kEndpoint)].responses; }); };
+    Asker first(run, Type::kEndpoint, kMany);  // some 300 KB, of which its window takes 64
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (sent() == 0 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    Asker second(run, Type::kEndpoint, kMany);
+    if (reads) {
+      while (waiting() == 0 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+      CHECK(waiting() == 1);
+      CHECK(Asker(run, Type::kCluster, 0).got() == 1);
+      CHECK(sent() == 1);
+      CHECK(first.got() == kMany);
+    }
+    CHECK(second.got() == kMany);
+    CHECK(waiting() == 0);
+  }
 }
 
 TEST_CASE("a message above the limit ends its stream and is counted") {
