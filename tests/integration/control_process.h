@@ -10,6 +10,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -133,6 +134,7 @@ class Control {
  public:
   explicit Control(const std::string& path, Texts more = {}) : process([&] {
     Texts command{binary("fairlead-control"), "--source", "file:" + path, "--xds-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"};
+    if (std::find(more.begin(), more.end(), "--drain-time-s") == more.end()) more.insert(more.end(), {"--drain-time-s", "0"});
     command.insert(command.end(), more.begin(), more.end());
     return command;
   }()) {
