@@ -272,7 +272,7 @@ doc::Value Live::Loop::objects() {
   {
     std::lock_guard lock(mutex_);
     if (!running_) return doc::map({});
-    questions_.push_back([answer](Translator& t) { answer->set_value(status_doc({&t.gateway_api().status, &t.raw().status})); });
+    questions_.push_back([answer](Translator& t) { answer->set_value(status_doc(t.statuses())); });
     wake_.notify_one();
   }
   answer.reset();

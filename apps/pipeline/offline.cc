@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<Offline>> run_offline(const std::vector<std::stri
   for (const std::string& scope : out->catalog.scopes()) check_resources(*out->catalog.find(scope), out->findings);
   std::sort(out->findings.begin(), out->findings.end(), [](const auto& a, const auto& b) { return rank(a) < rank(b); });
   out->findings.erase(std::unique(out->findings.begin(), out->findings.end()), out->findings.end());
-  out->status = status_doc({&out->translator.gateway_api().status, &out->translator.raw().status});
+  out->status = status_doc(out->translator.statuses());
   return out;
 }
 

@@ -11,6 +11,7 @@ using adapters::Diagnostic;
 
 void register_vocabularies(adapters::Store& store) {
   adapters::gatewayapi::register_groups(store);
+  adapters::ingress::register_groups(store);
   adapters::xds::register_groups(store);
 }
 
@@ -169,10 +170,13 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
   // first, so that assignments of new plans are made of the endpoints as they are now
   update.assignments = take_changed_assignments();
   gateway_api_ = adapters::gatewayapi::translate(objects, &gateway_api_);
-  for (const auto& [key, gateway] : gateway_api_.model.gateways) plan_gateway(gateway, update);
+  ingress_ = adapters::ingress::translate(objects, &ingress_);
+  for (const intent::Model* model : {&gateway_api_.model, &ingress_.model}) {
+    for (const auto& [key, gateway] : model->gateways) plan_gateway(gateway, update);
+  }
   services_changed_ = false;
   for (auto it = scopes_.begin(); it != scopes_.end();) {
-    if (gateway_api_.model.gateways.contains(it->first)) {
+    if (gateway_api_.model.gateways.contains(it->first) || ingress_.model.gateways.contains(it->first)) {
       ++it;
       continue;
     }
@@ -185,7 +189,7 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
   if (std::vector<resources::RawSetPtr> sets = raw_sets(); sets != raw_sets_) update.raw = raw_sets_ = std::move(sets);
 
   std::vector<intent::Finding> findings = to_findings(objects.diagnostics());
-  for (std::vector<intent::Finding> more : {to_findings(gateway_api_.diagnostics), to_findings(raw_.diagnostics()), raw_.findings()}) {
+  for (std::vector<intent::Finding> more : {to_findings(gateway_api_.diagnostics), to_findings(ingress_.diagnostics), to_findings(raw_.diagnostics()), raw_.findings()}) {
     findings.insert(findings.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   update.findings.emplace_back("objects", std::move(findings));

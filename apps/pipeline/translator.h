@@ -10,6 +10,7 @@
 
 #include "adapters/core/endpoint_index.h"
 #include "adapters/gatewayapi/translate.h"
+#include "adapters/ingress/translate.h"
 #include "adapters/object/store.h"
 #include "adapters/xds/envoy_resources.h"
 #include "controlplane/plan/plan.h"
@@ -40,7 +41,9 @@ class Translator {
 
   // Of the last full().
   const adapters::gatewayapi::Translation& gateway_api() const { return gateway_api_; }
+  const adapters::ingress::Translation& ingress() const { return ingress_; }
   const adapters::xds::Translation& raw() const { return raw_; }
+  std::vector<const adapters::StatusSink*> statuses() const { return {&gateway_api_.status, &ingress_.status, &raw_.status}; }
   std::vector<plan::PlanPtr> plans() const;
 
  private:
@@ -59,6 +62,7 @@ class Translator {
   topology::Topology topology_;
   resources::AssignmentCache assignments_;
   adapters::gatewayapi::Translation gateway_api_;
+  adapters::ingress::Translation ingress_;
   adapters::xds::Translation raw_;
   std::vector<resources::RawSetPtr> raw_sets_;
   std::map<intent::ScopeKey, Scope> scopes_;

@@ -24,7 +24,7 @@ ONLY = {
 }
 # rooms that know no Envoy message at all
 NO_ENVOY = ("dataplane/net", "dataplane/tls", "dataplane/http", "dataplane/http/h1", "dataplane/http/h2", "dataplane/stats", "base",
-            "controlplane/rpc", "controlplane/intent", "controlplane/topology", "controlplane/plan", "adapters/object", "adapters/core", "adapters/file", "adapters/kubernetes", "adapters/gatewayapi")
+            "controlplane/rpc", "controlplane/intent", "controlplane/topology", "controlplane/plan", "adapters/object", "adapters/core", "adapters/file", "adapters/kubernetes", "adapters/gatewayapi", "adapters/ingress")
 
 
 # headers that exist to gather generated ones for the .cc files of their own room
