@@ -382,6 +382,12 @@ class Translator {
 
 Translation translate(const ObjectSnapshot& snapshot, const Translation* previous) { return Translator(snapshot, previous).run(); }
 
+std::vector<WatchedKind> watched_kinds() {
+  WatchedKind classes{std::string(kGroup), "ingressclasses", "IngressClass", {"v1"}};
+  classes.cluster_scoped = true;
+  return {std::move(classes), {std::string(kGroup), "ingresses", "Ingress", {"v1"}}};
+}
+
 void register_groups(Store& store) { store.register_group(std::string(kGroup), check_networking); }
 
 }  // namespace fairlead::adapters::ingress

@@ -12,6 +12,7 @@
 #include "adapters/object/object.h"
 #include "adapters/object/status.h"
 #include "adapters/object/store.h"
+#include "adapters/object/watched_kind.h"
 #include "controlplane/intent/intent.h"
 
 namespace fairlead::adapters::core {
@@ -40,6 +41,9 @@ struct Translation {
 
 // Gateways that come out as they were in `previous` keep their pointer.
 Translation translate(const ObjectSnapshot& snapshot, const Translation* previous = nullptr);
+
+// The kinds that it takes, for sources that ask by kind. With those of adapters/core it has all it reads.
+std::vector<WatchedKind> watched_kinds();
 
 // The check of the group networking.k8s.io. Those of Services and Secrets are registered elsewhere.
 void register_groups(Store& store);
