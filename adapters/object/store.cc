@@ -16,6 +16,7 @@ namespace fairlead::adapters {
 struct Store::Layer {
   SourceStatus status;
   std::map<ObjectKey, ObjectPtr> good;
+  std::map<ObjectKey, ObjectPtr> rejected;  // the version that failed, as long as it is the newest
   std::map<ObjectKey, std::vector<Diagnostic>> problems;
   std::map<ObjectKey, Diagnostic> shadowed;  // objects an earlier source has too
   std::vector<Diagnostic> source_diagnostics;
@@ -37,6 +38,12 @@ Diagnostic at_object(Severity severity, const Object& object, std::string field,
 
 bool has_error(const std::vector<Diagnostic>& list) {
   return std::any_of(list.begin(), list.end(), [](const Diagnostic& d) { return d.severity == Severity::kError; });
+}
+
+bool same_content(const ObjectSnapshot::ByName& a, const ObjectSnapshot::ByName& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && (x.second == y.second || (x.second->content_hash == y.second->content_hash && x.second->generation == y.second->generation));
+  });
 }
 
 }  // namespace
@@ -108,6 +115,11 @@ void Store::accept(Layer& layer, const ObjectPtr& object) {
   std::vector<Diagnostic> found;
   auto check = checks_.find(object->key.group);
   const bool wanted = check == checks_.end() ? check_foreign_group(*object, found) : check->second(*object, found);
+  if (wanted && has_error(found)) {
+    layer.rejected[object->key] = object;
+  } else {
+    layer.rejected.erase(object->key);
+  }
   if (!wanted) {
     layer.good.erase(object->key);
   } else if (!has_error(found)) {
@@ -165,6 +177,13 @@ std::vector<Diagnostic> Store::gather_diagnostics() const {
   return all;
 }
 
+// Of two sources the earlier one counts, as with objects that are good.
+std::shared_ptr<const ObjectSnapshot::ByName> Store::gather_rejected() const {
+  ObjectSnapshot::ByName all;
+  for (const auto& l : layers_) all.insert(l->rejected.begin(), l->rejected.end());
+  return all == current_->rejected() ? current_->rejected_ : std::make_shared<const ObjectSnapshot::ByName>(std::move(all));
+}
+
 ChangeSet Store::apply(const SourceUpdate& update) {
   Layer& l = layer(update.source);
   std::set<ObjectKey> touched;
@@ -174,6 +193,7 @@ ChangeSet Store::apply(const SourceUpdate& update) {
   }
   for (const ObjectKey& key : update.removed) {
     l.good.erase(key);
+    l.rejected.erase(key);
     l.problems.erase(key);
     touched.insert(key);
   }
@@ -188,8 +208,9 @@ ChangeSet Store::apply(const SourceUpdate& update) {
   for (const ObjectKey& key : touched) refresh(key, copies, changes);
   auto next = std::make_shared<ObjectSnapshot>(*current_);
   for (auto& [kind, objects] : copies) next->kinds_[kind] = std::move(objects);
+  next->rejected_ = gather_rejected();
   next->diagnostics_ = gather_diagnostics();
-  changes.diagnostics_changed = next->diagnostics_ != current_->diagnostics_;
+  changes.diagnostics_changed = next->diagnostics_ != current_->diagnostics_ || !same_content(next->rejected(), current_->rejected());
   next->sources_.clear();
   for (const auto& layer : layers_) next->sources_.push_back(layer->status);
   next->revision_ = current_->revision_ + 1;

@@ -52,6 +52,8 @@ class ObjectSnapshot {
       for (const auto& [key, object] : *objects) f(object);
     }
   }
+  // The newest version of objects that failed their check. A last good version, where there is one, is found as any other.
+  const ByName& rejected() const { return *rejected_; }
   const std::vector<Diagnostic>& diagnostics() const { return diagnostics_; }
   const std::vector<SourceStatus>& sources() const { return sources_; }
   // True when every registered source has been read once: before that nothing may be served.
@@ -62,6 +64,7 @@ class ObjectSnapshot {
  private:
   friend class Store;
   std::map<std::pair<std::string, std::string>, std::shared_ptr<const ByName>> kinds_;
+  std::shared_ptr<const ByName> rejected_ = std::make_shared<const ByName>();
   std::vector<Diagnostic> diagnostics_;
   std::vector<SourceStatus> sources_;
   uint64_t revision_ = 0;
@@ -73,7 +76,7 @@ struct ChangeSet {
   std::vector<ObjectPtr> added;
   std::vector<ObjectPtr> changed;  // the new versions
   std::vector<ObjectPtr> removed;  // the last versions
-  bool diagnostics_changed = false;
+  bool diagnostics_changed = false;  // or what was rejected
   bool empty() const { return added.empty() && changed.empty() && removed.empty() && !diagnostics_changed; }
 };
 
@@ -107,6 +110,7 @@ class Store {
   bool check_foreign_group(const Object& object, std::vector<Diagnostic>& out) const;
   void refresh(const ObjectKey& key, Copies& copies, ChangeSet& changes);
   std::vector<Diagnostic> gather_diagnostics() const;
+  std::shared_ptr<const ObjectSnapshot::ByName> gather_rejected() const;
 
   std::map<std::string, Check> checks_;
   std::vector<std::unique_ptr<Layer>> layers_;

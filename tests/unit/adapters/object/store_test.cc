@@ -83,6 +83,27 @@ TEST_CASE("an object whose new version is bad keeps its last good one, and says 
   CHECK(f.store.snapshot()->diagnostics().empty());
 }
 
+TEST_CASE("the newest version of an object that failed its check is known until a better one comes or it is removed") {
+  Fixture f;
+  const ObjectPtr first = make("a", "bad"), other = make("b", "1");
+  f.store.apply(update("one", {first, other}));
+  CHECK(f.store.snapshot()->rejected() == ObjectSnapshot::ByName{{key("a"), first}});
+  CHECK(f.store.snapshot()->find(key("a")) == nullptr);
+
+  f.store.apply(update("one", {make("a", "2"), make("b", "bad")}));
+  REQUIRE(f.store.snapshot()->rejected().size() == 1);
+  CHECK(f.store.snapshot()->rejected().begin()->first == key("b"));
+  CHECK(f.store.snapshot()->find(key("b")) == other);
+
+  // The same mistake in the next generation is a change all the same: the condition names the generation.
+  auto next = std::make_shared<Object>(*f.store.snapshot()->rejected().begin()->second);
+  next->generation = 7;
+  CHECK(f.store.apply(update("one", {next})).diagnostics_changed);
+  CHECK(f.store.apply(update("one", {std::make_shared<Object>(*next)})).empty());
+  f.store.apply(update("one", {}, {key("b")}));
+  CHECK(f.store.snapshot()->rejected().empty());
+}
+
 TEST_CASE("a bad object that is removed takes its last good version and its error with it") {
   Fixture f;
   f.store.apply(update("one", {make("a", "1")}));
