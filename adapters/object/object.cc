@@ -66,6 +66,17 @@ void read_metadata(doc::Object metadata, Object& object) {
   metadata.finish();
 }
 
+// What an object says, without what an API server counts and, but for the core group (addresses of Services), without what controllers say of it.
+doc::Value content_of(const doc::Value& document, std::string_view group) {
+  doc::Value content = document;
+  const doc::Value* metadata = document.find("metadata");
+  for (std::string_view counted : {"resourceVersion", "managedFields"}) {
+    if (metadata->find(counted) != nullptr) content = doc::with(content, "metadata", doc::without(*content.find("metadata"), counted));
+  }
+  if (!group.empty() && content.find("status") != nullptr) content = doc::without(content, "status");
+  return content;
+}
+
 }  // namespace
 
 std::string ObjectKey::str() const {
@@ -151,7 +162,7 @@ ObjectPtr read_object(const doc::Value& document, std::string source, std::strin
     add_errors(found, *object, errors);
     return nullptr;
   }
-  object->content_hash = xx_hash64(doc::to_json(document));
+  object->content_hash = xx_hash64(doc::to_json(content_of(document, object->key.group)));
   return object;
 }
 
@@ -168,6 +179,9 @@ void add_errors(const ErrorList& errors, const Object& object, std::vector<Diagn
       text.remove_prefix(static_cast<size_t>(end - text.data()));
       if (absl::StartsWith(text, ":")) text.remove_prefix(1);
       if (absl::StartsWith(text, " ")) text.remove_prefix(1);
+    } else if (object.file.empty() && absl::StartsWith(text, "line ")) {  // of a text that nobody sees
+      const size_t end = text.find(": ");
+      if (end != std::string_view::npos) text.remove_prefix(end + 2);
     }
     const size_t colon = text.find(": ");
     if (colon != std::string_view::npos && colon > 0 && text.substr(0, colon).find(' ') == std::string_view::npos) {

@@ -53,7 +53,8 @@ struct Object {
   std::string file;    // the file it was read from; empty for sources without files
   int line = 0;        // where its document begins, from 1
 
-  // Bytes of the normalised document, hashed: equal means nothing changed (lines may have moved).
+  // Bytes of the normalised document, hashed: equal means nothing changed but lines, resourceVersion, managedFields and, outside of the core
+  // group, status.
   uint64_t content_hash = 0;
 
   // "routes.yaml:12", or "HTTPRoute default/app@3" when there is no file.

@@ -6,6 +6,8 @@
 
 #include "adapters/object/object.h"
 #include "adapters/object/status.h"
+#include "base/doc.h"
+#include "base/doc_reader.h"
 #include "base/status.h"
 
 namespace fairlead::adapters {
@@ -55,6 +57,21 @@ TEST_CASE("the content hash follows the content, not the place") {
   CHECK(a->content_hash != other->content_hash);
 }
 
+TEST_CASE("the content hash leaves out what API servers count, and what controllers say of objects that are not the core group's") {
+  const auto served = [](const std::string& api, const std::string& version, const std::string& status, const std::string& spec) {
+    std::vector<Diagnostic> errors;
+    const ObjectPtr o = read_object(*doc::parse_json(R"({"apiVersion":")" + api + R"(","kind":"Thing","metadata":{"name":"a","resourceVersion":")" + version +
+                                                     R"(","managedFields":[{"time":")" + version + R"("}]},"spec":")" + spec + R"(","status":{"s":")" + status + R"("}})", ""), "kubernetes", "", errors);
+    REQUIRE(o);
+    return o->content_hash;
+  };
+  const uint64_t hash = served("ours/v1", "1", "new", "x");
+  CHECK(served("ours/v1", "2", "accepted", "x") == hash);
+  CHECK(served("ours/v1", "2", "accepted", "y") != hash);
+  CHECK(served("v1", "1", "", "x") == served("v1", "2", "", "x"));
+  CHECK(served("v1", "1", "", "x") != served("v1", "1", "addresses", "x"));
+}
+
 TEST_CASE("names are held to what Kubernetes takes") {
   for (const char* name : {"a", "a-b.c", "0"}) {
     std::vector<Diagnostic> errors;
@@ -94,6 +111,18 @@ TEST_CASE("errors of the document readers become diagnostics with line and field
   CHECK(out[1].line == 1);
   CHECK(out[1].field.empty());
   CHECK(out[1].message == "just words: and more");
+}
+
+TEST_CASE("errors in an object without a file name its field, not the line of a text that nobody sees") {
+  std::vector<Diagnostic> errors, out;
+  const ObjectPtr o = read_object(*doc::parse_json(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"a","generation":4},"spec":7})", ""), "kubernetes", "", errors);
+  REQUIRE(o);
+  CHECK(o->place() == "Service default/a@4");
+  ErrorList list;
+  list.add(doc::Reader(o->body).get("spec").expected("a map"));
+  add_errors(list, *o, out);
+  REQUIRE(out.size() == 1);
+  CHECK(out[0].str() == "Service default/a: spec: expected a map, got 7");
 }
 
 TEST_CASE("a diagnostic reads as place, object, field, message") {
