@@ -41,6 +41,21 @@ struct Capture {
   std::atomic<bool> taken{false};
 };
 
+// Of threads that had not answered in time: they write there when they do, so each is kept until then. Never destroyed, for the same reason.
+class Late {
+ public:
+  void keep(std::unique_ptr<Capture> capture) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(captures_, [](const auto& each) { return each->taken.load(std::memory_order_acquire); });
+    captures_.push_back(std::move(capture));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Capture>> captures_;
+};
+Late& late = *new Late;
+
 // A signal hands nothing over as far as the memory model knows: who asks counts here once the record is made, who answers looks here first.
 std::atomic<uint64_t> asked{0};
 
@@ -85,7 +100,6 @@ milliseconds rounded(std::chrono::steady_clock::duration d) { return std::chrono
 
 std::vector<std::string> StallWatch::stack_of(pthread_t thread, milliseconds patience) {
   prepare_to_capture();
-  // Should the thread answer too late, it writes here all the same: the record is not freed then.
   auto capture = std::make_unique<Capture>();
   sigval value;
   value.sival_ptr = capture.get();
@@ -94,7 +108,7 @@ std::vector<std::string> StallWatch::stack_of(pthread_t thread, milliseconds pat
   const auto end = Clock::now() + patience;
   while (!capture->taken.load(std::memory_order_acquire)) {
     if (Clock::now() > end) {
-      static_cast<void>(capture.release());
+      late.keep(std::move(capture));
       return {};
     }
     std::this_thread::sleep_for(milliseconds(1));

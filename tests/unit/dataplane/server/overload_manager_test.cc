@@ -111,9 +111,11 @@ TEST_CASE("measures by itself, gives memory back and has streams reset while it 
 TEST_CASE("memory monitors: the heap against its limit, and a control group of either version") {
   const auto heap = make_monitor({.kind = config::ResourceMonitor::Kind::FixedHeap, .limit = uint64_t{1} << 40});
   const double little = *(*heap)();
-  CHECK(little > 0);
   CHECK(little < 1);
+#ifndef __SANITIZE_ADDRESS__  // whose allocator is not the one that is asked
+  CHECK(little > 0);
   CHECK(*(*make_monitor({.kind = config::ResourceMonitor::Kind::FixedHeap, .limit = 1}))() > 1);
+#endif
 
   const config::ResourceMonitor own{.kind = config::ResourceMonitor::Kind::CgroupMemory, .limit = 100};
   const config::ResourceMonitor group{.kind = config::ResourceMonitor::Kind::CgroupMemory};

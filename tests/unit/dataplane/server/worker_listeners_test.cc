@@ -106,7 +106,9 @@ struct World {
   }
   ~World() {
     listeners.reset();
-    loop.run_until([] { return true; }, 1ms);
+    bool turned = false;  // closed connections go in a turn of the loop
+    loop.post([&] { turned = true; });
+    loop.run_until([&] { return turned; }, 5s);
   }
 
   net::EventLoop loop{"test"};
