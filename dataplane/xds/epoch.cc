@@ -137,6 +137,7 @@ void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener,
   if (state.live != nullptr && state.live->content_hash == listener->content_hash) {
     if (state.next != nullptr) ++wanted_generation_;
     state.next.reset();
+    state.lacking.clear();
     secrets_may_be_unused_ = true;
     return;
   }
@@ -147,7 +148,9 @@ void Epoch::set_listener(std::shared_ptr<const config::ListenerConfig> listener,
     deadline = std::max(deadline.value_or(Time::min()), after(now, wait));
   });
   // a listener that is replaced again before it was live does not wait anew
-  if (state.next == nullptr) state.gate_deadline = after(now, options_.fetch_timeout);
+  std::vector<std::string> clusters;
+  inline_clusters(listener.get(), clusters);
+  keep_waiting_for(clusters, state.lacking, now);
   if (state.next == nullptr || rds_names(listener.get()).empty() || rds_names(listener.get()) != rds_names(state.next.get()))
     state.next_deadline = deadline.value_or(after(now, options_.fetch_timeout));
   for_each_discovery(listener.get(), [&](const config::FilterDiscovery& filter) {
@@ -178,9 +181,10 @@ bool Epoch::set_route_table(std::shared_ptr<const router::RouteTable> table, Tim
   const bool differs = last == nullptr || last->content_hash() != table->content_hash();
   if (state.live != nullptr && state.live->content_hash() == table->content_hash()) {
     state.next.reset();
+    state.lacking.clear();
     return differs;
   }
-  if (state.next == nullptr) state.next_deadline = after(now, options_.fetch_timeout);
+  keep_waiting_for(table->cluster_names(), state.lacking, now);
   state.next = std::move(table);
   return differs;
 }
@@ -354,15 +358,32 @@ bool Epoch::promote_clusters(Time now) {
 // says which status it answers with.
 constexpr std::string_view kNeverComes = "fairlead/invalid-backend";
 
-bool Epoch::gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Time deadline, Time now) const {
+// Of the unknown among `clusters` (sorted): those that were waited for already keep their time.
+void Epoch::keep_waiting_for(const std::vector<std::string>& clusters, Lacking& lacking, Time now) const {
+  Lacking still;
   auto next = clusters_.begin();  // both are sorted, and what a table names often lies side by side
+  for (const std::string& name : clusters) {
+    const auto it = next != clusters_.end() && next->first == name ? next : clusters_.find(name);
+    if (it != clusters_.end()) {
+      next = std::next(it);
+      continue;
+    }
+    const auto waited = lacking.find(name);
+    still.emplace(name, waited != lacking.end() ? waited->second : after(now, options_.fetch_timeout));
+  }
+  lacking = std::move(still);
+}
+
+bool Epoch::gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Lacking& lacking, Time now) const {
+  auto next = clusters_.begin();
   for (const std::string& name : clusters) {
     const auto it = next != clusters_.end() && next->first == name ? next : clusters_.find(name);
     if (it != clusters_.end()) next = std::next(it);
     if (it != clusters_.end() && it->second.live != nullptr) continue;
     if (it != clusters_.end() && it->second.next.has_value()) return false;  // warming, and bounded by its own deadline
     const bool lacking_already = already != nullptr && std::binary_search(already->begin(), already->end(), name);
-    if (options_.clusters_may_come && !lacking_already && name != kNeverComes && now < deadline) return false;
+    if (!options_.clusters_may_come || lacking_already || name == kNeverComes) continue;
+    if (now < lacking.try_emplace(name, after(now, options_.fetch_timeout)).first->second) return false;
   }
   return true;
 }
@@ -372,8 +393,9 @@ bool Epoch::promote_tables(Time now) {
   for (auto& [name, state] : tables_) {
     if (state.next == nullptr) continue;
     const auto* already = state.live != nullptr ? &state.live->cluster_names() : nullptr;
-    if (!gate_open(state.next->cluster_names(), already, state.next_deadline, now)) continue;
+    if (!gate_open(state.next->cluster_names(), already, state.lacking, now)) continue;
     state.live = std::move(state.next);
+    state.lacking.clear();
     any = true;
   }
   return any;
@@ -413,12 +435,12 @@ void Epoch::drop_unused_extensions() {
   }
 }
 
-bool Epoch::listener_ready(const ListenerState& state, Time now) const {
+bool Epoch::listener_ready(ListenerState& state, Time now) const {
   if (awaited_filter(*state.next) != nullptr || awaited_secret(*state.next) != nullptr) return false;
   std::vector<std::string> clusters, already;
   if (inline_clusters(state.next.get(), clusters)) {
     const bool had = inline_clusters(state.live.get(), already);
-    if (!gate_open(clusters, had ? &already : nullptr, state.gate_deadline, now)) return false;
+    if (!gate_open(clusters, had ? &already : nullptr, state.lacking, now)) return false;
   }
   if (now >= state.next_deadline) return true;
   for (const std::string_view table : rds_names(state.next.get())) {
@@ -433,6 +455,7 @@ bool Epoch::promote_listeners(Time now) {
   for (auto& [name, state] : listeners_) {
     if (state.next == nullptr || !listener_ready(state, now)) continue;
     state.live = std::move(state.next);
+    state.lacking.clear();
     secrets_may_be_unused_ = true;
     ++wanted_generation_;
     any = true;
@@ -593,12 +616,15 @@ std::optional<Epoch::Time> Epoch::next_deadline() const {
     if (t > last_commit_) first = std::min(first, t);
   };
   for (const std::string& name : warming_) consider(clusters_.find(name)->second.next->deadline);
-  for (const auto& [name, state] : tables_)
-    if (state.next != nullptr) consider(state.next_deadline);
+  const auto consider_all = [&](const Lacking& lacking) {
+    for (const auto& [cluster, deadline] : lacking) consider(deadline);
+  };
+  for (const auto& [name, state] : tables_) consider_all(state.lacking);
   for (const auto& [name, state] : listeners_) {
     std::vector<std::string> clusters;
     if (state.next == nullptr) continue;
-    if (inline_clusters(state.next.get(), clusters)) consider(state.gate_deadline);
+    inline_clusters(state.next.get(), clusters);
+    consider_all(state.lacking);
     if (clusters.empty() || !rds_names(state.next.get()).empty()) consider(state.next_deadline);
   }
   for (const auto& [key, state] : extensions_)

@@ -5,8 +5,8 @@
 //  * a cluster is warm when its endpoints are known (static: at once; EDS, DNS: when they came) or its time is up; a changed cluster
 //    serves in its old form until the new one is warm;
 //  * a cluster with health checks is warm when, besides, each of its hosts has had a first result, however long that takes;
-//  * a route table goes live when every cluster it names is warm, or unknown for `fetch_timeout`; a name that the live table
-//    of the same name already lacks does not hold it up. The old table serves meanwhile;
+//  * a route table goes live when every cluster it names is warm, or unknown for `fetch_timeout`, counted for each name from the first of the
+//    tables that waited for it in turn; a name that the live table of the same name already lacks does not hold it up. The old table serves meanwhile;
 //  * a removed cluster stays until no live route table and no live listener names it;
 //  * a listener goes live when its route table is live or its time is up; the old one serves meanwhile; inline tables count as route tables;
 //  * a listener waits, besides, for an answer for each of its discovered filters (but those that may start with their default), or its time; one
@@ -135,9 +135,11 @@ class Epoch {
     bool used = false;      // some cluster has named it
     std::optional<Time> unasked_until;
   };
+  // Clusters that are named and unknown, and until when each is waited for.
+  using Lacking = std::map<std::string, Time, std::less<>>;
   struct TableState {
     std::shared_ptr<const router::RouteTable> live, next;
-    Time next_deadline{};
+    Lacking lacking;        // of `next`
     bool given_up = false;
     bool used = false;      // some listener has named it
     bool leaving = false;   // none does now: goes with the next commit
@@ -146,7 +148,7 @@ class Epoch {
   struct ListenerState {
     std::shared_ptr<const config::ListenerConfig> live, next;
     Time next_deadline{};   // for its route table to arrive
-    Time gate_deadline{};   // for the clusters of its inline table
+    Lacking lacking;        // of the inline tables of `next`
   };
 
   struct ExtensionState {
@@ -167,11 +169,12 @@ class Epoch {
   bool warm(const config::ClusterConfig& cluster) const;
   std::shared_ptr<const config::EndpointSet> endpoint_set(const config::ClusterConfig& cluster) const;  // null: none known
   bool to_be_checked(const Candidate& candidate) const;
-  bool gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Time deadline, Time now) const;
+  void keep_waiting_for(const std::vector<std::string>& clusters, Lacking& lacking, Time now) const;
+  bool gate_open(const std::vector<std::string>& clusters, const std::vector<std::string>* already, Lacking& lacking, Time now) const;
   bool promote_clusters(Time now);
   bool promote_tables(Time now);
   bool promote_listeners(Time now);
-  bool listener_ready(const ListenerState& state, Time now) const;
+  bool listener_ready(ListenerState& state, Time now) const;
   const config::FilterDiscovery* awaited_filter(const config::ListenerConfig& listener) const;
   void end_extension_waits(Time now);
   void want_secrets(const std::vector<config::SecretRef>& secrets, Time now);
