@@ -380,6 +380,7 @@ TEST_CASE("rule 11: a server that is to go sends client after client to another,
     std::unique_ptr<grpc::ClientContext> c;
     std::unique_ptr<grpc::ClientReaderWriter<DeltaDiscoveryRequest, DeltaDiscoveryResponse>> stream;
     void open() {
+      stream.reset();
       c = context();
       stream = stub->DeltaAggregatedResources(c.get());
       REQUIRE(stream->Write(request<DeltaDiscoveryRequest>(Type::kCluster)));
@@ -649,7 +650,13 @@ TEST_CASE("while too much is on its way to clients, who asks for much waits and 
     for (int i = 0; i < kMany; ++i) many.push_back(assignment(absl::StrCat("endpoints-", i)));
     run.apply(edge(1, many));
     struct Asker {
-      Asker(const Running& run, Type type, int names) : stub(AggregatedDiscoveryService::NewStub(run.channel())), c(context()), stream(stub->DeltaAggregatedResources(c.get())) {
+      static std::shared_ptr<grpc::Channel> channel(const std::string& address) {
+        grpc::ChannelArguments args;
+        args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+        args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // its window stays as it is
+        return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+      }
+      Asker(const Running& run, Type type, int names) : stub(AggregatedDiscoveryService::NewStub(channel(run.server->address()))), c(context()), stream(stub->DeltaAggregatedResources(c.get())) {
         auto r = request<DeltaDiscoveryRequest>(type);
         for (int i = 0; i < names; ++i) r.add_resource_names_subscribe(absl::StrCat("endpoints-", i));
         REQUIRE(stream->Write(r));
