@@ -171,6 +171,14 @@ EndpointSlice read_endpoint_slice(const Object& object, std::vector<Diagnostic>&
   return slice;
 }
 
+std::vector<WatchedKind> watched_kinds() {
+  WatchedKind secrets{"", "secrets", "Secret", {"v1"}}, bundles{"", "configmaps", "ConfigMap", {"v1"}}, namespaces{"", "namespaces", "Namespace", {"v1"}};
+  secrets.field_selector = "type=kubernetes.io/tls";
+  bundles.keep = has_ca_bundle;
+  namespaces.cluster_scoped = true;
+  return {{"", "services", "Service", {"v1"}}, {std::string(kDiscoveryGroup), "endpointslices", "EndpointSlice", {"v1"}}, std::move(namespaces), std::move(secrets), std::move(bundles)};
+}
+
 bool check_core(const Object& object, std::vector<Diagnostic>& out) {
   if (object.key.kind == "Service") {
     if (check_version(object, "v1", out)) read_service(object, out);

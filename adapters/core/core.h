@@ -12,6 +12,7 @@
 
 #include "adapters/object/object.h"
 #include "adapters/object/store.h"
+#include "adapters/object/watched_kind.h"
 
 namespace fairlead::adapters::core {
 
@@ -59,6 +60,11 @@ struct EndpointSlice {
 // Checks for Store::register_group: groups "" and "discovery.k8s.io".
 bool check_core(const Object& object, std::vector<Diagnostic>& out);
 bool check_discovery(const Object& object, std::vector<Diagnostic>& out);
+
+// The kinds that those checks take, for sources that ask by kind. Of Secrets only those that may be read, so that no other ever leaves the
+// server. ConfigMaps cannot be selected by what they hold, and which are named is known only once everything is read: all are looked at, and
+// those without certificates go no further than the source.
+std::vector<WatchedKind> watched_kinds();
 
 // Readers of objects that have passed their check; what is wrong nevertheless is appended to `out`.
 Service read_service(const Object& object, std::vector<Diagnostic>& out);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "adapters/gatewayapi/schema.h"
+#include "adapters/gatewayapi/translate.h"
 #include "base/strings.h"
 
 namespace fairlead::adapters::gatewayapi {
@@ -61,6 +62,17 @@ bool check_gateway_api(const Object& object, std::vector<Diagnostic>& out) {
   refuse(object, "kind",
          absl::StrCat("unknown kind '", object.key.kind, "'", meant ? absl::StrCat("; did you mean '", *meant, "'?") : ""), out);
   return true;
+}
+
+std::vector<WatchedKind> watched_kinds() {
+  std::vector<WatchedKind> out;
+  for (const KindReader& reader : readers()) {
+    WatchedKind kind{std::string(kGroup), plural_of(reader.kind), std::string(reader.kind), {reader.versions.begin(), reader.versions.end()}};
+    kind.optional = true;
+    kind.cluster_scoped = is_cluster_scoped(kGroup, reader.kind);
+    out.push_back(std::move(kind));
+  }
+  return out;
 }
 
 bool check_experimental(const Object& object, std::vector<Diagnostic>& out) {

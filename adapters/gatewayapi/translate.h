@@ -10,6 +10,7 @@
 #include "adapters/object/object.h"
 #include "adapters/object/status.h"
 #include "adapters/object/store.h"
+#include "adapters/object/watched_kind.h"
 #include "controlplane/intent/intent.h"
 
 namespace fairlead::adapters::core {
@@ -37,6 +38,9 @@ struct Translation {
 // Gateways that come out as they were in `previous` keep their pointer. Programmed is Unknown/Pending on whatever is
 // accepted: only a proxy's verdict can say more.
 Translation translate(const ObjectSnapshot& snapshot, const Translation* previous = nullptr);
+
+// The kinds that those checks take, for sources that ask by kind: CRDs, each of which may be missing.
+std::vector<WatchedKind> watched_kinds();
 
 // Registers the checks of the groups that `translate` reads (core kinds included) with a store.
 void register_groups(Store& store);

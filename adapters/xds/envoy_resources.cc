@@ -167,6 +167,12 @@ bool check_fairlead(const Object& object, std::vector<Diagnostic>& out) {
   return true;
 }
 
+std::vector<WatchedKind> watched_kinds() {
+  WatchedKind kind{std::string(kGroup), "envoyresources", std::string(kKind), {"v1alpha1"}};
+  kind.optional = true;
+  return {kind};
+}
+
 void register_groups(Store& store) { store.register_group(std::string(kGroup), check_fairlead); }
 
 }  // namespace fairlead::adapters::xds

@@ -11,6 +11,7 @@
 #include "adapters/object/object.h"
 #include "adapters/object/status.h"
 #include "adapters/object/store.h"
+#include "adapters/object/watched_kind.h"
 #include "controlplane/resources/raw.h"
 
 namespace fairlead::adapters::xds {
@@ -37,6 +38,9 @@ Translation translate(const ObjectSnapshot& snapshot, const Translation* previou
 
 // For Store::register_group(kGroup, …): the shape of the object. Its resources are looked at by translate().
 bool check_fairlead(const Object& object, std::vector<Diagnostic>& out);
+
+// The kind that it takes, for sources that ask by kind: a CRD, which may be missing.
+std::vector<WatchedKind> watched_kinds();
 
 void register_groups(Store& store);
 

@@ -10,14 +10,17 @@
 #include <set>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include <absl/strings/str_cat.h>
 
 #include "adapters/file/file_source.h"
+#include "adapters/kubernetes/kubernetes_source.h"
 #include "apps/pipeline/preflight.h"
 #include "apps/pipeline/state_dir.h"
 #include "apps/pipeline/status_doc.h"
 #include "apps/pipeline/translator.h"
+#include "apps/pipeline/watched_kinds.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "controlplane/push/debounce.h"
@@ -43,6 +46,9 @@ class Live::Loop {
   doc::Value objects();
 
  private:
+  using Source = std::variant<std::unique_ptr<adapters::FileSource>, std::unique_ptr<adapters::kubernetes::KubernetesSource>>;
+
+  absl::StatusOr<Source> make_source(const std::string& source);
   void run();
   void take(SourceUpdate update);
   void publish();
@@ -55,7 +61,7 @@ class Live::Loop {
   const Clock& clock_;
   const Sink sink_;
   std::optional<StateDir> state_;
-  std::vector<std::unique_ptr<adapters::FileSource>> sources_;
+  std::vector<Source> sources_;
   std::thread thread_;
 
   mutable std::mutex mutex_;
@@ -78,18 +84,37 @@ class Live::Loop {
   bool started_ = false;  // the first update is out
 };
 
+namespace {
+const std::string& name_of(const auto& source) {
+  return std::visit([](const auto& s) -> const std::string& { return s->name(); }, source);
+}
+}  // namespace
+
+absl::StatusOr<Live::Loop::Source> Live::Loop::make_source(const std::string& source) {
+  const auto arrive = [this](SourceUpdate update) {
+    std::lock_guard lock(mutex_);
+    arrived_.push_back(std::move(update));
+    wake_.notify_one();
+  };
+  if (adapters::kubernetes::is_kubernetes_source(source)) {
+    adapters::kubernetes::KubernetesSourceOptions options;
+    FL_ASSIGN_OR_RETURN(options.credentials, adapters::kubernetes::credentials_of(source));
+    options.kinds = watched_kinds();
+    if (!options_.version.empty()) options.user_agent = absl::StrCat("fairlead-control/", options_.version);
+    return std::make_unique<adapters::kubernetes::KubernetesSource>(source, std::move(options), arrive);
+  }
+  const absl::StatusOr<std::string> path = adapters::file_source_path(source);
+  if (!path.ok()) return absl::InvalidArgumentError(absl::StrCat("source \"", source, "\": expected file:PATH or kubernetes[:KUBECONFIG[#CONTEXT]]"));
+  return std::make_unique<adapters::FileSource>(*path, adapters::FileSourceOptions(), arrive);
+}
+
 absl::Status Live::Loop::start() {
-  if (options_.sources.empty()) return absl::InvalidArgumentError("no source: give at least one --source file:PATH");
+  if (options_.sources.empty()) return absl::InvalidArgumentError("no source: give at least one --source file:PATH or kubernetes");
   register_vocabularies(store_);
   for (const std::string& source : options_.sources) {
-    absl::StatusOr<std::string> path = adapters::file_source_path(source);
-    if (!path.ok()) return path.status();
-    sources_.push_back(std::make_unique<adapters::FileSource>(*path, adapters::FileSourceOptions(), [this](SourceUpdate update) {
-      std::lock_guard lock(mutex_);
-      arrived_.push_back(std::move(update));
-      wake_.notify_one();
-    }));
-    store_.register_source(sources_.back()->name());
+    FL_ASSIGN_OR_RETURN(Source made, make_source(source));
+    sources_.push_back(std::move(made));
+    store_.register_source(name_of(sources_.back()));
   }
   if (!options_.state_dir.empty()) {
     FL_ASSIGN_OR_RETURN(state_, StateDir::open(options_.state_dir));
@@ -98,7 +123,7 @@ absl::Status Live::Loop::start() {
     translator_.remember(raw);
     for (const auto& source : sources_) {
       SourceUpdate before;
-      before.source = source->name();
+      before.source = name_of(source);
       for (const ObjectPtr& o : remembered_) {
         if (o->source == before.source) before.upserted.push_back(o);
       }
@@ -108,12 +133,12 @@ absl::Status Live::Loop::start() {
   visible_ = store_.snapshot();
   running_ = true;
   thread_ = std::thread([this] { run(); });
-  for (auto& source : sources_) FL_RETURN_IF_ERROR(source->start());
+  for (auto& source : sources_) FL_RETURN_IF_ERROR(std::visit([](auto& s) { return s->start(); }, source));
   return absl::OkStatus();
 }
 
 void Live::Loop::stop() {
-  for (auto& source : sources_) source->stop();
+  for (auto& source : sources_) std::visit([](auto& s) { s->stop(); }, source);
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -167,12 +192,17 @@ void Live::Loop::save() {
 
 void Live::Loop::take(SourceUpdate update) {
   for (adapters::ObjectKey& key : forgotten(remembered_, update)) update.removed.push_back(std::move(key));
+  const adapters::ObjectSnapshotPtr before = store_.snapshot();
   const ChangeSet changes = store_.apply(update);
   {
     std::lock_guard lock(mutex_);
     visible_ = store_.snapshot();
   }
-  if (!update.lost.empty()) FL_LOG(warning, "source", update.source, ": ", update.lost, "; what was read last stays in use");
+  const auto& told = before->sources();
+  const auto status = std::find_if(told.begin(), told.end(), [&](const adapters::SourceStatus& s) { return s.name == update.source; });
+  const std::string lost = status == told.end() ? "" : status->lost;
+  if (!update.lost.empty() && update.lost != lost) FL_LOG(warning, "source", update.source, ": ", update.lost, "; what was read last stays in use");
+  if (update.lost.empty() && !lost.empty()) FL_LOG(info, "source", update.source, ": can be read again");
   if (changes.empty()) return;
   report(changes);
   translator_.note(changes);

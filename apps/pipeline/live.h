@@ -21,7 +21,7 @@ namespace fairlead::pipeline {
 class Live {
  public:
   struct Options {
-    std::vector<std::string> sources;  // "file:PATH", in order of rank
+    std::vector<std::string> sources;  // "file:PATH", "kubernetes[:KUBECONFIG[#CONTEXT]]", in order of rank
     std::string state_dir;             // empty: nothing survives a restart
     std::string version;               // of the fairlead-proxy built with this, for preflight.h; empty: none is run
   };

@@ -135,15 +135,18 @@ std::vector<adapters::ObjectKey> forgotten(std::vector<ObjectPtr>& remembered, c
   if (remembered.empty()) return out;
   std::set<adapters::ObjectKey> present;
   for (const ObjectPtr& o : update.upserted) present.insert(o->key);
-  const auto unreadable = [&](const std::string& file) {
+  const auto unreadable = [&](const adapters::Object& o) {
     return std::any_of(update.diagnostics.begin(), update.diagnostics.end(), [&](const adapters::Diagnostic& d) {
-      return d.severity == adapters::Severity::kError && (d.file == file || (!d.file.empty() && file.starts_with(d.file + "/")));
+      if (d.severity != adapters::Severity::kError) return false;
+      if (!o.file.empty()) return d.file == o.file || (!d.file.empty() && o.file.starts_with(d.file + "/"));
+      // of an API server: this object, or its kind (in one namespace, or in all)
+      return d.object.group == o.key.group && d.object.kind == o.key.kind && (d.object.name.empty() ? d.object.ns.empty() || d.object.ns == o.key.ns : d.object == o.key);
     });
   };
   std::erase_if(remembered, [&](const ObjectPtr& o) {
     if (o->source != update.source) return false;
     if (present.contains(o->key)) return true;
-    if (!update.synced || !update.lost.empty() || unreadable(o->file)) return false;
+    if (!update.synced || !update.lost.empty() || unreadable(*o)) return false;
     out.push_back(o->key);
     return true;
   });

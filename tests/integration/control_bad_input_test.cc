@@ -261,7 +261,7 @@ TEST_CASE("what cannot be a source, an address, a level or a state directory end
     return run(std::move(command));
   };
   const std::string good = "file:" + w.folder.path();
-  CHECK(start({}, "nfs://x").text == "fairlead-control: source \"nfs://x\": expected file:PATH\n");
+  CHECK(start({}, "nfs://x").text == "fairlead-control: source \"nfs://x\": expected file:PATH or kubernetes[:KUBECONFIG[#CONTEXT]]\n");
   CHECK(absl::StrContains(start({"--log-level", "loud"}, good).text, "loud"));
   w.folder.write("state-file", "");
   const Ran file = start({"--state-dir", w.folder.path("state-file")}, good);

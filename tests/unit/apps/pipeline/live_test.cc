@@ -144,10 +144,10 @@ TEST_CASE("sources and objects can be asked for, and answer after the end as wel
 
 TEST_CASE("a source that is none is an error") {
   Live none({{}, ""}, RealClock::instance(), [](snapshot::Update) {});
-  CHECK(none.start().message() == "no source: give at least one --source file:PATH");
+  CHECK(none.start().message() == "no source: give at least one --source file:PATH or kubernetes");
   CHECK(none.objects().is_map());  // never started: nobody to ask
   Live wrong({{"http://x"}, ""}, RealClock::instance(), [](snapshot::Update) {});
-  CHECK(wrong.start().message() == "source \"http://x\": expected file:PATH");
+  CHECK(wrong.start().message() == "source \"http://x\": expected file:PATH or kubernetes[:KUBECONFIG[#CONTEXT]]");
 }
 
 TEST_CASE("with a state directory the last good version of a broken object survives a restart") {
@@ -256,4 +256,22 @@ TEST_CASE("what is remembered is settled by the source that had it, file by file
   CHECK(pipeline::forgotten(remembered, u).size() == 2);
   REQUIRE(remembered.size() == 1);
   CHECK(remembered[0]->key.name == "other");
+}
+
+TEST_CASE("what an API server would not tell stays remembered, kind by kind") {
+  auto object = [](const std::string& kind, const std::string& ns, const std::string& name) {
+    auto o = std::make_shared<adapters::Object>();
+    o->source = "kubernetes";
+    o->key = {"", kind, ns, name};
+    return adapters::ObjectPtr(o);
+  };
+  std::vector<adapters::ObjectPtr> remembered{object("Service", "a", "gone"), object("Secret", "a", "forbidden"), object("ConfigMap", "a", "gone"), object("ConfigMap", "b", "forbidden")};
+  adapters::SourceUpdate u;
+  u.source = "kubernetes";
+  u.synced = true;
+  u.diagnostics.push_back({adapters::Severity::kError, {"", "Secret", "", ""}, "", 0, "", "403"});
+  u.diagnostics.push_back({adapters::Severity::kError, {"", "ConfigMap", "b", ""}, "", 0, "", "403"});
+  for (const adapters::ObjectKey& key : pipeline::forgotten(remembered, u)) CHECK(key.name == "gone");
+  REQUIRE(remembered.size() == 2);
+  for (const adapters::ObjectPtr& o : remembered) CHECK(o->key.name == "forbidden");
 }
