@@ -19,7 +19,7 @@ BUILD_PACKAGES := build-essential cmake ninja-build ccache mold pkg-config ca-ce
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev libboost1.81-dev \
   libnghttp2-dev libssl-dev nlohmann-json3-dev libyaml-cpp-dev libcpp-httplib-dev libre2-dev libc-ares-dev \
   libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev zlib1g-dev libbrotli-dev libzstd-dev catch2 curl
-TEST_PACKAGES := openssl procps
+TEST_PACKAGES := openssl procps python3-yaml
 INTEROP_PACKAGES := python3-venv haproxy nftables iproute2
 BROWSER_PACKAGES := chromium-headless-shell
 BENCH_PACKAGES := nginx-light haproxy wrk nghttp2-client nghttp2-server nghttp2-proxy python3-venv
@@ -40,7 +40,7 @@ if [ "$${#missing[@]}" -gt 0 ]; then \
 fi
 endef
 
-.PHONY: help deps configure build run test unit integration interop interop-smoke test-kubernetes bench fuzz check-full format install clean
+.PHONY: help deps configure build run test unit integration interop interop-smoke test-kubernetes test-helm bench fuzz check-full format install clean
 
 help: ## this list
 	@echo "Fairlead: make TARGET [PRESET=release|debug|asan-ubsan|tsan|fuzz] [JOBS=N]"; echo
@@ -83,6 +83,10 @@ interop-smoke: build ## the part of interop that CI runs
 test-kubernetes: build ## against a real Kubernetes API server, with a proxy for each Gateway (tests/lab; the first time builds Kubernetes, ten minutes)
 	@$(call need,$(KUBERNETES_PACKAGES))
 	@tests/lab/run --data-plane $${DATA_PLANE:-fairlead-proxy} tests/lab/run_tests
+
+test-helm: build ## the chart, rendered by Helm in every mode (the first time builds Helm, some minutes)
+	@$(call need,$(TEST_PACKAGES))
+	@helm/test
 
 bench: build ## every benchmark beside its peers; prints ratios
 	@$(call need,$(BENCH_PACKAGES))

@@ -1,5 +1,6 @@
 #include "apps/cli/client.h"
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <httplib.h>
@@ -77,6 +78,17 @@ absl::Status Client::follow(const std::string& path, const std::map<std::string,
   if (!answer && status == 0) return no_answer(server_, answer.error());
   if (status != 200) return refusal(server_, path, status, rest);
   return answer ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("the connection to ", server_, " broke (", httplib::to_string(answer.error()), ")"));
+}
+
+absl::Status Client::ask(const std::string& path, std::string_view program) const {
+  if (absl::Status s = check_server(); !s.ok()) return s;
+  httplib::Client http(absl::StrCat("http://", server_));
+  http.set_connection_timeout(2);
+  http.set_read_timeout(2);
+  const httplib::Result answer = http.Get(path);
+  if (!answer) return absl::UnavailableError(absl::StrCat("no answer from ", program, " at ", server_, " (", httplib::to_string(answer.error()), ")"));
+  if (answer->status == 200) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(program, " at ", server_, " is not ready: ", absl::StripAsciiWhitespace(answer->body)));
 }
 
 }  // namespace fairlead::cli

@@ -20,6 +20,8 @@ class Client {
   absl::StatusOr<doc::Value> get(const std::string& path, const std::map<std::string, std::string>& parameters = {}) const;
   // GET of lines without end: each is given to `line`, which says whether to go on; empty ones are not. OK once it says no or the server ends.
   absl::Status follow(const std::string& path, const std::map<std::string, std::string>& parameters, const std::function<bool(std::string_view)>& line) const;
+  // GET path: OK when the answer is 200. FailedPrecondition: another, in its own words. `program`: what should answer.
+  absl::Status ask(const std::string& path, std::string_view program) const;
 
  private:
   absl::Status check_server() const;

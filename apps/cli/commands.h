@@ -16,6 +16,8 @@ int show_diff(const Client& client, Format format, const std::string& proxy);
 int show_nacks(const Client& client, Format format);
 int show_conditions(const Client& client, Format format);
 int show_load(const Client& client, Format format);
+// Whether the control plane serves or, with `proxy`, the one with that admin address has its first configuration: for probes.
+int show_ready(const Client& client, const std::string& proxy);
 
 // Findings on standard output. `strict`: warnings count as errors.
 int check_files(const std::vector<std::string>& paths, Format format, bool strict);

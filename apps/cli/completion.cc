@@ -31,7 +31,7 @@ _fairlead() {
     *) return;;
   esac
   case ${given[0]:-} in
-    "") COMPREPLY=($(compgen -W "status config diff why route-test watch nacks conditions load bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
+    "") COMPREPLY=($(compgen -W "status config diff why route-test watch nacks conditions load ready bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
     bootstrap) flags="--for --cluster --id --gateway --xds-address --xds-tls-ca --xds-tls-cert --xds-tls-key --xds-tls-server-name --admin-address --sotw --delta";;
     check) flags="-f --strict -o";;
     translate) flags="-f --scope -o";;
@@ -40,6 +40,7 @@ _fairlead() {
     why) flags="-H -f --gateway --server -o";;
     route-test) flags="-f --gateway --proxy --junit --server -o";;
     completion) ;;
+    ready) flags="--proxy --server";;
     *) flags="--server -o";;
   esac
   if [[ $current == -* ]]; then
@@ -69,7 +70,7 @@ _fairlead_proxies() {
 _arguments -C \
   '--server[HOST:PORT of the control plane]:address:' \
   '(-o --output)'{-o,--output}'[form of the answer]:form:(table json yaml)' \
-  '1:command:(status config diff why route-test watch nacks conditions load bootstrap check translate completion)' \
+  '1:command:(status config diff why route-test watch nacks conditions load ready bootstrap check translate completion)' \
   '*::argument:->rest'
 case $words[1] in
   config) _arguments '1:type:(all clusters endpoints listeners routes secrets)' '2:proxy:_fairlead_proxies' '--name[one resource]:name:' ;;
@@ -87,7 +88,7 @@ esac
   if (shell == "fish") {
     return R"sh(# fairlead completion fish > ~/.config/fish/completions/fairlead.fish
 complete -c fairlead -f
-complete -c fairlead -n __fish_use_subcommand -a "status config diff why route-test watch nacks conditions load bootstrap check translate completion"
+complete -c fairlead -n __fish_use_subcommand -a "status config diff why route-test watch nacks conditions load ready bootstrap check translate completion"
 complete -c fairlead -l server -x -d "HOST:PORT of the control plane"
 complete -c fairlead -s o -l output -x -a "table json yaml"
 function __fairlead_proxies

@@ -49,6 +49,9 @@ int run(int argc, char** argv) {
   diff->add_flag("--exit-code", change.exit_code, "1 when something differs");
   auto* nacks = app.add_subcommand("nacks", "what clients refused, why, and what they get instead");
   auto* conditions = app.add_subcommand("conditions", "conditions of every object: what was found wrong, what proxies said");
+  auto* ready = app.add_subcommand("ready", "whether the control plane serves, or a proxy has its first configuration: for probes");
+  std::string ready_proxy;
+  ready->add_option("--proxy", ready_proxy, "admin address of a proxy (HOST:PORT), fairlead-proxy or Envoy, instead of the control plane");
   auto* load = app.add_subcommand("load", "what clients report of the load they send, by cluster and locality");
 
   WhyOptions asked;
@@ -125,6 +128,7 @@ int run(int argc, char** argv) {
   if (*nacks) return show_nacks(client, format);
   if (*conditions) return show_conditions(client, format);
   if (*load) return show_load(client, format);
+  if (*ready) return show_ready(client, ready_proxy);
   if (*check) return check_files(paths, format, strict);
   if (*translate) return translate_files(paths, format_given ? format : Format::kYaml, scope);
   if (*completion) {

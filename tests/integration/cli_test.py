@@ -113,7 +113,7 @@ class Words(unittest.TestCase):
     def test_help_fits_a_terminal_and_lists_every_command(self):
         r = run("--help")
         self.assertEqual(r.returncode, 0)
-        for command in ("status", "config", "diff", "why", "route-test", "watch", "nacks", "conditions", "load", "bootstrap", "check", "translate", "completion"):
+        for command in ("status", "config", "diff", "why", "route-test", "watch", "nacks", "conditions", "load", "ready", "bootstrap", "check", "translate", "completion"):
             self.assertIn(f"\n  {command} ", r.stdout)
             h = run(command, "--help")
             self.assertEqual(h.returncode, 0)
@@ -147,7 +147,7 @@ class Words(unittest.TestCase):
 
     def test_a_server_that_is_not_there_is_2_and_named(self):
         port = lab.free_port()
-        for words in (("status",), ("config",), ("diff", "x"), ("nacks",), ("conditions",), ("load",)):
+        for words in (("status",), ("config",), ("diff", "x"), ("nacks",), ("conditions",), ("load",), ("ready",)):
             r = run("--server", f"127.0.0.1:{port}", *words)
             self.assertEqual((r.returncode, r.stdout), (2, ""))
             self.assertIn(f"no answer from fairlead-control at 127.0.0.1:{port}", r.stderr)
