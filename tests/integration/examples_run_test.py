@@ -179,6 +179,21 @@ class Examples(unittest.TestCase):
 
         self.run_example("https", check)
 
+    def test_ingress(self):
+        def check(e):
+            for host, path, service in (("shop.example.com", "/", "shop"), ("shop.example.com", "/api/1", "api"), ("shop.example.com", "/apis", "shop"),
+                                        ("v1.api.example.com", "/", "api"), ("V1.API.example.com:8080", "/", "api"), ("a.v1.api.example.com", "/", "rest"), ("api.example.com", "/", "rest")):
+                self.assertEqual(e.service(path, {"host": host}), service, (host, path))
+            ask = "curl -sS --cacert examples/ingress/authority.pem --connect-to ::127.0.0.1:8443"
+            self.assertEqual(json.loads(e.paste(f"{ask} https://shop.example.com/api").stdout)["service"], "api")
+            self.assertRaises(lab.Failed, e.paste, f"{ask} https://v1.api.example.com/")
+            path = e.folder / "ingress.yaml"
+            text = path.read_text()
+            e.lab.write(path, text.replace("path: /api, pathType", "path: /other, pathType"))
+            lab.await_true("the edit is served", lambda: e.service("/api", {"host": "shop.example.com"}) == "shop")
+
+        self.run_example("ingress", check)
+
     def test_raw_envoy(self):
         def check(e):
             self.assertEqual(e.service(), "app")
