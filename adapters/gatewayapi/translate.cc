@@ -195,6 +195,7 @@ Translation translate(const ObjectSnapshot& snapshot, const Translation* previou
   attach_routes(world);
   report_gateways(world);
   policies.report();
+  report_rejected(world);
   for (auto& [key, state] : world.gateways) {
     intent::Gateway gateway = GatewayMaker(world, state).make();
     const intent::ScopeKey scope = gateway.key;

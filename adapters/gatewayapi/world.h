@@ -124,6 +124,8 @@ class Policies {
 void attach_routes(World& world);
 // Status of Gateways and their listeners, once routes are attached.
 void report_gateways(World& world);
+// Status of objects whose newest version failed its check, over what the last good one's may be.
+void report_rejected(World& world);
 
 // What the rules of one route do, without their matches, and what is wrong with what they refer to.
 struct RouteTarget {

@@ -38,6 +38,7 @@ struct StatusScope {
 struct ScopeStatus {
   std::vector<Condition> conditions;          // one per type, in the order first set
   int attached_routes = -1;                   // listeners only; -1 elsewhere
+  int attached_listener_sets = -1;            // Gateways that admit ListenerSets only; -1 elsewhere
   std::vector<std::string> supported_kinds;   // listeners only, "group/Kind"
   std::vector<std::string> supported_features;  // GatewayClass only, sorted
   bool operator==(const ScopeStatus&) const = default;

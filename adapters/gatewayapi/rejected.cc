@@ -1,0 +1,139 @@
+// Objects whose newest version failed its check: they get Accepted=False with what is wrong, in the generation that is wrong, also where an older
+// version of them stays in use or there never was one. See world.h.
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/gatewayapi/world.h"
+
+namespace fairlead::adapters::gatewayapi {
+
+namespace {
+
+constexpr size_t kMostErrors = 5;  // named in one condition; all of them are in `fairlead conditions`
+
+std::string text_at(const doc::Value& value, std::string_view key) {
+  const doc::Value* v = value.find(key);
+  return v && v->is_string() ? v->as_string() : std::string();
+}
+
+std::span<const doc::Value> items_at(const doc::Value& value, std::string_view path) {
+  const doc::Value* v = value.find_path(path);
+  return v ? v->items() : std::span<const doc::Value>();
+}
+
+class Rejected {
+ public:
+  explicit Rejected(World& world) : world_(world) {
+    for (const Diagnostic& d : world.snapshot.diagnostics()) {
+      if (d.severity == Severity::kError && d.object.group == kGroup) errors_[d.object].push_back(&d);
+    }
+  }
+
+  void report(const ObjectKey& key, const Object& object) {
+    if (key.kind == "GatewayClass") return of_class(key, object);
+    if (key.kind == "Gateway") return of_gateway(key, object);
+    if (key.kind.ends_with("Route")) return of_route(key, object);
+    if (key.kind == "BackendTLSPolicy") return of_policy(key, object);
+  }
+
+ private:
+  // "spec.rules[0].filters[1]: …; spec.hostnames[2]: …"
+  std::string message(const ObjectKey& key) const {
+    std::string out;
+    const auto found = errors_.find(key);
+    size_t told = 0;
+    if (found != errors_.end()) {
+      for (const Diagnostic* d : found->second) {
+        if (told++ == kMostErrors) break;
+        absl::StrAppend(&out, out.empty() ? "" : "; ", d->field, d->field.empty() ? "" : ": ", d->message);
+      }
+      if (found->second.size() > kMostErrors) absl::StrAppend(&out, "; and ", found->second.size() - kMostErrors, " more");
+    }
+    if (world_.snapshot.find(key)) absl::StrAppend(&out, out.empty() ? "" : "; ", "its last good version stays in use");
+    return out;
+  }
+
+  void refuse(const ObjectKey& key, const Object& object, const StatusScope& scope, std::string reason) {
+    world_.result.status.set(key, scope, {"Accepted", Truth::kFalse, std::move(reason), message(key), object.generation});
+  }
+
+  bool is_our_class(const std::string& name) const {
+    const Condition* c = world_.result.status.find({std::string(kGroup), "GatewayClass", "", name}, {}, "Accepted");
+    return c && c->status == Truth::kTrue;
+  }
+  bool is_our_gateway(const ObjectKey& key) const { return world_.gateways.contains(key) || refused_gateways_.contains(key); }
+
+  void of_class(const ObjectKey& key, const Object& object) {
+    const doc::Value* controller = object.body.find_path("spec.controllerName");
+    if (controller && controller->is_string() && controller->as_string() == kControllerName) refuse(key, object, {}, "Unsupported");
+  }
+
+  void of_gateway(const ObjectKey& key, const Object& object) {
+    const doc::Value* spec = object.body.find("spec");
+    if (!spec || !is_our_class(text_at(*spec, "gatewayClassName"))) return;
+    refused_gateways_.insert(key);
+    refuse(key, object, {}, "Invalid");
+    if (!world_.gateways.contains(key)) world_.result.status.set(key, {}, {"Programmed", Truth::kFalse, "Invalid", "nothing of it is in use", object.generation});
+  }
+
+  void of_route(const ObjectKey& key, const Object& object) {
+    for (const doc::Value& ref : items_at(object.body, "spec.parentRefs")) {
+      const doc::Value* group = ref.find("group");
+      const std::string kind = text_at(ref, "kind"), ns = text_at(ref, "namespace");
+      if ((group && group->is_string() && group->as_string() != kGroup) || (!kind.empty() && kind != "Gateway")) continue;
+      const doc::Value* port = ref.find("port");
+      const StatusScope scope{{std::string(kGroup), "Gateway", ns.empty() ? key.ns : ns, text_at(ref, "name")},
+                              text_at(ref, "sectionName"),
+                              port && port->kind() == doc::Kind::integer ? static_cast<int>(port->as_integer()) : 0};
+      if (is_our_gateway(scope.parent)) refuse(key, object, scope, "UnsupportedValue");
+    }
+  }
+
+  // At the Gateways where its last good version is, and those whose routes lead to what it is about.
+  void of_policy(const ObjectKey& key, const Object& object) {
+    std::set<ObjectKey> ancestors;
+    if (const auto good = world_.result.status.objects().find(key); good != world_.result.status.objects().end()) {
+      for (const auto& [scope, status] : good->second) ancestors.insert(scope.parent);
+    }
+    std::set<std::string> targets;
+    for (const doc::Value& t : items_at(object.body, "spec.targetRefs")) targets.insert(text_at(t, "name"));
+    const auto is_target = [&](const std::optional<intent::BackendKey>& b) { return b && b->ns == key.ns && targets.contains(b->service); };
+    for (const auto& [gateway, state] : world_.gateways) {
+      for (const ListenerState& l : state.listeners) {
+        for (const auto& [hostname, routes] : l.routes) {
+          for (const RankedRoute& r : routes) {
+            for (const intent::WeightedBackend& b : r.route.backends) {
+              if (is_target(b.backend)) ancestors.insert(gateway);
+            }
+          }
+        }
+      }
+    }
+    for (const ObjectKey& gateway : ancestors) refuse(key, object, {gateway, "", 0}, "Invalid");
+  }
+
+  World& world_;
+  std::map<ObjectKey, std::vector<const Diagnostic*>> errors_;
+  std::set<ObjectKey> refused_gateways_;
+};
+
+}  // namespace
+
+void report_rejected(World& world) {
+  Rejected rejected(world);
+  // Gateways first: routes ask whether they are ours.
+  std::vector<ObjectPtr> rest;
+  for (const auto& [key, object] : world.snapshot.rejected()) {
+    if (key.group != kGroup) continue;
+    if (key.kind == "GatewayClass" || key.kind == "Gateway") {
+      rejected.report(key, *object);
+    } else {
+      rest.push_back(object);
+    }
+  }
+  for (const ObjectPtr& object : rest) rejected.report(object->key, *object);
+}
+
+}  // namespace fairlead::adapters::gatewayapi

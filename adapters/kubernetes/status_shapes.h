@@ -1,0 +1,82 @@
+// From conditions as data to the `status` of a Kubernetes object and back: which kinds have one, where it is written, how it differs from what
+// is there. Pure; any thread.
+// What is ours, by the list types of the published CRDs: conditions, listeners and features are maps by key, of which server-side apply takes our
+// entries and leaves those of others; parents of routes and ancestors of policies are atomic lists, so that these are taken as they are with our
+// entries exchanged, and written on the condition that nobody has written since.
+// Invariant: a status that is applied and read back does not differ.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/object/object.h"
+#include "adapters/object/status.h"
+#include "adapters/object/store.h"
+#include "base/doc.h"
+
+namespace fairlead::adapters::kubernetes {
+
+struct StatusKind {
+  enum class Shape { kClass, kGateway, kRoute, kPolicy, kIngress };
+  std::string_view group, kind, plural;
+  Shape shape;
+  bool cluster_scoped = false;
+};
+const std::vector<StatusKind>& status_kinds();
+const StatusKind* status_kind(const ObjectKey& key);  // null: nothing is written to such objects
+
+// "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/app", in the version that the object was read in.
+std::string object_path(const Object& object, const StatusKind& kind);
+
+struct Address {
+  std::string type;  // "IPAddress" or "Hostname"
+  std::string value;
+  bool operator==(const Address&) const = default;
+};
+Address address_of(std::string text);  // by its form
+
+// Says on a Gateway or IngressClass which addresses its data plane has, "192.0.2.1, 2001:db8::1": for whoever runs it. It comes before what a Gateway
+// asks for and what operators say of all.
+inline constexpr std::string_view kAddressesAnnotation = "fairlead.io/addresses";
+std::vector<Address> announced(const Object& object);
+// Where that is said and the Gateway asks for an address that is not among them: Programmed=False, AddressNotUsable.
+void check_addresses(const Object& gateway, StatusSink::Scopes& said);
+
+struct Shaping {
+  std::string controller;          // whose entries are ours: "fairlead.io/gateway-controller"
+  std::vector<Address> addresses;  // of Gateways that do not ask for one, and of Ingresses
+  std::string now;                 // RFC 3339, for conditions whose status changes
+  bool hold_programmed = false;    // a Programmed that is True stays as it is where Unknown is said
+};
+
+// A condition whose status is another than the present one's.
+struct Transition {
+  std::string type, reason, message;
+  Truth from = Truth::kUnknown, to = Truth::kUnknown;
+  std::string where;  // "listener web", "Gateway shop/edge"; empty: the object itself
+};
+
+struct Shaped {
+  doc::Value status;     // what to apply
+  bool differs = false;  // from the present one
+  bool held = false;     // because of hold_programmed
+  bool stale = false;    // the present one speaks of a newer generation than we know: nothing is to be written
+  size_t left_out = 0;   // entries for which others have left no room
+  std::vector<Transition> transitions;
+};
+// `object`: the newest version that the source has, `present`: the newest body that is known, its status included.
+Shaped shape_status(const Object& object, const StatusKind& kind, const StatusSink::Scopes& said, const doc::Value& present, const Shaping& shaping);
+
+// The body of the server-side apply. Atomic lists are written only over the version that they were made from.
+std::string apply_body(const Object& object, const StatusKind& kind, const doc::Value& present, const doc::Value& status);
+
+// The Gateway that a parent is or, being a ListenerSet of these objects, belongs to.
+ObjectKey gateway_of(const ObjectSnapshot& objects, const ObjectKey& parent);
+
+// Names of a Gateway's listeners in the order of its spec.
+std::vector<std::string> listener_names(const Object& gateway);
+
+}  // namespace fairlead::adapters::kubernetes
