@@ -22,6 +22,7 @@ NODE, API, DNS = "10.99.0.1", "https://10.99.0.1:6443", "10.96.0.10"
 XDS, CONTROL_ADMIN = f"{NODE}:18000", "127.0.0.1:18001"
 TOKEN = "laboratory"  # of system:masters, in a namespace that nobody else reaches
 CONTROLLER = "fairlead.io/gateway-controller"
+PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))  # how much slower than usual this machine may be
 
 
 class Failed(Exception):
@@ -38,6 +39,7 @@ def run(*command, **more):
 
 def await_true(what, check, timeout=30, pause=0.05):
     """Waits until check() returns something true, which it returns; an error of check() counts as not yet."""
+    timeout *= PATIENCE
     end, last = time.monotonic() + timeout, None
     while time.monotonic() < end:
         try:
@@ -47,7 +49,7 @@ def await_true(what, check, timeout=30, pause=0.05):
         except (OSError, Failed, http.client.HTTPException) as error:
             last = error
         time.sleep(pause)
-    raise Failed(f"{what}: not within {timeout} s (last: {last})")
+    raise Failed(f"{what}: not within {timeout:g} s (last: {last})")
 
 
 class Cluster:
@@ -84,7 +86,8 @@ class Cluster:
         """Starts a part that has ended, as it was."""
         command = json.loads((self.folder / f"{name}.json").read_text())
         with open(self.folder / f"{name}.log", "ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, env=self.environment())
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, env=self.environment(),
+                                       start_new_session=True)  # a terminal's Ctrl-C is for the command
         (self.folder / f"{name}.pid").write_text(str(process.pid))
         return process
 
@@ -100,7 +103,9 @@ class Cluster:
     def up(self, channel="standard"):
         self.addresses()
         self.credentials()
-        self.start("etcd", "etcd", "--data-dir", self.folder / "etcd", "--log-level", "error", "--unsafe-no-fsync")
+        (self.folder / "etcd").mkdir()
+        run("mount", "-t", "tmpfs", "etcd", self.folder / "etcd")  # nothing here needs to outlive the machine: no waiting for disks
+        self.start("etcd", "etcd", "--data-dir", self.folder / "etcd/data", "--log-level", "error")
         self.start("kube-apiserver", LAB / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE}", "--secure-port=6443",
                    f"--cert-dir={self.folder}/certs", f"--token-auth-file={self.folder}/tokens.csv", "--authorization-mode=RBAC", "--allow-privileged",
                    "--service-cluster-ip-range=10.96.0.0/16", "--service-account-issuer=https://kubernetes.default.svc",

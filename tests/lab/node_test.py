@@ -83,19 +83,20 @@ def test_http2_grpc_and_websockets(space):
 
 
 def test_tcp_and_udp_echo(space):
-    pod, = space.deploy("l4", env={"L4_ECHO_SERVER": "1"})
-    with socket.create_connection((address_of(pod), 3000), timeout=5) as s:
-        lines = s.makefile("rwb")
-        require(b"TCP Server" in lines.readline(), "no greeting")
-        lines.write(b"PING\nIS_TLS\nTEST\n")
-        lines.flush()
-        same("the answers", [lines.readline(), lines.readline()], [b"PONG\n", b"false\n"])
-        same("who answers", json.loads(lines.readline())["pod"], name_of(pod))
+    lines, = space.deploy("lines", env={"TCP_ECHO_SERVER": "1"})
+    with socket.create_connection((address_of(lines), 3000), timeout=5) as s:
+        stream = s.makefile("rwb")
+        require(b"TCP Server" in stream.readline(), "no greeting")
+        stream.write(b"PING\nIS_TLS\nTEST\n")
+        stream.flush()
+        same("the answers", [stream.readline(), stream.readline()], [b"PONG\n", b"false\n"])
+        same("who answers", json.loads(stream.readline())["pod"], name_of(lines))
+    datagrams, = space.deploy("datagrams", env={"UDP_ECHO_SERVER": "1"})
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(5)
-        s.sendto(b"hello", (address_of(pod), 8080))
+        s.sendto(b"hello", (address_of(datagrams), 8080))
         told = json.loads(s.recv(4096))
-    same("the datagram's answer", (told["request"], told["pod"]), ("hello", name_of(pod)))
+    same("the datagram's answer", (told["request"], told["pod"]), ("hello", name_of(datagrams)))
 
 
 def test_a_service_forwards_and_has_a_name_and_a_load_balancer_an_address(space):

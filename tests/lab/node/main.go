@@ -51,6 +51,7 @@ func run(kubeconfig, name, address, pods, balancers, dns string) error {
 		return fmt.Errorf("--kubeconfig: %w", err)
 	}
 	config.QPS, config.Burst, config.UserAgent = 200, 400, "fairlead-lab-node"
+	config.ContentType = "application/json" // a handful of objects: rather what people can read
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err
