@@ -19,6 +19,10 @@ namespace fairlead::config {
 namespace v3 = envoy::config::bootstrap::v3;
 namespace {
 
+void refuse_self(const std::optional<ConfigSource>& source, const std::string& field, ErrorList& errors) {
+  if (source && source->kind == ConfigSource::Kind::Self) errors.add(field + ".self", "what the bootstrap holds has no config source of its own");
+}
+
 void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorList& errors) {
   std::set<std::string> names;
   int admin_layers = 0;
@@ -34,7 +38,15 @@ void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorLi
         if (++admin_layers == 2) errors.add(field, "Too many admin layers specified in LayeredRuntime, at most one may be specified");
         out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Admin, std::make_shared<matching::Runtime>()});
         break;
-      default: errors.add(field + ".layer_specifier", "only static_layer and admin_layer are supported");
+      case v3::RuntimeLayer::kRtdsLayer: {
+        const std::string place = field + ".rtds_layer.rtds_config";
+        auto source = parse_config_source(layer.rtds_layer().rtds_config(), place);
+        if (!errors.check(source)) break;
+        refuse_self(*source, place, errors);
+        out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Discovered, std::make_shared<matching::Runtime>(), layer.rtds_layer().name(), *std::move(source)});
+        break;
+      }
+      default: errors.add(field + ".layer_specifier", "only static_layer, admin_layer and rtds_layer are supported");
     }
   }
 }
@@ -69,10 +81,6 @@ void read_admin(const v3::Admin& proto, BootstrapConfig& out, ErrorList& errors)
 }
 
 // "self" is where the resource itself came from, and what stands in the bootstrap came from nowhere.
-void refuse_self(const std::optional<ConfigSource>& source, const std::string& field, ErrorList& errors) {
-  if (source && source->kind == ConfigSource::Kind::Self) errors.add(field + ".self", "what the bootstrap holds has no config source of its own");
-}
-
 void read_dynamic(const v3::Bootstrap::DynamicResources& proto, BootstrapConfig& out, ErrorList& errors) {
   if (proto.has_ads_config()) {
     auto ads = parse_api_source(proto.ads_config(), "dynamic_resources.ads_config");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "dataplane/config/address.h"
 #include "dataplane/matching/runtime.h"
 
 namespace google::protobuf {
@@ -17,8 +18,10 @@ namespace fairlead::config {
 
 struct RuntimeLayer {
   std::string name;
-  enum class Kind : uint8_t { Static, Admin } kind = Kind::Static;
-  std::shared_ptr<const matching::Runtime> values;  // never null; an admin layer's: empty
+  enum class Kind : uint8_t { Static, Admin, Discovered } kind = Kind::Static;
+  std::shared_ptr<const matching::Runtime> values;  // never null; empty but of a static layer
+  std::string resource = {};                        // of a discovered one
+  ConfigSource source = {};                         // likewise
 };
 
 // A layer's values: structures within become keys with dots.

@@ -37,7 +37,7 @@ std::string_view state_name(State state) {
 State Server::state() const {
   if (terminating_ || draining_ || healthcheck_failed_ || handover_->handed_over()) return State::draining;  // Envoy 1.40: /healthcheck/fail shows DRAINING too
   if (stage_ == Stage::done) return State::live;
-  return stage_ == Stage::clusters ? State::pre_initializing : State::initializing;
+  return stage_ <= Stage::clusters ? State::pre_initializing : State::initializing;
 }
 
 std::chrono::seconds Server::uptime() const { return std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - started_); }
@@ -51,7 +51,7 @@ int Server::run() {
   loop_->on_signal(SIGHUP, [](int) { FL_LOG(info, "main", "SIGHUP is ignored: configuration comes from files and xDS by itself"); });
   for (const std::string& w : bootstrap_.warnings) FL_LOG(warning, "config", w);
   FL_LOG(info, "main", "fairlead-proxy ", version_, ", ", workers_.size(), " workers");
-  if (bootstrap_.config->cds.has_value() && bootstrap_.config->cds->initial_fetch_timeout.count() > 0) init_timer_->arm(bootstrap_.config->cds->initial_fetch_timeout);
+  begin_runtime();
   settle_soon();
   if (overload_ != nullptr) overload_->start();
   watch_threads();
@@ -76,8 +76,28 @@ Server::~Server() {
   log::flush();
 }
 
+// What is discovered of the runtime comes first: clusters and listeners are made with it.
+void Server::begin_runtime() {
+  if (runtime_awaited_.empty()) return begin_clusters();
+  milliseconds longest(0);
+  for (const config::RuntimeLayer& layer : runtime_->layers())
+    if (layer.kind == config::RuntimeLayer::Kind::Discovered) longest = std::max(longest, layer.source.initial_fetch_timeout);
+  if (longest.count() > 0) init_timer_->arm(longest);
+}
+
+void Server::begin_clusters() {
+  stage_ = Stage::clusters;
+  init_timer_->disarm();
+  if (const auto& cds = bootstrap_.config->cds; cds.has_value() && cds->initial_fetch_timeout.count() > 0) init_timer_->arm(cds->initial_fetch_timeout);
+}
+
 void Server::advance_init() {
   const config::BootstrapConfig& boot = *bootstrap_.config;
+  if (stage_ == Stage::runtime) {
+    if (!runtime_awaited_.empty()) return;
+    begin_clusters();
+    subscribe();
+  }
   if (stage_ == Stage::clusters && (!boot.cds.has_value() || cds_answered_) && epoch_->clusters_settled()) {
     FL_LOG(info, "main", "all clusters initialized");
     stage_ = Stage::listeners;
@@ -99,6 +119,11 @@ void Server::advance_init() {
 }
 
 void Server::init_timed_out() {
+  if (stage_ == Stage::runtime) {
+    FL_LOG(warning, "config", "rtds: no answer within the initial fetch timeout");
+    runtime_awaited_.clear();
+    return settle_soon();
+  }
   const xds::Type type = stage_ == Stage::clusters ? xds::Type::cluster : xds::Type::listener;
   if (handover_->taking_over()) {  // the process before serves: better that goes on than this one serves nothing
     FL_LOG(warning, "config", xds::short_name(type), ": no answer within the initial fetch timeout: the process before goes on serving");

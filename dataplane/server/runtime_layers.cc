@@ -48,6 +48,29 @@ void RuntimeLayers::load() {
   cells.set(block, Stat::num_layers, layers_.size());
 }
 
+bool RuntimeLayers::discovers(std::string_view resource) const {
+  return std::any_of(layers_.begin(), layers_.end(), [&](const auto& layer) { return layer.kind == Kind::Discovered && layer.resource == resource; });
+}
+
+void RuntimeLayers::set_values(std::string_view resource, std::shared_ptr<const matching::Runtime> values) {
+  for (config::RuntimeLayer& layer : layers_)
+    if (layer.kind == Kind::Discovered && layer.resource == resource) layer.values = values;
+  load();
+}
+
+absl::Status RuntimeLayers::set(const std::string& resource, const google::protobuf::Struct& values) {
+  ErrorList errors;
+  auto read = std::make_shared<const matching::Runtime>(config::read_runtime_layer(values, "layer", errors));
+  if (!errors.empty()) {
+    stats_.cells(0).add(scope_->block<Stat>(kStats), Stat::load_error);
+    return errors.status();
+  }
+  set_values(resource, std::move(read));
+  return absl::OkStatus();
+}
+
+void RuntimeLayers::clear(std::string_view resource) { set_values(resource, std::make_shared<const matching::Runtime>()); }
+
 bool RuntimeLayers::modify(const std::multimap<std::string, std::string>& changes) {
   const auto admin = std::find_if(layers_.begin(), layers_.end(), is_admin);
   if (admin == layers_.end()) return false;

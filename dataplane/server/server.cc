@@ -1,6 +1,8 @@
 // Assembly and the configuration pipeline: responses in, snapshots out. The life cycle (init order, drain) is in lifecycle.cc.
 #include "dataplane/server/server.h"
 
+#include <google/protobuf/struct.pb.h>
+
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -86,6 +88,8 @@ absl::Status Server::start() {
   }
   shared_clusters_->set_local_zone(std::move(zone));
   runtime_ = std::make_unique<RuntimeLayers>(bootstrap_.config->runtime_layers, *stats_);
+  for (const config::RuntimeLayer& layer : runtime_->layers())
+    if (layer.kind == config::RuntimeLayer::Kind::Discovered) runtime_awaited_.insert(layer.resource);
   shared_clusters_->set_runtime(runtime_->current());
   shared_clusters_->set_health_sink([this](const config::ClusterConfig* cluster, const std::string& address, upstream::HealthEvent event) {
     loop_->post([this, cluster, address, event] { health_->on_event(cluster, address, event); });
@@ -208,6 +212,19 @@ void Server::make_pipeline() {
   in.cluster_removed = [this](std::string_view name) {
     if (dns_clusters_.erase(std::string(name)) > 0) resolver_->remove(std::string(name));
   };
+  in.wants_runtime = [this](std::string_view name) { return runtime_->discovers(name); };
+  in.runtime_set = [this](const std::string& name, const google::protobuf::Struct& values) -> absl::Status {
+    FL_RETURN_IF_ERROR(runtime_->set(name, values));
+    runtime_awaited_.erase(name);
+    runtime_changed();
+    return absl::OkStatus();
+  };
+  in.runtime_removed = [this](std::string_view name) {
+    if (!runtime_->discovers(name)) return;
+    runtime_->clear(name);
+    runtime_awaited_.erase(std::string(name));
+    runtime_changed();
+  };
   in.count_unknown_fields = [this](uint64_t n) {
     if (!options_.ignore_unknown_dynamic_fields) stats_->cells(0).add(server_stats_, stats::ServerStat::dynamic_unknown_fields, n);
   };
@@ -305,6 +322,7 @@ xds::Outcome Server::apply(const xds::Update& update) {
   if (update.type == xds::Type::endpoint) discovery_counters_->endpoints_updated(update, outcome);
   if (update.type == xds::Type::cluster) cds_answered_ = true;
   if (update.type == xds::Type::listener) lds_answered_ = true;
+  if (update.type == xds::Type::runtime && !outcome.status.ok()) runtime_awaited_.clear();  // Envoy 1.40: a refusal ends the wait of every subscription
   if (update.type == xds::Type::secret) watch_files();
   settle_soon();
   return outcome;
@@ -336,6 +354,8 @@ void Server::source_failed(xds::Type type, const absl::Status& status) {
 void Server::source_has_none(xds::Type type, const std::vector<std::string>& names) {
   if (type == xds::Type::cluster) cds_answered_ = true;
   if (type == xds::Type::listener) lds_answered_ = true;
+  if (type == xds::Type::runtime)
+    for (const std::string& name : names) runtime_awaited_.erase(name);
   // once traffic flows, a listener whose table is not there yet waits while its old form serves
   if (type != xds::Type::route || stage_ != Stage::done)
     for (const std::string& name : names) ingest_->give_up(type, name);
@@ -348,10 +368,14 @@ void Server::settle_soon() { loop_->run_soon(settle_task_); }
 // Requests see it with the next snapshot; what clusters read of the runtime, those that are made from then on.
 bool Server::modify_runtime(const std::multimap<std::string, std::string>& changes) {
   if (!runtime_->modify(changes)) return false;
+  runtime_changed();
+  return true;
+}
+
+void Server::runtime_changed() {
   shared_clusters_->set_runtime(runtime_->current());
   epoch_->set_runtime(runtime_->current());
   settle_soon();
-  return true;
 }
 
 void Server::settle() {
@@ -391,8 +415,10 @@ void Server::subscribe() {
   subscribed_ = epoch_->wanted_generation();
   const config::BootstrapConfig& boot = *bootstrap_.config;
   xds::Sources::Wish wish;
-  if (boot.cds.has_value()) xds::Sources::add(wish, xds::Type::cluster, *boot.cds, boot.cds_resources_locator);
-  if (boot.lds.has_value() && stage_ != Stage::clusters) xds::Sources::add(wish, xds::Type::listener, *boot.lds, boot.lds_resources_locator);
+  for (const config::RuntimeLayer& layer : runtime_->layers())
+    if (layer.kind == config::RuntimeLayer::Kind::Discovered) xds::Sources::add(wish, xds::Type::runtime, layer.source, layer.resource);
+  if (boot.cds.has_value() && stage_ != Stage::runtime) xds::Sources::add(wish, xds::Type::cluster, *boot.cds, boot.cds_resources_locator);
+  if (boot.lds.has_value() && stage_ > Stage::clusters) xds::Sources::add(wish, xds::Type::listener, *boot.lds, boot.lds_resources_locator);
   const xds::Epoch::Wanted wanted = epoch_->wanted();
   // "self": the source that the cluster or listener itself came from
   auto actual = [](const config::ConfigSource& source, const std::optional<config::ConfigSource>& parent) -> const config::ConfigSource& {
@@ -410,6 +436,8 @@ void Server::subscribe() {
 void Server::follow_subscriptions(const xds::Epoch::Wanted& wanted) {
   const config::BootstrapConfig& boot = *bootstrap_.config;
   std::vector<SubscriptionStats::Followed> all;
+  for (const config::RuntimeLayer& layer : runtime_->layers())
+    if (layer.kind == config::RuntimeLayer::Kind::Discovered) all.push_back({xds::Type::runtime, layer.resource, "", layer.source.initial_fetch_timeout});
   if (boot.cds.has_value()) all.push_back({xds::Type::cluster, "", ""});
   if (boot.lds.has_value()) all.push_back({xds::Type::listener, "", ""});
   for (const auto& [name, source] : wanted.rds) all.push_back({xds::Type::route, name, wanted.rds_users.at(name), source.initial_fetch_timeout});

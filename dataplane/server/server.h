@@ -1,6 +1,6 @@
 // The proxy as a whole: owns the main loop, workers, configuration pipeline, admin and the order of start and end.
 // Everything here runs on the main thread; workers are reached by posts only.
-//   start: bootstrap → static clusters → CDS (bounded) → LDS and routes (bounded) → workers accept → LIVE
+//   start: bootstrap → static clusters → RTDS (bounded) → CDS (bounded) → LDS and routes (bounded) → workers accept → LIVE
 //   end:   SIGTERM fails readiness and, after --shutdown-delay-s, drains: responses carry "connection: close", exit 0 with the last connection or
 //          after --drain-time-s; a second SIGTERM ends at once. Or another process takes over (handover.h): then it drains gradually.
 #pragma once
@@ -111,6 +111,9 @@ class Server {
   void files_moved(const std::set<std::string>& directories);
   void follow_subscriptions(const xds::Epoch::Wanted& wanted);
   void advance_init();
+  void begin_runtime();
+  void begin_clusters();
+  void runtime_changed();
   void init_timed_out();
   void publish(std::shared_ptr<const config::Snapshot> snapshot);
   void apply_listeners(const config::Snapshot& snapshot);
@@ -125,7 +128,7 @@ class Server {
   void watch_threads();
   void count_stalls();
 
-  enum class Stage : uint8_t { clusters, listeners, done };
+  enum class Stage : uint8_t { runtime, clusters, listeners, done };
   Options options_;
   const std::string version_;
   LoadedBootstrap bootstrap_;
@@ -165,7 +168,8 @@ class Server {
   std::vector<StallWatch::Counts> stalls_counted_;
   stats::ScopePtr main_thread_scope_, workers_scope_;
   std::chrono::steady_clock::time_point started_;
-  Stage stage_ = Stage::clusters;
+  Stage stage_ = Stage::runtime;
+  std::set<std::string, std::less<>> runtime_awaited_;  // layers that no answer has come for
   uint64_t subscribed_ = 0;         // generation of the epoch's wishes that the sources know
   bool cds_answered_ = false, lds_answered_ = false;
   std::chrono::steady_clock::time_point idle_closes_at_ = std::chrono::steady_clock::time_point::max();  // while draining

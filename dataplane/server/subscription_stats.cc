@@ -29,6 +29,7 @@ stats::ScopeName scope_of(const SubscriptionStats::Followed& followed) {
       return scope;
     }
     case Type::secret: return stats::plain_scope(absl::StrCat("sds.", name, "."));
+    case Type::runtime: return stats::plain_scope("runtime.");
     default: return stats::plain_scope(absl::StrCat("extension_config_discovery.http_filter.", name, "."));
   }
 }
@@ -133,7 +134,7 @@ void SubscriptionStats::failed(Type type) {
 }
 
 void SubscriptionStats::unanswered(Type type, const std::string& name) {
-  if (const auto it = rows_.find({type, name}); (type == Type::extension || type == Type::secret) && it != rows_.end()) rejected(it->first, it->second);
+  if (const auto it = rows_.find({type, name}); (type == Type::extension || type == Type::secret || type == Type::runtime) && it != rows_.end()) rejected(it->first, it->second);
 }
 
 void SubscriptionStats::timed_out(Type type) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/descriptors.h"
 #include "base/doc.h"
 #include "base/doc_proto.h"
 #include "base/file.h"
@@ -28,7 +29,7 @@ std::string directory_of(const config::ConfigSource& source) {
   return dir.empty() ? "." : dir;
 }
 
-// The name inside an endpoint, route, extension or secret resource; empty when the bytes are not one (Ingest says so).
+// The name inside an endpoint, route, extension, secret or runtime resource; empty when the bytes are not one (Ingest says so).
 std::string name_in(Type type, const std::string& bytes) {
   if (type == Type::endpoint) {
     envoy::config::endpoint::v3::ClusterLoadAssignment m;
@@ -41,6 +42,10 @@ std::string name_in(Type type, const std::string& bytes) {
   if (type == Type::secret) {
     envoy::extensions::transport_sockets::tls::v3::Secret m;
     return m.ParseFromString(bytes) ? m.name() : "";
+  }
+  if (type == Type::runtime) {
+    const auto m = parse_message(type_name(type), bytes);
+    return m.ok() ? (*m)->GetReflection()->GetString(**m, (*m)->GetDescriptor()->FindFieldByName("name")) : "";
   }
   envoy::config::route::v3::RouteConfiguration m;
   return m.ParseFromString(bytes) ? m.name() : "";

@@ -4,6 +4,7 @@
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/arena.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/unknown_field_set.h>
 
 #include <set>
@@ -37,6 +38,7 @@ std::string_view noun(Type type) {
     case Type::route: return "route configuration";
     case Type::extension: return "filter config";
     case Type::secret: return "secret";
+    case Type::runtime: return "runtime layer";
   }
   return "";
 }
@@ -49,6 +51,7 @@ std::string name_of(Type type, const Message& m) {
     case Type::route: return static_cast<const envoy::config::route::v3::RouteConfiguration&>(m).name();
     case Type::extension: return static_cast<const envoy::config::core::v3::TypedExtensionConfig&>(m).name();
     case Type::secret: return static_cast<const envoy::extensions::transport_sockets::tls::v3::Secret&>(m).name();
+    case Type::runtime: return m.GetReflection()->GetString(m, m.GetDescriptor()->FindFieldByName("name"));  // has no generated class here
   }
   return "";
 }
@@ -71,6 +74,7 @@ std::shared_ptr<Message> make(Type type) {
     case Type::route: return on_arena<envoy::config::route::v3::RouteConfiguration>();
     case Type::extension: return std::make_shared<envoy::config::core::v3::TypedExtensionConfig>();
     case Type::secret: return std::make_shared<envoy::extensions::transport_sockets::tls::v3::Secret>();
+    case Type::runtime: return make_message(find_message(type_name(type)));
   }
   return nullptr;
 }
@@ -236,6 +240,8 @@ Outcome Ingest::judge(const Update& update) {
     std::erase_if(parsed, [&](const Parsed& resource) { return options_.epoch->discoveries(resource.name).empty(); });
   if (update.type == Type::secret)
     std::erase_if(parsed, [&](const Parsed& resource) { return !options_.epoch->wants_secret(config::secret_key(resource.name, update.source)); });
+  if (update.type == Type::runtime)
+    std::erase_if(parsed, [&](const Parsed& resource) { return !options_.wants_runtime || !options_.wants_runtime(resource.name); });
   // Envoy 1.40 likewise: first, so that a new listener may take the address of one that goes
   out.removed = removals(update, parsed);
   for (const std::string& name : out.removed) remove(update.type, name);
@@ -280,6 +286,7 @@ absl::Status Ingest::apply_one(Type type, const Parsed& resource) {
     case Type::route: return apply_routes(resource);
     case Type::extension: return apply_extension(resource);
     case Type::secret: return apply_secret(resource);
+    case Type::runtime: return apply_runtime(resource);
   }
   return absl::OkStatus();
 }
@@ -397,6 +404,14 @@ absl::Status Ingest::apply_secret(const Parsed& resource) {
   return absl::OkStatus();
 }
 
+absl::Status Ingest::apply_runtime(const Parsed& resource) {
+  if (!resource.supported) FL_RETURN_IF_ERROR(config::check_support(*resource.message));
+  note_findings(Type::runtime, resource);
+  const Message& message = *resource.message;
+  const auto& values = message.GetReflection()->GetMessage(message, message.GetDescriptor()->FindFieldByName("layer"));
+  return options_.runtime_set(resource.name, static_cast<const google::protobuf::Struct&>(values));
+}
+
 void Ingest::remove(Type type, const std::string& name) {
   auto& known = known_[type];
   auto it = known.find(name);
@@ -420,6 +435,9 @@ void Ingest::remove(Type type, const std::string& name) {
       return;
     case Type::route:
       return;
+    case Type::runtime:
+      if (options_.runtime_removed) options_.runtime_removed(name);
+      break;
     case Type::extension:
       if (const size_t n = options_.epoch->remove_extension(name); n > 0) reloads_[name] += n;
       break;

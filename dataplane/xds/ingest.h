@@ -22,6 +22,7 @@
 
 namespace google::protobuf {
 class Any;
+class Struct;
 }
 
 namespace fairlead::xds {
@@ -64,6 +65,10 @@ class Ingest {
     std::function<absl::Status(const config::ClusterConfig&)> prepare_cluster;
     std::function<void(const std::shared_ptr<const config::ClusterConfig>&)> cluster_set;
     std::function<void(std::string_view name)> cluster_removed;
+    // Layers of the runtime that are discovered: whether there is one of that name, its values, and that it has none any more.
+    std::function<bool(std::string_view name)> wants_runtime;
+    std::function<absl::Status(const std::string& name, const google::protobuf::Struct& values)> runtime_set;
+    std::function<void(std::string_view name)> runtime_removed;
     std::function<void(uint64_t)> count_unknown_fields;
     std::function<void(const std::string& row)> count_ignored_field;
     std::function<std::chrono::steady_clock::time_point()> now;
@@ -102,6 +107,7 @@ class Ingest {
   absl::Status apply_routes(const Parsed& resource);
   absl::Status apply_extension(const Parsed& resource);
   absl::Status apply_secret(const Parsed& resource);
+  absl::Status apply_runtime(const Parsed& resource);
   // Under which the ledger has it: secrets of one name may come from several sources.
   std::string ledger_name(const Update& update, const std::string& name) const;
   void remove(Type type, const std::string& name);

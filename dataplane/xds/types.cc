@@ -19,6 +19,7 @@ constexpr Row kRows[] = {
      "envoy.service.extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs"},
     {"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "envoy.extensions.transport_sockets.tls.v3.Secret", "sds", "envoy.service.secret.v3.SecretDiscoveryService",
      "Secrets"},
+    {"type.googleapis.com/envoy.service.runtime.v3.Runtime", "envoy.service.runtime.v3.Runtime", "rtds", "envoy.service.runtime.v3.RuntimeDiscoveryService", "Runtime"},
 };
 const Row& row(Type type) { return kRows[static_cast<size_t>(type)]; }
 

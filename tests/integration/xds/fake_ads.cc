@@ -14,6 +14,7 @@
 #include "envoy/service/endpoint/v3/eds.grpc.pb.h"
 #include "envoy/service/listener/v3/lds.grpc.pb.h"
 #include "envoy/service/route/v3/rds.grpc.pb.h"
+#include "envoy/service/runtime/v3/rtds.grpc.pb.h"
 #include "envoy/service/secret/v3/sds.grpc.pb.h"
 
 namespace fairlead::testing {
@@ -70,12 +71,19 @@ struct FakeAds::PerType {
     grpc::Status DeltaSecrets(grpc::ServerContext* c, Delta* s) override { return ads.serve(c, s, ads.delta_requests_, ads.delta_, "sds", "delta-sds"); }
     FakeAds& ads;
   };
-  explicit PerType(FakeAds& ads) : clusters(ads), endpoints(ads), listeners(ads), routes(ads), secrets(ads) {}
+  struct Runtimes final : envoy::service::runtime::v3::RuntimeDiscoveryService::Service {
+    explicit Runtimes(FakeAds& ads) : ads(ads) {}
+    grpc::Status StreamRuntime(grpc::ServerContext* c, Sotw* s) override { return ads.serve(c, s, ads.requests_, ads.sotw_, "rtds", "rtds"); }
+    grpc::Status DeltaRuntime(grpc::ServerContext* c, Delta* s) override { return ads.serve(c, s, ads.delta_requests_, ads.delta_, "rtds", "delta-rtds"); }
+    FakeAds& ads;
+  };
+  explicit PerType(FakeAds& ads) : clusters(ads), endpoints(ads), listeners(ads), routes(ads), secrets(ads), runtimes(ads) {}
   Clusters clusters;
   Endpoints endpoints;
   Listeners listeners;
   Routes routes;
   Secrets secrets;
+  Runtimes runtimes;
 };
 
 FakeAds::FakeAds(int port) : port_(port), per_type_(std::make_unique<PerType>(*this)) { start(); }
@@ -104,6 +112,7 @@ void FakeAds::start() {
   builder.RegisterService(&per_type_->listeners);
   builder.RegisterService(&per_type_->routes);
   builder.RegisterService(&per_type_->secrets);
+  builder.RegisterService(&per_type_->runtimes);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || bound == 0) throw std::runtime_error(absl::StrCat("cannot listen on port ", port_));
   port_ = bound;

@@ -1,4 +1,6 @@
 // The runtime's layers while the server runs: what /runtime shows, what /runtime_modify does, what is counted.
+#include <google/protobuf/struct.pb.h>
+
 #include <catch2/catch.hpp>
 
 #include "dataplane/server/runtime_layers.h"
@@ -31,6 +33,27 @@ TEST_CASE("a later layer wins, the admin layer by its place among them") {
   CHECK(last.current()->number("t", 7) == 7);
   CHECK(last.modify({{"a", ""}, {"nobody", ""}}));
   CHECK(last.current()->number("a", 0) == 1);
+}
+
+TEST_CASE("what is discovered takes its layer's place, is left as it was by what cannot be read, and is taken back") {
+  stats::Registry stats(1);
+  RuntimeLayer found = layer("found", {}, RuntimeLayer::Kind::Discovered);
+  found.resource = "one";
+  RuntimeLayers layers({layer("base", {{"a", "1"}, {"b", "1"}}), found, layer("last", {{"b", "3"}})}, stats);
+  CHECK(layers.discovers("one"));
+  CHECK_FALSE(layers.discovers("found"));
+  google::protobuf::Struct values;
+  (*values.mutable_fields())["a"].set_number_value(2);
+  (*values.mutable_fields())["b"].set_number_value(2);
+  CHECK(layers.set("one", values).ok());
+  CHECK(layers.current()->number("a", 0) == 2);
+  CHECK(layers.current()->number("b", 0) == 3);
+  (*values.mutable_fields())["c"].mutable_list_value();
+  CHECK_FALSE(layers.set("one", values).ok());
+  CHECK(stats.find("runtime.load_error") == 1);
+  CHECK(layers.current()->number("a", 0) == 2);
+  layers.clear("one");
+  CHECK(layers.current()->number("a", 0) == 1);
 }
 
 TEST_CASE("without an admin layer nothing is modified") {
