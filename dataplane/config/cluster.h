@@ -74,6 +74,10 @@ struct UpstreamHttpOptions {
   UpstreamProtocol protocol = UpstreamProtocol::Http1;  // Envoy 1.40: HTTP/1.1, even for requests over HTTP/2
   Http1UpstreamOptions http1;
   Http2Options http2;
+  // The TLS of a request's connection takes names from the request: its host, or what a header of it says.
+  bool auto_sni = false;             // the SNI, unless it is an IP address
+  bool auto_san_validation = false;  // what the server's certificate must be for
+  std::string auto_sni_header;       // lower case; empty, or not in the request: the host
 };
 
 // How connects to several addresses of one endpoint are raced: `count` of the first family, one of the other, and so on.

@@ -1,6 +1,7 @@
 // See cluster_http.h.
 #include "dataplane/config/cluster_http.h"
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/message_differencer.h>
@@ -37,6 +38,12 @@ void read_common(const core::HttpProtocolOptions& proto, UpstreamHttpOptions& ou
   if (proto.has_max_requests_per_connection()) out.max_requests_per_connection = proto.max_requests_per_connection().value();
 }
 
+void read_names(const core::UpstreamHttpProtocolOptions& proto, UpstreamHttpOptions& out) {
+  out.auto_sni = proto.auto_sni();
+  out.auto_san_validation = proto.auto_san_validation();
+  out.auto_sni_header = absl::AsciiStrToLower(proto.override_auto_sni_header());
+}
+
 void read_http1(const core::Http1ProtocolOptions& proto, UpstreamHttpOptions& out) {
   out.http1.enable_trailers = proto.enable_trailers();
   out.http1.accept_http_10 = proto.accept_http_10();
@@ -49,9 +56,11 @@ void read_http2(const core::Http2ProtocolOptions& proto, const std::string& fiel
 }
 
 // Null: there is an error.
-std::shared_ptr<const UpstreamTls> read_upstream_tls(const google::protobuf::Any& any, const std::string& field, const TlsSources& sources, ErrorList& errors) {
+std::shared_ptr<const UpstreamTls> read_upstream_tls(const google::protobuf::Any& any, const std::string& field, const TlsSources& sources, const UpstreamHttpOptions& http, ErrorList& errors) {
   auto context = unpack_as<tls::UpstreamTlsContext>(any, field);
   if (!errors.check(context)) return nullptr;
+  if (http.auto_san_validation && context->common_tls_context().validation_context_type_case() == tls::CommonTlsContext::VALIDATION_CONTEXT_TYPE_NOT_SET)
+    errors.add(field + ".common_tls_context.validation_context", "auto_san_validation is set, and no certificate would be verified without one");
   auto parsed = parse_upstream_tls(*context, field, sources);
   return errors.check(parsed) ? *std::move(parsed) : nullptr;
 }
@@ -65,7 +74,7 @@ void read_matches(const v3::Cluster& proto, const TlsSources& sources, ClusterCo
     made.name = match.name();
     made.criteria = std::make_shared<const google::protobuf::Struct>(match.match());
     if (any.Is<tls::UpstreamTlsContext>()) {
-      made.tls = read_upstream_tls(any, field + ".typed_config", sources, errors);
+      made.tls = read_upstream_tls(any, field + ".typed_config", sources, out.http, errors);
     } else if (!any.Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) {
       errors.add(unknown_extension(field, match.transport_socket().name(), any.type_url()));
     }
@@ -80,7 +89,7 @@ void read_proxy_protocol(const google::protobuf::Message& proto, const TlsSource
   };
   const auto& inner = dynamic_cast<const core::TransportSocket&>(member("transport_socket"));
   if (inner.typed_config().Is<tls::UpstreamTlsContext>()) {
-    out.tls = read_upstream_tls(inner.typed_config(), field + ".transport_socket.typed_config", sources, errors);
+    out.tls = read_upstream_tls(inner.typed_config(), field + ".transport_socket.typed_config", sources, out.http, errors);
   } else if (!inner.typed_config().Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) {
     errors.add(unknown_extension(field + ".transport_socket", inner.name(), inner.typed_config().type_url()));
   }
@@ -117,6 +126,7 @@ const std::shared_ptr<const UpstreamTls>& ClusterConfig::tls_for(const core::Met
 
 void parse_upstream_http(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   if (proto.has_max_requests_per_connection()) out.http.max_requests_per_connection = proto.max_requests_per_connection().value();
+  read_names(proto.upstream_http_protocol_options(), out.http);
   read_common(proto.common_http_protocol_options(), out.http);
   read_http1(proto.http_protocol_options(), out.http);
   if (proto.has_http2_protocol_options()) read_http2(proto.http2_protocol_options(), "http2_protocol_options", out, errors);
@@ -131,6 +141,7 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterConfig& out, ErrorList
     if (!errors.check(options)) continue;
     out.http = UpstreamHttpOptions{};
     read_common(options->common_http_protocol_options(), out.http);
+    read_names(options->upstream_http_protocol_options(), out.http);
     switch (options->upstream_protocol_options_case()) {
       case Options::kExplicitHttpConfig:
         if (options->explicit_http_config().has_http2_protocol_options()) {
@@ -167,7 +178,7 @@ void parse_transport(const v3::Cluster& proto, const TlsSources& sources, Cluste
   const auto& any = proto.transport_socket().typed_config();
   if (any.Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>()) return;
   if (any.Is<tls::UpstreamTlsContext>()) {
-    out.tls = read_upstream_tls(any, "transport_socket.typed_config", sources, errors);
+    out.tls = read_upstream_tls(any, "transport_socket.typed_config", sources, out.http, errors);
     return;
   }
   if (type_name(any.type_url()) == "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport") {

@@ -63,8 +63,11 @@ class ClusterMonitor::Checker final : private ProbeEvents {
       case ProbeResult::Kind::Failed: return failed(CheckFailure::Answer, result.exclude);
       case ProbeResult::Kind::Retriable: return failed(CheckFailure::Retriable, result.exclude);
       case ProbeResult::Kind::Network: return failed(CheckFailure::Network, false);
+      case ProbeResult::Kind::NotMade: return put_off();
     }
   }
+  // Nothing has been learnt of the host.
+  void put_off() { interval_.arm(std::min<milliseconds>(check_.interval, std::chrono::seconds(1))); }
   void passed(bool degraded) {
     monitor_.env_.cells.add(monitor_.check_stats_.success);
     const bool was_first = state_.first();

@@ -10,6 +10,7 @@
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/health/probe.h"
 #include "dataplane/upstream/pool/http2_codec.h"
+#include "dataplane/upstream/pool/reset_reason.h"
 
 namespace fairlead::upstream {
 namespace {
@@ -155,8 +156,9 @@ void HttpProbe::on_trailers(const http::HeaderMap& trailers) {
 }
 
 void HttpProbe::on_closed() {
+  const bool not_made = own_want(wire_->session->connection().last_error());
   drop();
-  if (waiting_) finish({.kind = Kind::Network});
+  if (waiting_) finish({.kind = not_made ? Kind::NotMade : Kind::Network});
 }
 
 void HttpProbe::complete() {

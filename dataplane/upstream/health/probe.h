@@ -20,7 +20,7 @@ namespace fairlead::upstream {
 class TlsStats;
 
 struct ProbeResult {
-  enum class Kind : uint8_t { Success, Degraded, Failed, Retriable, Network };
+  enum class Kind : uint8_t { Success, Degraded, Failed, Retriable, Network, NotMade };  // NotMade: there was no descriptor for it
   Kind kind = Kind::Success;
   bool exclude = false;         // the answer said x-envoy-immediate-health-check-fail
   bool verified_name = false;   // service_name_matcher was asked

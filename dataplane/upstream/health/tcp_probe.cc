@@ -1,6 +1,7 @@
 // Checks over TCP: a connection alone, or bytes sent and awaited.
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/health/probe.h"
+#include "dataplane/upstream/pool/reset_reason.h"
 #include "dataplane/upstream/pool/proxy_header.h"
 #include "dataplane/upstream/pool/tls.h"
 
@@ -89,8 +90,9 @@ void TcpProbe::on_data(net::Buffer& data) {
 }
 
 void TcpProbe::on_closed() {
+  const bool not_made = own_want(wire_->connection->last_error());
   drop();
-  if (waiting_) finish(ProbeResult::Kind::Network);
+  if (waiting_) finish(not_made ? ProbeResult::Kind::NotMade : ProbeResult::Kind::Network);
 }
 
 void TcpProbe::finish(ProbeResult::Kind kind) {
@@ -127,7 +129,7 @@ net::ConnectionPtr connect_probe(const ProbeTarget& target) {
   }
   if (target.tls != nullptr && target.cells != nullptr) {
     const bool http = target.check->kind != config::HealthCheck::Kind::Tcp;
-    add_tls(dial, target.tls, target.hostname, !http ? std::string_view() : target.check->http2 || target.check->kind == config::HealthCheck::Kind::Grpc ? kAlpnHttp2 : kAlpnHttp1, target.tls_stats, *target.cells);
+    add_tls(dial, target.tls, {target.hostname}, !http ? std::string_view() : target.check->http2 || target.check->kind == config::HealthCheck::Kind::Grpc ? kAlpnHttp2 : kAlpnHttp1, target.tls_stats, *target.cells);
   }
   return net::Connection::connect(target.loop, target.address, options, std::move(dial));
 }

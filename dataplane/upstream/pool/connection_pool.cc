@@ -44,8 +44,8 @@ void ConnectionPool::SessionList::remove(PooledSession& session) {
   session.prev_ = session.next_ = nullptr;
 }
 
-ConnectionPool::ConnectionPool(Host& host, PoolProtocol protocol, bool high, std::unique_ptr<const ProxiedFor> client)
-    : host_(host), breakers_(host.cluster().breakers[high ? 1 : 0]), protocol_(protocol), client_(std::move(client)) {}
+ConnectionPool::ConnectionPool(Host& host, PoolProtocol protocol, bool high, std::unique_ptr<const MadeFor> whom)
+    : host_(host), breakers_(host.cluster().breakers[high ? 1 : 0]), protocol_(protocol), whom_(std::move(whom)) {}
 
 ConnectionPool::~ConnectionPool() {
   while (first_waiting_ != nullptr) dequeue(*first_waiting_);
@@ -214,8 +214,10 @@ void ConnectionPool::session_gone(PooledSession& session, net::CloseReason reaso
     const bool timeout = reason == net::CloseReason::ConnectTimeout;
     if (timeout) counts.add(c.stats, ClusterStat::upstream_cx_connect_timeout);
     // A failed connect fails everything that waits, so that each request can decide for itself whether to try elsewhere.
-    if (!given_up) fail_waiting(timeout ? ResetReason::kConnectTimeout : ResetReason::kConnectFailure,
-                 failure_text(session.session_->connection()));
+    if (!given_up) {
+      const net::Connection& connection = session.session_->connection();
+      fail_waiting(timeout ? ResetReason::kConnectTimeout : own_want(connection.last_error()) ? ResetReason::kLocalConnectFailure : ResetReason::kConnectFailure, failure_text(connection));
+    }
   }
   connect_for_waiting();
 }

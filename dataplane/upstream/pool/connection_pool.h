@@ -19,7 +19,7 @@ class Host;
 class ConnectionPool;
 class PooledSession;
 class PooledStream;
-struct ProxiedFor;
+struct MadeFor;
 
 // kTcp: the bytes of one request each; tcp_session.h. kAuto: HTTP/1 or HTTP/2, as each connection's handshake chooses.
 enum class PoolProtocol : uint8_t { kHttp1, kHttp2, kTcp, kAuto };
@@ -46,8 +46,8 @@ class PoolRequest {
 class ConnectionPool {
  public:
   // `high`: which breakers.
-  // `client`: for whom its connections are made, where the cluster speaks the PROXY protocol; null else.
-  ConnectionPool(Host& host, PoolProtocol protocol, bool high, std::unique_ptr<const ProxiedFor> client = nullptr);
+  // `whom`: for whom its connections are made; null: for anybody.
+  ConnectionPool(Host& host, PoolProtocol protocol, bool high, std::unique_ptr<const MadeFor> whom = nullptr);
   ~ConnectionPool();
 
   // Attaches at once (on_pool_ready inside the call), queues, or fails at once when a breaker is open.
@@ -95,7 +95,7 @@ class ConnectionPool {
   Breakers& breakers_;
   const PoolProtocol protocol_;
   bool draining_ = false;
-  const std::unique_ptr<const ProxiedFor> client_;
+  const std::unique_ptr<const MadeFor> whom_;
   uint32_t auto_streams_ = 0;  // kAuto: what the latest connection takes; 0: there was none
   size_t connections_ = 0;  // in any state
   size_t sessions_ = 0;     // those and the ones whose end has been reported in this turn

@@ -24,8 +24,8 @@ void Host::for_each_pool(F&& f) const {
   for (const auto& pool : pools_) {
     if (pool) f(*pool);
   }
-  if (!client_pools_) return;
-  for (const auto& [key, pool] : client_pools_->pools) f(*pool);
+  if (!own_pools_) return;
+  for (const auto& [key, pool] : own_pools_->pools) f(*pool);
 }
 
 void Host::update(const config::Endpoint& endpoint) {
@@ -89,27 +89,28 @@ void Host::retire_connections() {
   for_each_pool([](ConnectionPool& pool) { pool.retire_connections(); });
 }
 
-void Host::sweep_client_pools() {
-  absl::erase_if(client_pools_->pools, [](const auto& entry) {
+void Host::sweep_own_pools() {
+  absl::erase_if(own_pools_->pools, [](const auto& entry) {
     if (!entry.second->unused()) return false;
     entry.second->breakers().pools.give_back();
     return true;
   });
-  client_pools_->sweep_at = 2 * client_pools_->pools.size() + 16;
+  own_pools_->sweep_at = 2 * own_pools_->pools.size() + 16;
 }
 
-ConnectionPool* Host::client_pool(PoolProtocol protocol, bool high, const ProxiedFor& client) {
-  if (!client_pools_) client_pools_ = std::make_unique<ClientPools>();
-  const std::string key = absl::StrCat(static_cast<int>(protocol), high ? "h" : "d", client.source.to_string(), ">", client.destination.to_string());
-  if (const auto known = client_pools_->pools.find(key); known != client_pools_->pools.end()) return known->second.get();
+ConnectionPool* Host::own_pool(PoolProtocol protocol, bool high, const MadeFor& whom) {
+  if (!own_pools_) own_pools_ = std::make_unique<OwnPools>();
+  std::string key = absl::StrCat(static_cast<int>(protocol), high ? "h" : "d", whom.server_name, ">", whom.verify_name);
+  if (whom.client) absl::StrAppend(&key, ">", whom.client->source.to_string(), ">", whom.client->destination.to_string());
+  if (const auto known = own_pools_->pools.find(key); known != own_pools_->pools.end()) return known->second.get();
   Limit& pools = cluster_->breakers[high ? 1 : 0].pools;
-  if (client_pools_->pools.size() >= client_pools_->sweep_at || !pools.can_take()) sweep_client_pools();
+  if (own_pools_->pools.size() >= own_pools_->sweep_at || !pools.can_take()) sweep_own_pools();
   if (!pools.can_take()) return nullptr;
   pools.take();
-  return client_pools_->pools.emplace(key, std::make_unique<ConnectionPool>(*this, protocol, high, std::make_unique<ProxiedFor>(client))).first->second.get();
+  return own_pools_->pools.emplace(key, std::make_unique<ConnectionPool>(*this, protocol, high, std::make_unique<MadeFor>(whom))).first->second.get();
 }
 
-void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client, bool tcp) {
+void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, const MadeFor* whom, bool tcp) {
   const config::UpstreamProtocol wanted = cluster_->config->http.protocol;
   const bool http2 = wanted == config::UpstreamProtocol::Downstream ? came_as == http::Protocol::Http2 : wanted == config::UpstreamProtocol::Http2;
   const bool automatic = wanted == config::UpstreamProtocol::Auto;
@@ -118,8 +119,8 @@ void Host::acquire(PoolRequest& request, bool high, http::Protocol came_as, cons
     env_.cells.add(cluster_->stats, stats::ClusterStat::upstream_cx_pool_overflow);
     request.on_pool_failure(ResetReason::kNoPool, {});
   };
-  if (client != nullptr && cluster_->config->proxy_protocol) {
-    ConnectionPool* own = client_pool(protocol, high, *client);
+  if (whom != nullptr) {
+    ConnectionPool* own = own_pool(protocol, high, *whom);
     return own == nullptr ? no_pool() : own->acquire(request);
   }
   auto& pool = pools_[(high ? kPoolProtocols : 0) + static_cast<size_t>(protocol)];

@@ -53,9 +53,9 @@ class Host final : public LbHost, public Counted {
 
   // Attaches, queues or fails the request, in the pool of that priority and of the protocol that the cluster asks for.
   // `came_as`: the protocol of the request, for clusters that follow it.
-  // `client`: whose connection the request came on; of consequence where the cluster speaks the PROXY protocol.
+  // `whom`: what the connection must have been made for; null: any will do.
   // `tcp`: without HTTP, for a request that ends here and whose bytes go on.
-  void acquire(PoolRequest& request, bool high, http::Protocol came_as, const ProxiedFor* client = nullptr, bool tcp = false);
+  void acquire(PoolRequest& request, bool high, http::Protocol came_as, const MadeFor* whom = nullptr, bool tcp = false);
   // Whether it has a connection, or requests that wait for one.
   bool in_use() const;
   // Connections go as soon as they are free; new requests get new ones.
@@ -97,20 +97,20 @@ class Host final : public LbHost, public Counted {
   Health said_ = Health::kHealthy;                      // by the control plane
   HostStatusCode said_status_ = HostStatusCode::kUnknown;
   uint32_t flags_ = 0;                                  // of shared_health_, as last seen
-  // Pools of single clients' connections. Those that nothing uses any more go when their number has doubled.
-  struct ClientPools {
+  // Pools of connections that are for some requests alone. Those that nothing uses any more go when their number has doubled.
+  struct OwnPools {
     absl::flat_hash_map<std::string, std::unique_ptr<ConnectionPool>> pools;
     size_t sweep_at = 16;
   };
   void choose_race(const config::Endpoint& endpoint);
-  ConnectionPool* client_pool(PoolProtocol protocol, bool high, const ProxiedFor& client);
-  void sweep_client_pools();
+  ConnectionPool* own_pool(PoolProtocol protocol, bool high, const MadeFor& whom);
+  void sweep_own_pools();
   template <class F>
   void for_each_pool(F&& f) const;
 
   bool removed_ = false;
   std::unique_ptr<std::vector<net::Address>> race_;  // all addresses of the endpoint, where there are several
-  std::unique_ptr<ClientPools> client_pools_;
+  std::unique_ptr<OwnPools> own_pools_;
   std::array<std::unique_ptr<ConnectionPool>, 2 * kPoolProtocols> pools_;  // by PoolProtocol, of priority DEFAULT, then HIGH
 };
 

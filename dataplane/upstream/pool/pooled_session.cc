@@ -52,14 +52,14 @@ std::string_view offered(PoolProtocol protocol) {
   return {};
 }
 
-net::ConnectionPtr connect_to(const Host& host, const ProxiedFor* client, const config::ClusterConfig& config, PoolProtocol protocol) {
+net::ConnectionPtr connect_to(const Host& host, const MadeFor* whom, const config::ClusterConfig& config, PoolProtocol protocol) {
   net::Dial dial;
   if (const std::vector<net::Address>* race = host.race()) dial.others.assign(race->begin() + 1, race->end());
   if (config.proxy_protocol) {
-    const std::optional<ProxiedFor> whom = client != nullptr ? std::optional(*client) : std::nullopt;
-    dial.preamble = [protocol = config.proxy_protocol, whom](const net::Address& local, const net::Address& remote) { return proxy_header(*protocol, whom ? &*whom : nullptr, local, remote); };
+    const std::optional<ProxiedFor> client = whom != nullptr ? whom->client : std::nullopt;
+    dial.preamble = [protocol = config.proxy_protocol, client](const net::Address& local, const net::Address& remote) { return proxy_header(*protocol, client ? &*client : nullptr, local, remote); };
   }
-  add_tls(dial, config.tls_for(host.metadata().get()), host.hostname(), offered(protocol), host.cluster().tls_stats, host.env().cells);
+  add_tls(dial, config.tls_for(host.metadata().get()), {host.hostname(), whom}, offered(protocol), host.cluster().tls_stats, host.env().cells);
   return net::Connection::connect(host.env().loop, host.race() != nullptr ? host.race()->front() : host.address(), connection_options(config), std::move(dial));
 }
 
@@ -104,7 +104,7 @@ PooledSession::PooledSession(ConnectionPool& pool) : pool_(pool), host_(&pool.ho
   ++pool_.sessions_;
   if (const auto& http = config.http; http.max_connection_duration && http.max_connection_duration_jitter != 0)
     age_jitter_ = *http.max_connection_duration * static_cast<int64_t>(host_->env().random.below(static_cast<uint64_t>(http.max_connection_duration_jitter * 100) + 1)) / 10'000;
-  net::ConnectionPtr connection = connect_to(*host_, pool.client_.get(), config, pool.protocol());
+  net::ConnectionPtr connection = connect_to(*host_, pool.whom_.get(), config, pool.protocol());
   if (pool.protocol() == PoolProtocol::kTcp) {
     session_ = make_tcp_session(std::move(connection), *this);
   } else if (pool.protocol() == PoolProtocol::kAuto) {

@@ -68,11 +68,17 @@ void TlsStats::set_expirations(stats::Cells& main_cells, const std::vector<tls::
   set(trusted, "unnamed_ca_cert_e3b0c442");
 }
 
-void add_tls(net::Dial& dial, const std::shared_ptr<const config::UpstreamTls>& tls, const std::string& hostname, std::string_view alpn, std::shared_ptr<const TlsStats> stats, stats::Cells& cells) {
+void add_tls(net::Dial& dial, const std::shared_ptr<const config::UpstreamTls>& tls, const TlsNames& names, std::string_view alpn, std::shared_ptr<const TlsStats> stats, stats::Cells& cells) {
   if (tls == nullptr) return;
   tls::ClientPeer peer;
-  if (tls->auto_host_sni && !hostname.empty()) peer.server_name = hostname;
+  // Envoy 1.40: the request's names go before the endpoint's
+  if (names.whom != nullptr && !names.whom->server_name.empty()) {
+    peer.server_name = names.whom->server_name;
+  } else if (tls->auto_host_sni && !names.hostname.empty()) {
+    peer.server_name = names.hostname;
+  }
   if (tls->auto_sni_san_validation) peer.verify_name = peer.server_name.empty() ? tls->server_name : peer.server_name;
+  if (names.whom != nullptr && !names.whom->verify_name.empty()) peer.verify_name = names.whom->verify_name;
   if (tls->alpn.empty()) peer.alpn = alpn;
   // the context when the handshake begins: a connect may take seconds
   dial.transport = [tls, peer = std::move(peer), stats = std::move(stats), &cells]() -> std::unique_ptr<net::Transport> {

@@ -14,6 +14,7 @@
 #include "dataplane/stats/names.h"
 #include "dataplane/stats/registry.h"
 #include "dataplane/tls/session.h"
+#include "dataplane/upstream/pool/proxy_header.h"
 
 namespace fairlead::upstream {
 
@@ -47,7 +48,13 @@ class TlsStats {
 // The protocols that a connection offers by ALPN where the cluster's TLS context says none, as on the wire.
 inline constexpr std::string_view kAlpnHttp1 = "\x08http/1.1", kAlpnHttp2 = "\x02h2", kAlpnBoth = "\x02h2\x08http/1.1";
 
-// Makes `dial` begin with a handshake of that context, unless it is null. `hostname`: the endpoint's; may be empty.
-void add_tls(net::Dial& dial, const std::shared_ptr<const config::UpstreamTls>& tls, const std::string& hostname, std::string_view alpn, std::shared_ptr<const TlsStats> stats, stats::Cells& cells);
+// Whence a connection has the names that its TLS says and checks, beside the context's own.
+struct TlsNames {
+  const std::string& hostname;    // the endpoint's; may be empty
+  const MadeFor* whom = nullptr;  // the requests'; null: they give none
+};
+
+// Makes `dial` begin with a handshake of that context, unless it is null.
+void add_tls(net::Dial& dial, const std::shared_ptr<const config::UpstreamTls>& tls, const TlsNames& names, std::string_view alpn, std::shared_ptr<const TlsStats> stats, stats::Cells& cells);
 
 }  // namespace fairlead::upstream

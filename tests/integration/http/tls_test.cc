@@ -77,6 +77,54 @@ TEST_CASE("requests pass through TLS on both sides") {
   CHECK(back.stat("http.test.downstream_cx_http1_total") == 1);
 }
 
+TEST_CASE("the request's host gives the upstream's TLS its names, and names that differ have connections of their own") {
+  FakeUpstream up;
+  const std::string routes = "- match: {prefix: /rewritten}\n  route: {cluster: up, host_rewrite_literal: example.test}\n- match: {prefix: /}\n  route: {cluster: up}\n";
+  TestProxy back(tls_listener(host(), "- match: {prefix: /}\n  route: {cluster: up}\n  request_headers_to_add: [{header: {key: x-sni, value: '%REQUESTED_SERVER_NAME%'}}]\n"), {cluster_yaml("up", {up.port()})});
+  const auto front_with = [&](const std::string& names) {
+    return std::make_unique<TestProxy>(listener_yaml(routes), std::vector{tls_cluster(back.port(), "common_tls_context: {" + trust_yaml() + "}",
+                                                                                     "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": "
+                                                                                     "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}, "
+                                                                                     "upstream_http_protocol_options: {" + names + "}}}\n")});
+  };
+  const auto ask = [](const TestProxy& front, const std::string& authority, const std::string& headers = "", const std::string& path = "/") {
+    RawSocket client = front.connect();
+    client.send(absl::StrCat("GET ", path, " HTTP/1.1\r\nhost: ", authority, "\r\n", headers, "\r\n"));
+    return client.read_response().status;
+  };
+  SECTION("both") {
+    const auto front = front_with("auto_sni: true, auto_san_validation: true");
+    CHECK(ask(*front, "Example.test:8080") == 200);
+    CHECK(up.last().header("x-sni") == "example.test");
+    CHECK(ask(*front, "other.test") == 200);
+    CHECK(up.last().header("x-sni") == "other.test");
+    CHECK(front->stat("cluster.up.upstream_cx_total") == 2);
+    CHECK(ask(*front, "other.test") == 200);
+    CHECK(front->stat("cluster.up.upstream_cx_total") == 2);
+    CHECK(ask(*front, "third.test") == 503);
+    CHECK(ask(*front, "127.0.0.1") == 503);
+    CHECK(ask(*front, "[::1]:80") == 503);
+    CHECK(front->stat("cluster.up.ssl.fail_verify_san") == 3);
+    CHECK(ask(*front, "third.test", "", "/rewritten") == 200);
+    CHECK(up.last().header("x-sni") == "example.test");
+  }
+  SECTION("a header's word instead") {
+    const auto front = front_with("auto_sni: true, auto_san_validation: true, override_auto_sni_header: X-Name");
+    CHECK(ask(*front, "third.test", "x-name: other.test\r\n") == 200);
+    CHECK(up.last().header("x-sni") == "other.test");
+    CHECK(ask(*front, "example.test", "x-name: third.test\r\n") == 503);
+    CHECK(ask(*front, "example.test") == 200);
+    CHECK(up.last().header("x-sni") == "example.test");
+  }
+  SECTION("a session that one name was good for is not resumed for another") {
+    const auto front = front_with("auto_san_validation: true");
+    CHECK(ask(*front, "example.test") == 200);
+    CHECK(up.last().header("x-sni") == "");
+    CHECK(ask(*front, "third.test") == 503);
+    CHECK(front->stat("cluster.up.ssl.fail_verify_san") == 1);
+  }
+}
+
 TEST_CASE("a client of TLS that says nothing else gets https") {
   FakeUpstream up;
   TestProxy back(tls_listener(host(), kToUp, "", "", "use_remote_address: true\n"), {cluster_yaml("up", {up.port()})});

@@ -1,4 +1,6 @@
 // Active health checks and outlier detection in a proxy process: which hosts get traffic, what the statistics and /clusters say.
+#include <sys/resource.h>
+
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -193,6 +195,35 @@ TEST_CASE("checks over HTTP/2") {
   ProxyProcess proxy(config({one.port()}, http_check(", codec_client_type: HTTP2") + "http2_protocol_options: {}\n"));
   proxy.wait_for_state("LIVE");
   CHECK(answers(proxy) == std::set{"one"s});
+}
+
+TEST_CASE("a connect or a check that finds no descriptor here says nothing of the host") {
+  Backend one("one");
+  ProxyProcess proxy(config({one.port()}, "health_checks: [{timeout: 2s, interval: 0.01s, no_traffic_interval: 0.01s, healthy_threshold: 1, unhealthy_threshold: 1, reuse_connection: false, http_health_check: {path: /health}}]\n"
+                                          "outlier_detection: {consecutive_5xx: 1, consecutive_gateway_failure: 1, enforcing_consecutive_gateway_failure: 100, interval: 0.01s}\nmax_requests_per_connection: 1\n"));
+  proxy.wait_for_state("LIVE");
+  RawSocket client = RawSocket::connect(proxy.port("l"));
+  const auto ask = [&] {
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    return client.read_response();
+  };
+  REQUIRE(ask().status == 200);
+  rlimit before;
+  REQUIRE(prlimit(proxy.pid(), RLIMIT_NOFILE, nullptr, &before) == 0);
+  const rlimit none{3, before.rlim_max};
+  REQUIRE(prlimit(proxy.pid(), RLIMIT_NOFILE, &none, nullptr) == 0);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);  // many checks long
+  RawResponse refused;
+  do refused = ask();
+  while (refused.status == 503 && std::chrono::steady_clock::now() < until);
+  REQUIRE(prlimit(proxy.pid(), RLIMIT_NOFILE, &before, nullptr) == 0);
+  CHECK(refused.status == 503);
+  CHECK_THAT(refused.body, Contains("reset reason: local connection failure"));
+  CHECK(ask().status == 200);
+  CHECK(proxy.stat("cluster.a.outlier_detection.ejections_enforced_total") == "0");
+  CHECK(proxy.stat("cluster.a.health_check.failure") == "0");
+  CHECK(proxy.stat("cluster.a.membership_healthy") == "1");
+  CHECK(proxy.stat("cluster.a.upstream_cx_connect_fail") != "0");
 }
 
 TEST_CASE("an answer that asks for it takes its host out at once") {

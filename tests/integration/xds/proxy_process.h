@@ -30,6 +30,7 @@ class ProxyProcess {
   void signal(int number);
   int wait_exit();          // exit code; -1 for a signal
   bool running();
+  pid_t pid() const { return pid_; }
   double cpu_seconds() const;  // that it has used so far, all threads together
   std::string log() const;  // what it has written to standard error so far
   const std::string& directory() const { return directory_.path(); }

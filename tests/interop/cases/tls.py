@@ -91,6 +91,10 @@ UPSTREAMS = {  # cluster: (listener it leads to, its context, its protocol optio
     "stranger": ("several", {"sni": "example.test", "common_tls_context": {"validation_context": "STRANGER"}}, None),
     "without": ("required", {"sni": "example.test"}, None),
     "with": ("required", {"sni": "example.test", "common_tls_context": {"tls_certificates": "client"}}, None),
+    "asked": ("several", {"common_tls_context": {"validation_context": "CA"}}, {"explicit_http_config": {"http_protocol_options": {}}, "upstream_http_protocol_options": {"auto_sni": True, "auto_san_validation": True}}),
+    "asked_header": ("several", {"sni": "example.test", "common_tls_context": {"validation_context": "CA"}},
+                     {"explicit_http_config": {"http_protocol_options": {}}, "upstream_http_protocol_options": {"auto_sni": True, "auto_san_validation": True, "override_auto_sni_header": "x-name"}}),
+    "asked_sni": ("several", {"sni": "example.test", "common_tls_context": {"validation_context": "CA"}}, {"explicit_http_config": {"http_protocol_options": {}}, "upstream_http_protocol_options": {"auto_sni": True}}),
     "to_plain": ("echo", {"sni": "example.test"}, None),
 }
 
@@ -243,6 +247,10 @@ def observe(box, kind, folder, ports):
     seen["route: not presented"] = curl(folder, ports["several"], "/validated")
     for name in UPSTREAMS:
         seen[f"upstream: {name}"] = [curl(folder, ports["several"], f"/to/{name}", "--http1.1", "--tls13-ciphers", "TLS_AES_128_GCM_SHA256") for _ in range(2)]
+    for name in ("asked", "asked_header", "asked_sni"):
+        for host in ("example.test", "Example.test:99", "a.wild.test", "nope.test", "127.0.0.1", "[::1]:80"):
+            for header in ((), ("-H", "x-name: a.wild.test"), ("-H", "x-name: nope.test")) if name == "asked_header" else ((),):
+                seen[f"upstream: {name} {host} {header[1:]}"] = curl(folder, ports["several"], f"/to/{name}", "--http1.1", "--tls13-ciphers", "TLS_AES_128_GCM_SHA256", "-H", f"host: {host}", *header)
     answers = [curl(folder, ports["several"], "/to/matched", "--http1.1", "--tls13-ciphers", "TLS_AES_128_GCM_SHA256") for _ in range(4)]
     seen["upstream: matched"] = sorted((status, "echo" if "host:" in body else body) for status, body in answers)
     time.sleep(1.2)  # Envoy buffers its log for a second

@@ -77,6 +77,7 @@ HeadersStatus RouterFilter::decode_headers(http::HeaderMap& headers, bool end_st
   }
   terminates_ = terminates(action, headers);
   rewrite_request(*match_, headers);
+  if (const auto& http = cluster_->config().http; (http.auto_sni || http.auto_san_validation) && cluster_->shared().tls_stats != nullptr) choose_tls_names(http, headers);
   if (stream().manager().config().scheme_match_upstream) headers.set_ref(Token::PseudoScheme, cluster_->config().tls ? "https" : "http");
   awaiting_upgrade_ = stream().is_upgrade();
   if (!action.mirrors.empty() && !awaiting_upgrade_) choose_mirrors(headers);
@@ -229,6 +230,20 @@ void RouterFilter::set_stream_limits(const fairlead::router::RouteAction& action
     headers.set(Token::GrpcTimeout, absl::StrCat(timeout->count(), "m"));  // the upstream is told what is left
     stream().set_max_duration(std::max(milliseconds(1), *timeout));
   }
+}
+
+// Envoy 1.40: of the host as it is rewritten, unless that is the endpoint's to say.
+void RouterFilter::choose_tls_names(const config::UpstreamHttpOptions& http, const http::HeaderMap& headers) {
+  std::string_view name = http.auto_sni_header.empty() ? std::string_view() : headers.get(http.auto_sni_header);
+  if (name.empty()) name = headers.get(Token::PseudoAuthority);
+  if (name.starts_with('[')) {
+    name = name.substr(1, name.find(']') - 1);
+  } else if (const size_t colon = name.find(':'); colon != std::string_view::npos) {
+    name = name.substr(0, colon);
+  }
+  tls_names_ = std::make_unique<upstream::MadeFor>();
+  if (http.auto_sni && !net::Address::from_ip(name, 0).ok()) tls_names_->server_name = name;
+  if (http.auto_san_validation) tls_names_->verify_name = name;
 }
 
 void RouterFilter::rewrite_request(const Match& match, http::HeaderMap& headers) {
@@ -394,7 +409,7 @@ void RouterFilter::begin_attempt() {
     std::string text;
     if (fairlead::router::rewrite_host(*match_, stream().request_headers(), host->hostname(), text)) set_host(stream().request_headers(), text);
   }
-  attempt_.start(*host, match_->route->forward.high_priority, terminates_ ? &*match_->route->forward.connect : nullptr);
+  attempt_.start(*host, match_->route->forward.high_priority, terminates_ ? &*match_->route->forward.connect : nullptr, tls_names_.get());
 }
 
 void RouterFilter::on_attempt_ready() {

@@ -20,6 +20,7 @@
 #include "dataplane/router/internal_redirect.h"
 #include "dataplane/stream/filter.h"
 #include "dataplane/stream/stream.h"
+#include "dataplane/upstream/pool/proxy_header.h"
 #include "dataplane/upstream/worker_clusters.h"
 
 namespace fairlead::filters::router {
@@ -71,6 +72,7 @@ class RouterFilter final : public stream::Filter {
   void read_timeouts(const fairlead::router::RouteAction& action, http::HeaderMap& headers);
   void announce_timeout(http::HeaderMap& headers) const;
   void set_stream_limits(const fairlead::router::RouteAction& action, http::HeaderMap& headers);
+  void choose_tls_names(const config::UpstreamHttpOptions& http, const http::HeaderMap& headers);
   void rewrite_request(const fairlead::router::Match& match, http::HeaderMap& headers);
   void set_host(http::HeaderMap& headers, std::string_view host);
   bool headers_valid(const http::HeaderMap& headers);
@@ -129,6 +131,7 @@ class RouterFilter final : public stream::Filter {
   bool keeps_body_ = false;
   bool body_lost_ = false;          // more than is kept: nothing can be sent twice
   bool terminates_ = false;         // the bytes of the request go to the upstream as they are
+  std::unique_ptr<upstream::MadeFor> tls_names_;  // null: the request gives none
   bool headers_only_ = false;
   bool request_complete_ = false;
   bool awaiting_upgrade_ = false;

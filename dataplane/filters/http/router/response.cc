@@ -29,6 +29,7 @@ constexpr char kHistoryKey = 0;  // of the stream's slot with its RedirectHistor
 ResponseFlag flag_of(ResetReason reason) {
   switch (reason) {
     case ResetReason::kConnectFailure:
+    case ResetReason::kLocalConnectFailure:
     case ResetReason::kConnectTimeout: return ResponseFlag::UpstreamConnectionFailure;
     case ResetReason::kConnectionTermination: return ResponseFlag::UpstreamConnectionTermination;
     case ResetReason::kOverflow: return ResponseFlag::UpstreamOverflow;
@@ -314,9 +315,9 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
   ++host.counters.rq_error;
   if (reason == ResetReason::kRemoteReset && !attempt_.http2()) cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_rx_reset);
   if (retry_lost_connection(reason)) return;
-  if (reason != ResetReason::kOverflow) host.report_local(upstream::LocalResult::ConnectFailed);  // Envoy 1.40: whatever ended it
+  if (reason != ResetReason::kOverflow && reason != ResetReason::kLocalConnectFailure) host.report_local(upstream::LocalResult::ConnectFailed);  // Envoy 1.40: whatever ended it
   if (retry_reset(reason, attempt_.request_left())) return;
-  if (reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout) stream().mutable_info().upstream_transport_failure_reason = in_arena(absl::StrReplaceAll(detail, {{" ", "_"}}));
+  if (upstream::never_connected(reason)) stream().mutable_info().upstream_transport_failure_reason = in_arena(absl::StrReplaceAll(detail, {{" ", "_"}}));
   const std::string body = absl::StrCat("upstream connect error or disconnect/reset before headers. ", attempts_ > 1 ? "retried and the latest " : "", "reset reason: ", upstream::reset_reason_text(reason));
   fail(reason == ResetReason::kProtocolError ? 502 : 503, body, in_arena(reset_details("upstream_reset_before_response_started", reason, detail)), flag_of(reason), reason == ResetReason::kOverflow);
 }

@@ -82,7 +82,7 @@ bool RetryState::wants(ResetReason reason, bool request_sent) const {
   if (has(RetryOn::ResetBeforeRequest) && !request_sent) return true;
   if (has(RetryOn::FiveXx) || has(RetryOn::GatewayError)) return true;  // a reset would become a 503
   if (has(RetryOn::RefusedStream) && reason == ResetReason::kRemoteRefusedStream) return true;
-  return has(RetryOn::ConnectFailure) && (reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout);
+  return has(RetryOn::ConnectFailure) && upstream::never_connected(reason);
 }
 
 RetryVerdict RetryState::grant(bool wanted) {

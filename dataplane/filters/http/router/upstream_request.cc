@@ -33,7 +33,7 @@ ResetReason from_codec(http::ResetReason reason) {
 
 }  // namespace
 
-void UpstreamRequest::start(upstream::Host& host, bool high_priority, const ConnectConfig* connect) {
+void UpstreamRequest::start(upstream::Host& host, bool high_priority, const ConnectConfig* connect, const upstream::MadeFor* names) {
   if (std::exchange(reached_, false)) keep_reached();
   connect_ = connect;
   host_ = upstream::Ref<upstream::Host>(&host);
@@ -42,9 +42,10 @@ void UpstreamRequest::start(upstream::Host& host, bool high_priority, const Conn
   pending_end_ = false;
   pending_trailers_ = nullptr;
   const bool tcp = connect_ != nullptr;
-  if (!host.cluster().config->proxy_protocol) return host.acquire(*this, high_priority, router_.stream().protocol(), nullptr, tcp);
+  if (!host.cluster().config->proxy_protocol) return host.acquire(*this, high_priority, router_.stream().protocol(), names, tcp);
+  upstream::MadeFor whom = names != nullptr ? *names : upstream::MadeFor{};
   const net::Connection& client = router_.stream().connection().connection();
-  const upstream::ProxiedFor whom{client.remote_address(), client.local_address()};
+  whom.client = upstream::ProxiedFor{client.remote_address(), client.local_address()};
   host.acquire(*this, high_priority, router_.stream().protocol(), &whom, tcp);
 }
 

@@ -23,7 +23,8 @@ class UpstreamRequest final : public http::MessageReceiver, public upstream::Poo
   ~UpstreamRequest() override { abandon(); }
 
   // Takes a connection to `host`: over TCP alone if there is a `connect`, for the bytes of the request. May call the router back before it returns.
-  void start(upstream::Host& host, bool high_priority, const ConnectConfig* connect);
+  // `names`: what the request gives TLS, without a client; null: nothing.
+  void start(upstream::Host& host, bool high_priority, const ConnectConfig* connect, const upstream::MadeFor* names);
   // Body and end of the request, as they come; kept until the connection is there.
   void send_data(net::Buffer& data, bool end_stream);
   void send_trailers(const http::HeaderMap& trailers);

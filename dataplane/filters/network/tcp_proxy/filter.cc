@@ -142,7 +142,7 @@ void TcpProxy::connect_once() {
   absl::StrAppend(&hosts_attempted_, hosts_attempted_.empty() ? "" : ",", host->address_text());
   const bool tcp = !shared_->config->tunnel;
   if (!host->cluster().config->proxy_protocol) return host->acquire(*this, false, http::Protocol::Http11, nullptr, tcp);
-  const upstream::ProxiedFor whom{connection_->info().remote, connection_->info().local};
+  const upstream::MadeFor whom{.client = upstream::ProxiedFor{connection_->info().remote, connection_->info().local}};
   host->acquire(*this, false, http::Protocol::Http11, &whom, tcp);
 }
 
@@ -183,12 +183,12 @@ void TcpProxy::close_downstream(CloseType type, std::string_view why) {
 }
 
 void TcpProxy::on_pool_failure(ResetReason reason, std::string_view detail) {
-  const bool transport = reason == ResetReason::kConnectFailure || reason == ResetReason::kConnectTimeout;
+  const bool transport = upstream::never_connected(reason);
   host_known_ = transport;
   failure_reason_ = absl::StrReplaceAll(detail, {{" ", "_"}});
   if (transport) {
     connection_->info().flags.set(ResponseFlag::UpstreamConnectionFailure);
-    host_->report_local(reason == ResetReason::kConnectTimeout ? upstream::LocalResult::TimedOut : upstream::LocalResult::ConnectFailed);
+    if (reason != ResetReason::kLocalConnectFailure) host_->report_local(reason == ResetReason::kConnectTimeout ? upstream::LocalResult::TimedOut : upstream::LocalResult::ConnectFailed);
   } else {
     host_.reset();
   }

@@ -239,6 +239,13 @@ TEST_CASE("clusters speak the protocol of their options, and HTTP/1 without any"
   CHECK(follow->http.protocol == UpstreamProtocol::Downstream);
   CHECK(follow->http.http2.max_concurrent_streams == 9);
   CHECK(good(with("explicit_http_config: {http_protocol_options: {}}"))->http.protocol == UpstreamProtocol::Http1);
+  const auto named = good(with("explicit_http_config: {http_protocol_options: {}}, upstream_http_protocol_options: {auto_sni: true, auto_san_validation: true, override_auto_sni_header: X-Name}"));
+  CHECK(named->http.auto_sni);
+  CHECK(named->http.auto_san_validation);
+  CHECK(named->http.auto_sni_header == "x-name");
+  CHECK_THAT(error_of(with("explicit_http_config: {http_protocol_options: {}}, upstream_http_protocol_options: {auto_san_validation: true}}}, transport_socket: {name: tls, typed_config: {\"@type\": "
+                           "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext")),
+             Contains("auto_san_validation is set, and no certificate would be verified without one"));
   CHECK_FALSE(error_of(with("explicit_http_config: {http2_protocol_options: {connection_keepalive: {interval: 30s}}}")).empty());  // no timeout
 }
 
