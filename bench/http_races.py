@@ -23,7 +23,7 @@ http {{ access_log off; keepalive_requests 1000000000; client_max_body_size 0; T
 NGINX_PROXY = """
 daemon off; worker_processes 1; pid {dir}/px.pid; error_log {dir}/px.err;
 events {{ worker_connections 4096; }}
-http {{ access_log off; keepalive_requests 1000000000; client_max_body_size 0; proxy_max_temp_file_size 0; proxy_request_buffering off; TEMP
+http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; client_max_body_size 0; proxy_max_temp_file_size 0; proxy_request_buffering off; TEMP
   upstream up {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
   {tls} server {{ listen 127.0.0.1:{port} backlog=1024{listen}; location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }} }} }}
 """.replace("TEMP", TEMP.replace("{n}", "px"))
@@ -34,7 +34,7 @@ global
 defaults
   mode http
   timeout connect 5s
-  timeout client 60s
+  timeout client 1h
   timeout server 60s
   http-reuse always
 frontend f

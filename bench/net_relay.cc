@@ -1,9 +1,11 @@
-// A relay of bytes that parses nothing: what one proxied message costs before any HTTP. Three builds of the same relay in one program:
+// A relay of bytes that parses nothing: what one proxied message costs before any HTTP. Builds of the same relay in one program:
 //   net    on dataplane/net (its own epoll set, one registration per socket, one flush per turn)
 //   asio   on Boost.Asio's readiness waits: one async_wait, so one epoll_ctl, per message
-//   epoll  on bare epoll with fixed buffers: the floor
+//   epoll  on bare epoll with fixed buffers: the floor of messages that fit a socket's buffer
+//   splice through pipes, without copying: the floor of bulk
 // Usage: bench_net_relay MODE LISTEN_PORT UPSTREAM_PORT; runs until SIGTERM, then prints its CPU time. bench/net_relay.sh drives it with wrk.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -198,13 +200,105 @@ void run_epoll(uint16_t listen_port, uint16_t upstream_port) {
   }
 }
 
+// --- splice
+struct Way {
+  int from, to;
+  int pipe[2] = {-1, -1};
+  size_t held = 0;
+  bool readable = false, writable = true, ended = false;
+};
+constexpr size_t kPipe = 1 << 20;
+
+bool pump(Way& way) {
+  for (bool moved = true; moved;) {
+    moved = false;
+    if (way.readable && !way.ended && way.held < kPipe) {
+      const ssize_t n = splice(way.from, nullptr, way.pipe[1], nullptr, kPipe - way.held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      if (n > 0) {
+        way.held += static_cast<size_t>(n);
+        moved = true;
+      } else if (n == 0) {
+        way.ended = true;
+      } else if (way.held == 0) {
+        way.readable = false;
+      }
+    }
+    if (way.writable && way.held != 0) {
+      const ssize_t n = splice(way.pipe[0], nullptr, way.to, nullptr, way.held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      if (n > 0) {
+        way.held -= static_cast<size_t>(n);
+        moved = true;
+      } else {
+        way.writable = false;
+      }
+    }
+  }
+  return !way.ended || way.held != 0;
+}
+
+struct Spliced {
+  int fd = -1;
+  Way *in = nullptr, *out = nullptr;
+};
+void run_splice(uint16_t listen_port, uint16_t upstream_port) {
+  struct sigaction action {};
+  action.sa_handler = [](int) { ended = 1; };
+  sigaction(SIGTERM, &action, nullptr);
+  const int listener = listen_on(listen_port), set = epoll_create1(0);
+  Spliced listening{listener};
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = &listening;
+  epoll_ctl(set, EPOLL_CTL_ADD, listener, &event);
+  while (!ended) {
+    epoll_event events[256];
+    const int n = epoll_wait(set, events, 256, -1);
+    for (int i = 0; i < n; ++i) {
+      auto* end = static_cast<Spliced*>(events[i].data.ptr);
+      if (end == &listening) {
+        for (int fd; (fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
+          const int up = dial(upstream_port);
+          fcntl(up, F_SETFL, O_NONBLOCK);
+          auto *there = new Way{fd, up}, *back = new Way{up, fd};
+          for (Way* way : {there, back}) {
+            if (pipe2(way->pipe, O_NONBLOCK) != 0) std::exit(1);
+            fcntl(way->pipe[1], F_SETPIPE_SZ, kPipe);
+          }
+          for (Spliced* each : {new Spliced{fd, there, back}, new Spliced{up, back, there}}) {
+            tune(each->fd);
+            epoll_event add{};
+            add.events = EPOLLIN | EPOLLOUT | EPOLLET | EPOLLRDHUP;
+            add.data.ptr = each;
+            epoll_ctl(set, EPOLL_CTL_ADD, each->fd, &add);
+          }
+        }
+        continue;
+      }
+      if (end->in->from < 0) continue;
+      if ((events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0) end->in->readable = true;
+      if ((events[i].events & EPOLLOUT) != 0) end->out->writable = true;
+      if (!pump(*end->in)) shutdown(end->in->to, SHUT_WR);
+      if (!pump(*end->out)) shutdown(end->out->to, SHUT_WR);
+      if (!end->in->ended || !end->out->ended || end->in->from < 0) continue;
+      close(end->in->from);
+      close(end->in->to);
+      for (Way* way : {end->in, end->out}) {
+        close(way->pipe[0]);
+        close(way->pipe[1]);
+        way->from = -1;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "usage: bench_net_relay net|asio|epoll LISTEN_PORT UPSTREAM_PORT\n");
+    std::fprintf(stderr, "usage: bench_net_relay net|asio|epoll|splice LISTEN_PORT UPSTREAM_PORT\n");
     return 2;
   }
+  signal(SIGPIPE, SIG_IGN);  // splice() knows no MSG_NOSIGNAL
   auto listen_port = static_cast<uint16_t>(std::atoi(argv[2]));
   auto upstream_port = static_cast<uint16_t>(std::atoi(argv[3]));
   if (std::strcmp(argv[1], "net") == 0) {
@@ -212,6 +306,8 @@ int main(int argc, char** argv) {
     relay.run(listen_port, upstream_port);
   } else if (std::strcmp(argv[1], "asio") == 0) {
     run_asio(listen_port, upstream_port);
+  } else if (std::strcmp(argv[1], "splice") == 0) {
+    run_splice(listen_port, upstream_port);
   } else {
     run_epoll(listen_port, upstream_port);
   }

@@ -1,4 +1,5 @@
-"""Bytes through a proxy that does not look at them, beside HAProxy in its TCP mode and Envoy: ping-pong and bulk. CPU per exchange, memory."""
+"""Bytes through a proxy that does not look at them, beside HAProxy in its TCP mode and Envoy: ping-pong and bulk. CPU per exchange, memory.
+A relay without any proxy around it (net_relay.cc: one epoll turn, one recv and one send a message; splice in bulk) shows what the kernel alone takes."""
 from http_races import nginx_upstream, race, wrk
 from lab import BIN, envoy, free_port
 
@@ -36,6 +37,8 @@ static_resources:
 
 
 def tcp_command(lab, name, port, upstream, splice=False):
+    if name == "bare relay":
+        return [BIN / "bench_net_relay", "splice" if splice else "epoll", port, upstream]
     if name == "haproxy":
         options = "\n  option splice-request\n  option splice-response" if splice else ""
         return ["haproxy", "-db", "-f", lab.write("haproxy-tcp.cfg", HAPROXY_TCP.format(port=port, upstream=upstream, splice=options))]
@@ -44,7 +47,7 @@ def tcp_command(lab, name, port, upstream, splice=False):
     return command + (["--base-id", str(port)] if name == "envoy" else [])
 
 
-NAMES = ["fairlead-proxy", "haproxy", "envoy"]
+NAMES = ["fairlead-proxy", "haproxy", "envoy", "bare relay"]  # the last: the system calls alone
 
 
 def tcp(options):

@@ -1,6 +1,7 @@
 // Load for UDP proxies. bench_udp_load echo PORT: sends back every datagram that comes to 127.0.0.1:PORT. bench_udp_load load PORT [options]: clients on
 // sockets of their own, each with a window of datagrams under way; after the time is up prints "SENT RECEIVED SECONDS". What is lost is sent again
-// once nothing has come for a while, so that a loss costs time, not the run.
+// once nothing has come for a while, so that a loss costs time, not the run. bench_udp_load relay PORT UPSTREAM: what a proxy cannot do without, and no
+// more: a connected socket for each client, datagrams read several at a time, one epoll turn for all that is ready.
 //   --clients N (64) --window N (1) --bytes N (256) --seconds N (5)
 #include <netinet/in.h>
 #include <poll.h>
@@ -85,6 +86,64 @@ void echo(uint16_t port) {
   }
 }
 
+// The floor of a UDP proxy: what its system calls cost. Answers of a turn leave with one call.
+void relay(uint16_t port, uint16_t upstream) {
+  static Batch batch, answers;
+  const int listener = bound(port), loop = epoll_create1(EPOLL_CLOEXEC);
+  const sockaddr_in to = loopback(upstream);
+  std::vector<int> session(65536, -1);           // by the client's port
+  std::vector<sockaddr_in> client(65536);        // by the session's descriptor
+  const auto watch = [&](int fd) {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;
+    event.data.fd = fd;
+    epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
+  };
+  watch(listener);
+  std::puts("ready");
+  std::fflush(stdout);
+  size_t waiting = 0;
+  answers.name(true);
+  const auto flush = [&] {
+    for (size_t sent = 0; sent < waiting;) {
+      const int n = sendmmsg(listener, answers.headers.data() + sent, static_cast<unsigned>(waiting - sent), MSG_DONTWAIT);
+      sent += n > 0 ? static_cast<size_t>(n) : 1;
+    }
+    waiting = 0;
+  };
+  std::array<epoll_event, 256> events;
+  for (;;) {
+    const int ready = epoll_wait(loop, events.data(), static_cast<int>(events.size()), -1);
+    for (int e = 0; e < ready; ++e) {
+      const int fd = events[static_cast<size_t>(e)].data.fd;
+      for (int n = static_cast<int>(kBatch); n == static_cast<int>(kBatch);) {
+        batch.name(fd == listener);
+        n = recvmmsg(fd, batch.headers.data(), kBatch, MSG_DONTWAIT, nullptr);
+        for (int i = 0; i < n; ++i) {
+          const auto k = static_cast<size_t>(i);
+          const size_t size = batch.headers[k].msg_len;
+          if (fd != listener) {
+            std::memcpy(answers.bytes[waiting].data(), batch.bytes[k].data(), size);
+            answers.parts[waiting].iov_len = size;
+            answers.peers[waiting] = client[static_cast<size_t>(fd)];
+            if (++waiting == kBatch) flush();
+            continue;
+          }
+          int& own = session[ntohs(batch.peers[k].sin_port)];
+          if (own < 0) {
+            own = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+            if (own < 0 || connect(own, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) fail("connect");
+            client[static_cast<size_t>(own)] = batch.peers[k];
+            watch(own);
+          }
+          [[maybe_unused]] const ssize_t sent = send(own, batch.bytes[k].data(), size, MSG_DONTWAIT);
+        }
+      }
+    }
+    if (waiting != 0) flush();
+  }
+}
+
 struct Options {
   size_t clients = 64, window = 1, bytes = 256;
   int seconds = 5;
@@ -145,9 +204,10 @@ void load(uint16_t port, const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) return std::fputs("bench_udp_load echo|load PORT [--clients N] [--window N] [--bytes N] [--seconds N]\n", stderr), 2;
+  if (argc < 3) return std::fputs("bench_udp_load echo|load PORT, relay PORT UPSTREAM [--clients N] [--window N] [--bytes N] [--seconds N]\n", stderr), 2;
   const auto port = static_cast<uint16_t>(std::atoi(argv[2]));
   if (std::string(argv[1]) == "echo") echo(port);
+  if (std::string(argv[1]) == "relay" && argc > 3) relay(port, static_cast<uint16_t>(std::atoi(argv[3])));
   Options options;
   for (int i = 3; i + 1 < argc; i += 2) {
     const std::string name = argv[i];

@@ -22,7 +22,7 @@ static_resources:
     type: STATIC
     load_assignment: {{cluster_name: up, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]}}]}}
 """
-NAMES = ["fairlead-proxy", "envoy"]
+NAMES = ["fairlead-proxy", "envoy", "bare relay"]  # the last: the system calls alone
 
 
 def round_of(lab, name, options, window):
@@ -30,10 +30,14 @@ def round_of(lab, name, options, window):
     port, upstream, admin = free_port(), free_port(), free_port()
     echo = lab.start(f"echo-{name}", pinned(OTHER_CORES, [BIN / "bench_udp_load", "echo", upstream]))
     echo.await_line("ready")
-    config = lab.write(f"{name}-udp.yaml", UDP.format(admin=admin, port=port, upstream=upstream))
-    command = [envoy() if name == "envoy" else BIN / "fairlead-proxy", "-c", config, "--concurrency", "1", "--log-level", "error"]
-    server = lab.start(name, pinned(SERVER_CORE, command + (["--base-id", str(port)] if name == "envoy" else [])))
-    await_http(f"127.0.0.1:{admin}", "/ready", server)
+    if name == "bare relay":
+        server = lab.start(name, pinned(SERVER_CORE, [BIN / "bench_udp_load", "relay", port, upstream]))
+        server.await_line("ready")
+    else:
+        config = lab.write(f"{name}-udp.yaml", UDP.format(admin=admin, port=port, upstream=upstream))
+        command = [envoy() if name == "envoy" else BIN / "fairlead-proxy", "-c", config, "--concurrency", "1", "--log-level", "error"]
+        server = lab.start(name, pinned(SERVER_CORE, command + (["--base-id", str(port)] if name == "envoy" else [])))
+        await_http(f"127.0.0.1:{admin}", "/ready", server)
     load = lambda seconds: subprocess.run(pinned(OTHER_CORES, [str(BIN / "bench_udp_load"), "load", str(port), "--window", str(window), "--seconds", str(seconds)]),
                                           capture_output=True, text=True, check=True).stdout.split()
     load(1)
@@ -42,7 +46,7 @@ def round_of(lab, name, options, window):
     used = cpu(server.process.pid) - before
     lab.stop(server)
     lab.stop(echo)
-    return used / int(received) * 1e6, int(received) / float(seconds), 1 - int(received) / int(sent)
+    return used / max(int(received), 1) * 1e6, int(received) / float(seconds), 1 - int(received) / max(int(sent), 1)
 
 
 def udp(options):
@@ -57,6 +61,7 @@ def udp(options):
         table(f"UDP, 256 bytes there and back, 64 sessions with {window} under way", [(name, f"{m[0]:.2f}", f"{m[1]:.0f}", f"{m[2] * 100:.1f}") for name, m in median.items()],
               ["proxy", "CPU µs/datagram", "datagrams/s", "lost %"])
         verdict("CPU per datagram / Envoy's", median["fairlead-proxy"][0] / median["envoy"][0], 0.5)
+        verdict("of a bare relay / Envoy's", median["bare relay"][0] / median["envoy"][0], None)
 
 
 UDP_RACES = {"udp": udp}
