@@ -108,8 +108,16 @@ void read_socket(const v3::Listener& proto, ListenerConfig& out, ErrorList& erro
   if (proto.has_tcp_fast_open_queue_length()) out.tcp_fast_open_queue_length = proto.tcp_fast_open_queue_length().value();
 }
 
+void read_access_logs(const v3::Listener& proto, const HcmOptions& options, ListenerConfig& out, ErrorList& errors) {
+  for (int i = 0; i < proto.access_log_size(); ++i) {
+    auto log = parse_access_log(proto.access_log(i), absl::StrCat("access_log[", i, "]"), options.read_file);
+    if (errors.check(log)) out.access_logs.push_back(*std::move(log));
+  }
+}
+
 void read_udp(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
   if (!out.udp) return;
+  if (!out.access_logs.empty()) errors.add("access_log", "a UDP listener has no connections; say it on udp_proxy");
   if (out.listener_filters.size() > 1) errors.add("listener_filters[1]", "would never see a datagram: the first takes them all");
   if (proto.listener_filters().empty()) errors.add("listener_filters", "nobody would read the datagrams of a UDP listener without one");
   const auto& socket = proto.udp_listener_config().downstream_socket_config();
@@ -145,6 +153,7 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::L
   read_socket(proto, *out, errors);
   read_chains(proto, options, *out, errors);
   out->listener_filters = parse_listener_filters(proto, options, errors);
+  read_access_logs(proto, options, *out, errors);
   read_udp(proto, *out, errors);
   if (proto.has_listener_filters_timeout()) out->listener_filters_timeout = ms(proto.listener_filters_timeout());
   out->continue_on_listener_filters_timeout = proto.continue_on_listener_filters_timeout();
@@ -155,6 +164,7 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::L
     default: out->direction = ListenerConfig::Direction::Unspecified;
   }
   out->stat_prefix = proto.stat_prefix();
+  out->exact_balance = proto.connection_balance_config().has_exact_balance();
   out->drain_modify_only = proto.drain_type() == v3::Listener::MODIFY_ONLY;
   out->ignore_global_connection_limit = proto.ignore_global_conn_limit();
   out->bypass_overload = proto.bypass_overload_manager();

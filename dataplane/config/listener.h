@@ -9,6 +9,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "dataplane/config/access_log.h"
 #include "dataplane/config/filter_chain.h"
 #include "dataplane/config/filter_chain_match.h"
 #include "dataplane/config/hcm.h"
@@ -35,6 +36,7 @@ struct ListenerConfig {
   std::shared_ptr<const matching::MatchTree> tree;
   static constexpr uint32_t kNoChain = UINT32_MAX;       // the tree names a chain that there is not
   std::vector<ListenerFilterEntry> listener_filters;     // of a UDP listener: the one that takes its datagrams
+  std::vector<AccessLogConfig> access_logs;              // of connections
   bool udp = false;                                      // there are no chains then
   uint64_t max_datagram = 1500;                          // Envoy 1.40: UdpSocketConfig.max_rx_datagram_size
   bool join_datagrams = false;                           // Envoy 1.40: prefer_gro, false for listeners
@@ -44,6 +46,7 @@ struct ListenerConfig {
   uint32_t per_connection_buffer_limit = 1024 * 1024;  // Envoy 1.40: 1 MiB
   bool reuse_port = true;                              // Envoy 1.40: true
   bool bind_to_port = true;
+  bool exact_balance = false;                          // each connection goes to the worker that has the fewest of this listener
   std::optional<uint32_t> tcp_backlog;                 // unset: somaxconn
   std::optional<bool> transparent, freebind;           // unset: socket untouched
   std::optional<uint32_t> tcp_fast_open_queue_length;

@@ -43,6 +43,15 @@ constexpr std::pair<std::string_view, Action::Kind> kActions[] = {
     {"envoy.overload_actions.reset_high_memory_stream", Action::Kind::ResetHighMemoryStream},
 };
 
+constexpr std::pair<std::string_view, ShedAt> kShedPointNames[] = {
+    {"envoy.load_shed_points.tcp_listener_accept", ShedAt::TcpAccept},
+    {"envoy.load_shed_points.hcm_ondata_creating_codec", ShedAt::CodecCreation},
+    {"envoy.load_shed_points.http_connection_manager_decode_headers", ShedAt::RequestHeaders},
+    {"envoy.load_shed_points.http1_server_abort_dispatch", ShedAt::Http1Dispatch},
+    {"envoy.load_shed_points.http2_server_go_away_on_dispatch", ShedAt::Http2Dispatch},
+};
+static_assert(std::size(kShedPointNames) == kShedPoints);
+
 // These four messages have one field that counts, and no class of their own here.
 void read_value(const google::protobuf::Message& message, const char* name, Monitor& out) {
   const auto* field = message.GetDescriptor()->FindFieldByName(name);
@@ -71,7 +80,9 @@ void read_monitor(const v3::ResourceMonitor& proto, const std::string& field, Ov
   out.monitors.push_back(std::move(monitor));
 }
 
-void read_triggers(const v3::OverloadAction& proto, const std::string& field, const OverloadConfig& known, Action& out, ErrorList& errors) {
+// Of an action, or of a load shed point; `what`: which of them, in Envoy 1.40's words.
+template <class Proto>
+void read_triggers(const Proto& proto, const std::string& field, std::string_view what, const OverloadConfig& known, std::vector<OverloadTrigger>& out, ErrorList& errors) {
   std::set<std::string> names;
   for (int i = 0; i < proto.triggers_size(); ++i) {
     const auto& trigger = proto.triggers(i);
@@ -85,10 +96,10 @@ void read_triggers(const v3::OverloadAction& proto, const std::string& field, co
     } else {
       read.to = trigger.threshold().value();
     }
-    if (!names.insert(trigger.name()).second) errors.add(place + ".name", absl::StrCat("Duplicate trigger resource for overload action ", proto.name()));
+    if (!names.insert(trigger.name()).second) errors.add(place + ".name", absl::StrCat("Duplicate trigger resource for ", what, " ", proto.name()));
     if (std::none_of(known.monitors.begin(), known.monitors.end(), [&](const Monitor& m) { return m.name == trigger.name(); }))
-      errors.add(place + ".name", absl::StrCat("Unknown trigger resource ", trigger.name(), " for overload action ", proto.name()));
-    out.triggers.push_back(std::move(read));
+      errors.add(place + ".name", absl::StrCat("Unknown trigger resource ", trigger.name(), " for ", what, " ", proto.name()));
+    out.push_back(std::move(read));
   }
 }
 
@@ -125,7 +136,7 @@ void read_action(const v3::OverloadAction& proto, const std::string& field, bool
   if (known == std::end(kActions)) return errors.add(field + ".name", absl::StrCat("Unknown Overload Manager Action ", proto.name()));
   if (out.find(known->second) != nullptr) return errors.add(field + ".name", absl::StrCat("Duplicate overload action ", proto.name()));
   Action action{.kind = known->second, .name = proto.name()};
-  read_triggers(proto, field, out, action, errors);
+  read_triggers(proto, field, "overload action", out, action.triggers, errors);
   switch (action.kind) {
     case Action::Kind::ReduceTimeouts: read_timers(proto.typed_config(), field + ".typed_config", out, errors); break;
     case Action::Kind::ShrinkHeap:
@@ -142,6 +153,17 @@ void read_action(const v3::OverloadAction& proto, const std::string& field, bool
   if (action.kind == Action::Kind::ResetHighMemoryStream && !accounts)
     errors.add(field, absl::StrCat("Overload action \"", proto.name(), "\" requires buffer_factory_config."));
   out.actions.push_back(std::move(action));
+}
+
+void read_shed_point(const v3::LoadShedPoint& proto, const std::string& field, OverloadConfig& out, ErrorList& errors) {
+  const auto* known = std::find_if(std::begin(kShedPointNames), std::end(kShedPointNames), [&](const auto& p) { return p.first == proto.name(); });
+  // Envoy takes any name, and does nothing at one that it does not know
+  if (known == std::end(kShedPointNames)) return errors.add(field + ".name", absl::StrCat(proto.name(), ": not supported: there is no such load shed point"));
+  if (std::any_of(out.shed_points.begin(), out.shed_points.end(), [&](const LoadShedPoint& p) { return p.at == known->second; }))
+    return errors.add(field + ".name", absl::StrCat("Duplicate loadshed point ", proto.name()));
+  LoadShedPoint point{.at = known->second, .name = proto.name()};
+  read_triggers(proto, field, "loadshed point", out, point.triggers, errors);
+  out.shed_points.push_back(std::move(point));
 }
 
 WatchdogConfig read_watchdog(const envoy::config::bootstrap::v3::Watchdog& proto) {
@@ -164,6 +186,7 @@ OverloadConfig parse_overload(const v3::OverloadManager& proto, const std::strin
   for (int i = 0; i < proto.resource_monitors_size(); ++i) read_monitor(proto.resource_monitors(i), absl::StrCat(field, ".resource_monitors[", i, "]"), out, errors);
   out.smallest_account = proto.buffer_factory_config().minimum_account_to_track_power_of_two();
   for (int i = 0; i < proto.actions_size(); ++i) read_action(proto.actions(i), absl::StrCat(field, ".actions[", i, "]"), proto.has_buffer_factory_config(), out, errors);
+  for (int i = 0; i < proto.loadshed_points_size(); ++i) read_shed_point(proto.loadshed_points(i), absl::StrCat(field, ".loadshed_points[", i, "]"), out, errors);
   return out;
 }
 

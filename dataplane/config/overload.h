@@ -54,10 +54,21 @@ struct OverloadAction {
   std::vector<OverloadTrigger> triggers;  // the strongest counts
 };
 
+// Where work is turned away at its beginning, a share of it by lot.
+enum class ShedAt : uint8_t { TcpAccept, CodecCreation, RequestHeaders, Http1Dispatch, Http2Dispatch };
+inline constexpr size_t kShedPoints = 5;
+
+struct LoadShedPoint {
+  ShedAt at = ShedAt::TcpAccept;
+  std::string name;  // "envoy.load_shed_points.tcp_listener_accept"
+  std::vector<OverloadTrigger> triggers;  // the strongest counts
+};
+
 struct OverloadConfig {
   milliseconds refresh_interval{1000};  // Envoy 1.40: 1 s, OverloadManager.refresh_interval
   std::vector<ResourceMonitor> monitors;
   std::vector<OverloadAction> actions;
+  std::vector<LoadShedPoint> shed_points;
   std::array<TimerScale, kScaledTimers> timers;        // of ReduceTimeouts
   milliseconds shrink_interval{10'000};                // Envoy 1.40: 10 s, ShrinkHeapConfig.timer_interval
   uint64_t shrink_above = uint64_t{100} << 20;         // Envoy 1.40: 100 MiB, ShrinkHeapConfig.max_unfreed_memory_bytes

@@ -43,6 +43,7 @@ struct ProtocolError {
   bool downstream_protocol_error = true;  // response flag DPE; false for refusals that Envoy makes above its codec
   const HeaderMap* headers = nullptr;     // the head, when it could be read (for the access log); lives in the receiver's arena
   std::string_view body = {};             // static string; empty: the status' reason phrase if a protocol error, else none
+  bool overload = false;         // nothing is wrong with the request
 };
 
 class MessageReceiver {
@@ -91,6 +92,8 @@ class MessageSender {
 class ServerSessionEvents {
  public:
   virtual ~ServerSessionEvents() = default;
+  // Bytes have come and are about to be read. True, of HTTP/1: overload turns them away; the session answers 500 where it still can, and ends.
+  virtual bool sheds_input() { return false; }
   // Part of a request head has arrived, not all of it: a timer for slow heads belongs here, until the receiver's on_headers().
   virtual void on_request_begins() {}
   // A request begins: on_headers or on_protocol_error follows once its head is here. Null: the connection is closed at once.

@@ -153,7 +153,11 @@ absl::Status ListenerSet::prepare(const std::shared_ptr<const config::ListenerCo
   serving->global_overflow = serving->scope->counter("downstream_global_cx_overflow");
   serving->out_of_descriptors = serving->scope->counter_on_use("downstream_cx_out_of_descriptors");
   serving->open = count_of(listener->name);
+  if (listener->exact_balance && !listener->udp) serving->balance = balance_of(listener->name);
   serving->limit_key = absl::StrCat("envoy.resource_limits.listener.", listener->name, ".connection_limit");
+  auto log = stream::ConnectionLog::open(listener, *options_.logs);
+  if (!log.ok()) return prefix(place, log.status());
+  serving->log = *std::move(log);
   FL_RETURN_IF_ERROR(prefix(place, make_filters_of(*serving)));
   FL_RETURN_IF_ERROR(make_chains(*serving, address));
   prepared_.insert_or_assign(listener->name, Prepared{listener, std::move(serving)});
@@ -166,6 +170,12 @@ std::shared_ptr<ConnectionCount> ListenerSet::count_of(const std::string& name) 
   for (const auto* set : {&prepared_, &serving_})
     if (const auto it = set->find(name); it != set->end()) return it->second.listener->open;
   return std::make_shared<ConnectionCount>();
+}
+
+std::shared_ptr<ConnectionBalance> ListenerSet::balance_of(const std::string& name) const {
+  for (const auto* set : {&prepared_, &serving_})
+    if (const auto it = set->find(name); it != set->end() && it->second.listener->balance != nullptr) return it->second.listener->balance;
+  return std::make_shared<ConnectionBalance>();
 }
 
 absl::Status ListenerSet::make_filters_of(ServingListener& serving) const {

@@ -78,6 +78,7 @@ class ListenerSet {
   absl::Status check_duplicate(const config::ListenerConfig& listener) const;
   std::function<void()> retire(Prepared old);
   std::shared_ptr<ConnectionCount> count_of(const std::string& name) const;
+  std::shared_ptr<ConnectionBalance> balance_of(const std::string& name) const;
   absl::Status make_filters_of(ServingListener& serving) const;
   absl::Status make_chains(ServingListener& serving, const std::string& address) const;
   absl::StatusOr<std::shared_ptr<const ServingChain>> make_chain(const ServingListener& serving, std::shared_ptr<const config::FilterChain> chain, const std::string& address) const;

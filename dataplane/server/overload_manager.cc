@@ -49,6 +49,10 @@ OverloadManager::OverloadManager(config::OverloadConfig config, Options options)
     if (action.kind == Kind::ShrinkHeap) shrink_count_ = scope_->counter(absl::StrCat(action.name, ".shrink_count"));
     if (action.kind == Kind::ResetHighMemoryStream) reset_count_ = root_scope_->counter(absl::StrCat(action.name, ".count"));  // Envoy 1.40: likewise
   }
+  for (const config::LoadShedPoint& point : config_.shed_points) {
+    shed_points_.push_back({0, {}, scope_->gauge(absl::StrCat(point.name, ".scale_percent"))});
+    state_.shed[static_cast<size_t>(point.at)].count = scope_->counter(absl::StrCat(point.name, ".shed_load_count"));
+  }
   state_.timers = config_.timers;
   state_.smallest_account = config_.smallest_account;
 }
@@ -79,9 +83,9 @@ void OverloadManager::measure() {
   }
 }
 
-double OverloadManager::level_of(const config::OverloadAction& action) const {
+double OverloadManager::level_of(const std::vector<config::OverloadTrigger>& triggers) const {
   double level = 0;
-  for (const config::OverloadTrigger& trigger : action.triggers)
+  for (const config::OverloadTrigger& trigger : triggers)
     for (size_t i = 0; i < resources_.size(); ++i)
       if (config_.monitors[i].name == trigger.resource && resources_[i].pressure) level = std::max(level, trigger.level(*resources_[i].pressure));
   return level;
@@ -108,7 +112,7 @@ void OverloadManager::refresh() {
   bool changed = false;
   for (size_t i = 0; i < actions_.size(); ++i) {
     const config::OverloadAction& action = config_.actions[i];
-    const double level = level_of(action), before = std::exchange(actions_[i].level, level);
+    const double level = level_of(action.triggers), before = std::exchange(actions_[i].level, level);
     if (level == before) continue;
     changed = true;
     if ((level >= 1) != (before >= 1)) FL_LOG(info, "main", "Overload action ", action.name, " became ", level >= 1 ? "active" : "inactive");
@@ -116,8 +120,22 @@ void OverloadManager::refresh() {
     cells.set(actions_[i].percent, static_cast<uint64_t>(level * 100));
     apply(action, level);
   }
+  changed |= refresh_shed_points();
   if (changed) options_.publish(state_);
   if (state_.reset_streams > 0) options_.reset_streams(reset_count_);
+}
+
+bool OverloadManager::refresh_shed_points() {
+  bool changed = false;
+  for (size_t i = 0; i < shed_points_.size(); ++i) {
+    const config::LoadShedPoint& point = config_.shed_points[i];
+    const double level = level_of(point.triggers);
+    if (std::exchange(shed_points_[i].level, level) == level) continue;
+    changed = true;
+    options_.stats.cells(0).set(shed_points_[i].percent, static_cast<uint64_t>(level * 100));
+    state_.shed[static_cast<size_t>(point.at)].share = level;
+  }
+  return changed;
 }
 
 // Envoy 1.40 counts each time, whether or not there was enough to give back.

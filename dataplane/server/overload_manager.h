@@ -44,13 +44,14 @@ class OverloadManager {
     stats::Gauge shown;
     stats::Counter failed;
   };
-  struct Action {
+  struct Action {  // or load shed point
     double level = 0;
     stats::Gauge active, percent;
   };
   OverloadManager(config::OverloadConfig config, Options options);
   void measure();
-  double level_of(const config::OverloadAction& action) const;
+  double level_of(const std::vector<config::OverloadTrigger>& triggers) const;
+  bool refresh_shed_points();
   void apply(const config::OverloadAction& action, double level);
   void shrink();
 
@@ -59,6 +60,7 @@ class OverloadManager {
   stats::ScopePtr scope_, root_scope_;  // overload., and none
   std::vector<Resource> resources_;  // as config_.monitors
   std::vector<Action> actions_;      // as config_.actions
+  std::vector<Action> shed_points_;  // as config_.shed_points
   stream::OverloadState state_;
   bool shrinks_ = false;
   stats::Counter shrink_count_, reset_count_;

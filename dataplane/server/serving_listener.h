@@ -11,9 +11,11 @@
 
 #include "dataplane/config/listener.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/server/connection_balance.h"
 #include "dataplane/server/connection_limits.h"
 #include "dataplane/stats/names.h"
 #include "dataplane/stream/chain_transport.h"
+#include "dataplane/stream/connection_log.h"
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/listener_filter.h"
 #include "dataplane/stream/network_connections.h"
@@ -39,10 +41,12 @@ struct ServingListener {
   ServingChains chains;                                      // by ListenerConfig's numbers
   std::shared_ptr<const ListenerFilters> listener_filters;   // null: none
   std::shared_ptr<const stream::UdpFilterFactory> udp;       // takes the datagrams; null: a TCP listener
+  std::shared_ptr<const stream::ConnectionLog> log;          // null: connections are not logged
   stats::ScopePtr scope;                                     // listener.<address>.
   stats::Block<stats::ListenerStat> stats;
   stats::Counter overload_reject, global_overflow, out_of_descriptors;  // of `scope`
   std::shared_ptr<ConnectionCount> open = std::make_shared<ConnectionCount>();
+  std::shared_ptr<ConnectionBalance> balance;                // null: connections stay where the kernel brings them
   std::string limit_key;                                     // of the runtime; empty: there is no limit
   bool inbound = false;
   bool gradual_drain = true;                                 // of chains that were replaced in place

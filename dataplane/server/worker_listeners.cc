@@ -32,6 +32,7 @@ struct WorkerListeners::Active {
   bool admit();
   GlobalConnections* counted_globally() const;
   void leave();
+  void join_balance(const ServingListener* before);
   void accept_or_wait();
   void begin(int fd, const net::Address& remote, std::unique_ptr<ConnectionInfo> info, bool redirected);
   void filtered(int fd, std::unique_ptr<ConnectionInfo> info, bool redirected);
@@ -61,11 +62,13 @@ struct WorkerListeners::Draining {
 // --- from accept() to a chain ---------------------------------------------------------------------------------------------
 
 void WorkerListeners::Accepting::on_accept(int fd, const net::Address& remote) {
-  if (owner.admit()) {
-    owner.begin(fd, remote, nullptr, false);
-  } else {
+  if (!owner.admit()) {
     ::close(fd);
+    return;
   }
+  const auto& balance = owner.config->balance;
+  if (balance != nullptr && ConnectionBalance::pass_on(balance, owner.owner.worker_.index(), fd, remote)) return;
+  owner.begin(fd, remote, nullptr, false);
 }
 
 void WorkerListeners::Accepting::on_exhausted() {
@@ -101,7 +104,7 @@ bool WorkerListeners::Active::admit() {
       return false;
     }
   }
-  if (!listener.bypass_overload && stream::OverloadState::drawn(worker.overload().reject_connections, worker.random())) {
+  if (!listener.bypass_overload && (worker.sheds(config::ShedAt::TcpAccept) || stream::OverloadState::drawn(worker.overload().reject_connections, worker.random()))) {
     worker.cells().add(config->overload_reject);
   } else if (!take_place(*config->open, config->limit_key.empty() ? std::nullopt : runtime_limit(config->limit_key))) {
     worker.cells().add(config->stats, ListenerStat::downstream_cx_overflow);
@@ -116,6 +119,25 @@ bool WorkerListeners::Active::admit() {
 void WorkerListeners::Active::leave() {
   leave_place(*config->open);
   if (GlobalConnections* global = counted_globally()) leave_place(global->count);
+  if (config->balance != nullptr) config->balance->gone(owner.worker_.index());
+}
+
+// Other workers may pass connections to this one. The places that admit() has taken for them are given back where they come too late.
+void WorkerListeners::Active::join_balance(const ServingListener* before) {
+  if (before != nullptr && before->balance != nullptr && before->balance != config->balance) before->balance->leave(owner.worker_.index());
+  if (config->balance == nullptr) return;
+  config->balance->join(owner.worker_.index(), owner.worker_.loop(),
+                        [&all = owner, alive = std::weak_ptr<char>(owner.alive_), name = config->name, open = config->open, global = counted_globally()](int fd, const net::Address& remote) {
+                          if (!alive.expired()) {
+                            if (const auto it = all.active_.find(name); it != all.active_.end()) {
+                              it->second->begin(fd, remote, nullptr, false);
+                              return true;
+                            }
+                          }
+                          leave_place(*open);
+                          if (global != nullptr) leave_place(global->count);
+                          return false;
+                        });
 }
 
 void WorkerListeners::Active::accept_or_wait() {
@@ -123,23 +145,30 @@ void WorkerListeners::Active::accept_or_wait() {
   for (auto& socket : accepting) wait ? socket->listener.pause() : socket->listener.resume();
 }
 
-WorkerListeners::Active::~Active() { close_filtered(); }
+WorkerListeners::Active::~Active() {
+  close_filtered();
+  if (config->balance != nullptr) config->balance->leave(owner.worker_.index());
+}
 
 void WorkerListeners::Active::close_filtered() {
   while (!filtering.empty()) (*filtering.begin())->close();
 }
 
 void WorkerListeners::Active::begin(int fd, const net::Address& remote, std::unique_ptr<ConnectionInfo> info, bool redirected) {
-  if (config->listener_filters == nullptr) return serve(fd, remote, std::move(info));
-  if (info == nullptr) {
+  if (info == nullptr && (config->listener_filters != nullptr || config->log != nullptr)) {
     info = std::make_unique<ConnectionInfo>();
     info->direct_remote = info->remote = remote;
     if (auto local = net::Address::local_of(fd); local.ok()) info->direct_local = info->local = *std::move(local);
+    info->accepted = owner.worker_.loop().now();
   }
+  if (info != nullptr) info->log = config->log;
+  if (config->listener_filters == nullptr) return serve(fd, remote, std::move(info));
   auto* socket = new FilteredSocket(owner.worker_, *config, owner.peek_buffer_, fd, std::move(info),
                                     [this, redirected](FilteredSocket& done, int passed, std::unique_ptr<ConnectionInfo> known) {
                                       filtering.erase(&done);
-                                      passed >= 0 ? filtered(passed, std::move(known), redirected) : leave();
+                                      if (passed >= 0) return filtered(passed, std::move(known), redirected);
+                                      if (known->log != nullptr) known->log->refused(owner.worker_, *known);
+                                      leave();
                                     });
   filtering.insert(socket);
   socket->begin();
@@ -151,7 +180,9 @@ void WorkerListeners::Active::filtered(int fd, std::unique_ptr<ConnectionInfo> i
   if (config->config->use_original_dst && info->local_restored && !redirected)
     if (Active* other = owner.redirected_to(info->local, *this); other != nullptr) {
       leave_place(*config->open);
+      if (config->balance != nullptr) config->balance->gone(owner.worker_.index());
       take_place(*other->config->open, std::nullopt);
+      if (other->config->balance != nullptr) other->config->balance->came(owner.worker_.index());
       return other->begin(fd, remote, std::move(info), true);
     }
   serve(fd, remote, std::move(info));
@@ -173,6 +204,11 @@ void WorkerListeners::Active::serve(int fd, const net::Address& remote, std::uni
   const std::optional<size_t> number = choose(fd, remote, info.get());
   if (!number.has_value()) {
     worker.cells().add(config->stats, ListenerStat::no_filter_chain_match);
+    if (config->log != nullptr) {
+      info->flags.set(format::ResponseFlag::NoRouteFound);
+      info->code_details = "filter_chain_not_found";
+      config->log->refused(worker, *info);
+    }
     ::close(fd);
     leave();
     return;
@@ -201,8 +237,9 @@ stream::ChainConnections& WorkerListeners::Active::connections_of(size_t chain) 
     } else {
       slot = std::make_unique<stream::HttpConnections>(owner.worker_, what.manager);
     }
-    slot->on_gone = [open = config->open, global = counted_globally()] {
+    slot->on_gone = [open = config->open, global = counted_globally(), balance = config->balance, worker = owner.worker_.index()] {
       leave_place(*open);
+      if (balance != nullptr) balance->gone(worker);
       if (global != nullptr) leave_place(global->count);
     };
     const net::TimePoint now = owner.worker_.loop().now();
@@ -256,6 +293,7 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
   }
   if (slot == nullptr) {
     slot = std::make_unique<Active>(*this, listener);
+    slot->join_balance(nullptr);
   } else {
     const std::shared_ptr<const ServingListener> before = std::exchange(slot->config, listener);
     auto connections = std::exchange(slot->connections, {});
@@ -278,6 +316,7 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
       slot->connections[number] = std::move(connections[i]);
     }
     forget_addresses(*before, *slot);
+    slot->join_balance(before.get());
   }
   if (listener->udp != nullptr) return set_datagrams(*slot);
   for (const net::Address& address : listener->addresses) by_address_.try_emplace(address, slot.get());

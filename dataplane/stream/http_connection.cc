@@ -3,6 +3,7 @@
 
 #include "dataplane/http/h2/session.h"
 #include "dataplane/net/event_loop.h"
+#include "dataplane/stream/connection_log.h"
 #include "dataplane/stream/stream.h"
 #include "dataplane/upstream/pool/http2_codec.h"
 
@@ -48,8 +49,26 @@ HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const Con
 
 HttpConnection::~HttpConnection() = default;
 
+// Envoy 1.40: http2_server_go_away_on_dispatch drains connections of HTTP/1, too.
+bool HttpConnection::sheds_input() {
+  if (manager_->listener().bypass_overload) return false;
+  if (!draining_ && !last_response_ && worker_.sheds(config::ShedAt::Http2Dispatch)) {
+    if (http2()) {
+      last_response_ = true;
+      session_->drain();
+    } else {
+      draining_ = true;
+    }
+  }
+  return !http2() && worker_.sheds(config::ShedAt::Http1Dispatch);
+}
+
 void HttpConnection::start(bool http2) {
   stats::Cells& cells = worker_.cells();
+  if (!manager_->listener().bypass_overload && worker_.sheds(config::ShedAt::CodecCreation)) {
+    cells.add(manager_->overload_close);
+    return waiting_->close(net::CloseType::NoFlush);
+  }
   if (http2) {
     h2::Settings settings = manager_->h2_settings();
     settings.stats = std::make_shared<DownstreamHttp2Stats>(cells, *manager_);
@@ -134,7 +153,10 @@ void HttpConnection::take_newest_manager() {
 }
 
 void HttpConnection::on_protocol_error(http::MessageSender&, http::MessageReceiver& receiver, const http::ProtocolError& error) {
-  if (error.status != 408 && !http2()) worker_.cells().add(manager_->stats, HttpStat::downstream_cx_protocol_error);  // slow is not wrong; over HTTP/2 this is about one stream
+  if (info_ != nullptr && info_->log != nullptr && (error.overload || (error.downstream_protocol_error && !http2())))
+    info_->flags.set(error.overload ? format::ResponseFlag::OverloadManager : format::ResponseFlag::DownstreamProtocolError);
+  if (error.overload) worker_.cells().add(manager_->overload_close);
+  if (!error.overload && error.status != 408 && !http2()) worker_.cells().add(manager_->stats, HttpStat::downstream_cx_protocol_error);  // slow is not wrong; over HTTP/2 this is about one stream
   if (!http2()) last_response_ = true;
   static_cast<Stream&>(receiver).on_protocol_error(error);
 }
@@ -238,8 +260,15 @@ void HttpConnection::ended(net::CloseReason reason) {
   }
   if (reason == net::CloseReason::DelayedCloseTimeout) cells.add(stats, HttpStat::downstream_cx_delayed_close_timeout);
   cells.record(stats, HttpStat::downstream_cx_length_ms, to_ms(worker_.loop().now() - created_).count());
+  if (info_ != nullptr && info_->log != nullptr) log_end(reason);
   if (owner_ != nullptr) owner_->remove(*this);
   worker_.loop().delete_later(this);
+}
+
+// Envoy 1.40: the protocol is known once some bytes have been read and found to be of it.
+void HttpConnection::log_end(net::CloseReason reason) const {
+  const bool known = session_ != nullptr && connection_->bytes_received() != 0 && (requests_ > 1 || !info_->flags.has(format::ResponseFlag::DownstreamProtocolError));
+  info_->log->ended(worker_, *info_, *connection_, reason, manager_->chain().name, known ? http::protocol_name(session_->protocol()) : std::string_view());
 }
 
 void HttpConnection::count_bytes() {

@@ -55,6 +55,7 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
 
  private:
   friend class HttpConnections;
+  bool sheds_input() override;
   void on_request_begins() override;
   http::MessageReceiver* on_stream(http::MessageSender& sender) override;
   void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
@@ -65,6 +66,7 @@ class HttpConnection final : private http::ServerSessionEvents, private net::Con
   void on_closed(net::CloseReason reason) override { ended(reason); }
   void start(bool http2);
   void ended(net::CloseReason reason);
+  void log_end(net::CloseReason reason) const;
   void arm_idle();
   void on_idle_timeout();
   void on_headers_timeout();

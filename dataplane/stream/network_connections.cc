@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "dataplane/net/event_loop.h"
+#include "dataplane/stream/connection_log.h"
 #include "dataplane/stream/http_connection.h"
 
 namespace fairlead::stream {
@@ -186,7 +187,14 @@ void FilteredConnection::ended(net::CloseReason reason) {
   stage_ = Stage::kEnded;
   idle_timer_.reset();
   if (filters_ != nullptr) filters_->close(reason);
+  if (info_->log != nullptr && !logged_) info_->log->ended(worker_, *info_, *connection_, reason, chain_->chain_name);
   remove();
+}
+
+void FilteredConnection::log_end(format::FormatContext& connection) {
+  if (info_->log == nullptr || std::exchange(logged_, true)) return;
+  connection.filter_chain_name = chain_->chain_name;
+  info_->log->write(worker_, connection);
 }
 
 void FilteredConnection::remove() {

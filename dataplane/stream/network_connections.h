@@ -49,6 +49,8 @@ class FilteredConnection final : public NetworkConnection, private net::Connecti
   void continue_reading() override;
   void take_events(net::ConnectionEvents& events) override;
   bool looked_at() const override;
+  bool end_is_logged() const override { return info_->log != nullptr; }
+  void log_end(format::FormatContext& connection) override;
 
  private:
   friend class NetworkConnections;
@@ -86,6 +88,7 @@ class FilteredConnection final : public NetworkConnection, private net::Connecti
   bool draining_ = false;
   bool held_ = false;        // reading is, by a filter
   bool handed_over_ = false; // to the connection manager
+  bool logged_ = false;      // its end
   bool taken_over_ = false;  // every filter's on_new_connection() has said kContinue
   FilteredConnection* prev_ = nullptr;
   FilteredConnection* next_ = nullptr;

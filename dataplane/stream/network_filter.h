@@ -21,6 +21,9 @@
 namespace fairlead::accesslog {
 class LogFiles;
 }
+namespace fairlead::format {
+struct FormatContext;
+}
 
 namespace fairlead::stream {
 
@@ -42,6 +45,10 @@ class NetworkConnection {
   virtual void take_events(net::ConnectionEvents& events) = 0;
   // A filter looks at every byte: nothing may go around it.
   virtual bool looked_at() const = 0;
+  // Terminal filter: the listener has an access log, and this filter says by log_end(), once and before its on_end(), what is to stand there.
+  // One that does not leaves it at what is known of any connection.
+  virtual bool end_is_logged() const { return false; }
+  virtual void log_end(format::FormatContext& /*connection*/) {}
 };
 
 class NetworkFilter {

@@ -93,13 +93,13 @@ void Stream::on_headers(http::HeaderMap& headers, bool end_stream) {
     if (request_timer_ != nullptr) request_timer_->disarm();
   }
   touch();
-  if (worker_.overload().stop_requests > 0 && refuse_for_overload()) return;
+  if (worker_.overload().refuses_requests() && refuse_for_overload()) return;
   if (prepare_request() && active_) enter_filters();
 }
 
 // Envoy 1.40: as soon as the headers are there, before they are looked at.
 bool Stream::refuse_for_overload() {
-  if (bypasses_overload() || !OverloadState::drawn(worker_.overload().stop_requests, worker_.random())) return false;
+  if (bypasses_overload() || (!worker_.sheds(config::ShedAt::RequestHeaders) && !OverloadState::drawn(worker_.overload().stop_requests, worker_.random()))) return false;
   head_ = request_headers_->get(Token::PseudoMethod) == "HEAD";
   grpc_ = has_grpc_content_type(*request_headers_);
   worker_.cells().add(manager().overload_close);
@@ -412,6 +412,7 @@ void Stream::on_reset(http::ResetReason reason, std::string_view detail) {
 void Stream::on_protocol_error(const http::ProtocolError& error) {
   decoding_stopped_ = true;
   if (error.downstream_protocol_error) record_.flags.set(ResponseFlag::DownstreamProtocolError);
+  if (error.overload) record_.flags.set(ResponseFlag::OverloadManager);
   if (request_headers_ == nullptr) request_headers_ = const_cast<http::HeaderMap*>(error.headers);  // ours: it is in our arena
   if (request_headers_ != nullptr) {
     head_ = request_headers_->get(Token::PseudoMethod) == "HEAD";

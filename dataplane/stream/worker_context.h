@@ -54,6 +54,7 @@ class WorkerContext {
   // Set it by set_overload(), so that what runs already follows.
   const OverloadState& overload() const { return overload_; }
   void set_overload(const OverloadState& state);
+  bool sheds(config::ShedAt at) { return overload_.sheds(at, random_, cells_); }
   // Ends the streams of the heaviest classes of size; how many: OverloadState::reset_streams. Returns how many it were.
   size_t reset_heavy_streams();
 

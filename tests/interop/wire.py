@@ -200,6 +200,8 @@ def play_client(port, steps):
             record["end"] = "closed while we sent"
         except TimeoutError:
             record["end"] = "silent"
+        except OSError:  # there is no connection left to end
+            record["end"] = "closed while we sent"
         if record["end"] in ("closed", "reset"):
             record["times"].append(time.monotonic() - start)
     return own, record

@@ -68,6 +68,7 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
   void request_ended();
   bool begin_stream();
   void refuse(const Verdict& verdict, const HeaderMap* headers = nullptr);
+  void abort_for_overload();
   HeadStyle choose_style(const HeaderMap& headers, unsigned status, bool end_stream);
   void end_response();
   void finish_stream();
@@ -108,6 +109,7 @@ class Http1Server final : public http::ServerSession, private net::ConnectionEve
 };
 
 void Http1Server::on_data(Buffer& data, bool) {
+  if (phase_ < Phase::Tunnel && events_.sheds_input()) return abort_for_overload();
   while (!data.empty() && connection_->open() && connection_->reading()) {
     bool more = false;
     switch (phase_) {
@@ -263,6 +265,14 @@ void Http1Server::refuse(const Verdict& verdict, const HeaderMap* headers) {
   close_after_ = true;
   hold();
   events_.on_protocol_error(*this, *receiver_, {verdict.status, verdict.details, verdict.protocol_error, headers});
+}
+
+void Http1Server::abort_for_overload() {
+  if (receiver_ == nullptr && !begin_stream()) return;
+  phase_ = Phase::Closing;
+  close_after_ = true;
+  hold();
+  events_.on_protocol_error(*this, *receiver_, {.status = 500, .details = "overload", .downstream_protocol_error = false, .body = "Internal Server Error", .overload = true});
 }
 
 void Http1Server::refuse_slow_head() {

@@ -20,6 +20,7 @@ class Http2Server final : public http::ServerSession, private Session {
   net::Connection& connection() override { return link(); }
 
  private:
+  void on_data(net::Buffer& data, bool end_stream) override;
   void deliver_head(Stream& stream, const Event& event) override;
   void message_received(Stream& stream) override;
   void message_sent(Stream& stream) override;
@@ -93,6 +94,11 @@ void Http2Server::refuse_slow_head() {
   owner_.on_protocol_error(stream, *stream.receiver, {408, "request_header_timeout", false, nullptr, "request header timeout"});
   notice_sent_ = true;
   end_drain();
+}
+
+void Http2Server::on_data(net::Buffer& data, bool end_stream) {
+  if (!closed_) owner_.sheds_input();  // it may drain
+  Session::on_data(data, end_stream);
 }
 
 // A notice first, so that requests under way are not lost; what the peer has sent by the second GOAWAY is still served.

@@ -79,6 +79,38 @@ TEST_CASE("stop_accepting_requests: 503 with its header where that is asked for,
   CHECK(answer(client).body == "fine");
 }
 
+TEST_CASE("load shed points turn connections and requests away, but for a listener that bypasses them") {
+  Pressure pressure;
+  const std::string point = GENERATE("tcp_listener_accept", "hcm_ondata_creating_codec", "http_connection_manager_decode_headers", "http1_server_abort_dispatch");
+  CAPTURE(point);
+  ProxyProcess proxy(static_bootstrap({}, {listener("l", kDirect), listener("spared", kDirect) + "bypass_overload_manager: true\n"}) +
+                     overload(pressure.directory, "[]", "loadshed_points: [{name: envoy.load_shed_points." + point + ", triggers: [{name: file, threshold: {value: 0.5}}]}]"));
+  proxy.wait_for_state("LIVE");
+  RawSocket open = RawSocket::connect(proxy.port("l"));
+  CHECK(answer(open).status == 200);
+  pressure.set(proxy, "0.75", "75");
+  CHECK(proxy.stat("overload.envoy.load_shed_points." + point + ".scale_percent") == "100");
+  // workers hear of it a moment later
+  const std::string counted = "overload.envoy.load_shed_points." + point + ".shed_load_count";
+  for (int i = 0; i < 1000 && proxy.stat(counted) == "0"; ++i) {
+    RawSocket client = RawSocket::connect(proxy.port("l"));
+    client.send(kRequest);
+    client.read_all();
+  }
+  CHECK(proxy.stat(counted) != "0");
+  CHECK(proxy.body("spared", "/") == "fine");
+  if (point == "http_connection_manager_decode_headers") {
+    CHECK(answer(open).status == 503);
+  } else if (point == "http1_server_abort_dispatch") {
+    const RawResponse last = answer(open);
+    CHECK(last.status == 500);
+    CHECK(last.body == "Internal Server Error");
+    CHECK(open.closed_by_peer());
+  } else {
+    CHECK(answer(open).status == 200);  // it is there already
+  }
+}
+
 TEST_CASE("disable_http_keepalive: the response is its connection's last") {
   Pressure pressure;
   ProxyProcess proxy(static_bootstrap({}, {listener("l", kDirect)}) + overload(pressure.directory, absl::StrCat("[", at_half("disable_http_keepalive"), "]")));

@@ -35,10 +35,12 @@ CASES = {
     "scaled": [{"name": ACTION + "stop_accepting_connections", "triggers": between(0.5, 0.75)}, {"name": ACTION + "shrink_heap", "triggers": between(0.25, 0.75)}],
     "timeouts": [{"name": ACTION + "reduce_timeouts", "triggers": at(0.5), "typed_config": timers({"timer": "HTTP_DOWNSTREAM_CONNECTION_IDLE", "min_timeout": "0.05s"})}],
 }
+SHED = "envoy.load_shed_points."
+POINTS = ("tcp_listener_accept", "hcm_ondata_creating_codec", "http_connection_manager_decode_headers", "http1_server_abort_dispatch", "http2_server_go_away_on_dispatch")
 PRESSURES = ("0.25", "0.625", "1", "0")
 
 
-def bootstrap(admin, port, actions=(), monitors=(), refresh="0.05s", **more):
+def bootstrap(admin, port, actions=(), monitors=(), refresh="0.05s", shed=(), **more):
     text = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "in", "append_local_overload": True,
             "drain_timeout": "0.05s", "delayed_close_timeout": "0.05s", "common_http_protocol_options": {"idle_timeout": "300s"},
             "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "fine"}}}]}]},
@@ -48,7 +50,7 @@ def bootstrap(admin, port, actions=(), monitors=(), refresh="0.05s", **more):
                  for name, at_port, extra in [("l", port["l"], {}), ("free", port["free"], {"ignore_global_conn_limit": True, "bypass_overload_manager": True})]]
     out = {"admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}, "ignore_global_conn_limit": True}, "static_resources": {"listeners": listeners}, **more}
     if actions or monitors:
-        out["overload_manager"] = {"refresh_interval": refresh, "resource_monitors": list(monitors), "actions": list(actions)}
+        out["overload_manager"] = {"refresh_interval": refresh, "resource_monitors": list(monitors), "actions": list(actions), "loadshed_points": list(shed)}
     return out
 
 
@@ -104,6 +106,45 @@ class Client:
         self.socket.close()
 
 
+def over_http2(port):
+    """What comes back for two requests, one after the other, on one connection: frames by type and stream, whole GOAWAYs, and its end."""
+    request = bytes([0x82, 0x86, 0x84, 0x41, 1]) + b"a"  # GET http / of a
+    frame = lambda kind, flags, stream, payload=b"": len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+    seen = []
+    with labs.socket.create_connection(("127.0.0.1", port), timeout=1) as s:
+        data = b""
+
+        def read_until(done):
+            nonlocal data
+            while not done():
+                while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
+                    size, kind, stream = int.from_bytes(data[:3], "big"), data[3], int.from_bytes(data[5:9], "big")
+                    if kind in (0, 1, 3, 7):
+                        seen.append((kind, stream, data[9:17].hex() if kind == 7 else ""))
+                    data = data[9 + size:]
+                if done():
+                    return
+                try:
+                    part = s.recv(65536)
+                except TimeoutError:
+                    return seen.append("waits")
+                except ConnectionResetError:
+                    part = b""
+                if not part:
+                    return seen.append("closed")
+                data += part
+
+        try:
+            s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + frame(1, 5, 1, request))
+            read_until(lambda: "closed" in seen or any(f[1] == 1 and f[0] == 0 for f in seen))
+            if "closed" not in seen:
+                s.sendall(frame(1, 5, 3, request))
+                read_until(lambda: "closed" in seen or "waits" in seen or any(f[1] == 3 and f[0] == 0 for f in seen))
+        except BrokenPipeError:
+            seen.append("closed")
+    return seen
+
+
 def statistics(address, expression):
     lines = labs.get(address, f"/stats?filter={urllib.parse.quote(expression)}").body.decode().splitlines()
     return sorted(line for line in lines if "refresh_interval_delay" not in line and "shrink_count" not in line)
@@ -132,6 +173,31 @@ def observe(lab, kind, name, actions):
     press(path, "7")
     labs.await_true(f"{kind}: a failure", lambda: not labs.get(address, f"/stats?filter=overload.{FILE}.failed_updates").body.decode().strip().endswith(": 0"))
     seen["after a failure"] = [line for line in statistics(address, "^overload") if "failed_updates" not in line]
+    lab.stop(process)
+    return seen
+
+
+def shedding(lab, kind, point):
+    """A load shed point at no pressure and at full: who connects, asks over HTTP/1 and over HTTP/2, or has been there before."""
+    port, admin = labs.free_ports(["l", "free"]), labs.free_port()
+    address, path = f"127.0.0.1:{admin}", lab.dir / f"{kind}-{point}.pressure"
+    press(path, "0")
+    points = [{"name": SHED + point, "triggers": at(0.5)}]
+    config = lab.write(f"{kind}-{point}.json", json.dumps(bootstrap(admin, port, (), [injected(path)], shed=points)))
+    process = lab.proxy(kind, config, address)
+    seen = {}
+    for pressure in ("0", "1", "0"):
+        held = Client(port["l"])
+        first = held.ask(1)
+        press(path, pressure)
+        labs.await_true(f"{kind}: pressure", lambda: labs.get(address, f"/stats?filter=overload.{FILE}.pressure").body.decode().strip().endswith(f": {float(pressure) * 100:.0f}"))
+        time.sleep(0.3)
+        fresh, spared = Client(port["l"]), Client(port["free"])
+        seen[f"{len(seen)}: {pressure}"] = {"first": first, "held": held.ask(1), "fresh": fresh.ask(1), "spared": spared.ask(1), "http2": over_http2(port["l"]), "http2 spared": over_http2(port["free"]),
+                                            "gauges": statistics(address, "^overload.*(scale_percent|active)")}
+        for client in (held, fresh, spared):
+            client.close()
+    seen["counters"] = statistics(address, "^(overload|http.in|listener.(l|free)).*(overload_(close|disable|reject)|global_cx|downstream_cx_overflow|shed_load_count|downstream_cx_protocol_error)")
     lab.stop(process)
     return seen
 
@@ -176,6 +242,7 @@ def verdicts(lab):
     shrink = {"name": ACTION + "shrink_heap", "triggers": [{"name": "heap", "threshold": {"value": 0.5}}]}
     reset = {"name": ACTION + "reset_high_memory_stream", "triggers": [{"name": "heap", "threshold": {"value": 0.5}}]}
     reduce = {"name": ACTION + "reduce_timeouts", "triggers": [{"name": "heap", "threshold": {"value": 0.5}}]}
+    shed = {"name": SHED + POINTS[0], "triggers": [{"name": "heap", "threshold": {"value": 0.5}}]}
     idle = {"timer": "HTTP_DOWNSTREAM_CONNECTION_IDLE", "min_timeout": "1s"}
     managers = {
         "good": {"resource_monitors": [heap], "actions": [shrink]},
@@ -202,6 +269,12 @@ def verdicts(lab):
         "timers of another action": {"resource_monitors": [heap], "actions": [{**shrink, "typed_config": timers(idle)}]},
         "timers of stop": {"resource_monitors": [heap], "actions": [{**shrink, "name": ACTION + "stop_accepting_requests", "typed_config": timers(idle)}]},
         "no refresh": {"refresh_interval": "0s", "resource_monitors": [heap], "actions": [shrink]},
+        "shed": {"resource_monitors": [heap], "loadshed_points": [shed]},
+        "shed twice": {"resource_monitors": [heap], "loadshed_points": [shed, shed]},
+        "shed, no trigger": {"resource_monitors": [heap], "loadshed_points": [{**shed, "triggers": []}]},
+        "shed, trigger twice": {"resource_monitors": [heap], "loadshed_points": [{**shed, "triggers": shed["triggers"] * 2}]},
+        "shed, trigger unknown": {"resource_monitors": [heap], "loadshed_points": [{**shed, "triggers": [{"name": "disk", "threshold": {"value": 0.5}}]}]},
+        "shed, no name": {"resource_monitors": [heap], "loadshed_points": [{**shed, "name": ""}]},
         "nothing": {},
     }
     seen = {"envoy": {}, "fairlead": {}}
@@ -237,6 +310,8 @@ def run(lab):
 
     for name, actions in CASES.items():
         compare(name, observe(lab, "envoy", name, actions), observe(lab, "fairlead", name, actions))
+    for point in POINTS:
+        compare(point, shedding(lab, "envoy", point), shedding(lab, "fairlead", point))
     for name, (monitors, runtime) in LIMITS.items():
         compare(name, limits(lab, "envoy", name.replace(" ", "-"), monitors, runtime), limits(lab, "fairlead", name.replace(" ", "-"), monitors, runtime))
     compare("validate", *verdicts(lab))

@@ -28,7 +28,7 @@ void DirectResponse::start(stream::NetworkConnection& connection, std::function<
     client.output().append_external(config_->response);
     client.output_changed();
   }
-  connection.info().local_close_reason = "direct_response";
+  connection.info().code_details = "direct_response";
   client.close(net::CloseType::FlushAndWait);
 }
 

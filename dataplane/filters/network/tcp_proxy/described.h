@@ -1,15 +1,13 @@
-// What formats may print of a connection, with the texts that it refers to. On the stack of whoever prints.
+// What formats may print of a connection of the TCP proxy. On the stack of whoever prints.
 #pragma once
 
-#include <string>
-
 #include "dataplane/filters/network/tcp_proxy/filter.h"
+#include "dataplane/stream/connection_log.h"
 
 namespace fairlead::filters::network::tcp_proxy {
 
-struct TcpProxy::Described {
-  format::FormatContext format;
-  std::string failure, remote, local, direct_remote, direct_local;
+struct TcpProxy::Described : stream::DescribedConnection {
+  explicit Described(const TcpProxy& proxy);
 };
 
 }  // namespace fairlead::filters::network::tcp_proxy

@@ -209,8 +209,7 @@ void TcpProxy::on_pool_ready(upstream::PooledStream& stream) {
   host_known_ = true;
   host_->report_local(upstream::LocalResult::Connected);
   if (const auto& tunnel = shared_->config->tunnel) {
-    Described context;
-    describe(context);
+    const Described context(*this);
     tunnel_.reset(new Tunnel(*this, stream, *tunnel, cluster_->config().tls != nullptr, context.format));
     return;
   }
@@ -225,7 +224,7 @@ void TcpProxy::on_ready(net::Connection& connection) {
   ready_at_ = connection.loop().now();
   upstream_id_ = connection.id();
   if (tunnel_ == nullptr) failure_reason_.clear();  // Envoy 1.40: that an earlier upstream refused a tunnel stays
-  if (!shared_->logs.empty()) {
+  if (logged()) {
     local_address_ = connection.local_address().to_string();
     remote_address_ = host_->race() == nullptr ? host_->address_text() : connection.remote_address().to_string();
   }

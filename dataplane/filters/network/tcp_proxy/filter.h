@@ -125,7 +125,8 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   stats::Cells& cells() const;
   void log(format::LogType type);
   struct Described;
-  void describe(Described& out) const;
+  void describe(format::FormatContext& out) const;
+  bool logged() const { return !shared_->logs.empty() || connection_->end_is_logged(); }
 
   std::shared_ptr<const Shared> shared_;
   stream::NetworkConnection* connection_ = nullptr;

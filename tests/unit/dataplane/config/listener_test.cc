@@ -230,6 +230,17 @@ TEST_CASE("metadata_filter takes lines whose metadata match, and by default thos
   CHECK_FALSE(logged("match_if_key_not_found: false", &metadata));
 }
 
+TEST_CASE("a listener's access log, and how its connections are balanced") {
+  const std::string log = "access_log: [{name: f, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/null}}], ";
+  CHECK(good(listener(hcm(routes), log))->access_logs.size() == 1);
+  CHECK(good(listener(hcm(routes)))->access_logs.empty());
+  CHECK(good(listener(hcm(routes), log))->outer_hash != good(listener(hcm(routes)))->outer_hash);
+  CHECK_THAT(error_of(listener(hcm(routes), "access_log: [{name: f, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: \"%NOPE%\"}}}}], ")),
+             Contains("listener 'l': access_log[0]"));
+  CHECK(good(listener(hcm(routes), "connection_balance_config: {exact_balance: {}}, "))->exact_balance);
+  CHECK_FALSE(good(listener(hcm(routes)))->exact_balance);
+}
+
 TEST_CASE("the host of a type URL does not matter") {
   CHECK(error_of(listener(hcm(routes, "{name: r, typed_config: {\"@type\": example.com/any/envoy.extensions.filters.http.router.v3.Router}}"))).empty());
 }

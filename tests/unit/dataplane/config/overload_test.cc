@@ -115,7 +115,15 @@ TEST_CASE("what an overload manager refuses") {
   };
   CHECK_THAT(timers("{timer: HTTP_DOWNSTREAM_STREAM_FLUSH, min_timeout: 1s}"), Contains("this timeout is not scaled"));
   CHECK_THAT(timers("{timer: HTTP_DOWNSTREAM_STREAM_IDLE, min_timeout: 1s}, {timer: HTTP_DOWNSTREAM_STREAM_IDLE, min_timeout: 2s}"), Contains("duplicate"));
-  CHECK_THAT(error_of("", "  loadshed_points: [{name: envoy.load_shed_points.tcp_listener_accept, triggers: [{name: heap, threshold: {value: 0.5}}]}]"), Contains("loadshed_points: not supported"));
+  const auto shed = [](std::string_view name, std::string_view triggers = "{name: heap, threshold: {value: 0.5}}", std::string_view more = "") {
+    return absl::StrCat("  loadshed_points: [{name: envoy.load_shed_points.", name, ", triggers: [", triggers, "]}", more, "]");
+  };
+  CHECK(error_of("", shed("tcp_listener_accept")).empty());
+  CHECK_THAT(error_of("", shed("quic")), Contains("loadshed_points[0].name: envoy.load_shed_points.quic: not supported"));
+  CHECK_THAT(error_of("", shed("tcp_listener_accept", "{name: disk, threshold: {value: 0.5}}")), Contains("Unknown trigger resource disk for loadshed point envoy.load_shed_points.tcp_listener_accept"));
+  CHECK_THAT(error_of("", shed("tcp_listener_accept", "{name: heap, threshold: {value: 0.5}}, {name: heap, threshold: {value: 0.5}}")), Contains("Duplicate trigger resource for loadshed point"));
+  CHECK_THAT(error_of("", shed("tcp_listener_accept", "{name: heap, threshold: {value: 0.5}}", ", {name: envoy.load_shed_points.tcp_listener_accept, triggers: [{name: heap, threshold: {value: 0.5}}]}")),
+             Contains("Duplicate loadshed point envoy.load_shed_points.tcp_listener_accept"));
   CHECK_THAT(error_of("", "  - {name: cpu, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.resource_monitors.cpu_utilization.v3.CpuUtilizationConfig}}"),
              Contains("overload_manager.resource_monitors[1]: Didn't find a registered implementation for 'cpu'"));
   CHECK_THAT(error_of("", "  - {name: heap, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig, filename: x}}"),

@@ -17,10 +17,11 @@ config::OverloadTrigger at(double value) { return {.resource = "file", .to = val
 config::OverloadTrigger between(double from, double to) { return {.resource = "file", .scaled = true, .from = from, .to = to}; }
 
 struct World {
-  explicit World(std::vector<OverloadAction> actions) {
+  explicit World(std::vector<OverloadAction> actions, std::vector<config::LoadShedPoint> points = {}) {
     config::OverloadConfig config;
     config.monitors = {{.kind = config::ResourceMonitor::Kind::InjectedResource, .name = "file", .file_name = directory.path("pressure")}};
     config.actions = std::move(actions);
+    config.shed_points = std::move(points);
     config.refresh_interval = 5ms;
     config.shrink_interval = 5ms;
     config.shrink_above = 0;
@@ -69,6 +70,30 @@ TEST_CASE("workers are told once each time an action changes, and statistics say
   REQUIRE(w.published.size() == 3);
   CHECK(w.published[2].stop_requests == 0);
   CHECK(w.stat("stop.active") == 0);
+}
+
+TEST_CASE("load shed points: workers are told of the share, turn that much away and count it") {
+  World w({}, {{.at = config::ShedAt::TcpAccept, .name = "accept", .triggers = {between(0.5, 0.9)}}, {.at = config::ShedAt::RequestHeaders, .name = "headers", .triggers = {at(0.9)}}});
+  w.press("0.7");
+  REQUIRE(w.published.size() == 1);
+  CHECK(w.stat("accept.scale_percent") >= 49);
+  CHECK(w.stat("headers.scale_percent") == 0);
+  CHECK_FALSE(w.published[0].refuses_requests());
+  upstream::Random random(1);
+  int shed = 0;
+  for (int i = 0; i < 1000; ++i) shed += w.published[0].sheds(config::ShedAt::TcpAccept, random, w.stats.cells(0)) ? 1 : 0;
+  CHECK(shed > 400);
+  CHECK(shed < 600);
+  CHECK(w.stat("accept.shed_load_count") == static_cast<uint64_t>(shed));
+  CHECK_FALSE(w.published[0].sheds(config::ShedAt::Http1Dispatch, random, w.stats.cells(0)));  // nobody asked for it
+  w.press("1");
+  REQUIRE(w.published.size() == 2);
+  CHECK(w.published[1].refuses_requests());
+  CHECK(w.published[1].sheds(config::ShedAt::RequestHeaders, random, w.stats.cells(0)));
+  w.press("0");
+  REQUIRE(w.published.size() == 3);
+  CHECK_FALSE(w.published[2].sheds(config::ShedAt::TcpAccept, random, w.stats.cells(0)));
+  CHECK(w.stat("accept.scale_percent") == 0);
 }
 
 TEST_CASE("a resource that cannot be measured keeps its last pressure and is counted") {

@@ -7,7 +7,17 @@
 
 #include <catch2/catch.hpp>
 
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "base/doc.h"
+#include "base/doc_proto.h"
+#include "base/file.h"
+#include "dataplane/accesslog/log_file.h"
 #include "dataplane/config/runtime.h"
+#include "dataplane/net/worker.h"
+#include "envoy/config/accesslog/v3/accesslog.pb.h"
 
 using namespace fairlead;
 using namespace fairlead::server;
@@ -54,6 +64,7 @@ struct RestoreFactory final : stream::ListenerFilterFactory {
 std::shared_ptr<const ServingChain> greeting(const std::string& name) {
   auto network = std::make_shared<stream::NetworkChain>();
   network->terminal = std::make_shared<GreeterFactory>(name);
+  network->chain_name = name;
   auto config = std::make_shared<config::FilterChain>();
   config->name = name;
   auto chain = std::make_shared<ServingChain>();
@@ -306,4 +317,157 @@ TEST_CASE("under overload connections wait or are closed, but for listeners that
   CHECK(w.greeting_at(l->addresses[0]) == "l");
   ::close(waiting);
   ::close(late_too);
+}
+
+namespace {
+
+// A listener's access log, in a file.
+struct Log {
+  // Gives `listener` the log: "<flags> <details> <chain> <listener> <whether there is a connection>".
+  void of(ServingListener& listener) {
+    envoy::config::accesslog::v3::AccessLog proto;
+    const auto yaml = doc::parse_one("name: f\ntyped_config: {'@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: " + directory.path("log") +
+                                         ", log_format: {text_format_source: {inline_string: \"%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %FILTER_CHAIN_NAME% %LISTENER_NAME% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\\n\"}}}\n",
+                                     "test.yaml");
+    REQUIRE(yaml.ok());
+    REQUIRE(doc::to_message(*yaml, &proto).ok());
+    auto parsed = config::parse_access_log(proto, "access_log[0]");
+    REQUIRE(parsed.ok());
+    auto config = std::make_shared<config::ListenerConfig>(*listener.config);
+    config->access_logs.push_back(*std::move(parsed));
+    listener.config = config;
+    auto log = stream::ConnectionLog::open(config, files);
+    REQUIRE(log.ok());
+    listener.log = *log;
+  }
+  std::string text() {
+    files.flush_all();
+    std::ifstream in(directory.path("log"));
+    std::ostringstream out;
+    out << in.rdbuf();
+    return out.str();
+  }
+  TemporaryDirectory directory;
+  accesslog::LogFiles files{2, {}};
+};
+
+// Closes what it sees.
+struct Refuse final : stream::ListenerFilter {
+  Status on_accept(stream::AcceptedSocket&) override { return Status::kClose; }
+};
+struct RefuseFactory final : stream::ListenerFilterFactory {
+  std::unique_ptr<stream::ListenerFilter> create() const override { return std::make_unique<Refuse>(); }
+};
+
+}  // namespace
+
+TEST_CASE("a listener's log tells of each connection when it has ended, and of each that never had a chain") {
+  Log log;
+  World w;
+  const auto l = w.bound("l", {greeting("a")});
+  log.of(*l);
+  w.listeners->set(l, 1s);
+  int fd = -1;
+  CHECK(w.greeting_at(l->addresses[0], &fd) == "a");
+  CHECK(log.text().empty());
+  ::close(fd);
+  CHECK(w.loop.run_until([&] { return log.text() == "- - a l 127.0.0.1\n"; }, 5s));
+  SECTION("no chain takes it") {
+    auto config = std::make_shared<config::ListenerConfig>(*l->config);
+    auto matcher = std::make_shared<config::FilterChainMatcher>();
+    config->matcher = matcher;  // which knows none
+    l->config = config;
+    CHECK(w.greeting_at(l->addresses[0]).empty());
+    CHECK(w.loop.run_until([&] { return log.text().ends_with("NR filter_chain_not_found - l 127.0.0.1\n"); }, 5s));
+  }
+  SECTION("a listener filter closes it") {
+    l->listener_filters = std::make_shared<ListenerFilters>(ListenerFilters{std::make_shared<RefuseFactory>()});
+    CHECK(w.greeting_at(l->addresses[0]).empty());
+    CHECK(w.loop.run_until([&] { return log.text().ends_with("- - - l 127.0.0.1\n"); }, 5s));
+  }
+}
+
+TEST_CASE("with exact_balance each connection goes to the worker that has the fewest, and what was under way to one that has let go is closed") {
+  constexpr uint32_t kWorkers = 2;
+  stats::Registry registry(kWorkers + 1);
+  upstream::SharedClusters shared(registry);
+  struct Thread {
+    Thread(uint32_t index, stats::Registry& registry, upstream::SharedClusters& shared) : worker(index, "w"), context(worker.loop(), registry.cells(index), index, shared, 42) {
+      listeners = std::make_unique<WorkerListeners>(context, index - 1);
+      worker.start();
+    }
+    ~Thread() {
+      worker.run_and_wait([this] { listeners.reset(); });
+      worker.stop();
+    }
+    size_t connections() {
+      size_t n = 0;
+      worker.run_and_wait([&] { n = listeners->connections(); });
+      return n;
+    }
+    net::Worker worker;
+    stream::WorkerContext context;
+    std::unique_ptr<WorkerListeners> listeners;
+  };
+  World w;  // for what it makes
+  auto l = std::make_shared<ServingListener>(*w.make("l", {greeting("l")}));
+  l->scope = registry.scope(stats::listener_scope("l"));
+  l->stats = l->scope->block<ListenerStat>(stats::kListenerStats);
+  l->balance = std::make_shared<ConnectionBalance>();
+  auto socket = net::ListenSocket::bind(net::Address::v4_loopback(0), {});
+  REQUIRE(socket.ok());
+  REQUIRE(socket->listen(1).ok());
+  l->addresses = {socket->local_address()};
+  l->sockets = {std::make_shared<net::ListenSocket>(*std::move(socket))};
+  Thread first(1, registry, shared), second(2, registry, shared);
+  first.worker.run_and_wait([&] { first.listeners->set(l, 1s); });
+  // it accepts nothing itself
+  second.worker.run_and_wait([&] {
+    auto without = std::make_shared<ServingListener>(*l);
+    without->sockets.clear();
+    second.listeners->set(without, 1s);
+  });
+  std::vector<int> clients;
+  const auto await = [&](size_t one, size_t two) {
+    const auto until = std::chrono::steady_clock::now() + 5s;
+    while (std::chrono::steady_clock::now() < until && (first.connections() != one || second.connections() != two)) std::this_thread::yield();
+    CHECK(first.connections() == one);
+    CHECK(second.connections() == two);
+    CHECK(l->balance->of(1) == one);
+    CHECK(l->balance->of(2) == two);
+  };
+  for (int i = 0; i < 6; ++i) clients.push_back(dial(l->addresses[0]));
+  await(3, 3);
+  // those of the second worker go: the next ones are its
+  second.worker.run_and_wait([&] { second.listeners->close_all(); });
+  await(3, 0);
+  clients.push_back(dial(l->addresses[0]));
+  clients.push_back(dial(l->addresses[0]));
+  await(3, 2);
+  second.worker.run_and_wait([&] { second.listeners->remove("l", 60s); });
+  clients.push_back(dial(l->addresses[0]));
+  await(4, 2);
+  for (const int fd : clients) ::close(fd);
+  await(0, 0);
+  const auto until = std::chrono::steady_clock::now() + 5s;
+  while (std::chrono::steady_clock::now() < until && l->open->open != 0) std::this_thread::yield();
+  CHECK(l->open->open == 0);
+}
+
+TEST_CASE("what was on its way to a worker that has let go of the listener is closed, and no longer counts") {
+  World w;
+  auto balance = std::make_shared<ConnectionBalance>();
+  int taken = 0;
+  balance->join(1, w.loop, [&](int, const net::Address&) { return ++taken > 100; });
+  balance->join(2, w.loop, [&](int, const net::Address&) { return ++taken > 100; });
+  CHECK_FALSE(ConnectionBalance::pass_on(balance, 1, -1, {}));
+  int pair[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+  CHECK(ConnectionBalance::pass_on(balance, 1, pair[0], {}));
+  CHECK(balance->of(2) == 1);
+  balance->leave(2);
+  CHECK(w.ended(pair[1]));
+  CHECK(taken == 1);
+  CHECK(balance->of(2) == 0);
+  ::close(pair[1]);
 }
