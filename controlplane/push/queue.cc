@@ -47,6 +47,11 @@ bool Queue::done(StreamId id) {
   return false;
 }
 
+bool Queue::wants(StreamId id) const {
+  const auto at = streams_.find(id);
+  return at != streams_.end() && at->second.wishes > 0;
+}
+
 void Queue::remove(StreamId id) {
   auto at = streams_.find(id);
   if (at == streams_.end()) return;

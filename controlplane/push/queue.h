@@ -31,6 +31,8 @@ class Queue {
 
   size_t waiting() const { return line_live_; }  // in line, not counting busy ones
   size_t busy() const { return busy_; }
+  // Whether a wish of the stream's is not being carried out yet.
+  bool wants(StreamId stream) const;
 
  private:
   struct Stream {

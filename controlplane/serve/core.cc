@@ -620,6 +620,48 @@ std::vector<verdict::Condition> Core::conditions() {
   return all;
 }
 
+verdict::Progress Core::progress() const {
+  verdict::Progress out;
+  std::map<std::string_view, verdict::Progress::Scope> scopes;
+  const std::vector<std::string> names = catalog_.scopes();
+  for (const std::string& name : names) {
+    verdict::Progress::Scope& scope = scopes[name];
+    scope.name = name;
+    std::string versions;
+    const snapshot::SnapshotPtr wanted = catalog_.find(name);
+    for (Type t : resources::all_types()) {
+      if (t != Type::kEndpoint) absl::StrAppend(&versions, wanted->of(t).version(), "\n");
+    }
+    scope.version = absl::StrCat(absl::Hex(xx_hash64(versions), absl::kZeroPad16));
+  }
+  for (const auto& [id, s] : streams_) {
+    const auto scope = s->session ? scopes.find(*s->scope) : scopes.end();
+    if (scope == scopes.end()) continue;
+    using State = cpstream::TypeStatus::State;
+    bool any = false, all = !queue_.wants(id);
+    for (Type t : resources::all_types()) {
+      if (t == Type::kEndpoint || (t == Type::kSecret && !s->peer->may_carry_secrets())) continue;
+      const State state = s->session->status(t).state;
+      any |= state == State::kSynced || state == State::kError;
+      all &= state == State::kSynced || state == State::kError || state == State::kNotRequested;
+    }
+    ++scope->second.streams;
+    if (any && all) ++scope->second.synced;
+  }
+  for (auto& [name, scope] : scopes) out.scopes.push_back(std::move(scope));
+  for (const verdict::Refused* r : quarantine_.list()) out.refusals.push_back({r->scope, r->origins, verdict::describe(*r), r->foreseen});
+  return out;
+}
+
+// What clients say and who they are; what they are to have changes with an update alone, of which whoever asks knows.
+uint64_t Core::progress_epoch() const {
+  uint64_t said = 0;
+  for (Type t : resources::all_types()) {
+    if (t != Type::kEndpoint) said += metrics_.types[index(t)].acks + metrics_.types[index(t)].nacks;
+  }
+  return said + metrics_.streams_opened + (uint64_t{state_epoch_} << 32) + (uint64_t{streams_.size()} << 48);
+}
+
 std::vector<intent::Finding> Core::findings() const {
   std::vector<intent::Finding> out = ledger_.findings();
   for (intent::Finding& f : unsent_secrets()) out.push_back(std::move(f));

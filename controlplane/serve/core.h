@@ -36,6 +36,7 @@
 #include "controlplane/stream/session.h"
 #include "controlplane/verdict/foresight.h"
 #include "controlplane/verdict/ledger.h"
+#include "controlplane/verdict/progress.h"
 #include "controlplane/verdict/quarantine.h"
 
 namespace fairlead::serve {
@@ -67,8 +68,8 @@ class Core {
     size_t max_streams_per_client = 20'000;
     size_t max_names_per_request = 100'000;
     size_t max_names_per_stream = 200'000;
-    cpstream::SessionOptions session;
     bool allow_inspection = false;  // of what other clients have, to clients that are not on this machine
+    cpstream::SessionOptions session;
     inspect::Events* events = nullptr;  // where what happens is told; null: nowhere
   };
   Core(Options options, const Clock& clock, Wire& wire);
@@ -104,6 +105,9 @@ class Core {
   std::vector<std::pair<std::string, snapshot::SnapshotPtr>> snapshots() const;
   doc::Value nacks() const { return inspect::nacks(quarantine_); }
   std::vector<verdict::Condition> conditions();
+  // The same in short, and a number that is another when it may be another.
+  verdict::Progress progress() const;
+  uint64_t progress_epoch() const;
   std::vector<intent::Finding> findings() const;
   const Metrics& metrics() const { return metrics_; }
   Metrics& counters() { return metrics_; }  // for what the transport counts
@@ -163,10 +167,6 @@ class Core {
   Teller tell_;
   LoadReports loads_;
   uint64_t debug_nonces_ = 0;
-  std::map<StreamId, std::unique_ptr<Stream>> streams_;
-  absl::flat_hash_map<const rpc::Peer*, size_t> by_connection_;  // streams
-  absl::flat_hash_map<std::string, size_t> by_client_;
-  std::shared_ptr<const Authorization> authorization_;
   struct ByContent {
     bool operator()(const snapshot::Node& a, const snapshot::Node& b) const;
   };
@@ -174,6 +174,10 @@ class Core {
   Nodes nodes_;  // what streams say of themselves, but for the id
   Interned<snapshot::ClientClass> classes_;
   Interned<std::string> texts_;  // scopes, and why a stream belongs to its own
+  std::map<StreamId, std::unique_ptr<Stream>> streams_;
+  absl::flat_hash_map<const rpc::Peer*, size_t> by_connection_;  // streams
+  absl::flat_hash_map<std::string, size_t> by_client_;
+  std::shared_ptr<const Authorization> authorization_;
   // A scope that streams belong to, and what it was when they were last told of it.
   struct Scope {
     std::vector<StreamId> streams;  // ascending
@@ -189,7 +193,7 @@ class Core {
   bool sources_incomplete_ = false;
   bool incomplete_ = false;  // these, or a conflict
   bool ready_ = false;
+  bool leaving_ = false;
 };
 
 }  // namespace fairlead::serve
-  bool leaving_ = false;

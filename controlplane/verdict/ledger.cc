@@ -22,19 +22,6 @@ intent::Origin object_of(intent::Origin o) {
   return o;
 }
 
-std::string describe(const Refused& r) {
-  if (r.foreseen) {
-    return absl::StrCat(resources::short_name(r.type), " \"", r.name, "\" is not sent to clients of class ", r.client_class.name, ", which would refuse it: ", r.message, " (",
-                        r.last_good ? "the last good one is still served" : "it is left out for that class", ")");
-  }
-  return absl::StrCat(resources::short_name(r.type), " \"", r.name, "\" was refused by ", r.nodes.size(),
-                      r.nodes.size() == 1 ? " proxy" : " proxies", " of class ", r.client_class.name, ": ", r.message, " (",
-                      r.last_good ? "the last good one is still served"
-                      : r.frozen  ? "it is left out for that class"
-                                  : "those proxies go on without it",
-                      ")");
-}
-
 void say(Condition& c, Truth status, std::string_view reason, std::string_view message) {
   // False outranks Unknown outranks True; the first of a rank gives the reason.
   const auto rank = [](Truth t) { return t == Truth::kFalse ? 2 : t == Truth::kUnknown ? 1 : 0; };
@@ -48,6 +35,19 @@ void say(Condition& c, Truth status, std::string_view reason, std::string_view m
 }
 
 }  // namespace
+
+std::string describe(const Refused& r) {
+  if (r.foreseen) {
+    return absl::StrCat(resources::short_name(r.type), " \"", r.name, "\" is not sent to clients of class ", r.client_class.name, ", which would refuse it: ", r.message, " (",
+                        r.last_good ? "the last good one is still served" : "it is left out for that class", ")");
+  }
+  return absl::StrCat(resources::short_name(r.type), " \"", r.name, "\" was refused by ", r.nodes.size(),
+                      r.nodes.size() == 1 ? " proxy" : " proxies", " of class ", r.client_class.name, ": ", r.message, " (",
+                      r.last_good ? "the last good one is still served"
+                      : r.frozen  ? "it is left out for that class"
+                                  : "those proxies go on without it",
+                      ")");
+}
 
 std::string_view truth_name(Truth t) {
   switch (t) {

@@ -28,6 +28,9 @@ struct Condition {
   bool operator==(const Condition&) const = default;
 };
 
+// "RDS \"NAME\" was refused by 2 proxies of class CLASS: their words (what they go on with)".
+std::string describe(const Refused& refused);
+
 class Ledger {
  public:
   // Replaces the findings of one stage ("plan:ns/name", "catalog", "raw", an adapter's name).
