@@ -215,6 +215,15 @@ int show_conditions(const Client& client, Format format) {
     table.add({text_at(c, "object"), text_at(c, "place"), or_dash(text_at(c, "scope")), text_at(c, "type"), text_at(c, "status"), text_at(c, "reason"), text_at(c, "message")});
   }
   std::cout << (table.empty() ? "nothing\n" : table.text(colours()));
+  // where these are written, and by whom
+  if (const absl::StatusOr<doc::Value> sources = client.get("/debug/sources"); sources.ok()) {
+    for (const doc::Value& s : items(*sources, "status")) {
+      const std::string leader = text_at(s, "leader"), lease = text_at(s, "lease");
+      const bool writes = text_at(s, "writes") == "true";
+      std::cout << "status of " << text_at(s, "source") << ": " << (writes ? "written by this replica" : leader.empty() ? "written by nobody at the moment" : absl::StrCat("written by ", leader))
+                << (lease.empty() ? "" : absl::StrCat(" (Lease ", lease, ")")) << "\n";
+    }
+  }
   return 0;
 }
 

@@ -70,6 +70,17 @@ void add_limits(CLI::App& app, Flags& f) {
       ->capture_default_str()->check(CLI::Range(0, 1'000'000))->group(group);
 }
 
+void add_kubernetes(CLI::App& app, Flags& f) {
+  const std::string group = "Kubernetes (with --source kubernetes)";
+  app.add_option("--gateway-address", f.gateway_addresses, "IP address or hostname at which Gateways are reached that ask for none, for their status; repeatable")
+      ->allow_extra_args(false)
+      ->group(group);
+  app.add_flag("--write-status,!--no-write-status", f.write_status, "write what is found out about objects into their status, and Events; on unless =false")->group(group);
+  app.add_flag("--leader-election,!--no-leader-election", f.leader_election, "let one of several replicas write status, the one that holds the Lease fairlead-control; on unless =false")
+      ->group(group);
+  app.add_option("--leader-election-namespace", f.leader_election_namespace, "namespace of that Lease; the default is that of the service account or kubeconfig context")->group(group);
+}
+
 }  // namespace
 
 absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
@@ -93,8 +104,11 @@ absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
                  "seconds after which a client is asked to connect again, so that replicas share them; 0: never")->capture_default_str()->check(CLI::Range(0, 31'536'000));
   app.add_option("--load-report-interval-s", load_report_interval_s, "seconds between the reports of load that clients are asked for (LRS)")
       ->capture_default_str()->check(CLI::Range(1, 86'400));
+  app.add_option("--drain-time-s", drain_time_s, "seconds over which a signal sends the clients elsewhere, one connection after the other; 0: all at once")
+      ->capture_default_str()->check(CLI::Range(0, 86'400));
   add_tls(app, f, rules);
   add_limits(app, f);
+  add_kubernetes(app, f);
   app.add_option("-l,--log-level", f.log_level, "trace, debug, info, warning, error, critical or off")->capture_default_str();
   app.add_option("--log-path", f.log_path, "log to this file instead of standard error");
   try {
@@ -103,17 +117,15 @@ absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
     out.exit = app.exit(done);  // --help, --version
     return out;
   } catch (const CLI::ParseError& error) {
-  app.add_option("--drain-time-s", drain_time_s, "seconds over which a signal sends the clients elsewhere, one connection after the other; 0: all at once")
-      ->capture_default_str()->check(CLI::Range(0, 86'400));
     const std::vector<std::string> words = app.remaining();  // a word that nobody knows is worth more than what is missing too
     return absl::InvalidArgumentError(absl::StrCat(words.empty() ? error.what() : "unknown argument " + words.front(), " (see --help)"));
   }
   f.xds.max_connection_age = std::chrono::seconds(max_connection_age_s);
   f.xds.load.interval = std::chrono::seconds(load_report_interval_s);
+  f.drain_time = std::chrono::seconds(drain_time_s);
   for (std::string& rule : rules) f.files.rules.push_back({std::move(rule), "--xds-authorize"});
   if (absl::Status s = check(f); !s.ok()) return s;
   return out;
 }
 
 }  // namespace fairlead::control
-  f.drain_time = std::chrono::seconds(drain_time_s);

@@ -23,6 +23,12 @@ struct Flags {
   serve::Credentials::Files files;  // of the xDS port
   std::chrono::seconds drain_time{5};  // of clients, on a signal
   std::string state_dir;
+  // With the source kubernetes: whether status is written at all, and by one of several replicas or by this one without asking; where the Lease is (empty: our own
+  // namespace); what Gateways that ask for no address are reached at.
+  bool write_status = true;
+  bool leader_election = true;
+  std::string leader_election_namespace;
+  std::vector<std::string> gateway_addresses;
   std::string log_level = "info";
   std::string log_path;
 };

@@ -13,7 +13,9 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "adapters/kubernetes/credentials.h"
 #include "apps/control/flags.h"
+#include "apps/control/kubernetes_status.h"
 #include "apps/pipeline/live.h"
 #include "apps/pipeline/state_dir.h"
 #include "apps/why/service.h"
@@ -95,6 +97,19 @@ void drain(serve::XdsServer& server, std::chrono::seconds over, const sigset_t& 
   }
 }
 
+// For each source that is an API server.
+absl::StatusOr<std::vector<std::unique_ptr<control::KubernetesStatus>>> write_statuses(const control::Flags& flags, serve::XdsServer& server, const Clock& clock) {
+  std::vector<std::unique_ptr<control::KubernetesStatus>> out;
+  for (const std::string& source : flags.sources) {
+    if (!flags.write_status || !adapters::kubernetes::is_kubernetes_source(source)) continue;
+    absl::StatusOr<adapters::kubernetes::Credentials> credentials = adapters::kubernetes::credentials_of(source);
+    if (!credentials.ok()) return credentials.status();
+    control::KubernetesStatus::Options options{source, *std::move(credentials), flags.leader_election, flags.leader_election_namespace, flags.gateway_addresses};
+    out.push_back(std::make_unique<control::KubernetesStatus>(std::move(options), server, clock));
+  }
+  return out;
+}
+
 int run(const control::Flags& flags, const sigset_t& signals) {
   absl::StatusOr<log::Level> level = log::parse_level(flags.log_level);
   if (!level.ok()) return fail(level.status());
@@ -131,7 +146,15 @@ int run(const control::Flags& flags, const sigset_t& signals) {
     keeper = std::make_unique<QuarantineKeeper>(*dir, **server);
   }
 
-  pipeline::Live live({flags.sources, flags.state_dir, FAIRLEAD_VERSION}, clock, [&server](snapshot::Update update) {
+  auto statuses = write_statuses(flags, **server, clock);
+  if (!statuses.ok()) return fail(statuses.status());
+  pipeline::Live::Options sources{flags.sources, flags.state_dir, FAIRLEAD_VERSION};
+  if (!statuses->empty()) {
+    sources.said = [&statuses](std::shared_ptr<const adapters::StatusSink> said, adapters::ObjectSnapshotPtr objects) {
+      for (const auto& s : *statuses) s->said(said, objects);
+    };
+  }
+  pipeline::Live live(std::move(sources), clock, [&server](snapshot::Update update) {
     auto shared = std::make_shared<snapshot::Update>(std::move(update));
     (*server)->post([shared](serve::Core& core) { core.apply(std::move(*shared)); });
   });
@@ -139,7 +162,12 @@ int run(const control::Flags& flags, const sigset_t& signals) {
   serve::DebugHttp::Options admin;
   admin.address = flags.admin_address;
   admin.version = FAIRLEAD_VERSION;
-  admin.sources = [&live] { return live.sources(); };
+  admin.sources = [&live, &statuses] {
+    std::vector<doc::Value> status;
+    for (const auto& s : *statuses) status.push_back(s->to_doc());
+    return status.empty() ? live.sources() : doc::with(live.sources(), "status", doc::list(std::move(status)));
+  };
+  if (!statuses->empty()) admin.more_metrics = [&statuses] { return statuses->front()->prometheus(); };
   admin.objects = [&live] { return live.objects(); };
   admin.why = [&explanations](const snapshot::SnapshotPtr& snapshot, const std::string& method, const std::string& url, const std::vector<std::string>& headers) {
     return explanations.ask(snapshot, method, url, headers);
@@ -149,11 +177,14 @@ int run(const control::Flags& flags, const sigset_t& signals) {
   if (!http.ok()) return fail(http.status());
 
   if (absl::Status s = live.start(); !s.ok()) return fail(s);
+  for (const auto& s : *statuses) s->start();
   FL_LOG(info, "main", "fairlead-control ", FAIRLEAD_VERSION, ": xDS on ", (*server)->address(), ", admin on http://", (*http)->address());
 
   int number = 0;
   sigwait(&signals, &number);
   FL_LOG(info, "main", "signal ", number, ": shutting down");
+  for (const auto& s : *statuses) s->stop();  // another may go on with it
+  drain(**server, flags.drain_time, signals);
   http->reset();
   live.stop();
   keeper.reset();
@@ -180,4 +211,3 @@ int main(int argc, char** argv) {
   if (parsed->exit) return *parsed->exit;
   return run(parsed->flags, signals);
 }
-  drain(**server, flags.drain_time, signals);

@@ -33,7 +33,27 @@ using adapters::SourceUpdate;
 
 namespace {
 constexpr std::chrono::milliseconds kSaveAfter{500};
+
+// Takes out of a change set what only the objects' own status tells apart: new versions with the same content. Of a file's the lines may differ.
+// True: there was some.
+bool drop_statuses(ChangeSet& changes, const adapters::ObjectSnapshot& before) {
+  return std::erase_if(changes.changed, [&](const ObjectPtr& o) {
+           if (!o->file.empty()) return false;
+           const ObjectPtr old = before.find(o->key);
+           return old && old->content_hash == o->content_hash && old->generation == o->generation && old->source == o->source;
+         }) > 0;
 }
+
+std::shared_ptr<const adapters::StatusSink> all_of(const std::vector<const adapters::StatusSink*>& statuses) {
+  auto all = std::make_shared<adapters::StatusSink>();
+  for (const adapters::StatusSink* status : statuses) {
+    for (const auto& [key, scopes] : status->objects()) {
+      for (const auto& [scope, said] : scopes) all->at(key, scope) = said;
+    }
+  }
+  return all;
+}
+}  // namespace
 
 class Live::Loop {
  public:
@@ -81,6 +101,7 @@ class Live::Loop {
   push::FastPath fast_path_;
   std::set<std::string> reported_;
   std::map<std::string, std::set<std::string>> reported_findings_;  // by stage
+  std::shared_ptr<const adapters::StatusSink> said_;                // of the last translation; null without options_.said
   bool started_ = false;  // the first update is out
 };
 
@@ -193,7 +214,8 @@ void Live::Loop::save() {
 void Live::Loop::take(SourceUpdate update) {
   for (adapters::ObjectKey& key : forgotten(remembered_, update)) update.removed.push_back(std::move(key));
   const adapters::ObjectSnapshotPtr before = store_.snapshot();
-  const ChangeSet changes = store_.apply(update);
+  ChangeSet changes = store_.apply(update);
+  const bool statuses_moved = drop_statuses(changes, *before);
   {
     std::lock_guard lock(mutex_);
     visible_ = store_.snapshot();
@@ -203,7 +225,10 @@ void Live::Loop::take(SourceUpdate update) {
   const std::string lost = status == told.end() ? "" : status->lost;
   if (!update.lost.empty() && update.lost != lost) FL_LOG(warning, "source", update.source, ": ", update.lost, "; what was read last stays in use");
   if (update.lost.empty() && !lost.empty()) FL_LOG(info, "source", update.source, ": can be read again");
-  if (changes.empty()) return;
+  if (changes.empty()) {
+    if (statuses_moved && said_) options_.said(said_, store_.snapshot());
+    return;
+  }
   report(changes);
   translator_.note(changes);
   const MonotonicTime now = clock_.monotonic();
@@ -265,6 +290,7 @@ void Live::Loop::publish() {
     report_translation(update);
     if (state_ && update.raw && !save_at_) save_at_ = now + kSaveAfter;
     sink_(std::move(update));
+    if (options_.said) options_.said(said_ = all_of(translator_.statuses()), objects);  // after the sink: what proxies say of it is asked next
   }
   if (fast_path_.take(now)) {
     snapshot::Update update = translator_.endpoints();

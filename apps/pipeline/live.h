@@ -11,6 +11,7 @@
 
 #include <absl/status/status.h>
 
+#include "adapters/object/status.h"
 #include "adapters/object/store.h"
 #include "base/clock.h"
 #include "base/doc.h"
@@ -24,6 +25,9 @@ class Live {
     std::vector<std::string> sources;  // "file:PATH", "kubernetes[:KUBECONFIG[#CONTEXT]]", in order of rank
     std::string state_dir;             // empty: nothing survives a restart
     std::string version;               // of the fairlead-proxy built with this, for preflight.h; empty: none is run
+    // What the vocabularies say of the objects, after each step that the sink has been handed, and again where only the objects' own status has
+    // changed since. The pipeline's thread. May be empty.
+    std::function<void(std::shared_ptr<const adapters::StatusSink>, adapters::ObjectSnapshotPtr)> said = {};
   };
   using Sink = std::function<void(snapshot::Update)>;
 

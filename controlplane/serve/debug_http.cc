@@ -159,7 +159,7 @@ void DebugHttp::Serving::routes() {
   http.Get("/metrics", [this](const Request&, Response& out) {
     const auto [metrics, streams, waiting] = server.ask<std::tuple<Metrics, size_t, size_t>>(
         [](Core& core) { return std::make_tuple(core.metrics(), core.streams(), core.waiting()); });
-    out.set_content(metrics.prometheus(streams, waiting), "text/plain; version=0.0.4");
+    out.set_content(metrics.prometheus(streams, waiting) + (options.more_metrics ? options.more_metrics() : ""), "text/plain; version=0.0.4");
   });
   http.Get("/debug/status", [this](const Request&, Response& out) {
     json(out, inspect::status(server.ask<std::vector<inspect::StreamRecord>>([](Core& core) { return core.records(); }),

@@ -29,6 +29,7 @@ class DebugHttp {
     // Sources, their age and what is wrong in them, and conditions of objects, from the pipeline. Any thread.
     std::function<doc::Value()> sources;
     std::function<doc::Value()> objects;
+    std::function<std::string()> more_metrics;  // further lines of Prometheus; may be empty. Any thread
     // Explains a request with a proxy's snapshot. InvalidArgument: it is none. Any thread.
     using Why = std::function<absl::StatusOr<doc::Value>(const snapshot::SnapshotPtr&, const std::string& method, const std::string& url, const std::vector<std::string>& headers)>;
     Why why;
