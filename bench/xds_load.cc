@@ -1,12 +1,16 @@
 // A crowd of delta ADS clients on one thread, on the proxy's own HTTP/2 codec so that it costs less than the server it loads: each stream
 // subscribes to all clusters and listeners and, by name, to the endpoints of the first --names of its clusters (of another place in the list for each
 // stream), and ACKs what it gets.
-//   bench_xds_load --address HOST:PORT --streams N [--per-connection 1] [--names N] [--node CLUSTER] [--at-once 50] [--stuck N]
+//   bench_xds_load --address HOST:PORT --streams N [--per-connection 1] [--names N] [--first N] [--together 1] [--node CLUSTER] [--at-once 50]
+//                  [--stuck N] [--window BYTES]
 // Prints "ready STREAMS SECONDS BYTES" when all have everything. Then each line on standard input is a command:
 //   watch NAME   prints "watching", then "change N NANO...": when each subscriber got the next response that holds the resource (Unix
 //                nanoseconds, sorted), and "bytes B responses R resources X" received by all streams since; after 30 s without all of them "timeout N"
+//   ages N       after N seconds prints "ages COUNT p50 MS p99 MS max MS": of the assignments received meanwhile, how old each was, when the port of
+//                its first endpoint is 1 + the milliseconds of the Unix time at which it was written, modulo 60,000
 //   stick        the first --stuck streams read no more; prints "stuck"
 //   reconnect    closes all and opens all again with the versions they have; prints "ready STREAMS SECONDS BYTES" once all have been answered
+// --first and --together: the names begin at that place in the list, and at the same for all streams. --window: of a stream, 1 MiB.
 #include <poll.h>
 #include <unistd.h>
 
@@ -37,7 +41,7 @@ constexpr std::string_view kListener = "type.googleapis.com/envoy.config.listene
 
 struct Options {
   std::string address, node = "load";
-  size_t streams = 1000, per_connection = 1, names = 0, at_once = 50, stuck = 0;
+  size_t streams = 1000, per_connection = 1, names = 0, first = 0, together = 0, at_once = 50, stuck = 0, window = 1 << 20;
 };
 
 [[noreturn]] void fail(const std::string& what) {
@@ -45,9 +49,9 @@ struct Options {
   std::_Exit(1);
 }
 
-// Calls f(field, bytes) for each length-delimited field.
-template <class F>
-void each_field(std::string_view m, F&& f) {
+// Calls f(field, bytes) for each length-delimited field, and number(field, value) for each varint.
+template <class F, class N>
+void each_field(std::string_view m, F&& f, N&& number) {
   const auto varint = [&m] {
     uint64_t value = 0;
     for (int shift = 0; !m.empty(); shift += 7) {
@@ -61,7 +65,7 @@ void each_field(std::string_view m, F&& f) {
   while (!m.empty()) {
     const uint64_t tag = varint();
     if ((tag & 7) == 0) {
-      varint();
+      number(static_cast<int>(tag >> 3), varint());
       continue;
     }
     const uint64_t size = (tag & 7) == 2 ? varint() : (tag & 7) == 1 ? 8 : 4;
@@ -69,6 +73,32 @@ void each_field(std::string_view m, F&& f) {
     if ((tag & 7) == 2) f(static_cast<int>(tag >> 3), m.substr(0, size));
     m.remove_prefix(size);
   }
+}
+
+template <class F>
+void each_field(std::string_view m, F&& f) {
+  each_field(m, f, [](int, uint64_t) {});
+}
+
+// What is at the end of a path of fields, of each the first.
+std::string_view inside(std::string_view message, std::initializer_list<int> path) {
+  for (const int wanted : path) {
+    std::string_view found;
+    each_field(message, [&](int field, std::string_view value) {
+      if (field == wanted && found.empty()) found = value;
+    });
+    message = found;
+  }
+  return message;
+}
+
+// ClusterLoadAssignment.endpoints.lb_endpoints.endpoint.address.socket_address.port_value
+size_t port_of(std::string_view assignment) {
+  size_t port = 0;
+  each_field(inside(assignment, {2, 2, 1, 1, 1}), [](int, std::string_view) {}, [&](int field, uint64_t value) {
+    if (field == 3) port = value;
+  });
+  return port;
 }
 
 struct Crowd;
@@ -147,7 +177,7 @@ struct Crowd {
       ++connecting;
       h2::Settings settings;
       settings.max_head_bytes = 64 << 10;
-      settings.initial_stream_window_size = 1 << 20;
+      settings.initial_stream_window_size = static_cast<uint32_t>(options.window);
       settings.initial_connection_window_size = 16 << 20;
       settings.max_concurrent_streams = 100'000;
       link.session = h2::make_client_session(net::Connection::connect(loop, address, {}), settings, link);
@@ -178,8 +208,19 @@ struct Crowd {
     const auto at = std::find(clusters.begin(), clusters.end(), name);
     if (at == clusters.end() || wanted() == clusters.size()) return streams.size();
     size_t n = 0;
-    for (size_t i = 0; i < streams.size(); ++i) n += (static_cast<size_t>(at - clusters.begin()) + clusters.size() - i % clusters.size()) % clusters.size() < wanted();
+    for (size_t i = 0; i < streams.size(); ++i) n += (static_cast<size_t>(at - clusters.begin()) + clusters.size() - from(i) % clusters.size()) % clusters.size() < wanted();
     return n;
+  }
+  size_t from(size_t stream) const { return options.first + (options.together != 0 ? 0 : stream); }
+  void age(std::string_view response) {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const auto ms = static_cast<size_t>(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
+    each_field(response, [&](int field, std::string_view resource) {
+      if (field != 2) return;
+      const size_t port = port_of(inside(resource, {2, 2}));  // Resource.resource, Any.value
+      ++ages[(ms % 60'000 + 60'001 - port) % 60'000];
+    });
   }
   void command(const std::string& line);
 
@@ -197,6 +238,7 @@ struct Crowd {
   size_t bytes = 0, responses = 0, resources = 0;
   std::string watched;
   std::vector<int64_t> times;
+  std::vector<size_t> ages;  // how many assignments were so many milliseconds old; empty: nobody asks
 };
 
 int index_of(std::string_view type) { return type == kCluster ? 0 : type == kEndpoint ? 1 : 2; }
@@ -244,7 +286,10 @@ void Stream::begin(http::ClientSession& session, bool again) {
     }
     send(request);
   }
-  if (again) subscribe(true);
+  if (again) {
+    endpoints_ = crowd_.wanted();  // it has them: what comes is what differs
+    subscribe(true);
+  }
 }
 
 void Stream::subscribe(bool again) {
@@ -253,7 +298,7 @@ void Stream::subscribe(bool again) {
   wire::put_bytes(request, 2, kEndpoint);
   const size_t n = crowd_.clusters.size();
   for (size_t i = 0; i < crowd_.wanted(); ++i) {
-    const std::string& name = crowd_.clusters[(number_ + i) % n];
+    const std::string& name = crowd_.clusters[(crowd_.from(number_) + i) % n];
     wire::put_bytes(request, 3, name);
     if (!again) continue;
     std::string entry;
@@ -262,10 +307,6 @@ void Stream::subscribe(bool again) {
     wire::put_bytes(request, 5, entry);
   }
   send(request);
-  if (again && !ready_) {  // nothing need come back: the server has its say in the first response to anything, or in silence
-    ready_ = true;
-    crowd_.stream_ready();
-  }
 }
 
 void Stream::on_message(std::string_view message) {
@@ -296,6 +337,7 @@ void Stream::on_message(std::string_view message) {
     }
   }
   crowd_.seen(holds);
+  if (type == kEndpoint && !crowd_.ages.empty()) crowd_.age(message);
   std::string ack;
   wire::put_bytes(ack, 2, type);
   wire::put_bytes(ack, 6, nonce);
@@ -307,7 +349,8 @@ void Stream::on_message(std::string_view message) {
     subscribe(false);
   }
   if (type == kEndpoint) endpoints_ += got.size();
-  if (!ready_ && subscribed_ && endpoints_ >= crowd_.wanted()) {
+  // Who came back with all it had is ready with the answer on clusters, which there always is, should it hold nothing.
+  if (!ready_ && subscribed_ && endpoints_ >= crowd_.wanted() && (type == kCluster || type == kEndpoint)) {
     ready_ = true;
     crowd_.stream_ready();
   }
@@ -345,6 +388,20 @@ void Crowd::command(const std::string& line) {
     for (int64_t t : times) std::printf(" %lld", static_cast<long long>(t));
     std::printf("\nbytes %zu responses %zu resources %zu\n", bytes, responses, resources);
     watched.clear();
+  } else if (line.starts_with("ages ")) {
+    ages.assign(60'000, 0);
+    loop.run_until([] { return false; }, std::chrono::seconds(std::stoul(line.substr(5))));
+    size_t count = 0, seen = 0, p50 = 0, p99 = 0, most = 0;
+    for (size_t n : ages) count += n;
+    for (size_t ms = 0; ms < ages.size(); ++ms) {
+      if (ages[ms] == 0) continue;
+      seen += ages[ms];
+      if (seen * 2 <= count) p50 = ms + 1;
+      if (seen * 100 <= count * 99) p99 = ms + 1;
+      most = ms;
+    }
+    std::printf("ages %zu p50 %zu p99 %zu max %zu\n", count, p50, p99, most);
+    ages.clear();
   } else if (line == "stick") {
     for (size_t i = 0; i < options.stuck; ++i) streams[i]->stick();
     std::puts("stuck");
@@ -369,6 +426,9 @@ int main(int argc, char** argv) {
     else if (flag == "--streams") options.streams = std::stoul(value);
     else if (flag == "--per-connection") options.per_connection = std::stoul(value);
     else if (flag == "--names") options.names = std::stoul(value);
+    else if (flag == "--first") options.first = std::stoul(value);
+    else if (flag == "--together") options.together = std::stoul(value);
+    else if (flag == "--window") options.window = std::stoul(value);
     else if (flag == "--at-once") options.at_once = std::stoul(value);
     else if (flag == "--stuck") options.stuck = std::stoul(value);
     else fail("unknown flag " + flag);
