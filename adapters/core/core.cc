@@ -32,16 +32,19 @@ void ignore_envelope(doc::Object& top) {
   for (std::string_view field : {"apiVersion", "kind", "metadata", "status"}) top.ignore(field);
 }
 
-bool is_tcp(doc::Object& port) {
-  return port.choice("protocol", {"TCP", "UDP", "SCTP"}).value_or("TCP") == "TCP";  // Kubernetes: TCP
+template <typename Port>
+void read_protocol(doc::Object& port, Port& to) {
+  const std::string protocol = port.choice("protocol", {"TCP", "UDP", "SCTP"}).value_or("TCP");  // Kubernetes: TCP
+  to.tcp = protocol == "TCP";
+  to.udp = protocol == "UDP";
 }
 
-void read_service_port(doc::Object port, Service& service, std::set<int64_t>& seen) {
+void read_service_port(doc::Object port, Service& service, std::set<std::pair<int64_t, bool>>& seen) {
   ServicePort p;
   p.name = port.string_or("name", "");
   if (!port.has("port")) port.error("port", "is required");
   p.port = static_cast<uint16_t>(port.integer_or("port", 0, 1, kMaxPort));
-  p.tcp = is_tcp(port);
+  read_protocol(port, p);
   p.app_protocol = port.string_or("appProtocol", "");
   port.ignore("nodePort");
   // Resolved into the slices by whoever wrote them; here only its type is looked at.
@@ -50,7 +53,7 @@ void read_service_port(doc::Object port, Service& service, std::set<int64_t>& se
     port.error("targetPort", "expected a port number or the name of one");
   }
   port.finish();
-  if (p.tcp && p.port != 0 && !seen.insert(p.port).second) port.error("port", absl::StrCat(p.port, " is given twice"));
+  if ((p.tcp || p.udp) && p.port != 0 && !seen.insert({p.port, p.udp}).second) port.error("port", absl::StrCat(p.port, " is given twice"));
   service.ports.push_back(std::move(p));
 }
 
@@ -93,7 +96,7 @@ void read_slice_port(doc::Object port, EndpointSlice& slice) {
   SlicePort p;
   p.name = port.string_or("name", "");
   p.port = static_cast<uint16_t>(port.integer_or("port", 0, 1, kMaxPort));
-  p.tcp = is_tcp(port);
+  read_protocol(port, p);
   port.ignore("appProtocol");
   port.finish();
   if (p.port != 0) slice.ports.push_back(std::move(p));  // nil means "all ports": nothing to connect to
@@ -125,9 +128,9 @@ void read_namespace(const Object& object, std::vector<Diagnostic>& out) {
 
 }  // namespace
 
-const ServicePort* Service::port(int64_t number) const {
+const ServicePort* Service::port(int64_t number, bool udp) const {
   for (const ServicePort& p : ports) {
-    if (p.port == number && p.tcp) return &p;
+    if (p.port == number && (udp ? p.udp : p.tcp)) return &p;
   }
   return nullptr;
 }
@@ -145,7 +148,7 @@ Service read_service(const Object& object, std::vector<Diagnostic>& out) {
         spec.choice("type", {"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"}).value_or("ClusterIP");
     service.external_name = type == "ExternalName";
     spec.ignore("externalName");
-    std::set<int64_t> seen;
+    std::set<std::pair<int64_t, bool>> seen;
     for (const doc::Reader& port : spec.list("ports")) read_service_port(doc::Object(port, errors), service, seen);
   }
   add_errors(errors, object, out);

@@ -21,7 +21,8 @@ inline constexpr std::string_view kDiscoveryGroup = "discovery.k8s.io";
 struct ServicePort {
   std::string name;
   uint16_t port = 0;
-  bool tcp = true;           // false: UDP or SCTP, not routable by an HTTP proxy
+  bool tcp = true;           // false: UDP or SCTP
+  bool udp = false;
   std::string app_protocol;  // "kubernetes.io/h2c", …; empty when not given
   bool operator==(const ServicePort&) const = default;
 };
@@ -31,13 +32,14 @@ struct Service {
   bool external_name = false;
   std::vector<ServicePort> ports;
 
-  const ServicePort* port(int64_t number) const;
+  const ServicePort* port(int64_t number, bool udp = false) const;
 };
 
 struct SlicePort {
   std::string name;
   uint16_t port = 0;
   bool tcp = true;
+  bool udp = false;
 };
 
 enum class Readiness { kReady, kServing, kNotReady };

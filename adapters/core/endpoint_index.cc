@@ -93,14 +93,14 @@ topology::PortEndpoints EndpointIndex::build(const Service& service) const {
   topology::PortEndpoints result;
   auto slices = slices_of_.find({service.key.ns, service.key.name});
   for (const ServicePort& port : service.ports) {
-    if (!port.tcp) continue;
-    std::vector<topology::Endpoint>& endpoints = result[port.port];
+    if (!port.tcp && !port.udp) continue;
+    std::vector<topology::Endpoint>& endpoints = result[{port.port, port.udp}];
     if (slices == slices_of_.end()) continue;
     for (const ObjectKey& key : slices->second) {
       const EndpointSlice& slice = slices_.at(key);
       if (slice.fqdn) continue;
       for (const SlicePort& slice_port : slice.ports) {
-        if (!slice_port.tcp || slice_port.name != port.name) continue;
+        if (slice_port.tcp != port.tcp || slice_port.udp != port.udp || slice_port.name != port.name) continue;
         for (const SliceEndpoint& e : slice.endpoints) {
           topology::Endpoint endpoint;
           endpoint.address = e.address;

@@ -30,6 +30,7 @@ doc::Value to_doc(const ObjectKey& object, const StatusScope& scope, const Scope
   if (!scope.section.empty()) e.push_back({"listener", doc::string(scope.section), {}});
   if (scope.port != 0) e.push_back({"port", doc::integer(scope.port), {}});
   if (status.attached_routes >= 0) e.push_back({"attachedRoutes", doc::integer(status.attached_routes), {}});
+  if (status.attached_listener_sets >= 0) e.push_back({"attachedListenerSets", doc::integer(status.attached_listener_sets), {}});
   if (!status.supported_kinds.empty()) e.push_back({"supportedKinds", strings(status.supported_kinds), {}});
   if (!status.supported_features.empty()) e.push_back({"supportedFeatures", strings(status.supported_features), {}});
   std::vector<doc::Value> conditions;

@@ -107,6 +107,11 @@ void Translator::note_places(const ChangeSet& changes) {
       if (at->first.ns != service.ns || at->first.service != service.name) break;
       changed_.push_back(at->first);
     }
+    for (const auto& [name, shared] : shared_) {
+      for (const auto& [key, weight] : shared.cluster.members) {
+        if (key.ns == service.ns && key.service == service.name) changed_.push_back(key);
+      }
+    }
   }
 }
 
@@ -131,8 +136,33 @@ std::vector<resources::ResourcePtr> Translator::take_changed_assignments() {
       assignments_.forget(key);
     }
   }
+  for (auto& [name, shared] : shared_) {
+    const auto& members = shared.cluster.members;
+    const bool touched = std::any_of(members.begin(), members.end(), [&](const auto& m) { return std::binary_search(changed_.begin(), changed_.end(), m.first); });
+    if (!touched) continue;
+    resources::ResourcePtr now = shared_assignment(shared.cluster);
+    if (now->hash == shared.assignment->hash && now->origins == shared.assignment->origins) continue;
+    shared.assignment = now;
+    out.push_back(std::move(now));
+  }
   changed_.clear();
   return out;
+}
+
+resources::ResourcePtr Translator::shared_assignment(const plan::Cluster& cluster) const {
+  intent::Origins places;
+  for (const auto& [key, weight] : cluster.members) {
+    for (const intent::Origin& place : places_of(key)) intent::add_origin(places, place);
+  }
+  return resources::build_assignment(cluster, topology_.view(), std::move(places));
+}
+
+resources::ResourcePtr Translator::assignment_of(const plan::Cluster& cluster) {
+  if (cluster.members.empty()) return assignments_.get(cluster.key, topology_.view(), places_of(cluster.key));
+  Shared& shared = shared_[cluster.name];
+  shared.cluster = cluster;
+  shared.assignment = shared_assignment(cluster);
+  return shared.assignment;
 }
 
 snapshot::Update Translator::endpoints() {
@@ -143,6 +173,10 @@ snapshot::Update Translator::endpoints() {
 
 void Translator::count(const plan::Plan& plan, int by) {
   for (const plan::Cluster& c : plan.clusters) {
+    if (!c.members.empty()) {
+      if (by < 0) shared_.erase(c.name);  // those of a new plan are made after
+      continue;
+    }
     auto at = used_.try_emplace(c.key, 0).first;
     at->second += by;
     if (at->second == 0) used_.erase(at);
@@ -161,7 +195,7 @@ void Translator::plan_gateway(const intent::GatewayPtr& gateway, snapshot::Updat
   scope.plan = fresh;
   scope.built = resources::build(*fresh);
   snapshot::Update::Gateway out{gateway->key, scope.built};
-  for (const plan::Cluster& c : fresh->clusters) out.resources.push_back(assignments_.get(c.key, topology_.view(), places_of(c.key)));
+  for (const plan::Cluster& c : fresh->clusters) out.resources.push_back(assignment_of(c));
   update.gateways.push_back(std::move(out));
 }
 

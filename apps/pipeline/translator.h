@@ -55,6 +55,8 @@ class Translator {
   void plan_gateway(const intent::GatewayPtr& gateway, snapshot::Update& update);
   void count(const plan::Plan& plan, int by);
   std::vector<resources::ResourcePtr> take_changed_assignments();
+  resources::ResourcePtr assignment_of(const plan::Cluster& cluster);
+  resources::ResourcePtr shared_assignment(const plan::Cluster& cluster) const;
   void note_places(const adapters::ChangeSet& changes);
   intent::Origins places_of(const intent::BackendKey& key) const;
 
@@ -71,6 +73,12 @@ class Translator {
   std::map<adapters::ObjectKey, topology::ServiceKey> owner_;  // of slices: their label may change
   std::optional<bool> incomplete_;                // as of the last full()
   std::map<intent::BackendKey, int> used_;        // by how many plans
+  // Of clusters that several services make up, by name.
+  struct Shared {
+    plan::Cluster cluster;
+    resources::ResourcePtr assignment;
+  };
+  std::map<std::string, Shared> shared_;
   std::vector<intent::BackendKey> changed_;       // endpoints changed since last taken
   bool services_changed_ = false;                 // a service or port came or went: plans may warn otherwise
 };

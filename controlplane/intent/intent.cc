@@ -78,17 +78,45 @@ doc::Value mirror(const Mirror& m) {
   return f.done();
 }
 
-doc::Value backend(const WeightedBackend& b) {
+doc::Value backend(const WeightedBackend& b, int without) {
   Fields f;
   if (b.backend) {
     f.text("backend", b.backend->str());
+  } else if (without != 0) {
+    f.number("answers", without);
   } else {
-    f.number("answers", 500);
+    f.add("closes", doc::boolean(true));
   }
   f.number("weight", b.weight);
   if (b.protocol == BackendProtocol::kHttp2) f.text("protocol", "http2");
   modifier(f, "request_headers", b.request_headers);
   modifier(f, "response_headers", b.response_headers);
+  return f.done();
+}
+
+doc::Value text_value(const std::string& s) { return doc::string(s); }
+
+doc::Value cors(const Cors& c) {
+  Fields f;
+  f.list("origins", c.origins, text_value)
+      .list("methods", c.methods, text_value)
+      .list("request_headers", c.request_headers, text_value)
+      .list("response_headers", c.response_headers, text_value);
+  if (c.credentials) f.add("credentials", doc::boolean(true));
+  return f.number("max_age", c.max_age).done();
+}
+
+doc::Value retry(const Retry& r) {
+  Fields f;
+  f.list("statuses", r.statuses, [](int status) { return doc::integer(status); }).number("attempts", r.attempts);
+  if (r.backoff) f.text("backoff", format_duration(*r.backoff));
+  return f.done();
+}
+
+doc::Value session(const Session& s) {
+  Fields f;
+  f.text(s.cookie ? "cookie" : "header", s.name).text("path", s.path);
+  if (s.lifetime) f.text("lifetime", format_duration(*s.lifetime));
   return f.done();
 }
 
@@ -110,14 +138,16 @@ doc::Value route(const Route& r) {
   f.list("mirrors", r.mirrors, mirror);
   if (r.request_timeout) f.text("request_timeout", format_duration(*r.request_timeout));
   if (r.backend_timeout) f.text("backend_timeout", format_duration(*r.backend_timeout));
-  return f.list("backends", r.backends, backend).done();
+  if (r.retry) f.add("retry", retry(*r.retry));
+  if (r.cors) f.add("cors", cors(*r.cors));
+  if (r.session) f.add("session", session(*r.session));
+  if (r.without_backend != 500) f.number("without_backend", r.without_backend);
+  return f.list("backends", r.backends, [&](const WeightedBackend& b) { return backend(b, r.without_backend); }).done();
 }
 
 doc::Value virtual_host(const VirtualHost& v) {
   return Fields().text("hostname", v.hostname).list("routes", v.routes, route).done();
 }
-
-doc::Value text_value(const std::string& s) { return doc::string(s); }
 
 doc::Value server_tls(const ServerTls& t) {
   Fields f;
@@ -130,8 +160,14 @@ doc::Value server_tls(const ServerTls& t) {
   return f.done();
 }
 
+doc::Value bytes_backend(const WeightedBackend& b) { return backend(b, 0); }
+
 doc::Value tls_route(const TlsRoute& r) {
-  return Fields().text("hostname", r.hostname).text("origin", origin_text(r.origin)).list("backends", r.backends, backend).done();
+  return Fields().text("hostname", r.hostname).text("origin", origin_text(r.origin)).list("backends", r.backends, bytes_backend).done();
+}
+
+doc::Value l4_route(const L4Route& r) {
+  return Fields().text("origin", origin_text(r.origin)).list("backends", r.backends, bytes_backend).done();
 }
 
 doc::Value backend_tls(const BackendTls& t) {
@@ -141,6 +177,7 @@ doc::Value backend_tls(const BackendTls& t) {
       .text("server_name", t.server_name)
       .text("trusted_ca", t.trusted_ca)
       .list("names", t.names, [](const SubjectAltName& n) { return doc::string(absl::StrCat(n.type == SubjectAltNameType::kDns ? "DNS:" : "URI:", n.value)); })
+      .text("client_certificate", t.client_certificate)
       .done();
 }
 
@@ -158,11 +195,14 @@ doc::Value listener(const Listener& l) {
   f.text("name", l.name)
       .text("origin", origin_text(l.origin))
       .text("address", l.address)
+      .list("more_addresses", l.more_addresses, text_value)
       .number("port", l.port)
       .text("protocol", std::string(protocol_name(l.protocol)))
       .text("hostname", l.hostname);
   if (l.tls) f.add("tls", server_tls(*l.tls));
-  return f.list("virtual_hosts", l.virtual_hosts, virtual_host).list("tls_routes", l.tls_routes, tls_route).done();
+  f.list("virtual_hosts", l.virtual_hosts, virtual_host).list("tls_routes", l.tls_routes, tls_route);
+  if (l.l4_route) f.add("l4_route", l4_route(*l.l4_route));
+  return f.done();
 }
 
 }  // namespace

@@ -37,12 +37,13 @@ struct BackendKey {
   std::string ns;
   std::string service;
   uint16_t port = 0;
+  bool udp = false;  // a service may have a TCP and a UDP port of one number
   auto operator<=>(const BackendKey&) const = default;
   bool operator==(const BackendKey&) const = default;
-  std::string str() const { return ns + "/" + service + "/" + std::to_string(port); }
+  std::string str() const { return ns + "/" + service + "/" + std::to_string(port) + (udp ? "/udp" : ""); }
   template <typename H>
   friend H AbslHashValue(H h, const BackendKey& k) {
-    return H::combine(std::move(h), k.ns, k.service, k.port);
+    return H::combine(std::move(h), k.ns, k.service, k.port, k.udp);
   }
 };
 
@@ -132,9 +133,37 @@ struct DirectResponse {
   bool operator==(const DirectResponse&) const = default;
 };
 
+// Who may read responses in a browser. Preflight requests are answered, never passed on.
+struct Cors {
+  std::vector<std::string> origins;  // "https://shop.example", "https://*.example" (any number of labels), "*"
+  std::vector<std::string> methods;  // "*" alone: all
+  std::vector<std::string> request_headers;
+  std::vector<std::string> response_headers;
+  bool credentials = false;
+  int max_age = 5;  // seconds that a preflight's answer holds
+  bool operator==(const Cors&) const = default;
+};
+
+// Connection errors and tries that took too long are always tried again.
+struct Retry {
+  std::vector<int> statuses;  // and responses with one of these
+  uint32_t attempts = 1;      // after the first try
+  std::optional<std::chrono::milliseconds> backoff;
+  bool operator==(const Retry&) const = default;
+};
+
+// Keeps a client on the endpoint that served it first.
+struct Session {
+  bool cookie = true;  // else a header
+  std::string name;    // of the cookie or the header
+  std::string path;    // of the cookie
+  std::optional<std::chrono::milliseconds> lifetime;  // of a cookie that outlives the browser
+  bool operator==(const Session&) const = default;
+};
+
 // --- backends and routes ----------------------------------------------------------------------------------------
 
-// One share of a route's traffic. A share without `backend` (a reference that does not resolve) answers 500;
+// One share of a route's traffic. A share without `backend` (a reference that does not resolve) answers Route::without_backend;
 // the adapter has told its author already.
 struct WeightedBackend {
   std::optional<BackendKey> backend;
@@ -146,7 +175,7 @@ struct WeightedBackend {
 };
 
 // One match of one rule. Exactly one of redirect, direct_response and backends decides the answer, in that order;
-// none of them, or only zero weights, answers 500.
+// none of them, or only zero weights, answers `without_backend`.
 struct Route {
   std::string name;  // stable and unique within its listener: "default/app/rule/0/match/1"
   Origin origin;
@@ -159,6 +188,10 @@ struct Route {
   std::vector<Mirror> mirrors;
   std::optional<std::chrono::milliseconds> request_timeout;  // whole request; 0 = none; unset = the proxy's default
   std::optional<std::chrono::milliseconds> backend_timeout;  // one try
+  std::optional<Retry> retry;
+  std::optional<Cors> cors;
+  std::optional<Session> session;
+  int without_backend = 500;  // 503 for gRPC, whose clients shall see UNAVAILABLE
   std::vector<WeightedBackend> backends;
   bool operator==(const Route&) const = default;
 };
@@ -206,6 +239,7 @@ struct BackendTls {
   std::string server_name;            // SNI
   std::string trusted_ca;             // a secret's name; empty: what the proxy's system trusts
   std::vector<SubjectAltName> names;  // one of which the certificate must have; never none
+  std::string client_certificate = {};  // a secret's name; empty: none is shown
   bool operator==(const BackendTls&) const = default;
 };
 
@@ -217,6 +251,13 @@ struct TlsRoute {
   bool operator==(const TlsRoute&) const = default;
 };
 
+// All connections or datagrams of a listener, told apart by nothing.
+struct L4Route {
+  Origin origin;
+  std::vector<WeightedBackend> backends;  // as those of a TlsRoute
+  bool operator==(const L4Route&) const = default;
+};
+
 enum class Protocol { kHttp, kHttps, kTls, kTcp, kUdp };
 std::string_view protocol_name(Protocol p);  // "HTTP", …
 
@@ -224,12 +265,14 @@ struct Listener {
   std::string name;
   Origin origin;
   std::string address = "0.0.0.0";  // an IP address
+  std::vector<std::string> more_addresses;  // besides that one; all listeners of a Gateway have the same
   uint16_t port = 0;
   Protocol protocol = Protocol::kHttp;
   std::string hostname;                    // "" for any, else "*.example.com" or "a.example.com", lower case
   std::optional<ServerTls> tls;            // HTTPS, and TLS that ends here; TLS without is passed on
   std::vector<VirtualHost> virtual_hosts;  // HTTP, HTTPS; intersected with `hostname` already; one entry per hostname
   std::vector<TlsRoute> tls_routes;        // TLS; the same
+  std::optional<L4Route> l4_route;         // TCP, UDP; TLS that ends here, for names that no TLS route has
   bool operator==(const Listener&) const = default;
 };
 

@@ -23,9 +23,17 @@ bool covers(std::string_view pattern, std::string_view hostname) {
   return hostname.size() > suffix.size() && hostname.ends_with(suffix);
 }
 
-bool is_tls(const intent::Listener& l) { return l.protocol == intent::Protocol::kHttps || l.protocol == intent::Protocol::kTls; }
+// Listeners of one family can share a port: HTTPS and TLS are told apart by server names.
+intent::Protocol family(const intent::Listener& l) { return l.protocol == intent::Protocol::kHttps ? intent::Protocol::kTls : l.protocol; }
 
 std::string domain_of(std::string_view hostname) { return hostname.empty() ? "*" : std::string(hostname); }
+
+struct At {
+  std::string address;
+  uint16_t number = 0;
+  bool udp = false;
+  auto operator<=>(const At&) const = default;
+};
 
 // Gathers the listeners of one address and port.
 struct Port {
@@ -41,7 +49,7 @@ class Planner {
 
   Plan make() {
     for (const intent::Listener& listener : gateway_.listeners) place(listener);
-    for (const auto& [at, port] : ports_) add_listener(at.first, at.second, port);
+    for (const auto& [at, port] : ports_) add_listener(at, port);
     for (auto& [key, cluster] : clusters_) plan_.clusters.push_back(std::move(cluster));
     take_secrets();
     std::sort(plan_.clusters.begin(), plan_.clusters.end(), [](const Cluster& a, const Cluster& b) { return a.name < b.name; });
@@ -55,23 +63,18 @@ class Planner {
 
   // Decides whether the listener gets a place on its port, or says who has it.
   void place(const intent::Listener& listener) {
-    if (listener.protocol == intent::Protocol::kTcp || listener.protocol == intent::Protocol::kUdp) {
-      find(Severity::kError, listener.origin, "UnsupportedProtocol",
-           absl::StrCat("listener \"", listener.name, "\": protocol ", intent::protocol_name(listener.protocol),
-                        " is not served; HTTP, HTTPS and TLS are"));
-      return;
-    }
+    const bool udp = listener.protocol == intent::Protocol::kUdp;
     for (const auto& [at, port] : ports_) {
-      const bool wildcard = at.first == "0.0.0.0" || at.first == "::" || listener.address == "0.0.0.0" || listener.address == "::";
-      if (at.second == listener.port && at.first != listener.address && wildcard) {
+      const bool wildcard = at.address == "0.0.0.0" || at.address == "::" || listener.address == "0.0.0.0" || listener.address == "::";
+      if (at.udp == udp && at.number == listener.port && at.address != listener.address && wildcard) {
         find(Severity::kError, listener.origin, "AddressConflict",
-             absl::StrCat("listener \"", listener.name, "\": ", listener.address, ":", listener.port, " overlaps with ", at.first, ":",
-                          at.second, " of listener \"", port.first->name, "\""));
+             absl::StrCat("listener \"", listener.name, "\": ", listener.address, ":", listener.port, " overlaps with ", at.address, ":",
+                          at.number, " of listener \"", port.first->name, "\""));
         return;
       }
     }
-    Port& port = ports_[{listener.address, listener.port}];
-    if (port.first && is_tls(*port.first) != is_tls(listener)) {
+    Port& port = ports_[{listener.address, listener.port, udp}];
+    if (port.first && family(*port.first) != family(listener)) {
       find(Severity::kError, listener.origin, "ProtocolConflict",
            absl::StrCat("listener \"", listener.name, "\": port ", listener.port, " speaks ", intent::protocol_name(port.first->protocol), " for listener \"",
                         port.first->name, "\" (", port.first->origin.place(), ")"));
@@ -89,24 +92,72 @@ class Planner {
     port.listeners.push_back(&listener);
   }
 
-  void add_listener(const std::string& address, uint16_t number, const Port& port) {
+  void add_listener(const At& at, const Port& port) {
     Listener listener;
-    listener.name = absl::StrCat(gateway_.key.ns, "/", gateway_.key.name, "/", address, "/", number);
-    listener.address = address;
-    listener.port = number;
+    listener.name = absl::StrCat(gateway_.key.ns, "/", gateway_.key.name, "/", at.address, "/", at.number, at.udp ? "/udp" : "");
+    listener.address = at.address;
+    listener.more_addresses = port.first->more_addresses;
+    listener.port = at.number;
+    listener.udp = at.udp;
     for (const intent::Listener* l : port.listeners) intent::add_origin(listener.origins, l->origin);
-    if (is_tls(*port.first)) {
-      for (const intent::Listener* l : port.listeners) {
-        if (l->protocol == intent::Protocol::kHttps) {
-          add_https(listener, port, *l);
-        } else {
-          add_tls(listener, port, *l);
+    switch (family(*port.first)) {
+      case intent::Protocol::kTcp:
+      case intent::Protocol::kUdp:
+        add_bytes(listener, *port.first);
+        break;
+      case intent::Protocol::kTls:
+        for (const intent::Listener* l : port.listeners) {
+          if (l->protocol == intent::Protocol::kHttps) {
+            add_https(listener, port, *l);
+          } else {
+            add_tls(listener, port, *l);
+          }
         }
-      }
-    } else {
-      add_http(listener, port);
+        break;
+      default:
+        add_http(listener, port);
     }
     plan_.listeners.push_back(std::move(listener));
+  }
+
+  void add_bytes(Listener& listener, const intent::Listener& from) {
+    if (!from.l4_route) {
+      listener.shares = {{kInvalidBackend, 1}};
+      return;
+    }
+    intent::add_origin(listener.origins, from.l4_route->origin);
+    if (listener.udp) {
+      listener.shares = {{one_cluster(listener.name, *from.l4_route), 1}};
+    } else {
+      listener.shares = shares(from.l4_route->backends, from.l4_route->origin, false);
+    }
+  }
+
+  // Envoy's udp_proxy knows one cluster for all datagrams: several services make one up. Shares without a backend are the others', then.
+  std::string one_cluster(const std::string& listener, const intent::L4Route& route) {
+    std::map<intent::BackendKey, uint32_t> members;
+    for (const intent::WeightedBackend& b : route.backends) {
+      if (b.backend && b.weight > 0) members[*b.backend] += b.weight;
+    }
+    if (members.empty()) return kInvalidBackend;
+    if (members.size() == 1) return use(members.begin()->first, intent::BackendProtocol::kHttp1, route.origin);
+    Cluster cluster;
+    cluster.name = listener;
+    cluster.members.assign(members.begin(), members.end());
+    cluster.origins = {route.origin};
+    for (const auto& [key, weight] : cluster.members) warn_unknown(key, route.origin);
+    plan_.clusters.push_back(std::move(cluster));
+    return listener;
+  }
+
+  // Clusters of backends that get bytes; the invalid one where there is none.
+  Shares shares(const std::vector<intent::WeightedBackend>& backends, const intent::Origin& origin, bool passed_on) {
+    Shares out;
+    for (const intent::WeightedBackend& b : backends) {
+      if (b.weight > 0) out.emplace_back(b.backend ? use(*b.backend, b.protocol, origin, passed_on) : kInvalidBackend, b.weight);
+    }
+    if (out.empty()) out.emplace_back(kInvalidBackend, 1);
+    return out;
   }
 
   void add_http(Listener& listener, const Port& port) {
@@ -121,6 +172,7 @@ class Planner {
       if (const std::string own = domain_of(l->hostname); own != "*" && port.listeners.size() > 1) host(hosts, own);
       for (const intent::VirtualHost& v : l->virtual_hosts) add_host(hosts, table, port, *l, v);
     }
+    listener.filters = table.filters;
     add_table(std::move(table), std::move(hosts));
   }
 
@@ -139,10 +191,10 @@ class Planner {
     table.listener_port = to.port;
     table.https = true;
     table.origins = {l.origin};
-    to.chains.push_back({l.name, l.hostname, l.tls, table.name, {}});
     std::map<std::string, VirtualHost> hosts;
     if (const std::string own = domain_of(l.hostname); own != "*" && port.listeners.size() > 1) host(hosts, own);
     for (const intent::VirtualHost& v : l.virtual_hosts) add_host(hosts, table, port, l, v);
+    to.chains.push_back({l.name, l.hostname, l.tls, table.name, {}, table.filters});
     // Clients that reuse a connection for every name its certificate has shall open another one for a host of another listener.
     for (const intent::Listener* other : port.listeners) {
       const std::string domain = domain_of(other->hostname);
@@ -163,15 +215,14 @@ class Planner {
       const std::string domain = domain_of(route.hostname);
       if (belongs_to_another(port, l, domain)) continue;
       own |= domain == domain_of(l.hostname);
-      FilterChain chain{absl::StrCat(l.name, "/", domain), domain == "*" ? "" : domain, l.tls, "", {}};
-      for (const intent::WeightedBackend& b : route.backends) {
-        if (b.weight == 0) continue;
-        chain.shares.emplace_back(b.backend ? use(*b.backend, b.protocol, route.origin, !l.tls) : kInvalidBackend, b.weight);
-      }
-      if (chain.shares.empty()) chain.shares.emplace_back(kInvalidBackend, 1);
       intent::add_origin(to.origins, route.origin);
-      to.chains.push_back(std::move(chain));
+      to.chains.push_back({absl::StrCat(l.name, "/", domain), domain == "*" ? "" : domain, l.tls, "", shares(route.backends, route.origin, !l.tls)});
       ++made;
+    }
+    if (!own && l.l4_route) {
+      intent::add_origin(to.origins, l.l4_route->origin);
+      to.chains.push_back({l.name, l.hostname, l.tls, "", shares(l.l4_route->backends, l.l4_route->origin, false)});
+      return;
     }
     // Names of its hostname that no route has are nobody's, rather than those of a wider listener. And no listener is without a chain.
     if (!own && (made == 0 || (!l.hostname.empty() && port.listeners.size() > 1))) to.chains.push_back({l.name, l.hostname, l.tls, "", {{kInvalidBackend, 1}}});
@@ -198,6 +249,8 @@ class Planner {
     for (const intent::Route& route : v.routes) {
       intent::add_origin(table.origins, route.origin);
       h.routes.push_back(route);
+      table.filters.cors |= route.cors.has_value();
+      table.filters.sessions |= route.session.has_value();
       for (const intent::WeightedBackend& b : route.backends) {
         if (b.backend && !route.redirect && !route.direct_response) use(*b.backend, b.protocol, route.origin);
       }
@@ -222,12 +275,15 @@ class Planner {
     // One service port speaks one protocol: whoever knows of HTTP/2 decides.
     if (protocol == intent::BackendProtocol::kHttp2) cluster.protocol = protocol;
     intent::add_origin(cluster.origins, origin);
-    if (made && !topology_.knows(key)) {
-      find(Severity::kWarning, origin, "BackendUnknown",
-           absl::StrCat("no endpoints are known for port ", key.port, " of service ", key.ns, "/", key.service,
-                        "; requests to it are answered 503"));
-    }
+    if (made) warn_unknown(key, origin);
     return cluster.name;
+  }
+
+  void warn_unknown(const intent::BackendKey& key, const intent::Origin& origin) {
+    if (topology_.knows(key)) return;
+    find(Severity::kWarning, origin, "BackendUnknown",
+         absl::StrCat("no endpoints are known for port ", key.port, " of service ", key.ns, "/", key.service,
+                      key.udp ? "; datagrams for it are dropped" : "; requests to it are answered 503"));
   }
 
   // A proxy is sent what its listeners and clusters name, nothing else of the Gateway's.
@@ -242,6 +298,7 @@ class Planner {
     }
     for (const Cluster& c : plan_.clusters) {
       if (c.tls) named.insert(c.tls->trusted_ca);
+      if (c.tls) named.insert(c.tls->client_certificate);
     }
     for (const intent::Secret& secret : gateway_.secrets) {
       if (named.contains(secret.name)) plan_.secrets.push_back(secret);
@@ -251,7 +308,7 @@ class Planner {
   const intent::Gateway& gateway_;
   const topology::View& topology_;
   Plan plan_;
-  std::map<std::pair<std::string, uint16_t>, Port> ports_;
+  std::map<At, Port> ports_;
   std::map<std::pair<intent::BackendKey, bool>, Cluster> clusters_;  // true: passed on
 };
 

@@ -14,13 +14,17 @@
 
 namespace fairlead::plan {
 
+using Shares = std::vector<std::pair<std::string, uint32_t>>;  // cluster and weight
+
 // One cluster for each backend named by any route, mirrors included. A backend with TLS has a second one, "ns/service/port/passed-on", for
 // connections that bring their own.
 struct Cluster {
-  std::string name;  // "ns/service/port"
+  std::string name;  // "ns/service/port"; "ns/service/port/udp"
   intent::BackendKey key;
   intent::BackendProtocol protocol = intent::BackendProtocol::kHttp1;
   std::optional<intent::BackendTls> tls;
+  // Services and weights, instead of `key`: of a listener for datagrams, all of which go to one cluster, named after it.
+  std::vector<std::pair<intent::BackendKey, uint32_t>> members = {};
   intent::Origins origins;  // every route that sends traffic here
   bool operator==(const Cluster&) const = default;
 };
@@ -33,10 +37,18 @@ struct VirtualHost {
   bool operator==(const VirtualHost&) const = default;
 };
 
+// Which filters the routes of a table need besides the router.
+struct HttpFilters {
+  bool cors = false;
+  bool sessions = false;
+  bool operator==(const HttpFilters&) const = default;
+};
+
 struct RouteTable {
   std::string name;  // that of its listener; of HTTPS with "/LISTENER" of the Gateway
   uint16_t listener_port = 0;
   bool https = false;
+  HttpFilters filters;
   intent::Origins origins;
   std::vector<VirtualHost> virtual_hosts;  // sorted by domain
   bool operator==(const RouteTable&) const = default;
@@ -48,17 +60,22 @@ struct FilterChain {
   std::string server_name;               // "a.example.com", "*.example.com"; empty: any other, or none
   std::optional<intent::ServerTls> tls;  // none: the connection is passed on
   std::string route_table;               // HTTP; empty: to `shares`, as bytes
-  std::vector<std::pair<std::string, uint32_t>> shares;  // cluster and weight
+  Shares shares;
+  HttpFilters filters = {};              // those of the table
   bool operator==(const FilterChain&) const = default;
 };
 
 // One address and port; all of the Gateway's listeners there share it.
 struct Listener {
-  std::string name;  // "ns/gateway/address/port"
+  std::string name;  // "ns/gateway/address/port"; of UDP with "/udp"
   std::string address;
+  std::vector<std::string> more_addresses;
   uint16_t port = 0;
+  bool udp = false;
   std::string route_table;          // of HTTP without TLS
+  HttpFilters filters;              // those of the table
   std::vector<FilterChain> chains;  // of TLS, by server name; no two alike
+  Shares shares;                    // of TCP and UDP; of UDP one
   intent::Origins origins;
   bool operator==(const Listener&) const = default;
 };
@@ -81,8 +98,9 @@ inline constexpr const char* kInvalidBackend = "fairlead/invalid-backend";
 // Rules. HTTP listeners on one address and port share one proxy listener; of listeners that cannot (another protocol on
 // the port, the same hostname twice) the first in the Gateway's order wins and the others get a finding. A hostname is
 // answered by the most specific listener that covers it, even if that listener has no route for it. HTTPS and TLS listeners share a
-// port by server names, each with a route table of its own: a request for a host of another of them is answered 421. Backends the
-// topology does not know get a warning; their clusters exist and are empty.
+// port by server names, each with a route table of its own: a request for a host of another of them is answered 421. A TCP listener has
+// its port for itself, and so has a UDP one, beside whatever speaks TCP there. Backends the topology does not know get a warning; their
+// clusters exist and are empty.
 Plan make_plan(const intent::Gateway& gateway, const topology::View& topology);
 
 }  // namespace fairlead::plan

@@ -7,7 +7,9 @@
 
 #include "controlplane/resources/messages.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
+#include "envoy/extensions/filters/http/stateful_session/v3/stateful_session.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 
@@ -28,7 +30,7 @@ void over_ads(envoy::config::core::v3::ConfigSource& source) {
   source.set_resource_api_version(envoy::config::core::v3::V3);
 }
 
-void add_http(const std::string& route_table, envoy::config::listener::v3::FilterChain& to) {
+void add_http(const std::string& route_table, const plan::HttpFilters& filters, envoy::config::listener::v3::FilterChain& to) {
   hcm_v3::HttpConnectionManager hcm;
   hcm.set_stat_prefix(route_table);
   over_ads(*hcm.mutable_rds()->mutable_config_source());
@@ -37,9 +39,14 @@ void add_http(const std::string& route_table, envoy::config::listener::v3::Filte
   hcm.mutable_use_remote_address()->set_value(true);
   hcm.mutable_normalize_path()->set_value(true);
   hcm.add_upgrade_configs()->set_upgrade_type("websocket");
-  auto* filter = hcm.add_http_filters();
-  filter->set_name("envoy.filters.http.router");
-  filter->mutable_typed_config()->PackFrom(envoy::extensions::filters::http::router::v3::Router());
+  const auto add = [&](const char* name, const google::protobuf::Message& config) {
+    auto* filter = hcm.add_http_filters();
+    filter->set_name(name);
+    filter->mutable_typed_config()->PackFrom(config);
+  };
+  if (filters.cors) add("envoy.filters.http.cors", envoy::extensions::filters::http::cors::v3::Cors());
+  if (filters.sessions) add("envoy.filters.http.stateful_session", envoy::extensions::filters::http::stateful_session::v3::StatefulSession());
+  add("envoy.filters.http.router", envoy::extensions::filters::http::router::v3::Router());
   auto* network = to.add_filters();
   network->set_name("envoy.filters.network.http_connection_manager");
   network->mutable_typed_config()->PackFrom(hcm);
@@ -49,10 +56,15 @@ envoy::config::listener::v3::Listener listener(const plan::Listener& l) {
   envoy::config::listener::v3::Listener out;
   out.set_name(l.name);
   set_address(*out.mutable_address(), l.address, l.port);
-  if (l.chains.empty()) {
-    add_http(l.route_table, *out.add_filter_chains());
-  } else {
+  for (const std::string& address : l.more_addresses) set_address(*out.add_additional_addresses()->mutable_address(), address, l.port);
+  if (l.udp) {
+    add_udp_proxy(l, out);
+  } else if (!l.chains.empty()) {
     add_chains(l, out);
+  } else if (l.route_table.empty()) {
+    add_tcp_proxy(l.name, l.shares, *out.add_filter_chains());
+  } else {
+    add_http(l.route_table, l.filters, *out.add_filter_chains());
   }
   return out;
 }
@@ -62,7 +74,8 @@ envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c) {
   out.set_name(c.name);
   out.set_type(envoy::config::cluster::v3::Cluster::EDS);
   over_ads(*out.mutable_eds_cluster_config()->mutable_eds_config());
-  if (const std::string assignment = plan::cluster_name(c.key); assignment != c.name) out.mutable_eds_cluster_config()->set_service_name(assignment);
+  if (const std::string assignment = plan::cluster_name(c.key); c.members.empty() && assignment != c.name) out.mutable_eds_cluster_config()->set_service_name(assignment);
+  if (!c.members.empty()) out.mutable_common_lb_config()->mutable_locality_weighted_lb_config();
   out.mutable_connect_timeout()->set_seconds(5);  // Envoy 1.40: 5 s, Cluster.connect_timeout
   if (c.protocol == intent::BackendProtocol::kHttp2) {
     envoy::extensions::upstreams::http::v3::HttpProtocolOptions options;
@@ -84,36 +97,68 @@ std::vector<ResourcePtr> build(const plan::Plan& plan) {
   return out;
 }
 
+namespace {
+
+// Those that get traffic: the ready ones; when there is none, those that still serve.
+std::vector<topology::Endpoint> endpoints_in_use(const intent::BackendKey& key, const topology::View& topology) {
+  std::vector<topology::Endpoint> endpoints = topology.endpoints(key);
+  const bool any_ready = std::any_of(endpoints.begin(), endpoints.end(), [](const auto& e) { return e.health == topology::Health::kReady; });
+  const topology::Health taken = any_ready ? topology::Health::kReady : topology::Health::kServing;
+  std::erase_if(endpoints, [&](const topology::Endpoint& e) { return e.health != taken || e.weight == 0; });
+  return endpoints;
+}
+
+void add_endpoint(const topology::Endpoint& from, envoy::config::endpoint::v3::LocalityLbEndpoints& to) {
+  auto* endpoint = to.add_lb_endpoints();
+  set_address(*endpoint->mutable_endpoint()->mutable_address(), from.address, from.port);
+  if (from.weight != 1) endpoint->mutable_load_balancing_weight()->set_value(from.weight);
+}
+
+intent::Origin service_of(const intent::BackendKey& key) {
+  intent::Origin service;
+  service.kind = "Service";
+  service.ns = key.ns;
+  service.name = key.service;
+  return service;
+}
+
+}  // namespace
+
 ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins) {
   envoy::config::endpoint::v3::ClusterLoadAssignment out;
   out.set_cluster_name(plan::cluster_name(key));
-  const std::vector<topology::Endpoint> endpoints = topology.endpoints(key);
-  const bool any_ready = std::any_of(endpoints.begin(), endpoints.end(), [](const auto& e) { return e.health == topology::Health::kReady; });
-  const topology::Health taken = any_ready ? topology::Health::kReady : topology::Health::kServing;
+  const std::vector<topology::Endpoint> endpoints = endpoints_in_use(key, topology);
   std::map<std::pair<std::string, std::string>, std::vector<const topology::Endpoint*>> localities;
-  for (const topology::Endpoint& e : endpoints) {
-    if (e.health == taken && e.weight > 0) localities[{e.region, e.zone}].push_back(&e);
-  }
+  for (const topology::Endpoint& e : endpoints) localities[{e.region, e.zone}].push_back(&e);
   for (const auto& [place, members] : localities) {
     auto* locality = out.add_endpoints();
     if (!place.first.empty()) locality->mutable_locality()->set_region(place.first);
     if (!place.second.empty()) locality->mutable_locality()->set_zone(place.second);
     uint64_t weight = 0;
     for (const topology::Endpoint* e : members) {
-      auto* endpoint = locality->add_lb_endpoints();
-      set_address(*endpoint->mutable_endpoint()->mutable_address(), e->address, e->port);
-      if (e->weight != 1) endpoint->mutable_load_balancing_weight()->set_value(e->weight);
+      add_endpoint(*e, *locality);
       weight += e->weight;
     }
     // gRPC clients ignore a locality without weight; Envoy asks for it only under locality-weighted balancing.
     locality->mutable_load_balancing_weight()->set_value(static_cast<uint32_t>(std::min<uint64_t>(weight, 1u << 24)));
   }
-  if (origins.empty()) {
-    intent::Origin service;
-    service.kind = "Service";
-    service.ns = key.ns;
-    service.name = key.service;
-    origins.push_back(std::move(service));
+  if (origins.empty()) origins.push_back(service_of(key));
+  return make_resource(Type::kEndpoint, out.cluster_name(), out, std::move(origins));
+}
+
+ResourcePtr build_assignment(const plan::Cluster& cluster, const topology::View& topology, intent::Origins origins) {
+  if (cluster.members.empty()) return build_assignment(cluster.key, topology, std::move(origins));
+  envoy::config::endpoint::v3::ClusterLoadAssignment out;
+  out.set_cluster_name(cluster.name);
+  const bool unknown = origins.empty();
+  for (const auto& [key, weight] : cluster.members) {
+    const std::vector<topology::Endpoint> endpoints = endpoints_in_use(key, topology);
+    if (unknown) origins.push_back(service_of(key));
+    if (endpoints.empty()) continue;
+    auto* locality = out.add_endpoints();
+    locality->mutable_locality()->set_sub_zone(key.str());
+    locality->mutable_load_balancing_weight()->set_value(weight);
+    for (const topology::Endpoint& e : endpoints) add_endpoint(e, *locality);
   }
   return make_resource(Type::kEndpoint, out.cluster_name(), out, std::move(origins));
 }

@@ -19,6 +19,9 @@ std::vector<ResourcePtr> build(const plan::Plan& plan);
 // endpoints only; when none is ready, those that still serve. Grouped by locality, in a fixed order.
 ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
 
+// The assignment of one cluster; of one with members, a locality for each of them that has endpoints, by weight.
+ResourcePtr build_assignment(const plan::Cluster& cluster, const topology::View& topology, intent::Origins origins = {});
+
 // Encodes an assignment once for all scopes: the same backend and generation gives the same pointer, and an unchanged
 // encoding with unchanged origins keeps the old pointer. Owned by the pipeline's thread.
 class AssignmentCache {

@@ -19,22 +19,9 @@ std::string_view trim_slash(std::string_view prefix) {
   return prefix;
 }
 
-void set_duration(google::protobuf::Duration* d, std::chrono::milliseconds ms) {
-  d->set_seconds(ms.count() / 1000);
-  d->set_nanos(static_cast<int32_t>(ms.count() % 1000) * 1'000'000);
-}
-
 // Envoy refuses programs beyond 100 instructions, and with one expression the whole table, unless the matcher raises the limit itself.
 constexpr int kEnvoyProgramSize = 100;   // Envoy 1.40: re2.max_program_size.error_level
 constexpr uint32_t kAnyProgramSize = 1'000'000;  // RE2's own budget of memory, 8 MiB, ends below
-
-void set_regex(envoy::type::matcher::v3::RegexMatcher& to, const std::string& regex) {
-  to.set_regex(regex);
-  const RE2 compiled(regex, RE2::Quiet);
-  // Envoy's RE2 may count a few more than ours.
-  if (compiled.ok() && compiled.ProgramSize() <= kEnvoyProgramSize / 2) return;
-  to.mutable_google_re2()->mutable_max_program_size()->set_value(kAnyProgramSize);
-}
 
 void fill_match(const intent::Match& from, route_v3::RouteMatch& to) {
   switch (from.path.type) {
@@ -171,6 +158,27 @@ void fill_mirror(const intent::Mirror& m, route_v3::RouteAction::RequestMirrorPo
   }
 }
 
+// Tries share the time that the request has.
+void fill_timeouts(const intent::Route& from, route_v3::RouteAction& to) {
+  if (from.retry) {
+    auto* retry = to.mutable_retry_policy();
+    retry->set_retry_on(from.retry->statuses.empty() ? "connect-failure,refused-stream,reset" : "connect-failure,refused-stream,reset,retriable-status-codes");
+    for (int status : from.retry->statuses) retry->add_retriable_status_codes(static_cast<uint32_t>(status));
+    retry->mutable_num_retries()->set_value(from.retry->attempts);
+    if (from.retry->backoff) set_duration(retry->mutable_retry_back_off()->mutable_base_interval(), *from.retry->backoff);
+  }
+  if (from.request_timeout) set_duration(to.mutable_timeout(), *from.request_timeout);
+  if (!from.backend_timeout || from.backend_timeout->count() == 0) return;
+  if (from.retry) {
+    set_duration(to.mutable_retry_policy()->mutable_per_try_timeout(), *from.backend_timeout);
+    if (!from.request_timeout) set_duration(to.mutable_timeout(), std::chrono::milliseconds(0));  // so many tries of so long each are the limit
+  } else if (!from.request_timeout) {
+    set_duration(to.mutable_timeout(), *from.backend_timeout);  // one try is the whole request
+  } else if (from.request_timeout->count() == 0 || *from.backend_timeout < *from.request_timeout) {
+    set_duration(to.mutable_retry_policy()->mutable_per_try_timeout(), *from.backend_timeout);
+  }
+}
+
 void fill_backends(const intent::Route& from, const std::vector<const intent::WeightedBackend*>& used, route_v3::RouteAction& to) {
   auto name = [](const intent::WeightedBackend& b) { return b.backend ? plan::cluster_name(*b.backend) : plan::kInvalidBackend; };
   bool invalid = false;
@@ -186,8 +194,8 @@ void fill_backends(const intent::Route& from, const std::vector<const intent::We
       response_modifier(b->response_headers, *share);
     }
   }
-  // A share whose reference does not resolve answers 500; Envoy's default for a missing cluster is 503.
-  if (invalid) to.set_cluster_not_found_response_code(route_v3::RouteAction::INTERNAL_SERVER_ERROR);
+  // What a share answers whose reference does not resolve; Envoy's default for a missing cluster is 503.
+  if (invalid && from.without_backend == 500) to.set_cluster_not_found_response_code(route_v3::RouteAction::INTERNAL_SERVER_ERROR);
   for (const intent::Mirror& m : from.mirrors) fill_mirror(m, *to.add_request_mirror_policies());
   if (from.rewrite) {
     if (!from.rewrite->hostname.empty()) to.set_host_rewrite_literal(from.rewrite->hostname);
@@ -199,15 +207,7 @@ void fill_backends(const intent::Route& from, const std::vector<const intent::We
       regex->set_substitution(substitution(from.rewrite->path->value));
     }
   }
-  if (from.request_timeout) set_duration(to.mutable_timeout(), *from.request_timeout);
-  if (from.backend_timeout && from.backend_timeout->count() > 0) {
-    const bool shorter = !from.request_timeout || from.request_timeout->count() == 0 || *from.backend_timeout < *from.request_timeout;
-    if (!from.request_timeout) {
-      set_duration(to.mutable_timeout(), *from.backend_timeout);  // one try is the whole request
-    } else if (shorter) {
-      set_duration(to.mutable_retry_policy()->mutable_per_try_timeout(), *from.backend_timeout);
-    }
-  }
+  fill_timeouts(from, to);
 }
 
 void fill_direct_response(int status, const std::string& body, route_v3::DirectResponseAction& to) {
@@ -220,6 +220,7 @@ void fill_route(const intent::Route& from, const std::string& domain, const plan
   fill_match(from.match, *to.mutable_match());
   request_modifier(from.request_headers, to);
   response_modifier(from.response_headers, to);
+  if (from.cors) fill_cors(*from.cors, to);
   if (from.redirect) return fill_redirect(from, domain, table, *to.mutable_redirect());
   if (from.direct_response) {
     return fill_direct_response(from.direct_response->status, from.direct_response->body, *to.mutable_direct_response());
@@ -231,12 +232,26 @@ void fill_route(const intent::Route& from, const std::string& domain, const plan
     used.push_back(&b);
     any_valid |= b.backend.has_value();
   }
-  // Nothing to send to: 500, as Gateway API asks, without a cluster that does not exist
-  if (!any_valid) return fill_direct_response(500, "", *to.mutable_direct_response());
+  // Nothing to send to: an error, as Gateway API asks, without a cluster that does not exist
+  if (!any_valid) return fill_direct_response(from.without_backend, "", *to.mutable_direct_response());
+  if (from.session) fill_session(*from.session, to);
   fill_backends(from, used, *to.mutable_route());
 }
 
 }  // namespace
+
+void set_duration(google::protobuf::Duration* d, std::chrono::milliseconds ms) {
+  d->set_seconds(ms.count() / 1000);
+  d->set_nanos(static_cast<int32_t>(ms.count() % 1000) * 1'000'000);
+}
+
+void set_regex(envoy::type::matcher::v3::RegexMatcher& to, const std::string& regex) {
+  to.set_regex(regex);
+  const RE2 compiled(regex, RE2::Quiet);
+  // Envoy's RE2 may count a few more than ours.
+  if (compiled.ok() && compiled.ProgramSize() <= kEnvoyProgramSize / 2) return;
+  to.mutable_google_re2()->mutable_max_program_size()->set_value(kAnyProgramSize);
+}
 
 route_v3::RouteConfiguration route_configuration(const plan::RouteTable& table) {
   route_v3::RouteConfiguration out;
@@ -247,7 +262,15 @@ route_v3::RouteConfiguration route_configuration(const plan::RouteTable& table) 
     auto* host = out.add_virtual_hosts();
     host->set_name(v.name);
     host->add_domains(v.domain);
-    for (const intent::Route& r : v.routes) fill_route(r, v.domain, table, *host->add_routes());
+    for (const intent::Route& r : v.routes) {
+      if (wants_preflight_route(r)) {
+        auto* preflight = host->add_routes();
+        preflight->set_name(absl::StrCat(r.name, "/preflight"));
+        fill_match(r.match, *preflight->mutable_match());
+        fill_preflight(*r.cors, *preflight);
+      }
+      fill_route(r, v.domain, table, *host->add_routes());
+    }
   }
   return out;
 }

@@ -4,7 +4,6 @@
 
 #include "controlplane/resources/messages.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
-#include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 
 namespace fairlead::resources {
@@ -58,23 +57,6 @@ void end_tls(const plan::FilterChain& chain, envoy::config::listener::v3::Filter
   to.mutable_transport_socket()->mutable_typed_config()->PackFrom(context);
 }
 
-void pass_on(const plan::Listener& l, const plan::FilterChain& chain, envoy::config::listener::v3::FilterChain& to) {
-  envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy proxy;
-  proxy.set_stat_prefix(l.name + "/" + chain.name);
-  if (chain.shares.size() == 1) {
-    proxy.set_cluster(chain.shares[0].first);
-  } else {
-    for (const auto& [cluster, weight] : chain.shares) {
-      auto* share = proxy.mutable_weighted_clusters()->add_clusters();
-      share->set_name(cluster);
-      share->set_weight(weight);
-    }
-  }
-  auto* filter = to.add_filters();
-  filter->set_name("envoy.filters.network.tcp_proxy");
-  filter->mutable_typed_config()->PackFrom(proxy);
-}
-
 }  // namespace
 
 void add_chains(const plan::Listener& l, envoy::config::listener::v3::Listener& to) {
@@ -88,9 +70,9 @@ void add_chains(const plan::Listener& l, envoy::config::listener::v3::Listener& 
     if (!chain.server_name.empty()) out->mutable_filter_chain_match()->add_server_names(chain.server_name);
     if (chain.tls) end_tls(chain, *out);
     if (chain.route_table.empty()) {
-      pass_on(l, chain, *out);
+      add_tcp_proxy(l.name + "/" + chain.name, chain.shares, *out);
     } else {
-      add_http(chain.route_table, *out);
+      add_http(chain.route_table, chain.filters, *out);
     }
   }
 }
@@ -100,6 +82,7 @@ void secure(const plan::Cluster& c, envoy::config::cluster::v3::Cluster& to) {
   context.set_sni(c.tls->server_name);
   auto* common = context.mutable_common_tls_context();
   if (c.protocol == intent::BackendProtocol::kHttp2) common->add_alpn_protocols("h2");
+  if (!c.tls->client_certificate.empty()) name_secret(*common->add_tls_certificate_sds_secret_configs(), c.tls->client_certificate);
   tls_v3::CertificateValidationContext* checks;
   if (c.tls->trusted_ca.empty()) {
     checks = common->mutable_validation_context();

@@ -1,6 +1,7 @@
 // Private to resources: the parts of build(), each from plan to one generated message.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "controlplane/plan/plan.h"
@@ -17,7 +18,20 @@ envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c);
 
 void over_ads(envoy::config::core::v3::ConfigSource& source);
 // The connection manager for a route table, at the end of a chain.
-void add_http(const std::string& route_table, envoy::config::listener::v3::FilterChain& to);
+void add_http(const std::string& route_table, const plan::HttpFilters& filters, envoy::config::listener::v3::FilterChain& to);
+// Of connections that go on as bytes.
+void add_tcp_proxy(const std::string& stat_prefix, const plan::Shares& shares, envoy::config::listener::v3::FilterChain& to);
+// Of a listener for datagrams.
+void add_udp_proxy(const plan::Listener& l, envoy::config::listener::v3::Listener& to);
+// What a route says to the filters that it needs.
+void fill_cors(const intent::Cors& from, envoy::config::route::v3::Route& to);
+// Whether preflight requests want an answer that depends on what they ask for, which Envoy's filter does not give: a route of their own,
+// before the one that they would have. Its match is that one's; the rest is filled in.
+bool wants_preflight_route(const intent::Route& route);
+void fill_preflight(const intent::Cors& from, envoy::config::route::v3::Route& to);
+void fill_session(const intent::Session& from, envoy::config::route::v3::Route& to);
+void set_duration(google::protobuf::Duration* to, std::chrono::milliseconds from);
+void set_regex(envoy::type::matcher::v3::RegexMatcher& to, const std::string& regex);
 // Of a listener that speaks TLS.
 void add_chains(const plan::Listener& l, envoy::config::listener::v3::Listener& to);
 // Of a cluster that speaks TLS.

@@ -46,6 +46,8 @@ constexpr Rule kRules[] = {
     {"envoy.config.route.v3.WeightedCluster.ClusterWeight", "name", Type::kCluster},
     {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "cluster", Type::kCluster},
     {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name", Type::kCluster},
+    {"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig", "cluster", Type::kCluster},
+    {"envoy.extensions.filters.udp.udp_proxy.v3.Route", "cluster", Type::kCluster},
 };
 
 class Walker {

@@ -15,7 +15,7 @@ std::string_view health_name(Health h) {
   return "not-ready";
 }
 
-std::vector<Endpoint> Service::endpoints(uint16_t port) const {
+std::vector<Endpoint> Service::endpoints(Port port) const {
   std::vector<Endpoint> out;
   for (const auto& [name, ports] : shards) {
     if (auto found = ports.find(port); found != ports.end()) out.insert(out.end(), found->second.begin(), found->second.end());
@@ -25,7 +25,7 @@ std::vector<Endpoint> Service::endpoints(uint16_t port) const {
   return out;
 }
 
-bool Service::has_port(uint16_t port) const {
+bool Service::has_port(Port port) const {
   return std::any_of(shards.begin(), shards.end(), [port](const auto& shard) { return shard.second.contains(port); });
 }
 
@@ -36,29 +36,29 @@ const Service* View::find(const ServiceKey& key) const {
 
 std::vector<Endpoint> View::endpoints(const intent::BackendKey& key) const {
   const Service* service = find({key.ns, key.service});
-  return service ? service->endpoints(key.port) : std::vector<Endpoint>{};
+  return service ? service->endpoints({key.port, key.udp}) : std::vector<Endpoint>{};
 }
 
 bool View::knows(const intent::BackendKey& key) const {
   const Service* service = find({key.ns, key.service});
-  return service && service->has_port(key.port);
+  return service && service->has_port({key.port, key.udp});
 }
 
 Change Topology::apply(const ServiceKey& key, const Service* before, Service after) {
   Change change;
   const Service nothing;
   const Service& old = before ? *before : nothing;
-  std::set<uint16_t> ports;
+  std::set<Port> ports;
   for (const Service* s : {&old, static_cast<const Service*>(&after)}) {
     for (const auto& [shard, by_port] : s->shards) {
       for (const auto& [port, endpoints] : by_port) ports.insert(port);
     }
   }
-  for (uint16_t port : ports) {
+  for (const Port port : ports) {
     const bool known_changed = old.has_port(port) != after.has_port(port);
     change.known_changed |= known_changed;
     if (known_changed || old.endpoints(port) != after.endpoints(port)) {
-      change.ports.push_back({key.ns, key.name, port});
+      change.ports.push_back({key.ns, key.name, port.number, port.udp});
     }
   }
   if (old == after) return change;

@@ -49,14 +49,23 @@ struct Endpoint {
   bool operator==(const Endpoint&) const = default;
 };
 
+// Of a service. A number alone means TCP, and whatever else is not UDP.
+struct Port {
+  uint16_t number = 0;
+  bool udp = false;
+  Port(uint16_t port, bool is_udp = false) : number(port), udp(is_udp) {}
+  auto operator<=>(const Port&) const = default;
+  bool operator==(const Port&) const = default;
+};
+
 // One shard's endpoints of one service, by service port. A port that is present and empty exists and has no endpoint.
-using PortEndpoints = std::map<uint16_t, std::vector<Endpoint>>;
+using PortEndpoints = std::map<Port, std::vector<Endpoint>>;
 
 struct Service {
   std::map<std::string, PortEndpoints> shards;  // shard name -> ports
   // The union over shards, sorted and without duplicates; empty when the port is unknown.
-  std::vector<Endpoint> endpoints(uint16_t port) const;
-  bool has_port(uint16_t port) const;
+  std::vector<Endpoint> endpoints(Port port) const;
+  bool has_port(Port port) const;
   bool operator==(const Service&) const = default;
 };
 

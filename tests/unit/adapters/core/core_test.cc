@@ -52,11 +52,23 @@ TEST_CASE("slices join their service by label, and ports by name") {
   }));
   REQUIRE(updates.size() == 1);
   CHECK(updates[0].service.str() == "default/web");
-  REQUIRE(updates[0].ports.size() == 2);
+  REQUIRE(updates[0].ports.size() == 3);
   CHECK(text(updates[0].ports.at(80)) == "10.0.0.1:3001/ready 10.0.0.2:3000/ready 127.0.0.1:3000/ready");
   CHECK(text(updates[0].ports.at(9000)) == "10.0.0.1:3002/ready");
   CHECK(updates[0].ports.at(80)[1].zone == "z1");
   CHECK(updates[0].ports.at(80)[1].node == "n1");
+}
+
+TEST_CASE("ports of TCP and of UDP find their own in slices, under one name or number; those of SCTP are nobody's") {
+  EndpointIndex index;
+  const auto updates = index.apply(added({
+      service("[{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53}, {name: sctp, port: 54, protocol: SCTP}]"),
+      slice("a", "[{name: dns, port: 5353, protocol: UDP}, {name: dns, port: 1}, {name: dns-tcp, port: 5354}, {name: sctp, port: 5355, protocol: SCTP}]", "[{addresses: [10.0.0.1]}]"),
+  }));
+  REQUIRE(updates.size() == 1);
+  REQUIRE(updates[0].ports.size() == 2);
+  CHECK(text(updates[0].ports.at({53, true})) == "10.0.0.1:5353/ready");
+  CHECK(text(updates[0].ports.at(53)) == "10.0.0.1:5354/ready");
 }
 
 TEST_CASE("conditions of endpoints: absent is ready, terminating may still serve") {
@@ -128,6 +140,10 @@ TEST_CASE("strict readers name what is wrong; slices nobody can use are warned a
   CHECK(check_core(*make("{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {portz: []}}"), out));
   REQUIRE(out.size() == 1);
   CHECK(out[0].message == "unknown field; did you mean 'ports'?");
+  out.clear();
+  CHECK(check_core(*make("{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 53, protocol: UDP}, {port: 53}, {port: 53, protocol: UDP}]}}"), out));
+  REQUIRE(out.size() == 1);
+  CHECK(out[0].field == "spec.ports[2].port");
   out.clear();
   CHECK_FALSE(check_core(*make("{apiVersion: v1, kind: Secret, metadata: {name: a}, data: {}}"), out));
   REQUIRE(out.size() == 1);

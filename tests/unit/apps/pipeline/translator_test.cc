@@ -125,6 +125,38 @@ TEST_CASE("a slice that changes its service takes its endpoints and its place wi
   }
 }
 
+TEST_CASE("services that share a UDP listener share an assignment, which follows each of them") {
+  const auto udp = [](std::string yaml) {
+    for (size_t at = 0; (at = yaml.find("{name: http, port: ", at)) != std::string::npos; at += 20) yaml.insert(yaml.find('}', at), ", protocol: UDP");
+    return yaml;
+  };
+  Folder f;
+  f.directory.write("gateway.yaml", gateway_yaml() + "  - {name: udp, protocol: UDP, port: 53}\n");
+  f.directory.write("routes.yaml", "apiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {name: r}\nspec: {parentRefs: [{name: edge}], rules: [{backendRefs: "
+                                   "[{name: app, port: 80, weight: 3}, {name: other, port: 80}]}]}\n");
+  f.directory.write("services.yaml", udp(service_yaml("app") + service_yaml("other")));
+  f.directory.write("app.yaml", udp(slice_yaml("app")));
+  f.directory.write("other.yaml", udp(slice_yaml("other")));
+  const snapshot::Update first = f.full();
+  const ResourcePtr before = find(first.gateways.at(0), Type::kEndpoint);
+  REQUIRE(before);
+  CHECK(before->name == "default/edge/0.0.0.0/53/udp");
+  CHECK(places(before) == "Service default/app services.yaml:2, EndpointSlice default/app-1 app.yaml:2, Service default/other services.yaml:9, EndpointSlice default/other-1 other.yaml:2");
+  f.directory.write("other.yaml", udp(slice_yaml("other", "127.0.0.2")));
+  CHECK(Translator::endpoints_only(f.read()));
+  const snapshot::Update u = f.translator.endpoints();
+  REQUIRE(u.assignments.size() == 1);
+  CHECK(u.assignments[0]->name == before->name);
+  CHECK(u.assignments[0]->hash != before->hash);
+  CHECK(f.translator.endpoints().empty());
+  f.directory.write("routes.yaml", "");
+  const snapshot::Update without = f.full();
+  CHECK_FALSE(find(without.gateways.at(0), Type::kEndpoint));
+  f.directory.write("other.yaml", udp(slice_yaml("other", "127.0.0.3")));
+  f.read();
+  CHECK(f.translator.endpoints().assignments.empty());
+}
+
 TEST_CASE("what did not change is not made again") {
   Folder f;
   f.directory.write("a.yaml", gateway_yaml("one") + route_yaml("app", "/", "one") + service_yaml("app"));

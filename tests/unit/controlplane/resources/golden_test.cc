@@ -66,7 +66,7 @@ TEST_CASE("golden: intent to xDS resources") {
       const plan::Plan plan = plan::make_plan(*gateway, topology.view());
       for (const intent::Finding& f : plan.findings) findings.push_back(text(f.str()));
       for (const auto& r : resources::build(plan)) all.push_back(resource_doc(*r));
-      for (const plan::Cluster& c : plan.clusters) all.push_back(resource_doc(*resources::build_assignment(c.key, topology.view())));
+      for (const plan::Cluster& c : plan.clusters) all.push_back(resource_doc(*resources::build_assignment(c, topology.view())));
     }
     const std::string out = doc::to_yaml(doc::map({{"resources", doc::list(std::move(all)), {}}, {"findings", doc::list(std::move(findings)), {}}}));
     fs::path golden = path;
@@ -95,4 +95,24 @@ TEST_CASE("golden: every resource that is built passes validate.rules") {
       }
     }
   }
+}
+
+TEST_CASE("listeners that look at no request name the clusters they need, so that these come first") {
+  plan::Plan plan;
+  for (const bool udp : {false, true}) {
+    plan::Listener listener;
+    listener.name = udp ? "udp" : "tcp";
+    listener.address = "127.0.0.1";
+    listener.port = 53;
+    listener.udp = udp;
+    listener.shares = {{"a", 1}};
+    if (!udp) listener.shares.push_back({"b", 2});
+    if (!udp) listener.shares.push_back({plan::kInvalidBackend, 1});
+    plan.listeners.push_back(std::move(listener));
+  }
+  const std::vector<resources::ResourcePtr> built = resources::build(plan);
+  REQUIRE(built.size() == 2);
+  using resources::Type;
+  CHECK(built[0]->references == std::vector<resources::Reference>{{Type::kCluster, "a"}, {Type::kCluster, "b"}});
+  CHECK(built[1]->references == std::vector<resources::Reference>{{Type::kCluster, "a"}});
 }

@@ -35,7 +35,7 @@ class IntentReader {
     return out;
   }
 
-  // services: {"ns/name": {"80": ["10.0.0.1:8080", "10.0.0.2:8080 serving zone-a"]}}
+  // services: {"ns/name": {"80": ["10.0.0.1:8080", "10.0.0.2:8080 serving zone-a"], "53/udp": […]}}
   static void services(const doc::Value& v, topology::Topology& to) {
     const doc::Value* services = v.find("services");
     if (!services) return;
@@ -43,7 +43,7 @@ class IntentReader {
       const auto [ns, name] = pair_at(service.key, '/');
       topology::PortEndpoints ports;
       for (const doc::Entry& port : service.value.entries()) {
-        auto& list = ports[static_cast<uint16_t>(std::atoi(port.key.c_str()))];
+        auto& list = ports[{static_cast<uint16_t>(std::atoi(port.key.c_str())), port.key.ends_with("/udp")}];
         for (const doc::Value& e : port.value.items()) list.push_back(endpoint(e.as_string()));
       }
       to.set({ns, name}, "test", std::move(ports));
@@ -70,8 +70,8 @@ class IntentReader {
   }
   static intent::BackendKey backend_key(const std::string& s) {
     const std::vector<std::string> parts = absl::StrSplit(s, '/');
-    REQUIRE(parts.size() == 3);
-    return {parts[0], parts[1], static_cast<uint16_t>(std::atoi(parts[2].c_str()))};
+    REQUIRE(parts.size() >= 3);
+    return {parts[0], parts[1], static_cast<uint16_t>(std::atoi(parts[2].c_str())), parts.size() > 3 && parts[3] == "udp"};
   }
   static topology::Endpoint endpoint(const std::string& s) {
     const std::vector<std::string> words = absl::StrSplit(s, ' ');
@@ -117,6 +117,7 @@ class IntentReader {
     t.origin = origin(v);
     t.server_name = text(v, "server_name");
     t.trusted_ca = text(v, "trusted_ca");
+    t.client_certificate = text(v, "client_certificate");
     for (const std::string& name : texts(v, "names")) {
       t.names.push_back({name.starts_with("URI:") ? intent::SubjectAltNameType::kUri : intent::SubjectAltNameType::kDns, name.substr(4)});
     }
@@ -140,6 +141,7 @@ class IntentReader {
     l.name = text(v, "name");
     l.origin = origin(v);
     l.address = text(v, "address");
+    l.more_addresses = texts(v, "more_addresses");
     l.port = static_cast<uint16_t>(number(v, "port"));
     for (auto p : {intent::Protocol::kHttp, intent::Protocol::kHttps, intent::Protocol::kTls, intent::Protocol::kTcp, intent::Protocol::kUdp}) {
       if (intent::protocol_name(p) == text(v, "protocol")) l.protocol = p;
@@ -160,6 +162,11 @@ class IntentReader {
       route.origin = origin(r);
       for (const doc::Value& b : items(r, "backends")) route.backends.push_back(backend(b));
       l.tls_routes.push_back(std::move(route));
+    }
+    if (const doc::Value* r = v.find("l4_route")) {
+      l.l4_route.emplace();
+      l.l4_route->origin = origin(*r);
+      for (const doc::Value& b : items(*r, "backends")) l.l4_route->backends.push_back(backend(b));
     }
     return l;
   }
@@ -233,10 +240,24 @@ class IntentReader {
     for (const doc::Value& m : items(v, "mirrors")) {
       const auto [numerator, denominator] = pair_at(text(m, "fraction"), '/');
       r.mirrors.push_back({backend_key(text(m, "backend")), static_cast<uint32_t>(std::atoi(numerator.c_str())),
-                           static_cast<uint32_t>(std::atoi(denominator.c_str()))});
+                           static_cast<uint32_t>(std::atoi(denominator.c_str())), text(m, "protocol") == "http2" ? intent::BackendProtocol::kHttp2 : intent::BackendProtocol::kHttp1});
     }
     r.request_timeout = duration(v, "request_timeout");
     r.backend_timeout = duration(v, "backend_timeout");
+    if (const doc::Value* to = v.find("retry")) {
+      r.retry.emplace();
+      for (const doc::Value& status : items(*to, "statuses")) r.retry->statuses.push_back(static_cast<int>(status.as_integer()));
+      r.retry->attempts = static_cast<uint32_t>(number(*to, "attempts"));
+      r.retry->backoff = duration(*to, "backoff");
+    }
+    if (const doc::Value* c = v.find("cors")) {
+      r.cors = intent::Cors{texts(*c, "origins"), texts(*c, "methods"), texts(*c, "request_headers"), texts(*c, "response_headers"), c->find("credentials") != nullptr, static_cast<int>(number(*c, "max_age"))};
+    }
+    if (const doc::Value* s = v.find("session")) {
+      const bool cookie = s->find("cookie") != nullptr;
+      r.session = intent::Session{cookie, text(*s, cookie ? "cookie" : "header"), text(*s, "path"), duration(*s, "lifetime")};
+    }
+    if (v.find("without_backend")) r.without_backend = static_cast<int>(number(v, "without_backend"));
     for (const doc::Value& b : items(v, "backends")) r.backends.push_back(backend(b));
     return r;
   }

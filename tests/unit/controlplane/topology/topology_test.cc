@@ -29,6 +29,20 @@ TEST_CASE("a change names the ports whose endpoints changed, and no others") {
   CHECK(t.view().endpoints(app80).size() == 2);
 }
 
+TEST_CASE("a TCP and a UDP port of one number are two ports") {
+  Topology t;
+  const BackendKey tcp{"default", "app", 53}, udp{"default", "app", 53, true};
+  CHECK(udp.str() == "default/app/53/udp");
+  CHECK(t.set(app, "files", {{53, {at("10.0.0.1")}}, {{53, true}, {at("10.0.0.2")}}}).ports == std::vector{tcp, udp});
+  CHECK(t.view().endpoints(tcp).at(0).address == "10.0.0.1");
+  CHECK(t.view().endpoints(udp).at(0).address == "10.0.0.2");
+  const Change change = t.set(app, "files", {{53, {at("10.0.0.1")}}});
+  CHECK(change.ports == std::vector{udp});
+  CHECK(change.known_changed);
+  CHECK(t.view().knows(tcp));
+  CHECK_FALSE(t.view().knows(udp));
+}
+
 TEST_CASE("an update that changes nothing is empty and leaves the generation, whatever the order of endpoints") {
   Topology t;
   t.set(app, "files", {{80, {at("10.0.0.1"), at("10.0.0.2")}}});
