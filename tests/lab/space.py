@@ -54,7 +54,7 @@ spec:
         return self.ready_pods(name, replicas) if wait else None
 
     def pods(self, name):
-        return [p for p in self.get(f"pods")["items"] if p["metadata"]["labels"].get("app") == name and "deletionTimestamp" not in p["metadata"]]
+        return [p for p in self.get("pods")["items"] if p["metadata"]["labels"].get("app") == name and "deletionTimestamp" not in p["metadata"]]
 
     def ready_pods(self, name, count):
         def ready():
