@@ -1,4 +1,6 @@
 // Which routes attach to which listeners, under which hostnames. See world.h.
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +18,9 @@ struct Verdict {
   std::string message;
 };
 
-// `Route`: HttpRoute or TlsRoute, of which only add() and resolve_rules() know more than parents and hostnames.
+std::string_view hostname_or_any(std::string_view hostname) { return hostname == "*" ? "" : hostname; }
+
+// `Route`: HttpRoute, TlsRoute or L4Route, of which only add(), rival() and resolve_rules() know more than parents and hostnames.
 template <typename Route>
 class Attacher {
  public:
@@ -24,113 +28,166 @@ class Attacher {
 
   void run() {
     for (const ParentRef& parent : route_.parents) {
-      if (parent.target != GroupKind{std::string(kGroup), "Gateway"}) {
+      const ObjectKey key{parent.target.group, parent.target.kind, parent.ns, parent.name};
+      if (key.group != kGroup || (key.kind != "Gateway" && key.kind != "ListenerSet")) {
         world_.problem(Severity::kWarning, *object_, parent.spot, absl::StrCat("a parent of kind ", parent.target.str(), " is not served"));
         continue;
       }
-      auto gateway = world_.gateways.find(ObjectKey{std::string(kGroup), "Gateway", parent.ns, parent.name});
+      const auto set = world_.sets.find(key);
+      const auto gateway = world_.gateways.find(set == world_.sets.end() ? key : set->second.gateway);
       if (gateway == world_.gateways.end()) {
-        report_missing(parent);
+        report_missing(parent, key);
         continue;
       }
       if (!target_) target_ = resolve_rules(world_, *object_, route_);
-      const Verdict verdict = attach(parent, gateway->second);
-      report(parent, verdict);
+      if (set != world_.sets.end() && !set->second.refused.empty()) {
+        report(parent, key, {Truth::kFalse, "NoReadyListeners", absl::StrCat(key.str(), " is not attached to its Gateway: ", set->second.message)});
+      } else {
+        report(parent, key, attach(parent, key, gateway->second));
+      }
     }
   }
 
  private:
-  void report_missing(const ParentRef& parent) {
-    if (world_.snapshot.find(ObjectKey{std::string(kGroup), "Gateway", parent.ns, parent.name})) return;  // another's
+  void report_missing(const ParentRef& parent, const ObjectKey& key) {
+    if (world_.snapshot.find(key)) return;  // another's
     std::vector<std::string_view> names;
-    for (const auto& [key, state] : world_.gateways) {
-      if (key.ns == parent.ns) names.push_back(key.name);
+    for (const auto& [known, state] : world_.gateways) {
+      if (known.kind == key.kind && known.ns == parent.ns) names.push_back(known.name);
+    }
+    for (const auto& [known, state] : world_.sets) {
+      if (known.kind == key.kind && known.ns == parent.ns) names.push_back(known.name);
     }
     const std::optional<std::string> meant = closest(parent.name, names);
     world_.problem(Severity::kError, *object_, parent.spot,
-                   absl::StrCat("Gateway ", parent.ns, "/", parent.name, " does not exist",
+                   absl::StrCat(key.str(), " does not exist",
                                 meant ? absl::StrCat("; did you mean '", *meant, "'?") : ""));
   }
 
-  bool allowed(const GatewayState& gateway, const ListenerState& state) const {
-    bool kind = false;
-    for (const GroupKind& k : state.kinds) kind = kind || k == GroupKind{std::string(kGroup), object_->key.kind};
-    if (!kind) return false;
-    switch (state.listener.from) {
-      case RoutesFrom::kAll:
-        return true;
-      case RoutesFrom::kNone:
-        return false;
-      case RoutesFrom::kSame:
-        return object_->key.ns == gateway.object->key.ns;
-      case RoutesFrom::kSelector:
-        return state.listener.selector.matches(core::namespace_labels(world_.snapshot, object_->key.ns));
-    }
-    return false;
+  bool allowed(const ListenerState& state) const {
+    return std::find(state.kinds.begin(), state.kinds.end(), GroupKind{object_->key.group, object_->key.kind}) != state.kinds.end() &&
+           admits(world_, state.listener.namespaces, state.owner->key.ns, object_->key.ns);
   }
 
-  Verdict attach(const ParentRef& parent, GatewayState& gateway) {
+  Verdict attach(const ParentRef& parent, const ObjectKey& key, GatewayState& gateway) {
     std::vector<ListenerState*> selected;
     for (ListenerState& l : gateway.listeners) {
+      if (l.owner->key != key) continue;
       if (!parent.section.empty() && l.listener.name != parent.section) continue;
       if (parent.port != 0 && l.listener.port != parent.port) continue;
       selected.push_back(&l);
     }
-    if (selected.empty()) return {Truth::kFalse, "NoMatchingParent", no_match(parent, gateway)};
-    std::erase_if(selected, [&](const ListenerState* l) { return !allowed(gateway, *l); });
+    if (selected.empty()) return {Truth::kFalse, "NoMatchingParent", no_match(parent, key, gateway)};
+    std::erase_if(selected, [&](const ListenerState* l) { return !allowed(*l); });
     if (selected.empty()) {
       return {Truth::kFalse, "NotAllowedByListeners",
-              absl::StrCat("no listener of the Gateway admits ", object_->key.kind, "s of namespace ", object_->key.ns)};
+              absl::StrCat("no listener of the ", key.kind, " admits ", object_->key.kind, "s of namespace ", object_->key.ns)};
     }
-    bool met = false, ready = false;
+    bool met = false, ready = false, lost = false;
+    std::string rivals;
     for (ListenerState* l : selected) {
-      const std::vector<std::string> names = route_hostnames(l->listener.hostname, route_.hostnames);
+      const std::vector<std::string> names = hostnames_at(*l, route_);
       if (names.empty()) continue;
       met = true;
-      ready = ready || (l->usable() && gateway.address_problem.empty());
+      bool whole = true;
+      if (const std::string why = rival(*l, names, route_, whole); !why.empty()) {
+        absl::StrAppend(&rivals, rivals.empty() ? "" : "; ", why);
+        lost = lost || whole;
+        if (whole) continue;
+      }
+      ready = ready || (l->usable() && gateway.served());
       // Two parentRefs may lead to one listener; the route is there once.
       if (l->attached.insert(object_->key).second && l->usable()) add(*l, names, route_);
     }
     if (!met) return {Truth::kFalse, "NoMatchingListenerHostname", "no hostname of the route meets one of a listener"};
+    if (!ready && lost) return {Truth::kFalse, "HostnameConflict", rivals};
     if (!ready) return {Truth::kFalse, "NoReadyListeners", "the listeners it would attach to cannot be served"};
     for (const ObjectKey& policy : target_->policies) world_.policy_ancestors[policy].insert(gateway.object->key);
-    return {Truth::kTrue, "Accepted", ""};
+    if (!rivals.empty()) world_.problem(Severity::kWarning, *object_, parent.spot, rivals);
+    return {Truth::kTrue, "Accepted", rivals};
   }
 
-  std::string no_match(const ParentRef& parent, const GatewayState& gateway) const {
-    if (parent.section.empty()) return absl::StrCat("the Gateway has no listener on port ", parent.port);
+  std::string no_match(const ParentRef& parent, const ObjectKey& key, const GatewayState& gateway) const {
+    if (parent.section.empty()) return absl::StrCat("the ", key.kind, " has no listener on port ", parent.port);
     std::vector<std::string_view> names;
-    for (const ListenerState& l : gateway.listeners) names.push_back(l.listener.name);
+    for (const ListenerState& l : gateway.listeners) {
+      if (l.owner->key == key) names.push_back(l.listener.name);
+    }
     const std::optional<std::string> meant = closest(parent.section, names);
     const bool exists = meant && *meant == parent.section;
-    return absl::StrCat("the Gateway has no listener ", parent.section, exists ? absl::StrCat(" on port ", parent.port) : "",
+    return absl::StrCat("the ", key.kind, " has no listener ", parent.section, exists ? absl::StrCat(" on port ", parent.port) : "",
                         meant && !exists ? absl::StrCat("; did you mean '", *meant, "'?") : "");
+  }
+
+  template <typename R>
+  static std::vector<std::string> hostnames_at(const ListenerState& l, const R& route) {
+    return route_hostnames(l.listener.hostname, route.hostnames);
+  }
+  static std::vector<std::string> hostnames_at(const ListenerState& l, const L4Route&) { return route_hostnames(l.listener.hostname, {}); }
+
+  // Who has what the route would have of the listener, and came first; "" when nobody has. `whole`: all of it, the route is not accepted.
+  std::string rival(const ListenerState& l, const std::vector<std::string>& names, const HttpRoute&, bool& whole) const {
+    whole = true;
+    const auto claims = l.claims.find(object_->key.kind == "GRPCRoute" ? "HTTPRoute" : "GRPCRoute");
+    if (claims == l.claims.end()) return "";
+    for (const HostClaim& claim : claims->second) {
+      for (const std::string& name : names) {
+        if (!intersect(hostname_or_any(name), hostname_or_any(claim.hostname))) continue;
+        return absl::StrCat("hostname ", name, " of listener ", l.listener.name, " belongs to ", claim.route.str(), ", which comes first: HTTPRoutes and GRPCRoutes cannot share one");
+      }
+    }
+    return "";
+  }
+  std::string rival(const ListenerState& l, const std::vector<std::string>& names, const TlsRoute&, bool& whole) const {
+    whole = false;  // the other hostnames, and other listeners, are its own
+    for (const std::string& name : names) {
+      const auto taken = l.tls_routes.find(name);
+      if (taken == l.tls_routes.end() || taken->second.front().object->key == object_->key) continue;
+      return absl::StrCat("hostname ", name, " of listener ", l.listener.name, " belongs to ", taken->second.front().object->key.str(), ", which comes first");
+    }
+    return "";
+  }
+  std::string rival(const ListenerState& l, const std::vector<std::string>&, const L4Route& route, bool& whole) const {
+    whole = false;  // Gateway API: both are accepted, and counted; the oldest is used
+    if (!l.l4_route || l.l4_route->object->key == object_->key) return "";
+    return absl::StrCat(route.udp ? "datagrams" : "connections", " of listener ", l.listener.name, " go to ", l.l4_route->object->key.str(), ", which comes first");
+  }
+
+  void add(ListenerState& listener, const std::vector<std::string>&, const L4Route& route) {
+    if (!listener.l4_route) listener.l4_route = RankedL4Route{{origin_of(*object_, route.rule), target_->backends}, object_};
   }
 
   void add(ListenerState& listener, const std::vector<std::string>& hostnames, const TlsRoute& route) {
     for (const std::string& hostname : hostnames) {
-      listener.tls_routes[hostname].push_back({{hostname, origin_of(*object_, route.rule), target_->backends}, object_, route.rule});
+      listener.tls_routes[hostname].push_back({{hostname, origin_of(*object_, route.rule), target_->backends}, object_});
     }
   }
 
   void add(ListenerState& listener, const std::vector<std::string>& hostnames, const HttpRoute& route) {
     for (const std::string& hostname : hostnames) {
+      listener.claims[object_->key.kind].push_back({hostname, object_->key});
       std::vector<RankedRoute>& routes = listener.routes[hostname];
       for (size_t r = 0; r < route.rules.size(); ++r) {
         const Rule& rule = route.rules[r];
         for (size_t m = 0; m < rule.matches.size(); ++m) {
           RankedRoute ranked{target_->rules[r], object_->created, absl::StrCat(object_->key.ns, "/", object_->key.name), r, m};
-          ranked.route.name = absl::StrCat(ranked.object, "/rule/", r, "/match/", m);
+          ranked.route.name = absl::StrCat(ranked.object, route.grpc ? "/grpc" : "", "/rule/", r, "/match/", m);
           ranked.route.origin = origin_of(*object_, rule.matches[m].spot);
           ranked.route.match = rule.matches[m].match;
+          if (route.grpc) ranked.grpc = rule.matches[m].grpc;
+          if (ranked.route.session && ranked.route.session->cookie) {
+            // Paths that are known keep the sessions of different rules apart.
+            const intent::PathMatch& path = ranked.route.match.path;
+            ranked.route.session->path = path.type == intent::PathMatchType::kRegex ? "/" : path.value;
+          }
           routes.push_back(std::move(ranked));
         }
       }
     }
   }
 
-  void report(const ParentRef& parent, const Verdict& verdict) {
-    const StatusScope scope{ObjectKey{std::string(kGroup), "Gateway", parent.ns, parent.name}, parent.section, parent.port};
+  void report(const ParentRef& parent, const ObjectKey& key, const Verdict& verdict) {
+    const StatusScope scope{key, parent.section, parent.port};
     const int64_t generation = object_->generation;
     world_.result.status.set(object_->key, scope, {"Accepted", verdict.accepted, verdict.reason, verdict.message, generation});
     const bool resolved = target_->reason == "ResolvedRefs";
@@ -150,14 +207,27 @@ class Attacher {
 }  // namespace
 
 void attach_routes(World& world) {
-  for (const auto& [key, object] : world.snapshot.of(kGroup, "HTTPRoute")) {
-    const std::shared_ptr<const HttpRoute> route = world.route(object);
-    Attacher(world, object, *route).run();
+  std::vector<ObjectPtr> objects;
+  for (std::string_view kind : {"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}) {
+    for (const auto& [key, object] : world.snapshot.of(kGroup, kind)) objects.push_back(object);
   }
+  // Of two that want the same the oldest has it, then the first by name: what comes later finds who has it.
+  std::stable_sort(objects.begin(), objects.end(), [](const ObjectPtr& a, const ObjectPtr& b) {
+    return std::tie(a->created, a->key.ns, a->key.name) < std::tie(b->created, b->key.ns, b->key.name);
+  });
   std::vector<Diagnostic> unread;  // the store lets only checked objects through
-  for (const auto& [key, object] : world.snapshot.of(kGroup, "TLSRoute")) {
-    const TlsRoute route = read_tls_route(*object, unread);
-    Attacher(world, object, route).run();
+  for (const ObjectPtr& object : objects) {
+    const std::string& kind = object->key.kind;
+    if (kind == "TLSRoute") {
+      const TlsRoute route = read_tls_route(*object, unread);
+      Attacher(world, object, route).run();
+    } else if (kind == "TCPRoute" || kind == "UDPRoute") {
+      const L4Route route = read_l4_route(*object, unread);
+      Attacher(world, object, route).run();
+    } else {
+      const std::shared_ptr<const HttpRoute> route = world.route(object);
+      Attacher(world, object, *route).run();
+    }
   }
 }
 

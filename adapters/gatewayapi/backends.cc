@@ -11,6 +11,9 @@ namespace {
 
 const GroupKind kServiceKind{"", "Service"};
 
+// What is asked of a backend.
+enum class Need { kHttp, kGrpc, kBytes, kDatagrams };
+
 struct Resolved {
   std::optional<intent::BackendKey> key;
   intent::BackendProtocol protocol = intent::BackendProtocol::kHttp1;
@@ -18,8 +21,7 @@ struct Resolved {
 
 class Resolver {
  public:
-  // `bytes`: connections are passed on as they are, whatever the port speaks.
-  Resolver(World& world, const Object& object, RouteTarget& target, bool bytes = false) : world_(world), object_(object), target_(target), bytes_(bytes) {}
+  Resolver(World& world, const Object& object, RouteTarget& target, Need need) : world_(world), object_(object), target_(target), need_(need) {}
 
   intent::WeightedBackend share(const BackendRef& ref) {
     intent::WeightedBackend share;
@@ -36,6 +38,13 @@ class Resolver {
     route.rewrite = rule.filters.rewrite;
     route.request_timeout = rule.request_timeout;
     route.backend_timeout = rule.backend_timeout;
+    route.retry = rule.retry;
+    route.cors = rule.filters.cors;
+    route.session = rule.session;
+    if (need_ == Need::kGrpc) {
+      route.without_backend = 503;                            // Gateway API: UNAVAILABLE
+      route.request_timeout = std::chrono::milliseconds(0);  // streams may be long, and clients have deadlines of their own
+    }
     for (const Mirror& m : rule.filters.mirrors) {
       const Resolved to = resolve(m.to);
       if (to.key && m.numerator > 0) route.mirrors.push_back({*to.key, m.numerator, m.denominator, to.protocol});
@@ -46,7 +55,7 @@ class Resolver {
       for (const Spot& spot : rule.filters.extensions) fail("InvalidKind", spot, "no ExtensionRef is known here");
       route.redirect.reset();
       route.backends.clear();
-      route.direct_response = intent::DirectResponse{500, ""};
+      route.direct_response = intent::DirectResponse{route.without_backend, ""};
     }
     return route;
   }
@@ -88,22 +97,28 @@ class Resolver {
       fail("InvalidKind", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " is of type ExternalName"));
       return none;
     }
-    const core::ServicePort* port = service->port(ref.port);
+    const bool udp = need_ == Need::kDatagrams;
+    const core::ServicePort* port = service->port(ref.port, udp);
     if (port == nullptr) {
-      fail("BackendNotFound", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " has no TCP port ", ref.port));
+      fail("BackendNotFound", ref.spot, absl::StrCat("Service ", ref.ns, "/", ref.name, " has no ", udp ? "UDP" : "TCP", " port ", ref.port));
       return none;
     }
     Resolved to;
-    const intent::BackendKey key{ref.ns, ref.name, static_cast<uint16_t>(ref.port)};
+    const intent::BackendKey key{ref.ns, ref.name, static_cast<uint16_t>(ref.port), udp};
     const auto secured = world_.secured.find(key);
     if (secured != world_.secured.end()) target_.policies.insert(secured->second.policy);
     const std::string& app = port->app_protocol;
-    if (bytes_) {
+    if (need_ == Need::kBytes || udp) {
       to.key = key;
       return to;
     }
     if (secured != world_.secured.end() && !secured->second.tls) return none;  // what its author is told on the policy
     const bool tls = secured != world_.secured.end();
+    if (need_ == Need::kGrpc && (app == "kubernetes.io/ws" || app == "kubernetes.io/wss")) {
+      fail("UnsupportedProtocol", ref.spot, absl::StrCat("port ", ref.port, " of Service ", ref.ns, "/", ref.name, " speaks ", app, ", which carries no gRPC"));
+      return none;
+    }
+    if (need_ == Need::kGrpc) to.protocol = intent::BackendProtocol::kHttp2;  // gRPC is always
     if (app == "kubernetes.io/h2c" || app == "h2c" || app == "http2" || app == "grpc") {
       to.protocol = intent::BackendProtocol::kHttp2;
     } else if (!tls && (app == "https" || app == "kubernetes.io/wss" || app == "tls")) {
@@ -137,23 +152,34 @@ class Resolver {
   World& world_;
   const Object& object_;
   RouteTarget& target_;
-  const bool bytes_;
+  const Need need_;
 };
+
+}  // namespace
+
+namespace {
+
+template <typename Route>
+RouteTarget resolve_shares(World& world, const Object& object, const Route& route, Need need) {
+  RouteTarget target;
+  Resolver resolver(world, object, target, need);
+  for (const BackendRef& ref : route.backends) target.backends.push_back(resolver.share(ref));
+  return target;
+}
 
 }  // namespace
 
 RouteTarget resolve_rules(World& world, const Object& object, const HttpRoute& route) {
   RouteTarget target;
-  Resolver resolver(world, object, target);
+  Resolver resolver(world, object, target, route.grpc ? Need::kGrpc : Need::kHttp);
   for (const Rule& rule : route.rules) target.rules.push_back(resolver.rule(rule));
   return target;
 }
 
-RouteTarget resolve_rules(World& world, const Object& object, const TlsRoute& route) {
-  RouteTarget target;
-  Resolver resolver(world, object, target, true);
-  for (const BackendRef& ref : route.backends) target.backends.push_back(resolver.share(ref));
-  return target;
+RouteTarget resolve_rules(World& world, const Object& object, const TlsRoute& route) { return resolve_shares(world, object, route, Need::kBytes); }
+
+RouteTarget resolve_rules(World& world, const Object& object, const L4Route& route) {
+  return resolve_shares(world, object, route, route.udp ? Need::kDatagrams : Need::kBytes);
 }
 
 }  // namespace fairlead::adapters::gatewayapi

@@ -1,4 +1,5 @@
-// The certificates that a listener shows: references to Secrets, permissions, what is wrong with them. See world.h.
+// The certificates that a listener shows, those its clients must show, and the one shown to backends: references to Secrets, permissions,
+// what is wrong with them. See world.h.
 #include <algorithm>
 #include <utility>
 
@@ -14,17 +15,57 @@ namespace {
 
 const GroupKind kSecretKind{"", "Secret"};
 
+std::string meant(World& world, const ObjectRef& ref) {
+  constexpr int kMaxSuggestions = 100;
+  if (++world.suggestions > kMaxSuggestions) return "";
+  std::vector<std::string_view> names;
+  for (const auto& [key, secret] : world.snapshot.of("", "Secret")) {
+    if (key.ns == ref.ns) names.push_back(key.name);
+  }
+  const std::optional<std::string> close = closest(ref.name, names);
+  return close ? absl::StrCat("; did you mean '", *close, "'?") : "";
+}
+
+// The name of the certificate with its key that `owner` refers to, which is kept in the world; nothing: it cannot be had, and `refuse` knows why.
+std::optional<std::string> secret_of(World& world, const Object& owner, const ObjectRef& ref, const Refuse& refuse) {
+  if (ref.target != kSecretKind) {
+    refuse("InvalidCertificateRef", absl::StrCat(ref.target.str(), " cannot hold a certificate; Secret can"));
+    return std::nullopt;
+  }
+  if (!world.permitted({owner.key.group, owner.key.kind}, owner.key.ns, ref.target, ref.ns, ref.name)) {
+    refuse("RefNotPermitted", absl::StrCat("no ReferenceGrant in namespace ", ref.ns, " lets ", owner.key.kind, "s of ", owner.key.ns, " refer to Secret ", ref.name));
+    return std::nullopt;
+  }
+  const ObjectKey key{"", "Secret", ref.ns, ref.name};
+  std::string id = absl::StrCat(ref.ns, "/", ref.name);
+  const std::string wrong = world.broken(key);
+  const ObjectPtr object = world.snapshot.find(key);
+  if (object == nullptr) {
+    refuse("InvalidCertificateRef", wrong.empty() ? absl::StrCat("Secret ", id, " does not exist or is not of type kubernetes.io/tls", meant(world, ref))
+                                                  : absl::StrCat("Secret ", id, " is not valid: ", wrong));
+    return std::nullopt;
+  }
+  if (!wrong.empty()) refuse("InvalidCertificateRef", absl::StrCat("Secret ", id, " is not valid: ", wrong, "; the last good one is served"));
+  const std::shared_ptr<const core::TlsSecret> secret = world.tls_secret(object);
+  intent::Secret& served = world.secrets[id];
+  served.name = id;
+  served.origins = {origin_of(*object, {"", object->line})};
+  served.certificate_chain = secret->certificate_chain;
+  served.private_key = secret->private_key;
+  return id;
+}
+
 class Certificates {
  public:
-  Certificates(World& world, const Object& gateway, ListenerState& listener) : world_(world), gateway_(gateway), listener_(listener) {}
+  Certificates(World& world, const Object& gateway, ListenerState& listener) : world_(world), gateway_(gateway), owner_(*listener.owner), listener_(listener) {}
 
   void take(const ClientValidation* clients) {
     const ListenerTls& tls = *listener_.listener.tls;
     if (clients != nullptr && listener_.listener.protocol == "HTTPS") take_clients(*clients);
     for (const ObjectRef& ref : tls.certificates) take(ref);
-    if (tls.certificates.empty()) fail("InvalidCertificateRef", tls.spot, "no certificateRefs are given");
+    if (tls.certificates.empty()) fail(owner_, "InvalidCertificateRef", tls.spot, "no certificateRefs are given");
     for (const std::string& key : tls.foreign_options) {
-      world_.problem(Severity::kWarning, gateway_, tls.spot, absl::StrCat("option ", key, " means nothing here"));
+      world_.problem(Severity::kWarning, owner_, tls.spot, absl::StrCat("option ", key, " means nothing here"));
     }
   }
 
@@ -34,12 +75,12 @@ class Certificates {
     for (const ObjectRef& ref : clients.authorities) {
       const GroupKind from{std::string(kGroup), "Gateway"};
       if (!world_.permitted(from, gateway_.key.ns, ref.target, ref.ns, ref.name)) {
-        fail("RefNotPermitted", ref.spot,
+        fail(gateway_, "RefNotPermitted", ref.spot,
              absl::StrCat("no ReferenceGrant in namespace ", ref.ns, " lets Gateways of ", gateway_.key.ns, " refer to ", ref.target.kind, " ", ref.name));
         continue;
       }
       add_authority(world_, ref, bundle, [&](std::string_view reason, std::string message) {
-        fail(reason == "InvalidKind" ? "InvalidCACertificateKind" : reason, ref.spot, std::move(message));
+        fail(gateway_, reason == "InvalidKind" ? "InvalidCACertificateKind" : reason, ref.spot, std::move(message));
       });
     }
     if (bundle.origins.empty()) {  // nobody could be let in, and nobody shall be unasked
@@ -53,67 +94,49 @@ class Certificates {
   }
 
   void take(const ObjectRef& ref) {
-    if (ref.target != kSecretKind) return fail("InvalidCertificateRef", ref.spot, absl::StrCat(ref.target.str(), " cannot hold a certificate; Secret can"));
-    const GroupKind from{std::string(kGroup), "Gateway"};
-    if (!world_.permitted(from, gateway_.key.ns, ref.target, ref.ns, ref.name)) {
-      return fail("RefNotPermitted", ref.spot,
-                  absl::StrCat("no ReferenceGrant in namespace ", ref.ns, " lets Gateways of ", gateway_.key.ns, " refer to Secret ", ref.name));
-    }
-    const ObjectKey key{"", "Secret", ref.ns, ref.name};
-    const std::string id = absl::StrCat(ref.ns, "/", ref.name), wrong = world_.broken(key);
-    const ObjectPtr object = world_.snapshot.find(key);
-    if (object == nullptr) {
-      return fail("InvalidCertificateRef", ref.spot,
-                  wrong.empty() ? absl::StrCat("Secret ", id, " does not exist or is not of type kubernetes.io/tls", meant(ref)) : absl::StrCat("Secret ", id, " is not valid: ", wrong));
-    }
-    if (!wrong.empty()) fail("InvalidCertificateRef", ref.spot, absl::StrCat("Secret ", id, " is not valid: ", wrong, "; the last good one is served"));
-    serve(id, object, ref);
-  }
-
-  void serve(const std::string& id, const ObjectPtr& object, const ObjectRef& ref) {
-    if (std::find(listener_.certificates.begin(), listener_.certificates.end(), id) != listener_.certificates.end()) return;
-    const std::shared_ptr<const core::TlsSecret> secret = world_.tls_secret(object);
+    const std::optional<std::string> id = secret_of(world_, owner_, ref, [&](std::string_view reason, std::string message) {
+      fail(owner_, reason, ref.spot, std::move(message));
+    });
+    if (!id || std::find(listener_.certificates.begin(), listener_.certificates.end(), *id) != listener_.certificates.end()) return;
     const std::string& hostname = listener_.listener.hostname;
+    const std::shared_ptr<const core::TlsSecret> secret = world_.tls_secret(world_.snapshot.find(ObjectKey{"", "Secret", ref.ns, ref.name}));
     if (!hostname.empty() && !absl::StartsWith(hostname, "*.") && !core::covers(secret->dns_names, hostname)) {
-      world_.problem(Severity::kWarning, gateway_, ref.spot,
-                     absl::StrCat("the certificate of Secret ", id, " is not for ", hostname, " but for ", secret->dns_names.empty() ? "no host" : absl::StrJoin(secret->dns_names, ", ")));
+      world_.problem(Severity::kWarning, owner_, ref.spot,
+                     absl::StrCat("the certificate of Secret ", *id, " is not for ", hostname, " but for ", secret->dns_names.empty() ? "no host" : absl::StrJoin(secret->dns_names, ", ")));
     }
-    listener_.certificates.push_back(id);
-    intent::Secret& served = world_.secrets[id];
-    served.name = id;
-    served.origins = {origin_of(*object, {"", object->line})};
-    served.certificate_chain = secret->certificate_chain;
-    served.private_key = secret->private_key;
+    listener_.certificates.push_back(*id);
   }
 
-  std::string meant(const ObjectRef& ref) const {
-    constexpr int kMaxSuggestions = 100;
-    if (++world_.suggestions > kMaxSuggestions) return "";
-    std::vector<std::string_view> names;
-    for (const auto& [key, secret] : world_.snapshot.of("", "Secret")) {
-      if (key.ns == ref.ns) names.push_back(key.name);
-    }
-    const std::optional<std::string> close = closest(ref.name, names);
-    return close ? absl::StrCat("; did you mean '", *close, "'?") : "";
-  }
-
-  void fail(std::string_view reason, const Spot& spot, std::string message) {
+  // Told on the object that refers to what is wrong.
+  void fail(const Object& object, std::string_view reason, const Spot& spot, std::string message) {
     if (listener_.refs_reason.empty()) {
       listener_.refs_reason = reason;
       listener_.refs_message = absl::StrCat(spot.field, ": ", message);
     }
-    world_.problem(Severity::kError, gateway_, spot, absl::StrCat(reason, ": ", message));
+    world_.problem(Severity::kError, object, spot, absl::StrCat(reason, ": ", message));
   }
 
   World& world_;
   const Object& gateway_;
+  const Object& owner_;  // the Gateway, or a ListenerSet of it
   ListenerState& listener_;
 };
 
 }  // namespace
 
-void take_certificates(World& world, const Object& gateway, const ClientValidation* clients, ListenerState& listener) {
-  Certificates(world, gateway, listener).take(clients);
+void take_certificates(World& world, const GatewayState& gateway, ListenerState& listener) {
+  Certificates(world, *gateway.object, listener).take(gateway.gateway.clients_at(listener.listener.port));
+}
+
+void take_client_certificate(World& world, GatewayState& gateway) {
+  const std::optional<ObjectRef>& ref = gateway.gateway.client_certificate;
+  if (!ref) return;
+  const std::optional<std::string> id = secret_of(world, *gateway.object, *ref, [&](std::string_view reason, std::string message) {
+    gateway.refs_reason = reason == "InvalidCertificateRef" ? "InvalidClientCertificateRef" : std::string(reason);
+    gateway.refs_message = absl::StrCat(ref->spot.field, ": ", message);
+    world.problem(Severity::kError, *gateway.object, ref->spot, absl::StrCat(gateway.refs_reason, ": ", message));
+  });
+  if (id) gateway.client_certificate = *id;
 }
 
 bool add_authority(World& world, const ObjectRef& ref, intent::Secret& into, const Refuse& refuse) {

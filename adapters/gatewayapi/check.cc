@@ -23,6 +23,10 @@ const std::vector<KindReader>& readers() {
       {"GatewayClass", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_gateway_class(o, out); }},
       {"Gateway", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_gateway(o, out); }},
       {"HTTPRoute", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_http_route(o, out); }},
+      {"ListenerSet", {"v1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_listener_set(o, out); }},
+      {"GRPCRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_grpc_route(o, out); }},
+      {"TCPRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_l4_route(o, out); }},
+      {"UDPRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_l4_route(o, out); }},
       {"TLSRoute", {"v1", "v1alpha3", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_tls_route(o, out); }},
       {"BackendTLSPolicy", {"v1", "v1alpha3"}, [](const Object& o, std::vector<Diagnostic>& out) { read_backend_tls_policy(o, out); }},
       {"ReferenceGrant", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_reference_grant(o, out); }},
@@ -31,7 +35,7 @@ const std::vector<KindReader>& readers() {
 }
 
 // Kinds the API has and this version does not serve.
-constexpr std::string_view kUnsupportedKinds[] = {"GRPCRoute", "TCPRoute", "UDPRoute", "BackendLBPolicy", "ListenerSet"};
+constexpr std::string_view kUnsupportedKinds[] = {"BackendLBPolicy"};
 
 void refuse(const Object& object, std::string field, std::string message, std::vector<Diagnostic>& out) {
   out.push_back(Diagnostic{Severity::kError, object.key, object.file, object.line, std::move(field), std::move(message)});

@@ -6,26 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "adapters/gatewayapi/features.h"
 #include "adapters/gatewayapi/world.h"
 #include "base/strings.h"
 
 namespace fairlead::adapters::gatewayapi {
 
 namespace {
-
-// Names of the features of the Gateway API's conformance suite that the translation carries out, sorted.
-const std::vector<std::string>& supported_features() {
-  static const std::vector<std::string> kFeatures = {
-      "BackendTLSPolicy", "BackendTLSPolicySANValidation", "Gateway", "GatewayFrontendClientCertificateValidation", "GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests", "GatewayPort8080",
-      "HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
-      "HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteBackendRequestHeaderModification",
-      "HTTPRouteBackendTimeout", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching", "HTTPRouteNamedRouteRule",
-      "HTTPRouteParentRefPort", "HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect",
-      "HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors",
-      "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRouteResponseHeaderModification",
-      "HTTPRouteSchemeRedirect", "ReferenceGrant", "TLSRoute", "TLSRouteModeTerminate"};
-  return kFeatures;
-}
 
 // Names of the classes that are ours and accepted.
 std::set<std::string> take_classes(World& world) {
@@ -35,10 +22,10 @@ std::set<std::string> take_classes(World& world) {
     const GatewayClass c = read_gateway_class(*object, unread);
     if (c.controller != kControllerName) continue;
     Condition accepted{"Accepted", Truth::kTrue, "Accepted", "", object->generation};
-    if (c.has_parameters) {
+    if (c.has_parameters && c.parameters_group != kOurGroup) {
       accepted.status = Truth::kFalse;
       accepted.reason = "InvalidParameters";
-      accepted.message = "parametersRef is not supported in this version";
+      accepted.message = absl::StrCat("parametersRef: kinds of group ", c.parameters_group.empty() ? "core" : c.parameters_group, " are not known here; those of ", kOurGroup, " are");
       world.problem(Severity::kError, *object, c.parameters, accepted.message);
     } else {
       ours.insert(key.name);
@@ -53,58 +40,35 @@ bool is_tcp_based(const std::string& protocol) { return protocol != "UDP"; }
 // HTTPS and TLS are told apart by SNI and share a port; all others need it for themselves.
 std::string protocol_family(const std::string& protocol) { return protocol == "HTTPS" ? "TLS" : protocol; }
 
-// Listeners that are not distinct are all refused: none of them wins (Gateway.spec.listeners).
-void find_conflicts(std::vector<ListenerState>& listeners) {
-  for (ListenerState& a : listeners) {
-    for (const ListenerState& b : listeners) {
-      const Listener &x = a.listener, &y = b.listener;
-      if (&a == &b || x.port != y.port || is_tcp_based(x.protocol) != is_tcp_based(y.protocol)) continue;
-      if (protocol_family(x.protocol) != protocol_family(y.protocol)) {
-        a.conflict = "ProtocolConflict";
-        a.message = absl::StrCat("listener ", y.name, " uses port ", y.port, " for ", y.protocol);
-      } else if (x.hostname == y.hostname) {
-        a.conflict = "HostnameConflict";
-        a.message = absl::StrCat("listener ", y.name, " has the same port and ",
-                                 x.hostname.empty() ? "no hostname either" : "hostname");
-      } else {
-        continue;
-      }
-      a.accepted = false;
-      a.reason = a.conflict;
-      break;
-    }
-  }
-}
-
-// The kind of route that a listener of the protocol takes; "" for none.
-std::string kind_for(const std::string& protocol) {
-  if (protocol == "HTTP" || protocol == "HTTPS") return "HTTPRoute";
-  return protocol == "TLS" ? "TLSRoute" : "";
+// The kinds of routes that a listener takes; none: its protocol is not served.
+std::vector<std::string_view> kinds_for(const Listener& listener) {
+  if (listener.protocol == "HTTP" || listener.protocol == "HTTPS") return {"HTTPRoute", "GRPCRoute"};
+  if (listener.protocol == "TLS" && listener.tls && !listener.tls->passthrough) return {"TLSRoute", "TCPRoute"};
+  if (listener.protocol == "TLS") return {"TLSRoute"};
+  if (listener.protocol == "TCP") return {"TCPRoute"};
+  if (listener.protocol == "UDP") return {"UDPRoute"};
+  return {};
 }
 
 void find_kinds(ListenerState& state) {
-  const GroupKind route{std::string(kGroup), kind_for(state.listener.protocol)};
+  std::vector<GroupKind> served;
+  for (std::string_view kind : kinds_for(state.listener)) served.push_back({std::string(kGroup), std::string(kind)});
   if (!state.listener.kinds) {
-    if (!route.kind.empty()) state.kinds = {route};
+    state.kinds = std::move(served);
     return;
   }
   std::vector<std::string> bad;
   for (const GroupKind& kind : *state.listener.kinds) {
-    if (kind == route) {
-      state.kinds = {route};
-    } else {
+    if (std::find(served.begin(), served.end(), kind) == served.end()) {
       bad.push_back(kind.str());
+    } else if (std::find(state.kinds.begin(), state.kinds.end(), kind) == state.kinds.end()) {
+      state.kinds.push_back(kind);
     }
   }
   state.bad_kinds = absl::StrJoin(bad, ", ");
 }
 
-void take_address(GatewayState& state) {
-  state.address = "0.0.0.0";
-  if (state.gateway.addresses.size() > 1) {
-    state.address_problem = "more than one address is not supported in this version";
-    return;
-  }
+void take_addresses(GatewayState& state) {
   for (const GatewayAddress& a : state.gateway.addresses) {
     unsigned char buffer[sizeof(in6_addr)];
     if (a.type != "IPAddress") {
@@ -113,40 +77,34 @@ void take_address(GatewayState& state) {
       continue;  // any address will do
     } else if (inet_pton(AF_INET, a.value.c_str(), buffer) != 1 && inet_pton(AF_INET6, a.value.c_str(), buffer) != 1) {
       state.address_problem = absl::StrCat("\"", a.value, "\" is not an IP address");
-    } else {
-      state.address = a.value;
+    } else if (std::find(state.addresses.begin(), state.addresses.end(), a.value) == state.addresses.end()) {
+      state.addresses.push_back(a.value);
     }
   }
+  if (state.addresses.empty()) state.addresses = {"0.0.0.0"};
+}
+
+// What our own kinds say is for those who run data planes; of anybody else's nothing is known.
+void take_parameters(World& world, GatewayState& state) {
+  const std::optional<ObjectRef>& ref = state.gateway.parameters;
+  if (!ref || ref->target.group == kOurGroup) return;
+  state.parameters_problem = absl::StrCat(ref->spot.field, ": ", ref->target.str(), " is not known here; kinds of group ", kOurGroup, " are");
+  world.problem(Severity::kError, *state.object, ref->spot, absl::StrCat("InvalidParameters: ", ref->target.str(), " is not known here; kinds of group ", kOurGroup, " are"));
 }
 
 GatewayState take_gateway(World& world, const ObjectPtr& object, Gateway gateway) {
   GatewayState state;
   state.object = object;
   state.gateway = std::move(gateway);
-  take_address(state);
+  take_addresses(state);
   if (!state.address_problem.empty()) {
     world.problem(Severity::kError, *object, state.gateway.addresses.front().spot, state.address_problem);
   }
-  for (const Listener& listener : state.gateway.listeners) {
-    ListenerState l;
-    l.listener = listener;
-    find_kinds(l);
-    if (kind_for(listener.protocol).empty()) {
-      l.accepted = false;
-      l.reason = "UnsupportedProtocol";
-      l.message = absl::StrCat("protocol ", listener.protocol, " is not supported in this version");
-    }
-    if (l.ends_tls()) take_certificates(world, *object, state.gateway.clients_at(listener.port), l);
-    state.listeners.push_back(std::move(l));
-  }
+  take_parameters(world, state);
+  take_client_certificate(world, state);
+  for (const Listener& listener : state.gateway.listeners) state.listeners.push_back(take_listener(world, state, object, listener));
   find_conflicts(state.listeners);
-  for (const ListenerState& l : state.listeners) {
-    if (!l.accepted) world.problem(Severity::kError, *object, l.listener.spot, absl::StrCat(l.reason, ": ", l.message));
-    if (!l.bad_kinds.empty()) {
-      world.problem(Severity::kError, *object, l.listener.spot,
-                    absl::StrCat("allowedRoutes.kinds: ", l.bad_kinds, " cannot attach to a listener of protocol ", l.listener.protocol));
-    }
-  }
+  tell_refused(world, state.listeners);
   return state;
 }
 
@@ -156,26 +114,80 @@ Condition refs_condition(const ListenerState& l, int64_t generation) {
   return {"ResolvedRefs", Truth::kTrue, "ResolvedRefs", "", generation};
 }
 
+}  // namespace
+
+std::pair<std::string, std::string> conflict_between(const Listener& x, const Listener& y) {
+  if (x.port != y.port || is_tcp_based(x.protocol) != is_tcp_based(y.protocol)) return {};
+  if (protocol_family(x.protocol) != protocol_family(y.protocol)) return {"ProtocolConflict", absl::StrCat("uses port ", y.port, " for ", y.protocol)};
+  if (x.hostname != y.hostname) return {};
+  return {"HostnameConflict", absl::StrCat("has the same port and ", x.hostname.empty() ? "no hostname either" : "hostname")};
+}
+
+ListenerState take_listener(World& world, const GatewayState& gateway, const ObjectPtr& owner, const Listener& listener) {
+  ListenerState l;
+  l.listener = listener;
+  l.owner = owner;
+  l.name = owner == gateway.object ? listener.name : absl::StrCat(owner->key.ns, "/", owner->key.name, "/", listener.name);
+  find_kinds(l);
+  if (kinds_for(listener).empty()) {
+    l.accepted = false;
+    l.reason = "UnsupportedProtocol";
+    l.message = absl::StrCat("protocol ", listener.protocol, " is not supported in this version");
+  }
+  if (l.ends_tls()) take_certificates(world, gateway, l);
+  return l;
+}
+
+void refuse(ListenerState& listener, const std::string& conflict, std::string message) {
+  listener.accepted = false;
+  listener.reason = listener.conflict = conflict;
+  listener.message = std::move(message);
+}
+
+void find_conflicts(std::vector<ListenerState>& listeners) {
+  for (ListenerState& a : listeners) {
+    for (const ListenerState& b : listeners) {
+      if (&a == &b) continue;
+      const auto [conflict, what] = conflict_between(a.listener, b.listener);
+      if (conflict.empty()) continue;
+      refuse(a, conflict, absl::StrCat("listener ", b.listener.name, " ", what));
+      break;
+    }
+  }
+}
+
+void tell_refused(World& world, const std::vector<ListenerState>& listeners) {
+  for (const ListenerState& l : listeners) {
+    if (!l.accepted) world.problem(Severity::kError, *l.owner, l.listener.spot, absl::StrCat(l.reason, ": ", l.message));
+    if (!l.bad_kinds.empty()) {
+      world.problem(Severity::kError, *l.owner, l.listener.spot,
+                    absl::StrCat("allowedRoutes.kinds: ", l.bad_kinds, " cannot attach to a listener of protocol ", l.listener.protocol));
+    }
+  }
+}
+
+bool GatewayState::accepted() const {
+  return served() && std::any_of(listeners.begin(), listeners.end(), [&](const ListenerState& l) { return own(l) && l.usable(); });
+}
+
 void report_listener(World& world, const GatewayState& gateway, const ListenerState& l) {
-  const ObjectKey& key = gateway.object->key;
+  const ObjectKey& key = l.owner->key;
   const StatusScope scope{{}, l.listener.name, 0};
-  const int64_t generation = gateway.object->generation;
-  const bool usable = l.usable() && gateway.address_problem.empty();
-  const std::string why = l.accepted && !l.usable() ? "it has no certificate to show" : "";
+  const int64_t generation = l.owner->generation;
+  const bool usable = l.usable() && gateway.served();
+  const std::string why = l.accepted && !l.usable() ? "it has no certificate to show" : l.conflict.empty() ? "" : l.message;
   world.result.status.set(key, scope, {"Accepted", l.accepted ? Truth::kTrue : Truth::kFalse, l.reason, l.accepted ? "" : l.message, generation});
   world.result.status.set(key, scope,
                    {"Conflicted", l.conflict.empty() ? Truth::kFalse : Truth::kTrue,
                     l.conflict.empty() ? "NoConflicts" : l.conflict, l.conflict.empty() ? "" : l.message, generation});
   world.result.status.set(key, scope, refs_condition(l, generation));
   world.result.status.set(key, scope,
-                   {"Programmed", usable ? Truth::kUnknown : Truth::kFalse, usable ? "Pending" : "Invalid",
+                   {"Programmed", usable ? Truth::kUnknown : Truth::kFalse, usable ? "Pending" : l.conflict.empty() ? "Invalid" : l.conflict,
                     usable ? "no proxy has answered yet" : why, generation});
   ScopeStatus& status = world.result.status.at(key, scope);
   status.attached_routes = static_cast<int>(l.attached.size());
   for (const GroupKind& kind : l.kinds) status.supported_kinds.push_back(kind.str());
 }
-
-}  // namespace
 
 void take_gateways(World& world) {
   const std::set<std::string> ours = take_classes(world);
@@ -197,17 +209,24 @@ void take_gateways(World& world) {
 
 void report_gateways(World& world) {
   for (const auto& [key, gateway] : world.gateways) {
-    size_t good = 0;
-    for (const ListenerState& l : gateway.listeners) good += l.usable() ? 1 : 0;
+    size_t own = 0, good = 0;
+    for (const ListenerState& l : gateway.listeners) {
+      if (!gateway.own(l)) continue;
+      ++own;
+      good += l.usable() ? 1 : 0;
+    }
     const int64_t generation = gateway.object->generation;
     Condition accepted{"Accepted", Truth::kTrue, "Accepted", "", generation};
     Condition programmed{"Programmed", Truth::kUnknown, "Pending", "no proxy has answered yet", generation};
     if (!gateway.address_problem.empty()) {
       accepted = {"Accepted", Truth::kFalse, "UnsupportedAddress", gateway.address_problem, generation};
       programmed = {"Programmed", Truth::kFalse, "AddressNotUsable", gateway.address_problem, generation};
-    } else if (good < gateway.listeners.size()) {
+    } else if (!gateway.parameters_problem.empty()) {
+      accepted = {"Accepted", Truth::kFalse, "InvalidParameters", gateway.parameters_problem, generation};
+      programmed = {"Programmed", Truth::kFalse, "Invalid", gateway.parameters_problem, generation};
+    } else if (good < own) {
       accepted.reason = "ListenersNotValid";
-      accepted.message = absl::StrCat(gateway.listeners.size() - good, " of ", gateway.listeners.size(), " listeners cannot be served");
+      accepted.message = absl::StrCat(own - good, " of ", own, " listeners cannot be served");
       if (good == 0) {
         accepted.status = Truth::kFalse;
         programmed = {"Programmed", Truth::kFalse, "Invalid", accepted.message, generation};
@@ -215,10 +234,16 @@ void report_gateways(World& world) {
     }
     world.result.status.set(key, {}, std::move(accepted));
     world.result.status.set(key, {}, std::move(programmed));
+    if (gateway.gateway.client_certificate) {
+      const bool resolved = gateway.refs_reason.empty();
+      world.result.status.set(key, {}, {"ResolvedRefs", resolved ? Truth::kTrue : Truth::kFalse, resolved ? "ResolvedRefs" : gateway.refs_reason, gateway.refs_message, generation});
+    }
     if (std::any_of(gateway.listeners.begin(), gateway.listeners.end(), [](const ListenerState& l) { return l.insecure_clients; })) {
       world.result.status.set(key, {}, {"InsecureFrontendValidationMode", Truth::kTrue, "ConfigurationChanged", "clients with any certificate, and with none, are let in", generation});
     }
-    for (const ListenerState& l : gateway.listeners) report_listener(world, gateway, l);
+    for (const ListenerState& l : gateway.listeners) {
+      if (gateway.own(l)) report_listener(world, gateway, l);
+    }
   }
 }
 

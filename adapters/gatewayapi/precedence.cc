@@ -31,6 +31,13 @@ bool tried_before(const RankedRoute& a, const RankedRoute& b) {
   const intent::Match& x = a.route.match;
   const intent::Match& y = b.route.match;
   // More is earlier for lengths and counts, hence a and b change sides there.
+  if (a.grpc && b.grpc) {
+    auto grpc = [](const RankedRoute& of, const RankedRoute& other) {
+      return std::tuple(of.grpc->service.rank, other.grpc->service.length, of.grpc->method.rank, other.grpc->method.length, other.route.match.headers.size(), of.created,
+                        std::string_view(of.object), of.rule, of.match);
+    };
+    return grpc(a, b) < grpc(b, a);
+  }
   auto key = [](const RankedRoute& of, const intent::Match& mine, const intent::Match& other) {
     return std::tuple(path_rank(mine.path.type), path_length(other.path), mine.method.empty(), other.headers.size(),
                       other.query.size(), of.created, std::string_view(of.object), of.rule, of.match);

@@ -1,11 +1,14 @@
 // Which of two matches is tried first. Pure; the order of Gateway API (HTTPRouteRule.matches), complete: no two
 // different matches tie. The API leaves the place of regular expressions open: here they come after exact paths and
-// before prefixes, longer ones first, so that a catch-all prefix does not hide them.
+// before prefixes, longer ones first, so that a catch-all prefix does not hide them. Matches of GRPCRoutes go by service and method
+// instead (GRPCRouteRule.matches), which may be expressions: exact names come first. The two kinds never share a hostname.
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
+#include "adapters/gatewayapi/schema.h"
 #include "controlplane/intent/intent.h"
 
 namespace fairlead::adapters::gatewayapi {
@@ -17,6 +20,7 @@ struct RankedRoute {
   std::string object;  // "ns/name"
   size_t rule = 0;
   size_t match = 0;
+  std::optional<GrpcMethod> grpc;  // of a GRPCRoute
 };
 
 bool tried_before(const RankedRoute& a, const RankedRoute& b);

@@ -18,6 +18,7 @@ namespace fairlead::adapters::gatewayapi {
 
 inline constexpr std::string_view kGroup = "gateway.networking.k8s.io";
 inline constexpr std::string_view kExperimentalGroup = "gateway.networking.x-k8s.io";
+inline constexpr std::string_view kOurGroup = "fairlead.io";
 inline constexpr std::string_view kControllerName = "fairlead.io/gateway-controller";
 
 // Where a part stands, for origins and errors about what it refers to.
@@ -29,6 +30,7 @@ struct Spot {
 struct GatewayClass {
   std::string controller;
   bool has_parameters = false;
+  std::string parameters_group;
   Spot parameters;
 };
 
@@ -69,14 +71,19 @@ struct ListenerTls {
   std::vector<std::string> foreign_options;  // keys that are not ours
 };
 
+// Who may bring routes to a listener, or listeners to a Gateway.
+struct Namespaces {
+  RoutesFrom from = RoutesFrom::kSame;
+  Selector selector;
+};
+
 struct Listener {
   Spot spot;
   std::string name;
   std::string hostname;  // lower case; "" for any
   uint16_t port = 0;
   std::string protocol;  // as written: HTTP, HTTPS, TLS, TCP, UDP or a domain-prefixed one
-  RoutesFrom from = RoutesFrom::kSame;
-  Selector selector;
+  Namespaces namespaces;
   std::optional<std::vector<GroupKind>> kinds;  // allowedRoutes.kinds when given
   std::optional<ListenerTls> tls;               // of protocols HTTPS and TLS, always
 };
@@ -98,11 +105,22 @@ struct Gateway {
   std::string class_name;
   std::vector<Listener> listeners;
   std::vector<GatewayAddress> addresses;
+  Namespaces listener_sets{RoutesFrom::kNone, {}};  // allowedListeners
+  std::optional<ObjectRef> parameters;              // infrastructure.parametersRef
+  std::optional<ObjectRef> client_certificate;      // tls.backend.clientCertificateRef
   std::optional<ClientValidation> clients;                           // tls.frontend.default
   std::map<uint16_t, std::optional<ClientValidation>> clients_of_port;  // tls.frontend.perPort, instead of it
 
   // Of the listeners of a port; null: clients need not show any.
   const ClientValidation* clients_at(uint16_t port) const;
+};
+
+struct ListenerSet {
+  Spot spot;  // of the reference to its Gateway
+  GroupKind target;
+  std::string ns;
+  std::string name;
+  std::vector<Listener> listeners;
 };
 
 struct ParentRef {
@@ -136,6 +154,7 @@ struct Filters {
   std::optional<intent::Redirect> redirect;
   std::optional<intent::UrlRewrite> rewrite;
   std::vector<Mirror> mirrors;
+  std::optional<intent::Cors> cors;
   std::vector<Spot> extensions;  // ExtensionRef: nothing of ours goes by one
 };
 
@@ -144,9 +163,21 @@ struct RuleBackend {
   Filters filters;
 };
 
+// What precedence among GRPCRoutes looks at. A method's path is in the match as well.
+struct GrpcName {
+  int rank = 2;       // 0: exact, 1: a regular expression, 2: any
+  size_t length = 0;  // characters
+  auto operator<=>(const GrpcName&) const = default;
+};
+struct GrpcMethod {
+  GrpcName service;
+  GrpcName method;
+};
+
 struct RouteMatch {
   Spot spot;
   intent::Match match;
+  GrpcMethod grpc = {};  // of GRPCRoutes
 };
 
 struct Rule {
@@ -157,9 +188,13 @@ struct Rule {
   std::vector<RuleBackend> backends;
   std::optional<std::chrono::milliseconds> request_timeout;
   std::optional<std::chrono::milliseconds> backend_timeout;
+  std::optional<intent::Retry> retry;
+  std::optional<intent::Session> session;
 };
 
+// An HTTPRoute, or a GRPCRoute in its words.
 struct HttpRoute {
+  bool grpc = false;
   std::vector<ParentRef> parents;
   std::vector<std::string> hostnames;  // lower case
   std::vector<Rule> rules;             // never empty: the default is one rule for everything
@@ -169,6 +204,14 @@ struct TlsRoute {
   std::vector<ParentRef> parents;
   std::vector<std::string> hostnames;  // lower case
   Spot rule;                           // there is exactly one
+  std::vector<BackendRef> backends;
+};
+
+// A TCPRoute or a UDPRoute.
+struct L4Route {
+  bool udp = false;
+  std::vector<ParentRef> parents;
+  Spot rule;  // there is exactly one
   std::vector<BackendRef> backends;
 };
 
@@ -209,7 +252,10 @@ bool check_experimental(const Object& object, std::vector<Diagnostic>& out);
 // What is wrong is appended to `out`; the result is then only good for telling about it.
 GatewayClass read_gateway_class(const Object& object, std::vector<Diagnostic>& out);
 Gateway read_gateway(const Object& object, std::vector<Diagnostic>& out);
+ListenerSet read_listener_set(const Object& object, std::vector<Diagnostic>& out);
 HttpRoute read_http_route(const Object& object, std::vector<Diagnostic>& out);
+HttpRoute read_grpc_route(const Object& object, std::vector<Diagnostic>& out);
+L4Route read_l4_route(const Object& object, std::vector<Diagnostic>& out);
 TlsRoute read_tls_route(const Object& object, std::vector<Diagnostic>& out);
 BackendTlsPolicy read_backend_tls_policy(const Object& object, std::vector<Diagnostic>& out);
 ReferenceGrant read_reference_grant(const Object& object, std::vector<Diagnostic>& out);

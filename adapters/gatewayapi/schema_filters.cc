@@ -2,11 +2,13 @@
 #include "adapters/gatewayapi/schema_filters.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "adapters/gatewayapi/fields.h"
 
@@ -130,9 +132,57 @@ Mirror read_mirror(doc::Object o, ErrorList& errors, const Object& owner) {
   return mirror;
 }
 
+// "https://shop.example:8443", "https://*.example", "*".
+bool is_origin(std::string_view text) {
+  if (text == "*") return true;
+  const size_t scheme = text.find("://");
+  if (scheme == std::string_view::npos || (text.substr(0, scheme) != "http" && text.substr(0, scheme) != "https")) return false;
+  std::string_view host = text.substr(scheme + 3);
+  if (const size_t colon = host.rfind(':'); colon != std::string_view::npos) {
+    const std::string_view port = host.substr(colon + 1);
+    int number = 0;
+    if (!absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) return false;
+    host = host.substr(0, colon);
+  }
+  if (host == "*") return true;
+  if (absl::StartsWith(host, "*.")) host.remove_prefix(2);
+  return !host.empty() && std::all_of(host.begin(), host.end(), [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-'; });
+}
+
+// "*" stands for all of them, alone.
+std::vector<std::string> read_wild(doc::Object& o, std::string_view key, size_t limit, bool (*good)(std::string_view), std::string_view what) {
+  std::vector<std::string> list = o.strings(key);
+  at_most(o, key, list.size(), limit);
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (list[i] == "*" && list.size() > 1) o.error(key, "\"*\" must not be given with others");
+    if (std::count(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(i), list[i]) > 0) o.error(key, absl::StrCat("\"", list[i], "\" is given twice"));
+    if (!good(list[i])) o.error(key, absl::StrCat("\"", list[i], "\" is not ", what));
+  }
+  return list;
+}
+
+bool is_method(std::string_view text) {
+  constexpr std::string_view kMethods[] = {"*", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+  return std::find(std::begin(kMethods), std::end(kMethods), text) != std::end(kMethods);
+}
+
+intent::Cors read_cors(doc::Object o) {
+  intent::Cors cors;
+  cors.origins = read_wild(o, "allowOrigins", 64, is_origin, "an origin: http or https, \"://\", a host that may begin with \"*.\", and maybe a port");
+  cors.methods = read_wild(o, "allowMethods", 9, is_method, "a method or \"*\"");
+  cors.request_headers = read_wild(o, "allowHeaders", 64, is_header_name, "a header name");
+  cors.response_headers = read_wild(o, "exposeHeaders", 64, is_header_name, "a header name");
+  cors.credentials = o.boolean_or("allowCredentials", false);
+  cors.max_age = static_cast<int>(o.integer_or("maxAge", 5, 1, 2147483647));  // Gateway API: 5 s
+  return cors;
+}
+
 constexpr std::string_view kFields[] = {"requestHeaderModifier", "responseHeaderModifier", "requestMirror",
                                         "requestRedirect",       "urlRewrite",             "extensionRef",
                                         "cors",                  "externalAuth"};
+
+// What a GRPCRoute does not even have: an unknown field there.
+bool is_http_only(std::string_view field) { return field == "requestRedirect" || field == "urlRewrite" || field == "cors" || field == "externalAuth"; }
 
 std::string field_of(const std::string& type) {
   if (type == "URLRewrite") return "urlRewrite";
@@ -147,11 +197,12 @@ void read_filter(const doc::Reader& reader, ErrorList& errors, const FilterConte
   doc::Object o(reader, errors);
   if (!o.has("type")) o.error("type", "is required");
   const std::optional<std::string> type =
-      o.choice("type", {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "RequestRedirect", "URLRewrite",
-                        "ExtensionRef", "CORS", "ExternalAuth"});
+      context.grpc ? o.choice("type", {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "ExtensionRef"})
+                   : o.choice("type", {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "RequestRedirect", "URLRewrite",
+                                       "ExtensionRef", "CORS", "ExternalAuth"});
   const std::string field = type ? field_of(*type) : "";
   for (std::string_view other : kFields) {
-    if (other == field) continue;
+    if (other == field || (context.grpc && is_http_only(other))) continue;
     if (type && o.has(other)) o.error(other, absl::StrCat("must not be given with type ", *type));
     o.ignore(other);
   }
@@ -161,7 +212,7 @@ void read_filter(const doc::Reader& reader, ErrorList& errors, const FilterConte
     o.error("type", absl::StrCat(*type, " is given twice"));
   }
   const bool on_backend = context.on_backend;
-  if (*type == "CORS" || *type == "ExternalAuth" ||
+  if (*type == "ExternalAuth" ||
       (on_backend && *type != "RequestHeaderModifier" && *type != "ResponseHeaderModifier" && *type != "ExtensionRef")) {
     o.error("type", absl::StrCat(*type, on_backend ? " on a backendRef" : "", " is not supported in this version"));
     o.ignore(field);
@@ -177,6 +228,8 @@ void read_filter(const doc::Reader& reader, ErrorList& errors, const FilterConte
     filters.redirect = read_redirect(o.object(field), context.one_prefix_match);
   } else if (*type == "URLRewrite") {
     filters.rewrite = read_rewrite(o.object(field), context.one_prefix_match);
+  } else if (*type == "CORS") {
+    filters.cors = read_cors(o.object(field));
   } else {
     doc::Object ref = o.object(field);
     ref.string("group");

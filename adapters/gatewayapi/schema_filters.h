@@ -12,6 +12,7 @@ struct FilterContext {
   const Object& owner;
   bool on_backend = false;        // backendRefs[].filters instead of the rule's
   bool one_prefix_match = false;  // the rule has exactly one match, and its path type is PathPrefix
+  bool grpc = false;              // of a GRPCRoute
 };
 
 Filters read_filters(const std::vector<doc::Reader>& list, ErrorList& errors, const FilterContext& context);

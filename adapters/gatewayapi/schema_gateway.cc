@@ -38,18 +38,21 @@ Selector read_selector(doc::Object o, ErrorList& errors) {
   return s;
 }
 
+Namespaces read_namespaces(doc::Object o, ErrorList& errors, std::string_view unless_given) {
+  Namespaces namespaces;
+  const std::string from = o.choice("from", {"Same", "All", "Selector", "None"}).value_or(std::string(unless_given));
+  namespaces.from = from == "All"        ? RoutesFrom::kAll
+                    : from == "Selector" ? RoutesFrom::kSelector
+                    : from == "None"     ? RoutesFrom::kNone
+                                         : RoutesFrom::kSame;
+  if (namespaces.from == RoutesFrom::kSelector && !o.has("selector")) o.error("selector", "is required when from is Selector");
+  namespaces.selector = read_selector(o.object("selector"), errors);
+  o.finish();
+  return namespaces;
+}
+
 void read_allowed_routes(doc::Object o, ErrorList& errors, Listener& listener) {
-  doc::Object namespaces = o.object("namespaces");
-  const std::string from = namespaces.choice("from", {"Same", "All", "Selector", "None"}).value_or("Same");
-  listener.from = from == "All"        ? RoutesFrom::kAll
-                  : from == "Selector" ? RoutesFrom::kSelector
-                  : from == "None"     ? RoutesFrom::kNone
-                                       : RoutesFrom::kSame;
-  if (listener.from == RoutesFrom::kSelector && !namespaces.has("selector")) {
-    namespaces.error("selector", "is required when from is Selector");
-  }
-  listener.selector = read_selector(namespaces.object("selector"), errors);
-  namespaces.finish();
+  listener.namespaces = read_namespaces(o.object("namespaces"), errors, "Same");  // Gateway API: Same
   if (o.has("kinds")) listener.kinds.emplace();
   const std::vector<doc::Reader> kinds = o.list("kinds");
   at_most(o, "kinds", kinds.size(), 8);
@@ -140,10 +143,13 @@ std::optional<ClientValidation> read_validation(doc::Object tls, ErrorList& erro
   return validation;
 }
 
-// Gateway.spec.tls: what clients must show.
+// Gateway.spec.tls: what clients must show, and what is shown to backends.
 void read_gateway_tls(doc::Object tls, ErrorList& errors, const Object& owner, Gateway& gateway) {
-  if (tls.has("backend")) tls.error("backend", "is not supported in this version");
-  tls.ignore("backend");
+  doc::Object backend = tls.object("backend");
+  if (backend.has("clientCertificateRef")) {
+    doc::Object ref = backend.object("clientCertificateRef");
+    gateway.client_certificate = object_ref(ref, owner, "Secret");
+  }
   doc::Object frontend = tls.object("frontend");
   if (!frontend.present()) return;
   if (!frontend.has("default")) frontend.error("default", "is required");
@@ -178,6 +184,39 @@ Listener read_listener(const doc::Reader& reader, ErrorList& errors, const Objec
   read_tls(o.object("tls"), errors, owner, l);
   read_allowed_routes(o.object("allowedRoutes"), errors, l);
   return l;
+}
+
+// Of a Gateway or a ListenerSet.
+std::vector<Listener> read_listeners(doc::Object& spec, ErrorList& errors, const Object& owner) {
+  std::vector<Listener> result;
+  const std::vector<doc::Reader> listeners = spec.list("listeners");
+  if (listeners.empty()) spec.error("listeners", "at least one listener is required");
+  at_most(spec, "listeners", listeners.size(), kMaxListeners);
+  std::map<std::string, int> lines;
+  for (const doc::Reader& reader : listeners) {
+    Listener l = read_listener(reader, errors, owner);
+    auto [it, first] = lines.emplace(l.name, l.spot.line);
+    if (!first && !l.name.empty()) {
+      errors.add(reader.get("name").error(absl::StrCat("\"", l.name, "\" is the name of the listener at line ", it->second, " already")));
+    }
+    result.push_back(std::move(l));
+  }
+  return result;
+}
+
+void read_infrastructure(doc::Object o, const Object& owner, Gateway& gateway) {
+  // Labels and annotations for what a controller creates in a cluster; from files nothing is created.
+  o.string_map("labels");
+  o.string_map("annotations");
+  if (!o.has("parametersRef")) return;
+  doc::Object ref = o.object("parametersRef");
+  ObjectRef parameters;
+  parameters.spot = spot_of(ref.reader());
+  parameters.target = {ref.string_or("group", ""), ref.required_string("kind")};
+  if (!ref.has("group")) ref.error("group", "is required");
+  parameters.name = ref.required_string("name");
+  parameters.ns = owner.key.ns;
+  gateway.parameters = std::move(parameters);
 }
 
 void read_addresses(doc::Object& spec, ErrorList& errors, Gateway& gateway) {
@@ -233,7 +272,8 @@ GatewayClass read_gateway_class(const Object& object, std::vector<Diagnostic>& o
     result.has_parameters = spec.has("parametersRef");
     result.parameters = spot_of(spec.get("parametersRef"));
     doc::Object parameters = spec.object("parametersRef");
-    for (std::string_view field : {"group", "kind", "name", "namespace"}) parameters.string(field);
+    result.parameters_group = parameters.string_or("group", "");
+    for (std::string_view field : {"kind", "name", "namespace"}) parameters.string(field);
   }
   add_errors(errors, object, out);
   return result;
@@ -247,31 +287,38 @@ Gateway read_gateway(const Object& object, std::vector<Diagnostic>& out) {
     ignore_envelope(top);
     doc::Object spec = top.object("spec");
     gateway.class_name = spec.required_string("gatewayClassName");
-    const std::vector<doc::Reader> listeners = spec.list("listeners");
-    if (listeners.empty()) spec.error("listeners", "at least one listener is required");
-    at_most(spec, "listeners", listeners.size(), kMaxListeners);
-    std::map<std::string, int> lines;
-    for (const doc::Reader& reader : listeners) {
-      Listener l = read_listener(reader, errors, object);
-      auto [it, first] = lines.emplace(l.name, l.spot.line);
-      if (!first && !l.name.empty()) {
-        errors.add(reader.get("name").error(absl::StrCat("\"", l.name, "\" is the name of the listener at line ", it->second, " already")));
-      }
-      gateway.listeners.push_back(std::move(l));
-    }
+    gateway.listeners = read_listeners(spec, errors, object);
     read_addresses(spec, errors, gateway);
-    // Labels and annotations for what a controller creates in a cluster; from files nothing is created.
-    doc::Object infrastructure = spec.object("infrastructure");
-    infrastructure.string_map("labels");
-    infrastructure.string_map("annotations");
+    read_infrastructure(spec.object("infrastructure"), object, gateway);
     read_gateway_tls(spec.object("tls"), errors, object, gateway);
-    for (std::string_view field : {"allowedListeners", "backendTLS", "defaultScope"}) {
+    doc::Object allowed = spec.object("allowedListeners");
+    gateway.listener_sets = read_namespaces(allowed.object("namespaces"), errors, "None");  // Gateway API: None
+    for (std::string_view field : {"backendTLS", "defaultScope"}) {
       if (spec.has(field)) spec.error(field, "is not supported in this version");
       spec.ignore(field);
     }
   }
   add_errors(errors, object, out);
   return gateway;
+}
+
+ListenerSet read_listener_set(const Object& object, std::vector<Diagnostic>& out) {
+  ListenerSet set;
+  ErrorList errors;
+  {
+    doc::Object top(doc::Reader(object.body), errors);
+    ignore_envelope(top);
+    doc::Object spec = top.object("spec");
+    doc::Object parent = spec.object("parentRef");
+    if (!parent.present()) spec.error("parentRef", "is required");
+    set.spot = spot_of(parent.reader());
+    set.target = {parent.string_or("group", kGroup), parent.string_or("kind", "Gateway")};
+    set.ns = parent.string_or("namespace", object.key.ns);
+    if (parent.present()) set.name = parent.required_string("name");
+    set.listeners = read_listeners(spec, errors, object);
+  }
+  add_errors(errors, object, out);
+  return set;
 }
 
 ReferenceGrant read_reference_grant(const Object& object, std::vector<Diagnostic>& out) {

@@ -1,25 +1,18 @@
 // HTTPRoute. See schema.h.
-#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "adapters/gatewayapi/fields.h"
-#include "adapters/gatewayapi/schema.h"
-#include "adapters/gatewayapi/schema_filters.h"
+#include "adapters/gatewayapi/schema_rules.h"
 
 namespace fairlead::adapters::gatewayapi {
 
 namespace {
 
 // Gateway API v1.4, HTTPRoute CRD.
-constexpr size_t kMaxRules = 16;
 constexpr size_t kMaxMatchesPerRule = 64;
-constexpr size_t kMaxMatches = 128;
-constexpr size_t kMaxValueMatches = 16;
-constexpr size_t kMaxBackends = 16;
-constexpr int64_t kMaxWeight = 1'000'000;
 
 bool is_path(std::string_view path, std::string& why_not) {
   if (!absl::StartsWith(path, "/")) {
@@ -72,31 +65,6 @@ intent::PathMatch read_path(doc::Object o) {
   return path;
 }
 
-// Headers or query parameters. Of equivalent names only the first counts.
-std::vector<intent::ValueMatch> read_values(doc::Object& o, std::string_view key, bool headers, ErrorList& errors) {
-  std::vector<intent::ValueMatch> result;
-  std::set<std::string> seen;
-  const std::vector<doc::Reader> list = o.list(key);
-  at_most(o, key, list.size(), kMaxValueMatches);
-  for (const doc::Reader& item : list) {
-    doc::Object v(item, errors);
-    intent::ValueMatch match;
-    const std::string type = v.choice("type", {"Exact", "RegularExpression"}).value_or("Exact");
-    match.type = type == "Exact" ? intent::ValueMatchType::kExact : intent::ValueMatchType::kRegex;
-    match.name = v.required_string("name");
-    if (!match.name.empty() && !is_header_name(match.name)) {
-      v.error("name", absl::StrCat("\"", match.name, "\" is not a ", headers ? "header" : "query parameter", " name"));
-    }
-    match.value = v.required_string("value");
-    std::string why_not;
-    if (match.type == intent::ValueMatchType::kRegex && !is_regex(match.value, why_not)) {
-      v.error("value", absl::StrCat("\"", match.value, "\" is not an RE2 expression: ", why_not));
-    }
-    if (seen.insert(headers ? absl::AsciiStrToLower(match.name) : match.name).second) result.push_back(std::move(match));
-  }
-  return result;
-}
-
 RouteMatch read_match(const doc::Reader& reader, ErrorList& errors) {
   doc::Object o(reader, errors);
   RouteMatch m;
@@ -126,60 +94,38 @@ void read_timeouts(doc::Object o, Rule& rule) {
   }
 }
 
-Rule read_rule(const doc::Reader& reader, ErrorList& errors, const Object& owner) {
+intent::Retry read_retry(doc::Object o, ErrorList& errors) {
+  intent::Retry retry;
+  for (const doc::Reader& code : o.list("codes")) {
+    const absl::StatusOr<int64_t> status = code.integer(400, 599);  // Gateway API: HTTPRouteRetryStatusCode
+    if (status.ok()) {
+      retry.statuses.push_back(static_cast<int>(*status));
+    } else {
+      errors.add(status.status());
+    }
+  }
+  retry.attempts = static_cast<uint32_t>(o.integer_or("attempts", 1, 0, 2147483647));  // Envoy 1.40: 1, RetryPolicy.num_retries
+  retry.backoff = duration_field(o, "backoff");
+  if (retry.backoff && retry.backoff->count() == 0) o.error("backoff", "must be above zero");
+  return retry;
+}
+
+Rule read_http_rule(const doc::Reader& reader, ErrorList& errors, const Object& owner) {
   doc::Object o(reader, errors);
   Rule rule;
   rule.spot = spot_of(reader);
-  rule.name = name_field(o);
   const std::vector<doc::Reader> matches = o.list("matches");
   at_most(o, "matches", matches.size(), kMaxMatchesPerRule);
   for (const doc::Reader& m : matches) rule.matches.push_back(read_match(m, errors));
   if (rule.matches.empty()) rule.matches.push_back({rule.spot, {}});
   const bool one_prefix_match = is_one_prefix_match(reader);
-  rule.filters = read_filters(o.list("filters"), errors, {owner, false, one_prefix_match});
-  const std::vector<doc::Reader> backends = o.list("backendRefs");
-  at_most(o, "backendRefs", backends.size(), kMaxBackends);
-  for (const doc::Reader& item : backends) {
-    doc::Object b(item, errors);
-    RuleBackend backend;
-    backend.to = backend_ref(b, owner);
-    backend.to.weight = static_cast<uint32_t>(b.integer_or("weight", 1, 0, kMaxWeight));  // Gateway API: 1
-    backend.filters = read_filters(b.list("filters"), errors, {owner, true, one_prefix_match});
-    rule.backends.push_back(std::move(backend));
-  }
+  read_rule(o, errors, {owner, false, one_prefix_match}, rule);
   if (rule.filters.redirect && !rule.backends.empty()) {
     o.error("backendRefs", "must not be given together with a RequestRedirect filter");
   }
   read_timeouts(o.object("timeouts"), rule);
-  for (std::string_view field : {"retry", "sessionPersistence"}) {
-    if (o.has(field)) o.error(field, "is not supported in this version");
-    o.ignore(field);
-  }
+  if (o.has("retry")) rule.retry = read_retry(o.object("retry"), errors);
   return rule;
-}
-
-void read_rules(doc::Object& spec, ErrorList& errors, const Object& object, HttpRoute& route) {
-  const std::vector<doc::Reader> rules = spec.list("rules");
-  at_most(spec, "rules", rules.size(), kMaxRules);
-  size_t matches = 0;
-  std::set<std::string> names;
-  for (const doc::Reader& reader : rules) {
-    route.rules.push_back(read_rule(reader, errors, object));
-    matches += route.rules.back().matches.size();
-    const std::string& name = route.rules.back().name;
-    if (!name.empty() && !names.insert(name).second) {
-      errors.add(reader.get("name").error(absl::StrCat("\"", name, "\" is given twice")));
-    }
-  }
-  if (matches > kMaxMatches) {
-    spec.error("rules", absl::StrCat("have ", matches, " matches in all; at most ", kMaxMatches, " are allowed"));
-  }
-  if (route.rules.empty()) {
-    Rule everything;
-    everything.spot = spot_of(spec.reader());
-    everything.matches.push_back({everything.spot, {}});
-    route.rules.push_back(std::move(everything));
-  }
 }
 
 }  // namespace
@@ -193,7 +139,7 @@ HttpRoute read_http_route(const Object& object, std::vector<Diagnostic>& out) {
     doc::Object spec = top.object("spec");
     route.parents = parent_refs(spec, errors, object);
     route.hostnames = hostnames_field(spec);
-    read_rules(spec, errors, object, route);
+    read_rules(spec, errors, object, route, read_http_rule);
     if (spec.has("useDefaultGateways")) spec.error("useDefaultGateways", "is not supported in this version");
     spec.ignore("useDefaultGateways");
   }

@@ -1,4 +1,4 @@
-// TLSRoute and BackendTLSPolicy. See schema.h.
+// TLSRoute, TCPRoute, UDPRoute and BackendTLSPolicy. See schema.h.
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -17,9 +17,13 @@ constexpr size_t kMaxTargets = 16;
 constexpr size_t kMaxAuthorities = 8;
 constexpr size_t kMaxNames = 5;
 
-void read_backends(const doc::Reader& reader, ErrorList& errors, const Object& owner, TlsRoute& route) {
-  doc::Object rule(reader, errors);
-  route.rule = spot_of(reader);
+// The only rule of a TLSRoute, a TCPRoute or a UDPRoute.
+template <typename Route>
+void read_rule(doc::Object& spec, ErrorList& errors, const Object& owner, Route& route) {
+  const std::vector<doc::Reader> rules = spec.list("rules");
+  if (rules.size() != 1) return spec.error("rules", "exactly one is required: there is nothing to choose between several by");
+  doc::Object rule(rules[0], errors);
+  route.rule = spot_of(rules[0]);
   name_field(rule);
   const std::vector<doc::Reader> backends = rule.list("backendRefs");
   if (backends.empty()) rule.error("backendRefs", "at least one entry is required");
@@ -100,12 +104,24 @@ TlsRoute read_tls_route(const Object& object, std::vector<Diagnostic>& out) {
     route.parents = parent_refs(spec, errors, object);
     route.hostnames = hostnames_field(spec);
     if (route.hostnames.empty() && version_of(object.api_version) != "v1alpha2") spec.error("hostnames", "at least one is required");
-    const std::vector<doc::Reader> rules = spec.list("rules");
-    if (rules.size() == 1) {
-      read_backends(rules[0], errors, object, route);
-    } else {
-      spec.error("rules", "exactly one is required: there is nothing to choose between several by");
-    }
+    read_rule(spec, errors, object, route);
+    if (spec.has("useDefaultGateways")) spec.error("useDefaultGateways", "is not supported in this version");
+    spec.ignore("useDefaultGateways");
+  }
+  add_errors(errors, object, out);
+  return route;
+}
+
+L4Route read_l4_route(const Object& object, std::vector<Diagnostic>& out) {
+  L4Route route;
+  route.udp = object.key.kind == "UDPRoute";
+  ErrorList errors;
+  {
+    doc::Object top(doc::Reader(object.body), errors);
+    ignore_envelope(top);
+    doc::Object spec = top.object("spec");
+    route.parents = parent_refs(spec, errors, object);
+    read_rule(spec, errors, object, route);
     if (spec.has("useDefaultGateways")) spec.error("useDefaultGateways", "is not supported in this version");
     spec.ignore("useDefaultGateways");
   }

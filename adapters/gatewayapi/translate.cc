@@ -13,8 +13,11 @@ namespace fairlead::adapters::gatewayapi {
 namespace {
 
 intent::Protocol protocol_of(const Listener& listener) {
-  if (listener.protocol == "HTTPS") return intent::Protocol::kHttps;
-  return listener.protocol == "TLS" ? intent::Protocol::kTls : intent::Protocol::kHttp;
+  using enum intent::Protocol;
+  for (const intent::Protocol p : {kHttps, kTls, kTcp, kUdp}) {
+    if (listener.protocol == intent::protocol_name(p)) return p;
+  }
+  return kHttp;
 }
 
 // One Gateway's intent: its listeners, and of secrets and secured backends what they name.
@@ -26,12 +29,14 @@ class GatewayMaker {
     gateway_.key = {state_.object->key.ns, state_.object->key.name};
     gateway_.gateway_class = state_.gateway.class_name;
     gateway_.origin = origin_of(*state_.object, {"", state_.object->line});
-    if (!state_.address_problem.empty()) return std::move(gateway_);
+    if (!state_.served()) return std::move(gateway_);
     for (ListenerState& l : state_.listeners) {
       if (l.usable()) add(l);
     }
     for (const auto& [key, tls] : secured_) {
       gateway_.backend_tls.push_back(*tls);
+      gateway_.backend_tls.back().client_certificate = state_.client_certificate;
+      if (!state_.client_certificate.empty()) secrets_.insert(state_.client_certificate);
       if (!tls->trusted_ca.empty()) secrets_.insert(tls->trusted_ca);
     }
     for (const std::string& name : secrets_) gateway_.secrets.push_back(world_.secrets.at(name));
@@ -41,9 +46,10 @@ class GatewayMaker {
  private:
   void add(ListenerState& l) {
     intent::Listener listener;
-    listener.name = l.listener.name;
-    listener.origin = origin_of(*state_.object, l.listener.spot);
-    listener.address = state_.address;
+    listener.name = l.name;
+    listener.origin = origin_of(*l.owner, l.listener.spot);
+    listener.address = state_.addresses.front();
+    listener.more_addresses.assign(state_.addresses.begin() + 1, state_.addresses.end());
     listener.port = l.listener.port;
     listener.protocol = protocol_of(l.listener);
     listener.hostname = l.listener.hostname;
@@ -64,25 +70,37 @@ class GatewayMaker {
       }
       listener.virtual_hosts.push_back(std::move(host));
     }
-    for (auto& [hostname, ranked] : l.tls_routes) listener.tls_routes.push_back(first_of(l, hostname, ranked));
+    for (auto& [hostname, ranked] : l.tls_routes) listener.tls_routes.push_back(first_of(l, ranked));
+    if (l.l4_route) add_l4(listener, l);
     gateway_.listeners.push_back(std::move(listener));
   }
 
-  // Of several for one hostname the oldest, then the first by name; the others are told.
-  intent::TlsRoute first_of(const ListenerState& l, const std::string& hostname, std::vector<RankedTlsRoute>& ranked) {
-    std::stable_sort(ranked.begin(), ranked.end(), [](const RankedTlsRoute& a, const RankedTlsRoute& b) {
-      return std::tie(a.object->created, a.object->key) < std::tie(b.object->created, b.object->key);
-    });
-    for (size_t i = 1; i < ranked.size(); ++i) {
-      world_.problem(Severity::kWarning, *ranked[i].object, ranked[i].spot,
-                     absl::StrCat("hostname ", hostname, " of listener ", l.listener.name, " belongs to ", ranked[0].object->key.str(), ", which comes first"));
+  void add_l4(intent::Listener& listener, ListenerState& l) {
+    const std::string hostname = l.listener.hostname.empty() ? "*" : l.listener.hostname;
+    if (const auto taken = l.tls_routes.find(hostname); taken != l.tls_routes.end()) {
+      const std::string why = absl::StrCat("hostname ", hostname, " of listener ", l.listener.name, " belongs to ", taken->second.front().object->key.str(), ", which names it");
+      const intent::Origin& origin = l.l4_route->route.origin;
+      world_.problem(Severity::kWarning, *l.l4_route->object, {origin.field, origin.line}, why);
+      world_.add_message(l.l4_route->object->key, *l.owner, l.listener, why);
+      return;
     }
+    listener.l4_route = std::move(l.l4_route->route);
+    for (intent::WeightedBackend& b : listener.l4_route->backends) secure(b);
+  }
+
+  // A backend whose policy cannot be carried out gets nothing: never in plain instead.
+  void secure(intent::WeightedBackend& b) {
+    if (!b.backend) return;
+    const auto secured = world_.secured.find(*b.backend);
+    if (secured != world_.secured.end() && !secured->second.tls) b.backend.reset();
+    use(b.backend);
+  }
+
+  // Of several for one hostname the first; the others have been told.
+  intent::TlsRoute first_of(const ListenerState& l, std::vector<RankedTlsRoute>& ranked) {
     intent::TlsRoute route = std::move(ranked[0].route);
     for (intent::WeightedBackend& b : route.backends) {
-      if (!l.ends_tls() || !b.backend) continue;
-      const auto secured = world_.secured.find(*b.backend);
-      if (secured != world_.secured.end() && !secured->second.tls) b.backend.reset();  // never in plain instead
-      use(b.backend);
+      if (l.ends_tls()) secure(b);
     }
     return route;
   }
@@ -140,8 +158,20 @@ void World::problem(Severity severity, const Object& object, const Spot& spot, s
   result.diagnostics.push_back(Diagnostic{severity, object.key, object.file, spot.line, spot.field, std::move(message)});
 }
 
+void World::add_message(const ObjectKey& route, const Object& parent, const Listener& listener, const std::string& message) {
+  const auto said = result.status.objects().find(route);
+  if (said == result.status.objects().end()) return;
+  for (const auto& [scope, status] : said->second) {
+    if (scope.parent != parent.key || (!scope.section.empty() && scope.section != listener.name) || (scope.port != 0 && scope.port != listener.port)) continue;
+    for (Condition& c : result.status.at(route, scope).conditions) {
+      if (c.type == "Accepted") absl::StrAppend(&c.message, c.message.empty() ? "" : "; ", message);
+    }
+  }
+}
+
 std::shared_ptr<const HttpRoute> World::route(const ObjectPtr& object) {
-  return read_once(object, result.read_routes, previous ? &previous->read_routes : nullptr, read_http_route);
+  const auto read = object->key.kind == "GRPCRoute" ? read_grpc_route : read_http_route;
+  return read_once(object, result.read_routes, previous ? &previous->read_routes : nullptr, read);
 }
 
 const core::Service* World::service(const ObjectKey& key) {
@@ -187,13 +217,15 @@ intent::Origin origin_of(const Object& object, const Spot& spot) {
 
 Translation translate(const ObjectSnapshot& snapshot, const Translation* previous) {
   Translation result;
-  World world{snapshot, {}, {}, result, previous, {}, {}, {}, {}};
+  World world{snapshot, {}, {}, {}, result, previous, {}, {}, {}, {}};
   Policies policies(world);
   take_grants(world);
   take_gateways(world);
+  take_listener_sets(world);
   policies.take();
   attach_routes(world);
   report_gateways(world);
+  report_listener_sets(world);
   policies.report();
   report_rejected(world);
   for (auto& [key, state] : world.gateways) {

@@ -24,11 +24,24 @@ namespace fairlead::adapters::gatewayapi {
 struct RankedTlsRoute {
   intent::TlsRoute route;
   ObjectPtr object;
-  Spot spot;
+};
+
+// A route that all connections or datagrams of a listener would go to.
+struct RankedL4Route {
+  intent::L4Route route;
+  ObjectPtr object;
+};
+
+// A hostname at which a listener's requests belong to routes of one kind.
+struct HostClaim {
+  std::string hostname;  // as in ListenerState::routes
+  ObjectKey route;
 };
 
 struct ListenerState {
   Listener listener;
+  ObjectPtr owner;                  // the Gateway or the ListenerSet it stands in
+  std::string name;                 // within the Gateway: that of a ListenerSet's has "ns/set/" before it
   bool accepted = true;
   std::string reason = "Accepted";  // of the condition Accepted
   std::string message;
@@ -42,7 +55,9 @@ struct ListenerState {
   bool insecure_clients = false;
   std::set<ObjectKey> attached;
   std::map<std::string, std::vector<RankedRoute>> routes;         // by hostname
-  std::map<std::string, std::vector<RankedTlsRoute>> tls_routes;  // by hostname
+  std::map<std::string, std::vector<RankedTlsRoute>> tls_routes;  // by hostname, the oldest first
+  std::map<std::string, std::vector<HostClaim>> claims;           // of HTTPRoutes and GRPCRoutes, by kind
+  std::optional<RankedL4Route> l4_route;                          // the oldest
 
   bool ends_tls() const { return listener.tls && !listener.tls->passthrough; }
   bool usable() const { return accepted && (!ends_tls() || !certificates.empty()); }
@@ -57,14 +72,33 @@ struct SecuredBackend {
 struct GatewayState {
   ObjectPtr object;
   Gateway gateway;
-  std::string address;          // to listen on
-  std::string address_problem;  // why spec.addresses cannot be had; empty: it can
-  std::vector<ListenerState> listeners;
+  std::vector<std::string> addresses;  // to listen on, never none
+  std::string address_problem;         // why spec.addresses cannot be had; empty: it can
+  std::string parameters_problem;      // the same of infrastructure.parametersRef
+  std::string client_certificate;      // shown to backends, by the name of its secret; "" for none
+  std::string refs_reason;             // of the condition ResolvedRefs, where that certificate cannot be had
+  std::string refs_message;
+  std::vector<ListenerState> listeners;  // its own first, then those of its ListenerSets by precedence
+
+  bool own(const ListenerState& l) const { return l.owner == object; }
+  bool served() const { return address_problem.empty() && parameters_problem.empty(); }
+  // Of its own listeners at least one can be served, where it asks to be.
+  bool accepted() const;
+};
+
+// A ListenerSet of one of our Gateways.
+struct SetState {
+  ObjectPtr object;
+  ListenerSet spec;
+  ObjectKey gateway;
+  std::string refused;  // a condition's reason: "NotAllowed", "ParentNotAccepted"; empty: its listeners are the Gateway's
+  std::string message;
 };
 
 struct World {
   const ObjectSnapshot& snapshot;
   std::map<ObjectKey, GatewayState> gateways;  // ours only
+  std::map<ObjectKey, SetState> sets;          // of these
   std::map<std::string, std::vector<ReferenceGrant>> grants;  // by the namespace they stand in
   Translation& result;
   const Translation* previous;  // may be null
@@ -78,7 +112,9 @@ struct World {
   bool permitted(const GroupKind& from_kind, const std::string& from_ns, const GroupKind& to_kind, const std::string& to_ns,
                  const std::string& to_name) const;
   void problem(Severity severity, const Object& object, const Spot& spot, std::string message);
-  std::shared_ptr<const HttpRoute> route(const ObjectPtr& object);  // as read now or by the translation before
+  // Something more to say in the condition Accepted of a route at a listener.
+  void add_message(const ObjectKey& route, const Object& parent, const Listener& listener, const std::string& message);
+  std::shared_ptr<const HttpRoute> route(const ObjectPtr& object);  // HTTPRoute or GRPCRoute, as read now or by the translation before
   const core::Service* service(const ObjectKey& key);               // null when there is none
   std::shared_ptr<const core::TlsSecret> tls_secret(const ObjectPtr& object);
   std::shared_ptr<const core::CaBundle> ca_bundle(const ObjectPtr& object);
@@ -90,8 +126,21 @@ intent::Origin origin_of(const Object& object, const Spot& spot);
 
 // Which Gateways are ours, and which of their listeners can be served. Fills world.gateways, sets GatewayClass status.
 void take_gateways(World& world);
-// The certificates of a listener that ends TLS, and those that its clients must show (`clients` may be null).
-void take_certificates(World& world, const Object& gateway, const ClientValidation* clients, ListenerState& listener);
+// Adds the listeners of ListenerSets to the Gateways that admit them.
+void take_listener_sets(World& world);
+// What a Gateway or a ListenerSet says of a listener, without a look at others.
+ListenerState take_listener(World& world, const GatewayState& gateway, const ObjectPtr& owner, const Listener& listener);
+// Why the two cannot share a port: a condition's reason, and what the other one does. Empty where they can.
+std::pair<std::string, std::string> conflict_between(const Listener& listener, const Listener& other);
+void refuse(ListenerState& listener, const std::string& conflict, std::string message);
+// Listeners of one object that are not distinct are all refused: none of them wins (Gateway.spec.listeners).
+void find_conflicts(std::vector<ListenerState>& listeners);
+// Tells the author of each listener that cannot be served, or not wholly.
+void tell_refused(World& world, const std::vector<ListenerState>& listeners);
+// The certificates of a listener that ends TLS, and those that its clients must show.
+void take_certificates(World& world, const GatewayState& gateway, ListenerState& listener);
+// What the Gateway shows to backends that speak TLS.
+void take_client_certificate(World& world, GatewayState& gateway);
 // The ConfigMap's certificates, added to what is to be trusted. False, and `refuse` knows why: there are none.
 using Refuse = std::function<void(std::string_view reason, std::string message)>;
 bool add_authority(World& world, const ObjectRef& ref, intent::Secret& into, const Refuse& refuse);
@@ -122,20 +171,25 @@ class Policies {
 };
 // Attaches every route to the listeners it may attach to; sets the routes' status.
 void attach_routes(World& world);
-// Status of Gateways and their listeners, once routes are attached.
+// Status of Gateways, ListenerSets and their listeners, once routes are attached.
 void report_gateways(World& world);
 // Status of objects whose newest version failed its check, over what the last good one's may be.
 void report_rejected(World& world);
+void report_listener_sets(World& world);
+void report_listener(World& world, const GatewayState& gateway, const ListenerState& listener);
+// Whether namespaces `allowed`, as seen from `home`, hold `ns`.
+bool admits(const World& world, const Namespaces& allowed, const std::string& home, const std::string& ns);
 
 // What the rules of one route do, without their matches, and what is wrong with what they refer to.
 struct RouteTarget {
   std::vector<intent::Route> rules;
-  std::vector<intent::WeightedBackend> backends;  // of a TLSRoute's only rule
+  std::vector<intent::WeightedBackend> backends;  // of the only rule of other routes
   std::set<ObjectKey> policies;                   // BackendTLSPolicies of what it leads to
   std::string reason = "ResolvedRefs";  // of the condition ResolvedRefs: the first problem's
   std::string message;
 };
 RouteTarget resolve_rules(World& world, const Object& object, const HttpRoute& route);
 RouteTarget resolve_rules(World& world, const Object& object, const TlsRoute& route);
+RouteTarget resolve_rules(World& world, const Object& object, const L4Route& route);
 
 }  // namespace fairlead::adapters::gatewayapi

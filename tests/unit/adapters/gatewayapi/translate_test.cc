@@ -210,5 +210,80 @@ TEST_CASE("each criterion of precedence outweighs all that follow") {
   }
 }
 
+TEST_CASE("among GRPCRoutes the service outweighs the method, and that the headers") {
+  const auto call = [](GrpcName service, GrpcName method, size_t headers, const std::string& object) {
+    RankedRoute r = ranked(intent::PathMatchType::kPrefix, "/", false, headers, 0, 1, object, 0, 0);
+    r.grpc = GrpcMethod{service, method};
+    return r;
+  };
+  const std::vector<RankedRoute> order = {
+      call({0, 9}, {2, 0}, 0, "z/z"), call({0, 8}, {0, 3}, 0, "z/z"), call({0, 8}, {0, 2}, 9, "z/z"), call({0, 8}, {1, 9}, 9, "z/z"), call({0, 8}, {2, 0}, 2, "z/z"),
+      call({0, 8}, {2, 0}, 1, "a/a"), call({1, 20}, {0, 9}, 9, "a/a"), call({1, 3}, {0, 9}, 9, "a/a"), call({2, 0}, {0, 9}, 9, "a/a"), call({2, 0}, {2, 0}, 0, "a/a"),
+  };
+  for (size_t i = 0; i < order.size(); ++i) {
+    for (size_t j = 0; j < order.size(); ++j) {
+      INFO(i << " and " << j);
+      CHECK(tried_before(order[i], order[j]) == (i < j));
+    }
+  }
+}
+
+constexpr const char* kGroupName = "gateway.networking.k8s.io";
+
+TEST_CASE("a ListenerSet comes and goes with its listeners, and with its Gateway's leave") {
+  World w;
+  const std::string set = "{apiVersion: gateway.networking.k8s.io/v1, kind: ListenerSet, metadata: {name: s}, spec: {parentRef: {name: two}, listeners: [{name: http, port: 81, protocol: HTTP}]}}";
+  const std::string open = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: two}, spec: {gatewayClassName: fairlead, allowedListeners: {namespaces: {from: Same}}, "
+                           "listeners: [{name: http, port: 80, protocol: HTTP}]}}";
+  const ObjectKey key{kGroupName, "ListenerSet", "default", "s"}, gateway{kGroupName, "Gateway", "default", "two"};
+  const auto accepted = [&] { return w.now().status.find(key, {}, "Accepted"); };
+  w.put(set);
+  CHECK(w.gateway("two")->listeners.size() == 1);
+  CHECK(accepted()->reason == "NotAllowed");
+  CHECK(w.now().status.objects().at(gateway).at({}).attached_listener_sets == -1);
+  w.put(open);
+  REQUIRE(w.gateway("two")->listeners.size() == 2);
+  CHECK(w.gateway("two")->listeners[1].name == "default/s/http");
+  CHECK(accepted()->status == Truth::kTrue);
+  CHECK(w.now().status.objects().at(gateway).at({}).attached_listener_sets == 1);
+  w.remove(key);
+  CHECK(w.gateway("two")->listeners.size() == 1);
+  CHECK(w.now().status.objects().at(gateway).at({}).attached_listener_sets == 0);
+  CHECK(accepted() == nullptr);
+}
+
+TEST_CASE("when the route that came first goes, the next one has what it had") {
+  World w;
+  w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: two}, spec: {gatewayClassName: fairlead, listeners: [{name: http, port: 80, protocol: HTTP}, "
+        "{name: tcp, port: 90, protocol: TCP}]}}");
+  w.put("{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {ports: [{port: 80}]}}");
+  for (const char* name : {"a", "b"}) {
+    w.put(std::string("{apiVersion: gateway.networking.k8s.io/v1, kind: TCPRoute, metadata: {name: ") + name + "}, spec: {parentRefs: [{name: two}], rules: [{backendRefs: [{name: x, port: 80}]}]}}");
+  }
+  w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: a}, spec: {parentRefs: [{name: two}], rules: [{backendRefs: [{name: x, port: 80}]}]}}");
+  w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: b}, spec: {parentRefs: [{name: two}], rules: [{backendRefs: [{name: x, port: 80}]}]}}");
+  const auto listener = [&](size_t i) -> const intent::Listener& { return w.gateway("two")->listeners.at(i); };
+  const auto accepted = [&](const char* kind) { return *w.now().status.find({kGroupName, kind, "default", "b"}, {{kGroupName, "Gateway", "default", "two"}, "", 0}, "Accepted"); };
+  CHECK(listener(1).l4_route->origin.name == "a");
+  CHECK(accepted("TCPRoute").status == Truth::kTrue);
+  CHECK(accepted("TCPRoute").message == "connections of listener tcp go to TCPRoute default/a, which comes first");
+  CHECK(accepted("GRPCRoute").reason == "HostnameConflict");
+  CHECK(listener(0).virtual_hosts.at(0).routes.at(0).origin.kind == "HTTPRoute");
+  w.remove({kGroupName, "TCPRoute", "default", "a"});
+  w.remove({kGroupName, "HTTPRoute", "default", "a"});
+  CHECK(listener(1).l4_route->origin.name == "b");
+  CHECK(accepted("TCPRoute").message.empty());
+  CHECK(accepted("GRPCRoute").status == Truth::kTrue);
+  CHECK(listener(0).virtual_hosts.at(0).routes.at(0).origin.kind == "GRPCRoute");
+}
+
+TEST_CASE("the features that are told are sorted, each once, as the conformance suite reads them") {
+  World w;
+  const std::vector<std::string>& features = w.now().status.objects().at({kGroupName, "GatewayClass", "", "fairlead"}).at({}).supported_features;
+  CHECK(std::is_sorted(features.begin(), features.end()));
+  CHECK(std::adjacent_find(features.begin(), features.end()) == features.end());
+  CHECK(std::find(features.begin(), features.end(), "GRPCRoute") != features.end());
+}
+
 }  // namespace
 }  // namespace fairlead::adapters::gatewayapi
