@@ -56,7 +56,7 @@ class Example:
 
     def paste(self, command):
         """A command as the documents print it, at the addresses of this example."""
-        for old, new in (("127.0.0.1:8080", f"127.0.0.1:{self.port}"), ("127.0.0.1:8443", f"127.0.0.1:{self.tls_port}"), ("127.0.0.1:9901", self.proxy_admin), ("build/release/bin", str(lab.BIN)),
+        for old, new in (("127.0.0.1:8080", f"127.0.0.1:{self.port}"), ("127.0.0.1/8080", f"127.0.0.1/{self.port}"), ("127.0.0.1:8443", f"127.0.0.1:{self.tls_port}"), ("127.0.0.1:9901", self.proxy_admin), ("build/release/bin", str(lab.BIN)),
                          (f"examples/{self.name}/", f"{self.folder}/")):
             command = command.replace(old, new)
         r = subprocess.run(["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, env={**os.environ, "FAIRLEAD_SERVER": self.admin})
@@ -193,6 +193,37 @@ class Examples(unittest.TestCase):
             lab.await_true("the edit is served", lambda: e.service("/api", {"host": "shop.example.com"}) == "shop")
 
         self.run_example("ingress", check)
+
+    def test_grpc(self):
+        def check(e):
+            call = "printf '\\0\\0\\0\\0\\0' | curl -sD- -o /dev/null --http2-prior-knowledge -H 'content-type: application/grpc' --data-binary @- {} http://127.0.0.1:8080/grpc.health.v1.Health/{}"
+            first = collections.Counter(re.search(r"x-served-by: (\S+)", e.paste(call.format("", "Check")).stdout)[1] for _ in range(40))
+            self.assertGreater(first["health-v1"], 25, first)
+            preview = e.paste(call.format("-H 'x-version: v2'", "Watch")).stdout
+            self.assertRegex(preview, r"(?s)x-served-by: health-v2.*grpc-status: 0")
+            self.assertIn("grpc-status: 12", e.paste(call.format("", "Watch")).stdout)
+            e.edit("port: 80, weight: 90}", "port: 81, weight: 90}")
+            lab.await_true("nine of ten calls are answered UNAVAILABLE", lambda: sum("grpc-status: 14" in e.paste(call.format("", "Check")).stdout for _ in range(20)) > 10)
+
+        self.run_example("grpc", check)
+
+    def test_tcp_udp(self):
+        def ask(kind, e):
+            with socket.socket(socket.AF_INET, kind) as s:
+                s.settimeout(10)
+                s.connect(("127.0.0.1", e.port))
+                s.sendall(b"hello\n")
+                return s.recv(100).decode()
+
+        def check(e):
+            answers = collections.Counter(ask(socket.SOCK_STREAM, e) for _ in range(60))
+            self.assertEqual(set(answers) - {"echo-v1: hello\n", "echo-v2: hello\n"}, set())
+            self.assertGreater(answers["echo-v1: hello\n"], 35, answers)
+            self.assertEqual(ask(socket.SOCK_DGRAM, e), "pong: hello\n")
+            e.edit("weight: 90", "weight: 0")
+            lab.await_true("all connections go to echo-v2", lambda: {ask(socket.SOCK_STREAM, e) for _ in range(20)} == {"echo-v2: hello\n"})
+
+        self.run_example("tcp-udp", check)
 
     def test_raw_envoy(self):
         def check(e):
