@@ -193,7 +193,7 @@ class Lab:
     def control(self, source, *flags):
         """fairlead-control on a folder; returns (process, xds address, admin address)."""
         xds, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        p = self.start("fairlead-control", [BIN / "fairlead-control", "--source", f"file:{source}", "--xds-address", xds, "--admin-address", admin, "--drain-time-s", "0", *flags])
+        p = self.start("fairlead-control", [BIN / "fairlead-control", "--source", f"file:{source}", "--xds-address", xds, "--admin-address", admin, *flags])
         await_http(admin, "/readyz", p)
         return p, xds, admin
 
