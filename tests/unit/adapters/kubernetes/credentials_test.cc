@@ -129,11 +129,11 @@ TEST_CASE("a token file wins over a token, and data over a file") {
 
 TEST_CASE("what would make another answer, or us another, is refused by name") {
   const std::string good = "server: 'https://a'";
-  CHECK(error_of(good, "exec: {command: aws}").starts_with("config:16: exec: plug-ins are not run (aws): give a token"));
-  CHECK(error_of(good, "auth-provider: {name: gcp}").starts_with("config:16: auth-provider: plug-ins are not run"));
-  CHECK(error_of(good, "as: admin").starts_with("config:16: as: impersonation is not supported"));
+  CHECK(error_of(good, "exec: {command: aws}").starts_with("config:16: users[0].user.exec: plug-ins are not run (aws): give a token"));
+  CHECK(error_of(good, "auth-provider: {name: gcp}").starts_with("config:16: users[0].user.auth-provider: plug-ins are not run"));
+  CHECK(error_of(good, "as: admin").starts_with("config:16: users[0].user.as: impersonation is not supported"));
   CHECK(error_of(good, "username: a, password: b").find("API servers no longer take passwords") != std::string::npos);
-  CHECK(error_of(good + ", proxy-url: 'http://p'", "token: a").starts_with("config:11: proxy-url: proxies on the way"));
+  CHECK(error_of(good + ", proxy-url: 'http://p'", "token: a").starts_with("config:11: clusters[0].cluster.proxy-url: proxies on the way"));
   CHECK(error_of(good, "client-certificate: a.crt").find("client-certificate: needs client-key") != std::string::npos);
   CHECK(error_of("server: 'tcp://a'", "token: a").find("server: expected https://HOST[:PORT], got \"tcp://a\"") != std::string::npos);
   CHECK(error_of("server: 'https://a:99999'", "token: a").find("\"99999\" is not a port") != std::string::npos);
