@@ -34,6 +34,7 @@ class Rejected {
   void report(const ObjectKey& key, const Object& object) {
     if (key.kind == "GatewayClass") return of_class(key, object);
     if (key.kind == "Gateway") return of_gateway(key, object);
+    if (key.kind == "ListenerSet") return of_set(key, object);
     if (key.kind.ends_with("Route")) return of_route(key, object);
     if (key.kind == "BackendTLSPolicy") return of_policy(key, object);
   }
@@ -78,16 +79,25 @@ class Rejected {
     if (!world_.gateways.contains(key)) world_.result.status.set(key, {}, {"Programmed", Truth::kFalse, "Invalid", "nothing of it is in use", object.generation});
   }
 
+  void of_set(const ObjectKey& key, const Object& object) {
+    const doc::Value* ref = object.body.find_path("spec.parentRef");
+    if (!ref) return;
+    const std::string ns = text_at(*ref, "namespace");
+    if (!is_our_gateway({std::string(kGroup), "Gateway", ns.empty() ? key.ns : ns, text_at(*ref, "name")})) return;
+    refuse(key, object, {}, "Invalid");
+    if (!world_.sets.contains(key)) world_.result.status.set(key, {}, {"Programmed", Truth::kFalse, "Invalid", "nothing of it is in use", object.generation});
+  }
+
   void of_route(const ObjectKey& key, const Object& object) {
     for (const doc::Value& ref : items_at(object.body, "spec.parentRefs")) {
       const doc::Value* group = ref.find("group");
       const std::string kind = text_at(ref, "kind"), ns = text_at(ref, "namespace");
-      if ((group && group->is_string() && group->as_string() != kGroup) || (!kind.empty() && kind != "Gateway")) continue;
+      if ((group && group->is_string() && group->as_string() != kGroup) || (!kind.empty() && kind != "Gateway" && kind != "ListenerSet")) continue;
       const doc::Value* port = ref.find("port");
-      const StatusScope scope{{std::string(kGroup), "Gateway", ns.empty() ? key.ns : ns, text_at(ref, "name")},
+      const StatusScope scope{{std::string(kGroup), kind.empty() ? "Gateway" : kind, ns.empty() ? key.ns : ns, text_at(ref, "name")},
                               text_at(ref, "sectionName"),
                               port && port->kind() == doc::Kind::integer ? static_cast<int>(port->as_integer()) : 0};
-      if (is_our_gateway(scope.parent)) refuse(key, object, scope, "UnsupportedValue");
+      if (is_our_gateway(scope.parent) || world_.sets.contains(scope.parent)) refuse(key, object, scope, "UnsupportedValue");
     }
   }
 
