@@ -191,7 +191,7 @@ void run_epoll(uint16_t listen_port, uint16_t upstream_port) {
       }
       ssize_t got = recv(end->fd, bytes, sizeof bytes, MSG_DONTWAIT);
       if (got > 0) {
-        if (send(end->other->fd, bytes, static_cast<size_t>(got), MSG_NOSIGNAL) < 0) return;
+        if (send(end->other->fd, bytes, static_cast<size_t>(got), MSG_NOSIGNAL) < 0) shutdown(end->fd, SHUT_RDWR);  // the other has gone
       } else if (got == 0) {
         shutdown(end->other->fd, SHUT_WR);
         close(end->fd);
