@@ -46,7 +46,8 @@ std::shared_ptr<const HashTables> SharedCluster::hash_tables(const std::shared_p
     if (known.health == generation && known.set.lock() == set) return known.tables;
   }
   std::erase_if(tables_, [&](const Tables& known) { return known.set.expired() || known.set.lock() == set; });
-  return tables_.emplace_back(set, generation, build()).tables;
+  tables_.push_back({set, generation, build()});
+  return tables_.back().tables;
 }
 
 std::shared_ptr<SharedCluster> SharedClusters::get(const std::shared_ptr<const config::ClusterConfig>& config) {
