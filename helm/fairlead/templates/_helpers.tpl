@@ -113,8 +113,7 @@ static_resources:
           tls_certificates:
           - certificate_chain: {filename: /etc/fairlead/tls/tls.crt}
             private_key: {filename: /etc/fairlead/tls/tls.key}
-            watched_directory: {path: /etc/fairlead/tls}
-          validation_context: {trusted_ca: {filename: /etc/fairlead/tls/ca.crt}, watched_directory: {path: /etc/fairlead/tls}}
+          validation_context: {trusted_ca: {filename: /etc/fairlead/tls/ca.crt}}
   - name: admin
     type: STATIC
     connect_timeout: 1s
