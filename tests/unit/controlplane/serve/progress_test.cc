@@ -53,7 +53,9 @@ TEST_CASE("a stream that has refused is done with the rest, and the refusal stan
   s.apply(gateway("edge", {cluster("a", 1, {}, {origin("HTTPRoute", "app", 7)}), cluster("b", 1)}));
   Peer one(s, StreamKind::kSotw, "one");
   one.ask(Type::kCluster);
-  one.nack(Type::kCluster, "a: no good");
+  one.ack_all(one.nack(Type::kCluster, "a: no good"));
+  s.settle();
+  one.ack_all(one.received());  // what it gets instead
   CHECK(far(s.core, kScope) == "1/1");
   const verdict::Progress progress = s.core.progress();
   REQUIRE(progress.refusals.size() == 1);
