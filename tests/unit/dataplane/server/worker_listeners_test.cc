@@ -323,11 +323,11 @@ namespace {
 
 // A listener's access log, in a file.
 struct Log {
-  // Gives `listener` the log: "<flags> <details> <chain> <listener> <whether there is a connection>".
+  // Gives `listener` the log: "<flags> <details> <chain> <client>".
   void of(ServingListener& listener) {
     envoy::config::accesslog::v3::AccessLog proto;
     const auto yaml = doc::parse_one("name: f\ntyped_config: {'@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: " + directory.path("log") +
-                                         ", log_format: {text_format_source: {inline_string: \"%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %FILTER_CHAIN_NAME% %LISTENER_NAME% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\\n\"}}}\n",
+                                         ", log_format: {text_format_source: {inline_string: \"%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %FILTER_CHAIN_NAME% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\\n\"}}}\n",
                                      "test.yaml");
     REQUIRE(yaml.ok());
     REQUIRE(doc::to_message(*yaml, &proto).ok());
@@ -371,19 +371,19 @@ TEST_CASE("a listener's log tells of each connection when it has ended, and of e
   CHECK(w.greeting_at(l->addresses[0], &fd) == "a");
   CHECK(log.text().empty());
   ::close(fd);
-  CHECK(w.loop.run_until([&] { return log.text() == "- - a l 127.0.0.1\n"; }, 5s));
+  CHECK(w.loop.run_until([&] { return log.text() == "- - a 127.0.0.1\n"; }, 5s));
   SECTION("no chain takes it") {
     auto config = std::make_shared<config::ListenerConfig>(*l->config);
     auto matcher = std::make_shared<config::FilterChainMatcher>();
     config->matcher = matcher;  // which knows none
     l->config = config;
     CHECK(w.greeting_at(l->addresses[0]).empty());
-    CHECK(w.loop.run_until([&] { return log.text().ends_with("NR filter_chain_not_found - l 127.0.0.1\n"); }, 5s));
+    CHECK(w.loop.run_until([&] { return log.text().ends_with("NR filter_chain_not_found - 127.0.0.1\n"); }, 5s));
   }
   SECTION("a listener filter closes it") {
     l->listener_filters = std::make_shared<ListenerFilters>(ListenerFilters{std::make_shared<RefuseFactory>()});
     CHECK(w.greeting_at(l->addresses[0]).empty());
-    CHECK(w.loop.run_until([&] { return log.text().ends_with("- - - l 127.0.0.1\n"); }, 5s));
+    CHECK(w.loop.run_until([&] { return log.text().ends_with("- - - 127.0.0.1\n"); }, 5s));
   }
 }
 
