@@ -93,7 +93,7 @@ absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
   std::vector<std::string> rules;
   CLI::App app{"Fairlead's control plane: reads configuration, serves it over xDS to fairlead-proxy, Envoy and gRPC clients.", "fairlead-control"};
   app.set_version_flag("--version", "fairlead-control " FAIRLEAD_VERSION);
-  app.add_option("--source", f.sources, "where configuration comes from: file:PATH, a directory tree or one file; kubernetes, the cluster of this pod, of $KUBECONFIG or of ~/.kube/config; kubernetes:KUBECONFIG[#CONTEXT]; repeatable, earlier ones win")->required();
+  app.add_option("--source", f.sources, "file:PATH (a directory tree or a file) or kubernetes[:KUBECONFIG[#CONTEXT]]; repeatable, earlier ones win")->required();
   app.add_option("--xds-address", f.xds.address, "address of the xDS server (HOST:PORT or unix:PATH)")->capture_default_str();
   app.add_option("--admin-address", f.admin_address, "address of health, metrics and debug endpoints (HOST:PORT)")->capture_default_str();
   app.add_flag("--admin-allow-plaintext", f.admin_allow_plaintext, "let that be an address that is not loopback's: it has neither TLS nor passwords");

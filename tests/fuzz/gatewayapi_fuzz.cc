@@ -4,7 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <string_view>
+#include <vector>
+
+#include <absl/strings/str_split.h>
 
 #include "adapters/core/endpoint_index.h"
 #include "adapters/file/documents.h"
@@ -72,7 +76,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const auto& [scope, gateway] : first.model.gateways) {
     const ObjectKey key{"gateway.networking.k8s.io", "Gateway", scope.ns, scope.name};
     for (const auto& listener : gateway->listeners) {
-      const Condition* accepted = first.status.find(key, {{}, listener.name, 0}, "Accepted");
+      // those of a ListenerSet are called NAMESPACE/SET/LISTENER, and it is the set that is told of them
+      ObjectKey owner = key;
+      std::string name = listener.name;
+      if (const std::vector<std::string> parts = absl::StrSplit(name, '/'); parts.size() == 3) {
+        owner = {key.group, "ListenerSet", parts[0], parts[1]};
+        name = parts[2];
+      }
+      const Condition* accepted = first.status.find(owner, {{}, name, 0}, "Accepted");
       require(accepted != nullptr && accepted->status == Truth::kTrue);
       for (const auto& host : listener.virtual_hosts) require(!host.hostname.empty() && !host.routes.empty());
     }
