@@ -69,12 +69,13 @@ struct ClientContext::Material : Common {
   std::string server_name;
   size_t max_sessions = 1;
   struct Known {
-    std::string server_name;
+    std::string server_name, verify_name;
     SslSessionPtr session;
   };
-  // Takes one that may be resumed with a server of that name; of TLS 1.3 each serves once.
-  SslSessionPtr take_session(const std::string& server_name) const;
-  void keep_session(std::string server_name, SslSessionPtr session) const;
+  // Takes one that may be resumed with a server of that name, and whose certificate was verified for the other (a resumption shows none);
+  // of TLS 1.3 each serves once.
+  SslSessionPtr take_session(const std::string& server_name, const std::string& verify_name) const;
+  void keep_session(std::string server_name, std::string verify_name, SslSessionPtr session) const;
   mutable std::mutex mutex;
   mutable std::deque<Known> sessions;  // newest first
 };

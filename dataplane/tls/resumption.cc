@@ -34,10 +34,10 @@ int crypt_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CT
   return 0;  // a full handshake
 }
 
-SslSessionPtr ClientContext::Material::take_session(const std::string& name) const {
+SslSessionPtr ClientContext::Material::take_session(const std::string& server_name, const std::string& verify_name) const {
   std::lock_guard lock(mutex);
   for (auto at = sessions.begin(); at != sessions.end(); ++at) {
-    if (at->server_name != name) continue;
+    if (at->server_name != server_name || at->verify_name != verify_name) continue;
     if (SSL_SESSION_get_protocol_version(at->session.get()) == TLS1_3_VERSION) {  // RFC 8446 appendix C.4
       SslSessionPtr session = std::move(at->session);
       sessions.erase(at);
@@ -49,9 +49,9 @@ SslSessionPtr ClientContext::Material::take_session(const std::string& name) con
   return nullptr;
 }
 
-void ClientContext::Material::keep_session(std::string name, SslSessionPtr session) const {
+void ClientContext::Material::keep_session(std::string server_name, std::string verify_name, SslSessionPtr session) const {
   std::lock_guard lock(mutex);
-  sessions.push_front({std::move(name), std::move(session)});
+  sessions.push_front({std::move(server_name), std::move(verify_name), std::move(session)});
   while (sessions.size() > max_sessions) sessions.pop_back();
 }
 

@@ -87,7 +87,7 @@ std::unique_ptr<Session> Session::connect(std::shared_ptr<const ClientContext> c
   if (!session->server_name_.empty()) SSL_set_tlsext_host_name(session->ssl_, session->server_name_.c_str());
   if (!peer.alpn.empty()) SSL_set_alpn_protos(session->ssl_, reinterpret_cast<const unsigned char*>(peer.alpn.data()), static_cast<unsigned>(peer.alpn.size()));
   if (material.max_sessions != 0) {
-    if (const SslSessionPtr known = material.take_session(session->server_name_)) SSL_set_session(session->ssl_, known.get());
+    if (const SslSessionPtr known = material.take_session(session->server_name_, session->verify_name_)) SSL_set_session(session->ssl_, known.get());
   }
   session->client_context_ = std::move(context);
   SSL_set_connect_state(session->ssl_);
@@ -297,7 +297,7 @@ int Session::staple(SSL* ssl) {
   return SSL_TLSEXT_ERR_OK;
 }
 
-void Session::session_offered(SSL_SESSION* session) { client_context_->material().keep_session(server_name_, SslSessionPtr(session)); }
+void Session::session_offered(SSL_SESSION* session) { client_context_->material().keep_session(server_name_, verify_name_, SslSessionPtr(session)); }
 
 void Session::log_key(const char* line) {
   const Common& common = client_ ? static_cast<const Common&>(client_context_->material()) : server_context_->material();

@@ -29,9 +29,13 @@ std::string trust_yaml(const Authority& authority = ca(), const std::string& mor
 }
 
 // A listener with TLS: `common` of common_tls_context beside the certificate, `context` of the context itself.
-std::string tls_listener(const MadeCertificate& made, const std::string& routes, const std::string& common = "", const std::string& context = "", const std::string& hcm = "", const std::string& chain = "") {
+// `pairs`: a list of certificates in YAML; the first goes to clients whose name none of them has.
+std::string tls_listener(const std::string& pairs, const std::string& routes, const std::string& common = "", const std::string& context = "", const std::string& hcm = "", const std::string& chain = "") {
   return absl::StrCat(listener_yaml(routes, hcm), "  transport_socket: {name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                      context, ", common_tls_context: {tls_certificates: [", pair_yaml(made), "]", common, "}}}\n", chain);
+                      context, ", common_tls_context: {tls_certificates: [", pairs, "]", common, "}}}\n", chain);
+}
+std::string tls_listener(const MadeCertificate& made, const std::string& routes, const std::string& common = "", const std::string& context = "", const std::string& hcm = "", const std::string& chain = "") {
+  return tls_listener(pair_yaml(made), routes, common, context, hcm, chain);
 }
 std::string tls_cluster(uint16_t port, const std::string& context, const std::string& more = "") {
   return cluster_yaml("up", {port}, absl::StrCat("connect_timeout: 2s\n", more, "transport_socket: {name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, ",
@@ -80,9 +84,13 @@ TEST_CASE("requests pass through TLS on both sides") {
 TEST_CASE("the request's host gives the upstream's TLS its names, and names that differ have connections of their own") {
   FakeUpstream up;
   const std::string routes = "- match: {prefix: /rewritten}\n  route: {cluster: up, host_rewrite_literal: example.test}\n- match: {prefix: /}\n  route: {cluster: up}\n";
-  TestProxy back(tls_listener(host(), "- match: {prefix: /}\n  route: {cluster: up}\n  request_headers_to_add: [{header: {key: x-sni, value: '%REQUESTED_SERVER_NAME%'}}]\n"), {cluster_yaml("up", {up.port()})});
-  const auto front_with = [&](const std::string& names) {
-    return std::make_unique<TestProxy>(listener_yaml(routes), std::vector{tls_cluster(back.port(), "common_tls_context: {" + trust_yaml() + "}",
+  // each name has a certificate of its own, which tells what the SNI was
+  const std::string shown = "- match: {prefix: /}\n  route: {cluster: up}\n  request_headers_to_add: [{header: {key: x-shown, value: '%DOWNSTREAM_LOCAL_SUBJECT%'}}]\n";
+  const std::string pairs = absl::StrCat(pair_yaml(ca().issue("none", "DNS:none.test")), ", ", pair_yaml(ca().issue("example", "DNS:example.test")), ", ", pair_yaml(ca().issue("other", "DNS:other.test")));
+  TestProxy back(tls_listener(pairs, shown), {cluster_yaml("up", {up.port()})});
+  TestProxy nameless(tls_listener(host(), shown), {cluster_yaml("up", {up.port()})});
+  const auto front_with = [&](const std::string& names, const TestProxy& to) {
+    return std::make_unique<TestProxy>(listener_yaml(routes), std::vector{tls_cluster(to.port(), "common_tls_context: {" + trust_yaml() + "}",
                                                                                      "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": "
                                                                                      "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}, "
                                                                                      "upstream_http_protocol_options: {" + names + "}}}\n")});
@@ -93,11 +101,11 @@ TEST_CASE("the request's host gives the upstream's TLS its names, and names that
     return client.read_response().status;
   };
   SECTION("both") {
-    const auto front = front_with("auto_sni: true, auto_san_validation: true");
+    const auto front = front_with("auto_sni: true, auto_san_validation: true", back);
     CHECK(ask(*front, "Example.test:8080") == 200);
-    CHECK(up.last().header("x-sni") == "example.test");
+    CHECK(up.last().header("x-shown") == "CN=example,O=Test");
     CHECK(ask(*front, "other.test") == 200);
-    CHECK(up.last().header("x-sni") == "other.test");
+    CHECK(up.last().header("x-shown") == "CN=other,O=Test");
     CHECK(front->stat("cluster.up.upstream_cx_total") == 2);
     CHECK(ask(*front, "other.test") == 200);
     CHECK(front->stat("cluster.up.upstream_cx_total") == 2);
@@ -106,20 +114,20 @@ TEST_CASE("the request's host gives the upstream's TLS its names, and names that
     CHECK(ask(*front, "[::1]:80") == 503);
     CHECK(front->stat("cluster.up.ssl.fail_verify_san") == 3);
     CHECK(ask(*front, "third.test", "", "/rewritten") == 200);
-    CHECK(up.last().header("x-sni") == "example.test");
+    CHECK(up.last().header("x-shown") == "CN=example,O=Test");
   }
   SECTION("a header's word instead") {
-    const auto front = front_with("auto_sni: true, auto_san_validation: true, override_auto_sni_header: X-Name");
+    const auto front = front_with("auto_sni: true, auto_san_validation: true, override_auto_sni_header: X-Name", back);
     CHECK(ask(*front, "third.test", "x-name: other.test\r\n") == 200);
-    CHECK(up.last().header("x-sni") == "other.test");
+    CHECK(up.last().header("x-shown") == "CN=other,O=Test");
     CHECK(ask(*front, "example.test", "x-name: third.test\r\n") == 503);
     CHECK(ask(*front, "example.test") == 200);
-    CHECK(up.last().header("x-sni") == "example.test");
+    CHECK(up.last().header("x-shown") == "CN=example,O=Test");
   }
   SECTION("a session that one name was good for is not resumed for another") {
-    const auto front = front_with("auto_san_validation: true");
+    const auto front = front_with("auto_san_validation: true", nameless);
     CHECK(ask(*front, "example.test") == 200);
-    CHECK(up.last().header("x-sni") == "");
+    CHECK(up.last().header("x-shown") == "CN=server,O=Test");
     CHECK(ask(*front, "third.test") == 503);
     CHECK(front->stat("cluster.up.ssl.fail_verify_san") == 1);
   }

@@ -24,6 +24,7 @@ using Catch::Matchers::Contains;
 const std::string kDirect = "route_config: {name: r, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: fine}}}]}]}";
 const std::string kToA = "route_config: {name: r, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: a}}]}]}";
 const std::string kRequest = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+const std::string kLastRequest = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
 // `actions`: a YAML list in one line.
 std::string overload(const TemporaryDirectory& directory, const std::string& actions, const std::string& more = "") {
@@ -94,7 +95,7 @@ TEST_CASE("load shed points turn connections and requests away, but for a listen
   const std::string counted = "overload.envoy.load_shed_points." + point + ".shed_load_count";
   for (int i = 0; i < 1000 && proxy.stat(counted) == "0"; ++i) {
     RawSocket client = RawSocket::connect(proxy.port("l"));
-    client.send(kRequest);
+    client.send(kLastRequest);
     client.read_all();
   }
   CHECK(proxy.stat(counted) != "0");

@@ -90,7 +90,8 @@ TEST_CASE("a name that no certificate has gets the first, or with a full scan th
 
 namespace {
 // Two connections after one another with the same contexts; whether the second is resumed.
-bool resumes(std::shared_ptr<const tls::ServerContext> first, std::shared_ptr<const tls::ServerContext> second, std::shared_ptr<const tls::ClientContext> client, std::string name = "") {
+bool resumes(std::shared_ptr<const tls::ServerContext> first, std::shared_ptr<const tls::ServerContext> second, std::shared_ptr<const tls::ClientContext> client, std::string name = "",
+             const std::string& verify = "") {
   net::EventLoop loop;
   {
     Pair pair(loop);
@@ -103,7 +104,7 @@ bool resumes(std::shared_ptr<const tls::ServerContext> first, std::shared_ptr<co
     REQUIRE(pair.until([&] { return pair.server.closed; }));
   }
   Pair pair(loop);
-  pair.join(second, client, {name.empty() ? "a.test" : name, "", ""});
+  pair.join(second, client, {name.empty() ? "a.test" : name, verify, ""});
   REQUIRE(pair.shake());
   CHECK(pair.server.session().resumed() == pair.client.session().resumed());
   CHECK(pair.server.counts[Count::kSessionReused] == (pair.server.session().resumed() ? 1 : 0));
@@ -125,6 +126,7 @@ TEST_CASE("sessions are resumed") {
     CHECK(resumes(server, server, client(version)));
     CHECK_FALSE(resumes(server, server, client(version, 0)));
     CHECK_FALSE(resumes(server, server, client(version), "b.test"));           // another server's
+    CHECK_FALSE(resumes(server, server, client(version), "a.test", "a.test"));     // its certificate was verified for no name
     CHECK_FALSE(resumes(server, server_context(serving(made)), client(version)));  // each context has a ticket key of its own
     tls::ServerOptions keyed = serving(made);
     keyed.ticket_keys = {std::string(80, 'a')};
