@@ -12,7 +12,7 @@ import time
 import types
 
 import lab as interop
-from lab import await_port, await_true, free_port, free_ports, get, require
+from lab import Failed, await_port, await_true, free_port, free_ports, get, require
 
 GRPC = ["curl", "-sSD-", "-o", "/dev/null", "--http2-prior-knowledge", "-H", "content-type: application/grpc", "--data-binary", "@-"]
 
@@ -170,8 +170,12 @@ def shares(n, ask):
 
 
 def call(port, method):
-    r = subprocess.run([*GRPC, "--connect-to", f"::127.0.0.1:{port}", f"http://grpc.example.com/grpc.health.v1.Health/{method}"], input=b"\0\0\0\0\0", capture_output=True, timeout=20, check=True).stdout.decode()
-    return re.search(r"grpc-status: (\d+)", r)[1], (re.search(r"x-served-by: (\S+)", r) or ["", ""])[1]
+    for _ in range(20):  # curl takes an answer that comes before the call has ended for an error, and may not show it
+        r = subprocess.run([*GRPC, "--connect-to", f"::127.0.0.1:{port}", f"http://grpc.example.com/grpc.health.v1.Health/{method}"], input=b"\0\0\0\0\0", capture_output=True, timeout=20, check=False).stdout.decode()
+        if status := re.search(r"grpc-status: (\d+)", r):
+            return status[1], (re.search(r"x-served-by: (\S+)", r) or ["", ""])[1]
+    raise Failed("no grpc-status in twenty calls")
+
 
 
 def check(p, tls):
