@@ -2,6 +2,7 @@
 #include "adapters/kubernetes/api_client.h"
 
 #include <netdb.h>
+#include <poll.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -101,6 +102,25 @@ std::string resolve(const std::string& host, std::string* address) {
   freeaddrinfo(found);
   if (address != nullptr) *address = text;
   return "";
+}
+
+// Why a connection is refused, as errno; 0 when that does not show at once. Asked by another attempt: the library reads the cause and drops it.
+int refusal_of(const std::string& host, int port) {
+  constexpr int kAtMostMs = 100;
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return 0;
+  int error = 0;
+  const int attempt = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (attempt >= 0) {
+    if (connect(attempt, found->ai_addr, found->ai_addrlen) != 0) error = errno;
+    pollfd wait{attempt, POLLOUT, 0};
+    socklen_t size = sizeof error;
+    if (error == EINPROGRESS && (poll(&wait, 1, kAtMostMs) != 1 || getsockopt(attempt, SOL_SOCKET, SO_ERROR, &error, &size) != 0)) error = 0;
+    close(attempt);
+  }
+  freeaddrinfo(found);
+  return error;
 }
 
 }  // namespace
@@ -215,7 +235,8 @@ absl::Status ApiClient::Connection::cause(httplib::Error error) const {
       if (error == httplib::Error::ConnectionTimeout) {
         why = absl::StrCat("no connection within ", options_.timeout.count(), " ms");
       } else {
-        why = absl::StrCat("cannot connect", number > 0 && number != EINPROGRESS ? absl::StrCat(": ", strerror(number)) : "");
+        const int refusal = number > 0 && number != EINPROGRESS ? number : refusal_of(c.host, c.port);
+        why = absl::StrCat("cannot connect", refusal > 0 ? absl::StrCat(": ", strerror(refusal)) : "");
       }
       break;
     case httplib::Error::SSLConnection: {
@@ -284,6 +305,7 @@ void ApiClient::give_back(std::unique_ptr<Connection> connection) {
 struct ApiClient::Exchange {
   httplib::Request request;
   std::chrono::milliseconds silence{};
+  bool compress = true;   // unless the credentials say otherwise
   bool answered = false;  // the head of an answer has come
 };
 
@@ -303,7 +325,7 @@ absl::StatusOr<Response> ApiClient::run(Exchange& exchange) {
   r.path = absl::StrCat(c.base_path, r.path);
   r.headers.emplace("Host", absl::StrCat(absl::StrContains(c.host, ":") ? absl::StrCat("[", c.host, "]") : c.host, ":", c.port));
   r.headers.emplace("Accept", "application/json");
-  r.headers.emplace("Accept-Encoding", c.compression ? "gzip" : "identity");
+  r.headers.emplace("Accept-Encoding", c.compression && exchange.compress ? "gzip" : "identity");
   r.headers.emplace("User-Agent", options_.user_agent);
   if (!c.token.empty()) {
     const absl::StatusOr<std::string> token = c.token.read();
@@ -340,11 +362,22 @@ absl::StatusOr<Response> ApiClient::request(std::string_view method, std::string
   return run(exchange);
 }
 
-absl::StatusOr<Response> ApiClient::stream(std::string_view path_and_query, const std::function<bool(std::string_view)>& on_bytes, const std::function<void()>& on_open) {
+absl::StatusOr<Response> ApiClient::stream(std::string_view path_and_query, const std::function<bool(std::string_view)>& on_bytes) {
   Exchange exchange;
+  exchange.request.path = std::string(path_and_query);
+  return run_in_pieces(exchange, on_bytes, {});
+}
+
+absl::StatusOr<Response> ApiClient::watch(std::string_view path_and_query, const std::function<bool(std::string_view)>& on_bytes, const std::function<void()>& on_open) {
+  Exchange exchange;
+  exchange.compress = false;
+  exchange.request.path = std::string(path_and_query);
+  return run_in_pieces(exchange, on_bytes, on_open);
+}
+
+absl::StatusOr<Response> ApiClient::run_in_pieces(Exchange& exchange, const std::function<bool(std::string_view)>& on_bytes, const std::function<void()>& on_open) {
   exchange.silence = options_.stream_silence;
   exchange.request.method = "GET";
-  exchange.request.path = std::string(path_and_query);
   bool good = false;
   std::string body;
   exchange.request.response_handler = [&](const httplib::Response& head) {

@@ -45,8 +45,11 @@ class ApiClient {
   absl::StatusOr<Response> request(std::string_view method, std::string_view path_and_query, std::string_view body = {}, std::string_view content_type = {});
 
   // GET, its answer in pieces as they arrive (decompressed). Returns when the answer has ended: with its status and headers, and a body only
-  // of answers other than 2xx, which on_bytes does not get. False from on_bytes: Cancelled. `on_open`: a 2xx has begun.
-  absl::StatusOr<Response> stream(std::string_view path_and_query, const std::function<bool(std::string_view)>& on_bytes, const std::function<void()>& on_open = {});
+  // of answers other than 2xx, which on_bytes does not get. False from on_bytes: Cancelled.
+  absl::StatusOr<Response> stream(std::string_view path_and_query, const std::function<bool(std::string_view)>& on_bytes);
+
+  // The same for an answer that does not end by itself: never compressed, since a compressor keeps what is small until more comes. `on_open`: a 2xx has begun.
+  absl::StatusOr<Response> watch(std::string_view path_and_query, const std::function<bool(std::string_view)>& on_bytes, const std::function<void()>& on_open = {});
 
   void cancel();
   bool cancelled() const;
@@ -58,6 +61,7 @@ class ApiClient {
   struct Shared;
   struct Exchange;
   absl::StatusOr<Response> run(Exchange& exchange);
+  absl::StatusOr<Response> run_in_pieces(Exchange& exchange, const std::function<bool(std::string_view)>& on_bytes, const std::function<void()>& on_open);
   absl::StatusOr<std::unique_ptr<Connection>> take(bool& kept);
   void give_back(std::unique_ptr<Connection> connection);
 

@@ -245,7 +245,7 @@ void KindWatcher::stream(bool initial) {
     return on_event(text, initial) && !hub_.stopping();
   });
   const MonotonicTime begun = now();
-  const auto answer = api_.stream(
+  const auto answer = api_.watch(
       path(absl::StrCat("watch=true&allowWatchBookmarks=true&timeoutSeconds=", seconds,
                         lists ? "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan" : absl::StrCat("&resourceVersion=", query_escape(revision_)))),
       [&](std::string_view bytes) {

@@ -91,6 +91,18 @@ class FakeKubernetes:
             def do_GET(self):
                 fake.answer(self)
 
+            def handle(self):
+                try:
+                    super().handle()
+                except OSError:  # its client was killed, or down() ended it
+                    pass
+
+            def finish(self):
+                try:
+                    super().finish()
+                except OSError:
+                    pass
+
             def log_message(self, *_):
                 pass
 

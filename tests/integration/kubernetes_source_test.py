@@ -56,11 +56,11 @@ class Cluster:
         await_http(self.admin, "/readyz", self.process)
 
     def sources(self):
-        return json.loads(get(self.admin, "/sources").body)["sources"][0]
+        return json.loads(get(self.admin, "/debug/sources").body)["sources"][0]
 
     def proxy(self):
         self.ready()
-        return self.lab.proxy("fairlead", self.lab.bootstrap("fairlead", "edge", self.xds, self.edge), self.edge)
+        return self.lab.proxy("fairlead", self.lab.bootstrap("proxy", "edge", self.xds, self.edge), self.edge)
 
     def who(self, path="/"):
         """The service that answers, or the status."""
@@ -176,7 +176,8 @@ class Source(unittest.TestCase):
         self.assertEqual(c.sources()["objects"], 3 * 1001 + 2)
 
         def memory(key):
-            return int(next(line for line in open(f"/proc/{c.process.process.pid}/status") if line.startswith(key)).split()[1]) // 1024
+            lines = pathlib.Path(f"/proc/{c.process.process.pid}/status").read_text().splitlines()
+            return int(next(line for line in lines if line.startswith(key)).split()[1]) // 1024
         print(f"1,000 services, 10,000 endpoints, 1,000 routes: ready after {ready:.2f} s, {memory('VmRSS:')} MB resident, {memory('VmHWM:')} MB at most", flush=True)
         self.assertLess(ready, SLOW)
         c.proxy()

@@ -124,7 +124,7 @@ class Status(unittest.TestCase):
 
     def proxy(self, replica):
         admin = f"127.0.0.1:{free_port()}"
-        return self.lab.proxy("fairlead", self.lab.bootstrap("fairlead", "edge", replica.xds, admin), admin)
+        return self.lab.proxy("fairlead", self.lab.bootstrap("proxy", "edge", replica.xds, admin), admin)
 
     def test_one_replica_speaks_for_both_and_the_other_goes_on_when_it_is_killed(self):
         first = Replica(self.lab, "one")

@@ -165,7 +165,7 @@ TEST_CASE("answers are compressed unless that is switched off") {
   CHECK_FALSE(ApiClient(o).request("GET", "/")->headers.contains("content-encoding"));
 }
 
-TEST_CASE("a stream's pieces arrive when they are sent; its reader may end it, and so may others") {
+TEST_CASE("a watch's pieces arrive when they are sent; its reader may end it, and so may others") {
   Serving server(plain());
   std::promise<void> first_seen;
   server->Get("/watch", [&](const httplib::Request&, httplib::Response& out) {
@@ -192,7 +192,7 @@ TEST_CASE("a stream's pieces arrive when they are sent; its reader may end it, a
   const ApiClient::Options o = at(server.start(), false);
   ApiClient client(o);
   std::string got;
-  const auto whole = client.stream("/watch", [&](std::string_view piece) {
+  const auto whole = client.watch("/watch", [&](std::string_view piece) {
     got += piece;
     if (got == "one") first_seen.set_value();
     return true;
@@ -200,15 +200,15 @@ TEST_CASE("a stream's pieces arrive when they are sent; its reader may end it, a
   CHECK(error_of(whole) == "answered 200");
   CHECK(got == "onetwo");
 
-  const auto refused = client.stream("/no", [&](std::string_view) { return false; });
+  const auto refused = client.watch("/no", [&](std::string_view) { return false; });
   REQUIRE(error_of(refused) == "answered 410");
   CHECK(status_message(*refused) == "410: too old");
 
-  CHECK(absl::IsCancelled(client.stream("/forever", [](std::string_view) { return false; }).status()));
+  CHECK(absl::IsCancelled(client.watch("/forever", [](std::string_view) { return false; }).status()));
 
   std::promise<void> begun;
   auto waiting = std::async(std::launch::async, [&] {
-    return client.stream("/forever", [&](std::string_view) { begun.set_value(); return true; }).status();
+    return client.watch("/forever", [&](std::string_view) { begun.set_value(); return true; }).status();
   });
   begun.get_future().wait();
   client.cancel();
