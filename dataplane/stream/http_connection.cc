@@ -49,10 +49,10 @@ HttpConnection::HttpConnection(HttpConnections& owner, std::shared_ptr<const Con
 
 HttpConnection::~HttpConnection() = default;
 
-// Envoy 1.40: http2_server_go_away_on_dispatch drains connections of HTTP/1, too.
+// Envoy 1.40: http2_server_go_away_on_dispatch drains connections of HTTP/1, too, and counts what comes while they drain.
 bool HttpConnection::sheds_input() {
   if (manager_->listener().bypass_overload) return false;
-  if (!draining_ && !last_response_ && worker_.sheds(config::ShedAt::Http2Dispatch)) {
+  if (worker_.sheds(config::ShedAt::Http2Dispatch) && !draining_ && !last_response_) {
     if (http2()) {
       last_response_ = true;
       session_->drain();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 
 #include "dataplane/upstream/pool/happy_eyeballs.h"
@@ -100,7 +101,8 @@ void Host::sweep_own_pools() {
 
 ConnectionPool* Host::own_pool(PoolProtocol protocol, bool high, const MadeFor& whom) {
   if (!own_pools_) own_pools_ = std::make_unique<OwnPools>();
-  std::string key = absl::StrCat(static_cast<int>(protocol), high ? "h" : "d", whom.server_name, ">", whom.verify_name);
+  // Envoy 1.40: names that differ in case only share connections
+  std::string key = absl::AsciiStrToLower(absl::StrCat(static_cast<int>(protocol), high ? "h" : "d", whom.server_name, ">", whom.verify_name));
   if (whom.client) absl::StrAppend(&key, ">", whom.client->source.to_string(), ">", whom.client->destination.to_string());
   if (const auto known = own_pools_->pools.find(key); known != own_pools_->pools.end()) return known->second.get();
   Limit& pools = cluster_->breakers[high ? 1 : 0].pools;

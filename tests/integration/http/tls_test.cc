@@ -108,6 +108,7 @@ TEST_CASE("the request's host gives the upstream's TLS its names, and names that
     CHECK(up.last().header("x-shown") == "CN=other,O=Test");
     CHECK(front->stat("cluster.up.upstream_cx_total") == 2);
     CHECK(ask(*front, "other.test") == 200);
+    CHECK(ask(*front, "example.test") == 200);
     CHECK(front->stat("cluster.up.upstream_cx_total") == 2);
     CHECK(ask(*front, "third.test") == 503);
     CHECK(ask(*front, "127.0.0.1") == 503);

@@ -64,6 +64,8 @@ def scenarios():
             add("upstream ends, client goes on", [b"ping", Body(4), 0.3, b"more", HALF, REST], [[Body(4), b"pong", HALF, Body(4), REST]])
             add("both end", [b"ping", HALF, REST], [[Body(4), b"pong", HALF, REST]])
             add("upstream resets", [b"ping", REST], [[Body(4), b"pong", 0.1, RESET]])
+    for i, tunnel in enumerate(made):
+        tunnel.cluster = f"s{i}"
     return made
 
 
@@ -73,13 +75,14 @@ def play(lab, begin, end, tunnels):
     admin, other, *free = wire.free_ports(2 + 3 * n)
     fronts, middles, nobody = free[:n], free[n:2 * n], free[2 * n:]
     log = lab.dir / f"{begin}-{end}.access"
+    log.unlink(missing_ok=True)  # of the run before
 
     def start(kind, name, admin_port, pairs):
         config = {"admin": {"address": wire.address(admin_port)}, "static_resources": {"listeners": [p[0] for p in pairs], "clusters": [p[1] for p in pairs]}}
         return lab.proxy(kind, lab.write(f"{name}.json", json.dumps(config)), f"127.0.0.1:{admin_port}")
 
-    ender = start(end, f"{begin}-{end}-end", other, [t.ender(f"s{i}", middles[i], nobody[i] if t.refused else upstreams[i].port) for i, t in enumerate(tunnels)])
-    digger = start(begin, f"{begin}-{end}-begin", admin, [t.digger(f"s{i}", fronts[i], middles[i], log) for i, t in enumerate(tunnels)])
+    ender = start(end, f"{begin}-{end}-end", other, [t.ender(t.cluster, middles[i], nobody[i] if t.refused else upstreams[i].port) for i, t in enumerate(tunnels)])
+    digger = start(begin, f"{begin}-{end}-begin", admin, [t.digger(t.cluster, fronts[i], middles[i], log) for i, t in enumerate(tunnels)])
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
         played = [[pool.submit(wire.play_client, fronts[i], t.client) for _ in range(t.together)] for i, t in enumerate(tunnels)]
         clients = [[p.result() for p in group] for group in played]
@@ -94,12 +97,14 @@ def play(lab, begin, end, tunnels):
         logs.setdefault(entry.pop("scenario"), []).append(entry)
     out = []
     for i, t in enumerate(tunnels):
+        # where no tunnel comes to be, "ping" may come before the proxy closes or after: whether by FIN or RST depends on who was faster
+        ending = lambda r: "closed" if r["end"] == "reset" and (t.refused or not t.route) else r["end"]
         names = [(fronts[i], "LISTENER"), (middles[i], "TUNNEL"), (upstreams[i].port, "UPSTREAM")]
-        seen = {"client": sorted((wire.normal(r["read"], names), r["end"]) for _, r in clients[i]), "upstream": sorted((wire.normal(s["read"], names), s["end"]) for s in upstreams[i].seen)}
+        seen = {"client": sorted((wire.normal(r["read"], names), ending(r)) for _, r in clients[i]), "upstream": sorted((wire.normal(s["read"], names), s["end"]) for s in upstreams[i].seen)}
         for key in LOGGED:
-            seen[f"log {key}"] = sorted(str(e.get(key)).replace(str(middles[i]), "TUNNEL") for e in logs.get(f"s{i}", []))
+            seen[f"log {key}"] = sorted(str(e.get(key)).replace(str(middles[i]), "TUNNEL") for e in logs.get(t.cluster, []))
         if t.http2 and t.together > 1:
-            seen["connections of the tunnel"] = [line for line in streams.splitlines() if f"cluster.s{i}." in line]
+            seen["connections of the tunnel"] = [line for line in streams.splitlines() if f"cluster.{t.cluster}." in line]
         out.append(seen)
         upstreams[i].listener.close()
     return out
