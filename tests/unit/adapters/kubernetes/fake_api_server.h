@@ -75,6 +75,7 @@ class FakeApiServer {
   void streamed_lists(StreamedLists how) { set([&] { streamed_lists_ = how; }); }
   void cut_streams() { set([&] { ++cuts_; }); }
   void fail_with(int status) { set([&] { fail_ = status; }); }  // 0: no longer
+  void break_kind(const std::string& collection, bool is) { set([&] { is ? (void)broken_.insert(collection) : (void)broken_.erase(collection); }); }
   // Gone, with all connections; and there again, at the same port.
   void down() {
     set([&] { stopping_ = true; });
@@ -156,6 +157,7 @@ class FakeApiServer {
     if ((r.path.starts_with("/apis/") && slashes == 3) || r.path == "/api/v1") return discovery(r.path, out);
     if (!served_.contains(r.path)) return status(out, 404, "the server could not find the requested resource");
     const std::string verb = r.has_param("watch") ? "watch" : "list";
+    if (broken_.contains(r.path)) return status(out, 500, "out of order");
     if (forbidden_.contains(r.path)) return status(out, 403, absl::StrCat("is forbidden: User \\\"me\\\" cannot ", verb, " resource"));
     verb == "watch" ? watch(r, out) : list(r, out);
   }
@@ -244,7 +246,7 @@ class FakeApiServer {
   uint64_t revision_ = 100, compacted_ = 0;
   std::map<std::string, std::map<std::string, std::string>> collections_;
   std::map<std::string, std::vector<Event>> events_;
-  std::set<std::string> served_{"/api/v1/services", "/api/v1/configmaps"}, terminating_, forbidden_;
+  std::set<std::string> served_{"/api/v1/services", "/api/v1/configmaps"}, terminating_, forbidden_, broken_;
   std::vector<std::string> requests_;
   StreamedLists streamed_lists_ = StreamedLists::kRefused;
   bool expired_as_event_ = false, expire_pages_ = false;

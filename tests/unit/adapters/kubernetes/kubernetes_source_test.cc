@@ -254,6 +254,21 @@ TEST_CASE("a server that answers with errors is as good as lost") {
   CHECK(w.until_lost(false));
 }
 
+TEST_CASE("a kind that is answered with errors from the start is named, holds the source back, and no longer once it can be read") {
+  FakeApiServer server;
+  server.put(kServices, "d/a");
+  server.break_kind(kConfigMaps, true);
+  Watched w(options(server, {kService, kConfigMap}));
+  REQUIRE(w.until([](const ObjectSnapshot& s) { return Watched::list(s) == "a"; }));
+  REQUIRE(w.until_lost(true));
+  CHECK(w.snapshot()->sources()[0].lost.find("ConfigMap: list and watch: 500: out of order") != std::string::npos);
+  REQUIRE(server.until_asked("/api/v1/configmaps", 3));
+  CHECK_FALSE(w.snapshot()->synced());
+  server.break_kind(kConfigMaps, false);
+  CHECK(w.until([](const ObjectSnapshot& s) { return s.synced(); }));
+  CHECK(w.until_lost(false));
+}
+
 TEST_CASE("the age of what is known stays small as long as the server is there, although nothing changes") {
   FakeApiServer server;
   KubernetesSourceOptions o = options(server, {kService});
