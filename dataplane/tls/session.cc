@@ -84,6 +84,7 @@ std::unique_ptr<Session> Session::connect(std::shared_ptr<const ClientContext> c
   session->start(SSL_new(material.ctx.get()));
   session->server_name_ = peer.server_name.empty() ? material.server_name : std::move(peer.server_name);
   session->verify_name_ = std::move(peer.verify_name);
+  session->for_request_ = peer.for_request;
   if (!session->server_name_.empty()) SSL_set_tlsext_host_name(session->ssl_, session->server_name_.c_str());
   if (!peer.alpn.empty()) SSL_set_alpn_protos(session->ssl_, reinterpret_cast<const unsigned char*>(peer.alpn.data()), static_cast<unsigned>(peer.alpn.size()));
   if (material.max_sessions != 0) {

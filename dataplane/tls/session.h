@@ -24,6 +24,7 @@ struct ClientPeer {
   std::string server_name;   // SNI instead of the context's
   std::string verify_name;   // what the certificate must also be for; empty: nothing more
   std::string alpn;          // protocols on the wire instead of the context's, as "\x02h2"
+  bool for_request = false;  // verify_name is a request's, not the configuration's; only the text of a failure differs
 };
 
 class Session final : public net::Transport {
@@ -61,6 +62,7 @@ class Session final : public net::Transport {
   // For the callbacks of this room.
   static Session& of(const SSL* ssl);
   const std::string& names_to_verify() const { return verify_name_; }
+  bool verifies_for_request() const { return for_request_; }
   void verification_failed(Count why, std::string detail);
   void peer_verified() { validated_ = true; }
   void hello_seen(std::string server_name, size_t certificate) {
@@ -91,6 +93,7 @@ class Session final : public net::Transport {
   bool ended_ = false;          // the peer's end is announced: read until 0
   bool read_wants_room_ = false, write_wants_bytes_ = false;
   bool established_ = false, failed_ = false, validated_ = false, counted_ = false;
+  bool for_request_ = false;    // verify_name_ is
   bool shutdown_due_ = false, shutdown_done_ = false;
   int errno_ = 0;
   uint32_t certificate_ = 0;    // of the context's

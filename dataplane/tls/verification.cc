@@ -93,9 +93,11 @@ int verify_peer(X509_STORE_CTX* store, void* arg) {
   if (any_name) {
     const std::vector<San> names = names_of(certificate);
     const std::string& name = session.names_to_verify();
-    if ((!name.empty() && !names_cover(names, name)) || (wanted.match_names && !wanted.match_names(names))) {
+    const bool covered = name.empty() || names_cover(names, name);
+    if (!covered || (wanted.match_names && !wanted.match_names(names))) {
       X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH);
-      session.verification_failed(Count::kFailVerifySan, absl::StrCat("verify cert failed: SAN matcher, certificate SANs are [", list_of(names), "]"));
+      const std::string expected = !covered && session.verifies_for_request() ? absl::StrCat("verify SAN list, expected SANs: [", name, "], certificate SANs: [") : "SAN matcher, certificate SANs are [";
+      session.verification_failed(Count::kFailVerifySan, absl::StrCat("verify cert failed: ", expected, list_of(names), "]"));
       return 0;
     }
   }

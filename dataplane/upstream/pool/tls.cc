@@ -78,7 +78,10 @@ void add_tls(net::Dial& dial, const std::shared_ptr<const config::UpstreamTls>& 
     peer.server_name = names.hostname;
   }
   if (tls->auto_sni_san_validation) peer.verify_name = peer.server_name.empty() ? tls->server_name : peer.server_name;
-  if (names.whom != nullptr && !names.whom->verify_name.empty()) peer.verify_name = names.whom->verify_name;
+  if (names.whom != nullptr && !names.whom->verify_name.empty()) {
+    peer.verify_name = names.whom->verify_name;
+    peer.for_request = true;
+  }
   if (tls->alpn.empty()) peer.alpn = alpn;
   // the context when the handshake begins: a connect may take seconds
   dial.transport = [tls, peer = std::move(peer), stats = std::move(stats), &cells]() -> std::unique_ptr<net::Transport> {

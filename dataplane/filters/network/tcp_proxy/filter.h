@@ -100,7 +100,7 @@ class TcpProxy final : public stream::TerminalFilter, private upstream::PoolRequ
   void on_tunnel_open() override;
   void on_tunnel_refused(uint32_t status) override;
   void on_tunnel_data(net::Buffer& data) override { on_upstream_data(data, false); }
-  void on_tunnel_ended() override { on_upstream_closed(net::CloseReason::Remote); }
+  void on_tunnel_ended(bool reset) override { on_upstream_closed(reset ? net::CloseReason::RemoteReset : net::CloseReason::Remote); }
   void on_tunnel_blocked() override { on_upstream_high(); }
   void on_tunnel_ready() override { on_upstream_low(); }
   bool tunnel_open() const { return tunnel_ != nullptr && tunnel_->open(); }

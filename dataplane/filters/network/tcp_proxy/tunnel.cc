@@ -11,6 +11,7 @@ namespace fairlead::filters::network::tcp_proxy {
 
 Tunnel::Tunnel(TunnelEvents& events, upstream::PooledStream& stream, const Config::Tunnel& config, bool secure, const format::FormatContext& context) : events_(events) {
   sender_ = &stream.open(*this);
+  post_ = config.post;
   http1_ = sender_->protocol() != http::Protocol::Http2;
   request_.add(":method", config.post ? "POST" : "CONNECT");
   request_.add(":authority", config.hostname.render(context));
@@ -59,18 +60,19 @@ void Tunnel::on_data(net::Buffer& data, bool end_stream) {
   ended_ = end_stream;
   if (end_stream) sender_ = nullptr;
   if (!data.empty()) events_.on_tunnel_data(data);
-  if (end_stream) events_.on_tunnel_ended();
+  if (end_stream) events_.on_tunnel_ended(false);
 }
 
 void Tunnel::on_trailers(http::HeaderMap&) {
   ended_ = true;
   sender_ = nullptr;
-  events_.on_tunnel_ended();
+  events_.on_tunnel_ended(false);
 }
 
-void Tunnel::on_reset(http::ResetReason, std::string_view) {
+// Envoy 1.40: the client of a POST learns of RST_STREAM, that of a CONNECT does not.
+void Tunnel::on_reset(http::ResetReason reason, std::string_view) {
   sender_ = nullptr;
-  open_ ? events_.on_tunnel_ended() : events_.on_tunnel_refused(0);
+  open_ ? events_.on_tunnel_ended(post_ && reason == http::ResetReason::RemoteReset) : events_.on_tunnel_refused(0);
 }
 
 }  // namespace fairlead::filters::network::tcp_proxy

@@ -25,7 +25,7 @@ class TunnelEvents {
   virtual void on_tunnel_open() = 0;  // the upstream has agreed
   virtual void on_tunnel_refused(uint32_t status) = 0;  // it has not; 0: the stream has ended before any answer
   virtual void on_tunnel_data(net::Buffer& data) = 0;
-  virtual void on_tunnel_ended() = 0;  // in order or not: Envoy 1.40 does not tell the client
+  virtual void on_tunnel_ended(bool reset) = 0;  // `reset`: in a way that the client is told
   virtual void on_tunnel_blocked() = 0;  // see MessageReceiver
   virtual void on_tunnel_ready() = 0;
 };
@@ -57,6 +57,7 @@ class Tunnel final : private http::MessageReceiver, public net::Deferred {
   http::HeaderMap request_{arena_};
   http::MessageSender* sender_ = nullptr;
   bool http1_ = false;
+  bool post_ = false;
   bool open_ = false;
   bool sent_end_ = false;
   bool ended_ = false;

@@ -162,6 +162,7 @@ TEST_CASE("a server must be for the name that a client verifies") {
   CHECK(verdict(options, host(), {"example.test", "example.test", ""}) == "");
   CHECK(verdict(options, host(), {"", "a.wild.test", ""}) == "");
   CHECK(verdict(options, host(), {"", "other.test", ""}) == frame("SAN matcher, certificate SANs are [example.test, *.wild.test]"));
+  CHECK(verdict(options, host(), {"", "other.test", "", true}) == frame("verify SAN list, expected SANs: [other.test], certificate SANs: [example.test, *.wild.test]"));
   const Authority stranger("Stranger");
   CHECK_THAT(verdict(options, stranger.issue("server", "DNS:example.test")), Catch::Contains("CERTIFICATE_VERIFY_FAILED"));
   tls::ClientOptions blind;
