@@ -48,4 +48,20 @@ ObjectRef object_ref(doc::Object& o, const Object& owner, std::string_view defau
 // be read by the caller (weight, filters).
 BackendRef backend_ref(doc::Object& o, const Object& owner);
 
+// Reads a route: its parents, and by `rest(spec, errors)` what its kind has besides. What is wrong is appended to `out`.
+template <typename Route, typename Rest>
+void read_route(Route& route, const Object& object, std::vector<Diagnostic>& out, Rest rest) {
+  ErrorList errors;
+  {
+    doc::Object top(doc::Reader(object.body), errors);
+    ignore_envelope(top);
+    doc::Object spec = top.object("spec");
+    route.parents = parent_refs(spec, errors, object);
+    rest(spec, errors);
+    if (spec.has("useDefaultGateways")) spec.error("useDefaultGateways", "is not supported in this version");
+    spec.ignore("useDefaultGateways");
+  }
+  add_errors(errors, object, out);
+}
+
 }  // namespace fairlead::adapters::gatewayapi

@@ -92,18 +92,10 @@ Rule read_grpc_rule(const doc::Reader& reader, ErrorList& errors, const Object& 
 HttpRoute read_grpc_route(const Object& object, std::vector<Diagnostic>& out) {
   HttpRoute route;
   route.grpc = true;
-  ErrorList errors;
-  {
-    doc::Object top(doc::Reader(object.body), errors);
-    ignore_envelope(top);
-    doc::Object spec = top.object("spec");
-    route.parents = parent_refs(spec, errors, object);
+  read_route(route, object, out, [&](doc::Object& spec, ErrorList& errors) {
     route.hostnames = hostnames_field(spec);
     read_rules(spec, errors, object, route, read_grpc_rule);
-    if (spec.has("useDefaultGateways")) spec.error("useDefaultGateways", "is not supported in this version");
-    spec.ignore("useDefaultGateways");
-  }
-  add_errors(errors, object, out);
+  });
   return route;
 }
 

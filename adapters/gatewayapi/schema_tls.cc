@@ -96,36 +96,20 @@ void read_names(doc::Object& o, ErrorList& errors, BackendTlsPolicy& policy) {
 
 TlsRoute read_tls_route(const Object& object, std::vector<Diagnostic>& out) {
   TlsRoute route;
-  ErrorList errors;
-  {
-    doc::Object top(doc::Reader(object.body), errors);
-    ignore_envelope(top);
-    doc::Object spec = top.object("spec");
-    route.parents = parent_refs(spec, errors, object);
+  read_route(route, object, out, [&](doc::Object& spec, ErrorList& errors) {
     route.hostnames = hostnames_field(spec);
     if (route.hostnames.empty() && version_of(object.api_version) != "v1alpha2") spec.error("hostnames", "at least one is required");
     read_rule(spec, errors, object, route);
-    if (spec.has("useDefaultGateways")) spec.error("useDefaultGateways", "is not supported in this version");
-    spec.ignore("useDefaultGateways");
-  }
-  add_errors(errors, object, out);
+  });
   return route;
 }
 
 L4Route read_l4_route(const Object& object, std::vector<Diagnostic>& out) {
   L4Route route;
   route.udp = object.key.kind == "UDPRoute";
-  ErrorList errors;
-  {
-    doc::Object top(doc::Reader(object.body), errors);
-    ignore_envelope(top);
-    doc::Object spec = top.object("spec");
-    route.parents = parent_refs(spec, errors, object);
+  read_route(route, object, out, [&](doc::Object& spec, ErrorList& errors) {
     read_rule(spec, errors, object, route);
-    if (spec.has("useDefaultGateways")) spec.error("useDefaultGateways", "is not supported in this version");
-    spec.ignore("useDefaultGateways");
-  }
-  add_errors(errors, object, out);
+  });
   return route;
 }
 
