@@ -3,7 +3,6 @@
 // what is served was accepted.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,8 +10,8 @@
 #include <absl/strings/str_split.h>
 
 #include "adapters/core/endpoint_index.h"
-#include "adapters/file/documents.h"
 #include "adapters/gatewayapi/translate.h"
+#include "tests/fuzz/objects.h"
 
 namespace {
 
@@ -38,24 +37,6 @@ kind: Service
 metadata: {name: web}
 spec: {ports: [{port: 80}]}
 )";
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-SourceUpdate read(const std::string& source, std::string_view text) {
-  SourceUpdate update;
-  update.source = source;
-  update.synced = true;
-  FileLimits limits;
-  limits.max_document_nodes = 100000;
-  const Documents documents = read_documents(text, source + ".yaml", limits);
-  update.diagnostics = documents.diagnostics;
-  for (const auto& value : documents.values) {
-    if (ObjectPtr object = read_object(value, source, source + ".yaml", update.diagnostics)) update.upserted.push_back(object);
-  }
-  return update;
-}
 
 }  // namespace
 

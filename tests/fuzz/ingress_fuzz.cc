@@ -2,12 +2,11 @@
 // snapshot is the same, no listener is without a certificate that it needs, and what is served belongs to an object of the snapshot.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 #include "adapters/core/core.h"
-#include "adapters/file/documents.h"
 #include "adapters/ingress/translate.h"
+#include "tests/fuzz/objects.h"
 
 namespace {
 
@@ -24,24 +23,6 @@ kind: Service
 metadata: {name: web}
 spec: {ports: [{name: http, port: 80}]}
 )";
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-SourceUpdate read(const std::string& source, std::string_view text) {
-  SourceUpdate update;
-  update.source = source;
-  update.synced = true;
-  FileLimits limits;
-  limits.max_document_nodes = 100000;
-  const Documents documents = read_documents(text, source + ".yaml", limits);
-  update.diagnostics = documents.diagnostics;
-  for (const auto& value : documents.values) {
-    if (ObjectPtr object = read_object(value, source, source + ".yaml", update.diagnostics)) update.upserted.push_back(object);
-  }
-  return update;
-}
 
 }  // namespace
 
