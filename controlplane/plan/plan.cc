@@ -12,6 +12,19 @@
 namespace fairlead::plan {
 namespace {
 
+// Origins, each once, of what may have thousands: intent::add_origin() looks at all there are.
+class UniqueOrigins {
+ public:
+  void add(const intent::Origin& origin) {
+    if (seen_.insert(origin).second) list_.push_back(origin);
+  }
+  intent::Origins take() { return std::move(list_); }
+
+ private:
+  intent::Origins list_;
+  std::set<intent::Origin> seen_;
+};
+
 using intent::Finding;
 using intent::Severity;
 
@@ -167,11 +180,13 @@ class Planner {
     table.listener_port = listener.port;
     // A listener's own hostname is a virtual host even without routes: it keeps wider listeners from answering for it.
     std::map<std::string, VirtualHost> hosts;
+    UniqueOrigins origins;
     for (const intent::Listener* l : port.listeners) {
-      intent::add_origin(table.origins, l->origin);
+      origins.add(l->origin);
       if (const std::string own = domain_of(l->hostname); own != "*" && port.listeners.size() > 1) host(hosts, own);
-      for (const intent::VirtualHost& v : l->virtual_hosts) add_host(hosts, table, port, *l, v);
+      for (const intent::VirtualHost& v : l->virtual_hosts) add_host(hosts, table, origins, port, *l, v);
     }
+    table.origins = origins.take();
     listener.filters = table.filters;
     add_table(std::move(table), std::move(hosts));
   }
@@ -190,10 +205,12 @@ class Planner {
     table.name = absl::StrCat(to.name, "/", l.name);
     table.listener_port = to.port;
     table.https = true;
-    table.origins = {l.origin};
+    UniqueOrigins origins;
+    origins.add(l.origin);
     std::map<std::string, VirtualHost> hosts;
     if (const std::string own = domain_of(l.hostname); own != "*" && port.listeners.size() > 1) host(hosts, own);
-    for (const intent::VirtualHost& v : l.virtual_hosts) add_host(hosts, table, port, l, v);
+    for (const intent::VirtualHost& v : l.virtual_hosts) add_host(hosts, table, origins, port, l, v);
+    table.origins = origins.take();
     to.chains.push_back({l.name, l.hostname, l.tls, table.name, {}, table.filters});
     // Clients that reuse a connection for every name its certificate has shall open another one for a host of another listener.
     for (const intent::Listener* other : port.listeners) {
@@ -241,13 +258,13 @@ class Planner {
     return h;
   }
 
-  void add_host(std::map<std::string, VirtualHost>& hosts, RouteTable& table, const Port& port, const intent::Listener& listener,
-                const intent::VirtualHost& v) {
+  void add_host(std::map<std::string, VirtualHost>& hosts, RouteTable& table, UniqueOrigins& origins, const Port& port,
+                const intent::Listener& listener, const intent::VirtualHost& v) {
     const std::string domain = domain_of(v.hostname);
     if (belongs_to_another(port, listener, domain)) return;
     VirtualHost& h = host(hosts, domain);
     for (const intent::Route& route : v.routes) {
-      intent::add_origin(table.origins, route.origin);
+      origins.add(route.origin);
       h.routes.push_back(route);
       table.filters.cors |= route.cors.has_value();
       table.filters.sessions |= route.session.has_value();
