@@ -25,7 +25,7 @@ import zipfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 # A compilation unit includes generated files until their descriptors exceed this many bytes: most of the time of a
 # single generated file goes into the headers it shares with its neighbours.
-BATCH_BYTES = 14000
+BATCH_BYTES = 42000
 GRPC_BATCH = 3
 
 
