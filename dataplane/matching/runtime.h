@@ -27,11 +27,8 @@ class Runtime {
     std::optional<double> number;                                // a number, or a boolean as 0/1
     std::optional<std::pair<uint32_t, uint32_t>> fraction;       // numerator, denominator of a FractionalPercent
   };
-  void set(std::string key, Value value) { values_[std::move(key)] = std::move(value); }
-  const Value* find(std::string_view key) const {
-    const auto it = values_.find(key);
-    return it == values_.end() ? nullptr : &it->second;
-  }
+  void set(std::string key, Value value);
+  const Value* find(std::string_view key) const;
   bool boolean(std::string_view key, bool fallback) const {
     const Value* v = find(key);
     return v && v->number ? *v->number != 0 : fallback;

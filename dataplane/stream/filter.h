@@ -11,11 +11,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/functional/any_invocable.h>
 
 #include "dataplane/config/registry.h"
@@ -141,7 +141,7 @@ class FilterRegistry {
   static FilterRegistry& global();
 
  private:
-  absl::flat_hash_map<std::string, MakeWithStats> makers_;
+  std::map<std::string, MakeWithStats, std::less<>> makers_;
 };
 
 }  // namespace fairlead::stream

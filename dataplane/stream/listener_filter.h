@@ -5,11 +5,11 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include <absl/container/flat_hash_map.h>
 
 #include "dataplane/config/registry.h"
 #include "dataplane/stats/registry.h"
@@ -68,7 +68,7 @@ class ListenerFilterRegistry {
   static ListenerFilterRegistry& global();
 
  private:
-  absl::flat_hash_map<std::string, Make> makers_;
+  std::map<std::string, Make, std::less<>> makers_;
 };
 
 }  // namespace fairlead::stream

@@ -6,11 +6,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include <absl/container/flat_hash_map.h>
 
 #include "dataplane/accesslog/access_log.h"
 #include "dataplane/config/registry.h"
@@ -114,7 +114,7 @@ class NetworkFilterRegistry {
   static NetworkFilterRegistry& global();
 
  private:
-  absl::flat_hash_map<std::string, Make> makers_;
+  std::map<std::string, Make, std::less<>> makers_;
 };
 
 }  // namespace fairlead::stream

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
 
 #include "dataplane/config/registry.h"
@@ -59,7 +59,7 @@ class UdpFilterRegistry {
   static UdpFilterRegistry& global();
 
  private:
-  absl::flat_hash_map<std::string, Make> makers_;
+  std::map<std::string, Make, std::less<>> makers_;
 };
 
 }  // namespace fairlead::stream
