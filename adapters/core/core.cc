@@ -152,6 +152,13 @@ Service read_service(const Object& object, std::vector<Diagnostic>& out) {
     for (const doc::Reader& port : spec.list("ports")) read_service_port(doc::Object(port, errors), service, seen);
   }
   add_errors(errors, object, out);
+  if (const auto weights = object.annotations.find(std::string(kLocalityWeights)); weights != object.annotations.end()) {
+    service.by_load = weights->second == "load";
+    if (!service.by_load && weights->second != "endpoints") {
+      out.push_back(Diagnostic{Severity::kWarning, object.key, object.file, object.line, "metadata.annotations",
+                               absl::StrCat(kLocalityWeights, ": expected \"load\" or \"endpoints\", got \"", weights->second, "\"; taken as \"endpoints\"")});
+    }
+  }
   return service;
 }
 

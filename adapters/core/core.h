@@ -17,6 +17,8 @@
 namespace fairlead::adapters::core {
 
 inline constexpr std::string_view kDiscoveryGroup = "discovery.k8s.io";
+// Of a Service: what the weights of its localities are made of, "endpoints" (the default) or "load".
+inline constexpr std::string_view kLocalityWeights = "fairlead.io/locality-weights";
 
 struct ServicePort {
   std::string name;
@@ -30,6 +32,7 @@ struct ServicePort {
 struct Service {
   ObjectKey key;
   bool external_name = false;
+  bool by_load = false;  // annotation kLocalityWeights
   std::vector<ServicePort> ports;
 
   const ServicePort* port(int64_t number, bool udp = false) const;

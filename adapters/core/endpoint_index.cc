@@ -81,10 +81,10 @@ std::vector<EndpointUpdate> EndpointIndex::apply(const ChangeSet& changes) {
       updates.push_back({key, {}, true});
       continue;
     }
-    topology::PortEndpoints ports = build(service->second);
-    if (told != told_.end() && told->second == ports) continue;
-    told_[key] = ports;
-    updates.push_back({key, std::move(ports), false});
+    EndpointUpdate update{key, build(service->second), false, service->second.by_load};
+    if (told != told_.end() && told->second == update) continue;
+    told_[key] = update;
+    updates.push_back(std::move(update));
   }
   return updates;
 }

@@ -16,6 +16,8 @@ struct EndpointUpdate {
   topology::ServiceKey service;
   topology::PortEndpoints ports;
   bool gone = false;
+  bool by_load = false;  // as topology::Service's
+  bool operator==(const EndpointUpdate&) const = default;
 };
 
 class EndpointIndex {
@@ -33,7 +35,7 @@ class EndpointIndex {
   std::map<topology::ServiceKey, Service> services_;
   std::map<ObjectKey, EndpointSlice> slices_;
   std::map<topology::ServiceKey, std::set<ObjectKey>> slices_of_;
-  std::map<topology::ServiceKey, topology::PortEndpoints> told_;
+  std::map<topology::ServiceKey, EndpointUpdate> told_;
 };
 
 }  // namespace fairlead::adapters::core

@@ -149,6 +149,11 @@ int run(const control::Flags& flags, const sigset_t& signals) {
   auto statuses = write_statuses(flags, **server, clock);
   if (!statuses.ok()) return fail(statuses.status());
   pipeline::Live::Options sources{flags.sources, flags.state_dir, FAIRLEAD_VERSION};
+  // asked at each report's time; what is three times as old says nothing of now
+  sources.loads_every = flags.xds.load.interval;
+  sources.loads = [&server, &clock, no_older = 3 * flags.xds.load.interval] {
+    return (*server)->ask<std::vector<topology::LocalityLoad>>([&](serve::Core& core) { return core.loads().now_at(clock.monotonic(), no_older); });
+  };
   if (!statuses->empty()) {
     sources.said = [&statuses](std::shared_ptr<const adapters::StatusSink> said, adapters::ObjectSnapshotPtr objects) {
       for (const auto& s : *statuses) s->said(said, objects);

@@ -57,7 +57,7 @@ std::shared_ptr<const adapters::StatusSink> all_of(const std::vector<const adapt
 
 class Live::Loop {
  public:
-  Loop(Options options, const Clock& clock, Sink sink) : options_(std::move(options)), clock_(clock), sink_(std::move(sink)), preflight_(options_.version) {}
+  Loop(Options options, const Clock& clock, Sink sink) : options_(std::move(options)), clock_(clock), sink_(std::move(sink)), translator_(options_.weighing), preflight_(options_.version) {}
   ~Loop() { stop(); }
 
   absl::Status start();
@@ -72,6 +72,7 @@ class Live::Loop {
   void run();
   void take(SourceUpdate update);
   void publish();
+  void weigh();
   void report(const ChangeSet& changes);
   void report_translation(const snapshot::Update& update);
   void save();
@@ -96,7 +97,7 @@ class Live::Loop {
   Translator translator_;
   Preflight preflight_;
   std::vector<ObjectPtr> remembered_;  // from the state directory, until their source has them or has dropped them
-  std::optional<MonotonicTime> save_at_;
+  std::optional<MonotonicTime> save_at_, weigh_at_;
   push::Debouncer debounce_;
   push::FastPath fast_path_;
   std::set<std::string> reported_;
@@ -170,7 +171,7 @@ void Live::Loop::stop() {
 
 std::optional<MonotonicTime> Live::Loop::due() const {
   std::optional<MonotonicTime> first;
-  for (const auto& at : {debounce_.due(), fast_path_.due(), save_at_}) {
+  for (const auto& at : {debounce_.due(), fast_path_.due(), save_at_, weigh_at_}) {
     if (at && (!first || *at < *first)) first = at;
   }
   return first;
@@ -194,6 +195,7 @@ void Live::Loop::run() {
     }
     for (SourceUpdate& u : updates) take(std::move(u));
     publish();
+    weigh();
     for (auto& question : questions) question(translator_);
     if (save_at_ && *save_at_ <= clock_.monotonic()) save();
   }
@@ -297,6 +299,18 @@ void Live::Loop::publish() {
     if (!options_.version.empty()) preflight_.judge(update);
     if (!update.empty()) sink_(std::move(update));
   }
+}
+
+// Weights of localities by what clients report; what has others goes the way of changed endpoints.
+void Live::Loop::weigh() {
+  if (!options_.loads || !started_ || !translator_.weighs()) return weigh_at_.reset();
+  const MonotonicTime now = clock_.monotonic();
+  if (weigh_at_ && now < *weigh_at_) return;
+  const bool first = !weigh_at_;
+  weigh_at_ = now + options_.loads_every;
+  const std::vector<topology::LoadWeights::Changed> changed = translator_.loads(first ? std::vector<topology::LocalityLoad>() : options_.loads(), now);
+  for (const auto& [key, steps] : changed) FL_LOG(info, "plan", key.str(), ": weights of localities by load: ", topology::to_text(steps));
+  if (!changed.empty()) fast_path_.note(now);
 }
 
 doc::Value Live::Loop::sources() const {

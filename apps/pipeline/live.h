@@ -4,6 +4,7 @@
 // Owner: the process. The sink is called on the pipeline's thread, in order.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "base/doc.h"
 #include "controlplane/snapshot/update.h"
+#include "controlplane/topology/load_weights.h"
 
 namespace fairlead::pipeline {
 
@@ -28,6 +30,10 @@ class Live {
     // What the vocabularies say of the objects, after each step that the sink has been handed, and again where only the objects' own status has
     // changed since. The pipeline's thread. May be empty.
     std::function<void(std::shared_ptr<const adapters::StatusSink>, adapters::ObjectSnapshotPtr)> said = {};
+    // What clients report of their load now, asked for so often on the pipeline's thread while there is a Service weighed by it. May be empty.
+    std::function<std::vector<topology::LocalityLoad>()> loads = {};
+    std::chrono::milliseconds loads_every{10'000};
+    topology::LoadWeights::Options weighing = {};
   };
   using Sink = std::function<void(snapshot::Update)>;
 

@@ -73,10 +73,43 @@ void Translator::note(const ChangeSet& changes) {
   note_places(changes);
   for (adapters::core::EndpointUpdate& u : index_.apply(changes)) {
     // one shard: the sources of one control plane describe one cluster
-    topology::Change change = u.gone ? topology_.remove(u.service, "local") : topology_.set(u.service, "local", std::move(u.ports));
+    note_weighed(u.service, u.by_load);
+    topology::Change change = u.gone ? topology_.remove(u.service, "local") : topology_.set(u.service, "local", std::move(u.ports), u.by_load);
     changed_.insert(changed_.end(), change.ports.begin(), change.ports.end());
     services_changed_ |= change.known_changed;
   }
+}
+
+std::vector<intent::BackendKey> Translator::used_of(const topology::ServiceKey& service) const {
+  std::vector<intent::BackendKey> out;
+  for (auto at = used_.lower_bound({service.ns, service.name, 0}); at != used_.end() && at->first.ns == service.ns && at->first.service == service.name; ++at) out.push_back(at->first);
+  return out;
+}
+
+void Translator::note_weighed(const topology::ServiceKey& service, bool by_load) {
+  if (by_load) {
+    weighed_.insert(service);
+  } else if (weighed_.erase(service) > 0) {
+    for (const intent::BackendKey& key : used_of(service)) {
+      weights_.forget(key);
+      assignments_.set_steps(key, {});
+    }
+  }
+}
+
+std::vector<topology::LoadWeights::Changed> Translator::loads(const std::vector<topology::LocalityLoad>& loads, MonotonicTime now) {
+  std::vector<topology::LoadWeights::Backend> backends;
+  for (const topology::ServiceKey& service : weighed_) {
+    for (const intent::BackendKey& key : used_of(service)) {
+      if (!key.udp) backends.push_back({key, resources::plain_weights(key, topology_.view())});
+    }
+  }
+  std::vector<topology::LoadWeights::Changed> changed = weights_.take(backends, loads, now);
+  for (const auto& [key, steps] : changed) {
+    assignments_.set_steps(key, steps);
+    changed_.push_back(key);
+  }
+  return changed;
 }
 
 void Translator::note_places(const ChangeSet& changes) {
@@ -103,10 +136,7 @@ void Translator::note_places(const ChangeSet& changes) {
   for (const adapters::ObjectPtr& o : changes.changed) take(o);
   for (const adapters::ObjectPtr& o : changes.removed) forget(o->key);
   for (const topology::ServiceKey& service : moved) {
-    for (auto at = used_.lower_bound({service.ns, service.name, 0}); at != used_.end(); ++at) {
-      if (at->first.ns != service.ns || at->first.service != service.name) break;
-      changed_.push_back(at->first);
-    }
+    for (const intent::BackendKey& key : used_of(service)) changed_.push_back(key);
     for (const auto& [name, shared] : shared_) {
       for (const auto& [key, weight] : shared.cluster.members) {
         if (key.ns == service.ns && key.service == service.name) changed_.push_back(key);
@@ -179,7 +209,10 @@ void Translator::count(const plan::Plan& plan, int by) {
     }
     auto at = used_.try_emplace(c.key, 0).first;
     at->second += by;
-    if (at->second == 0) used_.erase(at);
+    if (at->second > 0) continue;
+    assignments_.forget(c.key);
+    weights_.forget(c.key);
+    used_.erase(at);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,11 @@
 #include "adapters/ingress/translate.h"
 #include "adapters/object/store.h"
 #include "adapters/xds/envoy_resources.h"
+#include "base/clock.h"
 #include "controlplane/plan/plan.h"
 #include "controlplane/resources/build.h"
 #include "controlplane/snapshot/update.h"
+#include "controlplane/topology/load_weights.h"
 #include "controlplane/topology/topology.h"
 
 namespace fairlead::pipeline {
@@ -25,12 +28,17 @@ void register_vocabularies(adapters::Store& store);
 
 class Translator {
  public:
+  explicit Translator(topology::LoadWeights::Options weighing = {}) : weights_(weighing) {}
   // Takes note of changed Services and EndpointSlices. Cheap; call it with every change set before anything else.
   void note(const adapters::ChangeSet& changes);
   // True when the change set needs no planning: endpoints() is enough.
   static bool endpoints_only(const adapters::ChangeSet& changes);
   // The assignments that changed since the last endpoints() or full().
   snapshot::Update endpoints();
+  // Whether there is a Service whose localities are weighed by load; then loads() takes what clients report, from time to time. What it returns has other
+  // weights from the next endpoints() or full() on.
+  bool weighs() const { return !weighed_.empty(); }
+  std::vector<topology::LoadWeights::Changed> loads(const std::vector<topology::LocalityLoad>& loads, MonotonicTime now);
   // Everything that differs from the last full().
   snapshot::Update full(const adapters::ObjectSnapshot& objects);
 
@@ -59,6 +67,8 @@ class Translator {
   resources::ResourcePtr shared_assignment(const plan::Cluster& cluster) const;
   void note_places(const adapters::ChangeSet& changes);
   intent::Origins places_of(const intent::BackendKey& key) const;
+  void note_weighed(const topology::ServiceKey& service, bool by_load);
+  std::vector<intent::BackendKey> used_of(const topology::ServiceKey& service) const;
 
   adapters::core::EndpointIndex index_;
   topology::Topology topology_;
@@ -73,6 +83,8 @@ class Translator {
   std::map<adapters::ObjectKey, topology::ServiceKey> owner_;  // of slices: their label may change
   std::optional<bool> incomplete_;                // as of the last full()
   std::map<intent::BackendKey, int> used_;        // by how many plans
+  std::set<topology::ServiceKey> weighed_;        // by load
+  topology::LoadWeights weights_;
   // Of clusters that several services make up, by name.
   struct Shared {
     plan::Cluster cluster;

@@ -284,6 +284,8 @@ class Planner {
     if (made) {
       cluster.name = passed_on && secured ? absl::StrCat(cluster_name(key), "/passed-on") : cluster_name(key);
       cluster.key = key;
+      const topology::Service* service = topology_.find({key.ns, key.service});
+      cluster.by_load = service && service->by_load && !key.udp;
       if (secured && !passed_on) {
         cluster.tls = *tls;
         intent::add_origin(cluster.origins, tls->origin);

@@ -26,6 +26,7 @@ struct Cluster {
   // Services and weights, instead of `key`: of a listener for datagrams, all of which go to one cluster, named after it.
   std::vector<std::pair<intent::BackendKey, uint32_t>> members = {};
   intent::Origins origins;  // every route that sends traffic here
+  bool by_load = false;     // weights of localities count, and are made of what clients report
   bool operator==(const Cluster&) const = default;
 };
 

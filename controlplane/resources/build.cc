@@ -75,7 +75,10 @@ envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c) {
   out.set_type(envoy::config::cluster::v3::Cluster::EDS);
   over_ads(*out.mutable_eds_cluster_config()->mutable_eds_config());
   if (const std::string assignment = plan::cluster_name(c.key); c.members.empty() && assignment != c.name) out.mutable_eds_cluster_config()->set_service_name(assignment);
-  if (!c.members.empty()) out.mutable_common_lb_config()->mutable_locality_weighted_lb_config();
+  if (!c.members.empty() || c.by_load) out.mutable_common_lb_config()->mutable_locality_weighted_lb_config();
+  if (c.by_load) {  // of what endpoints say of themselves in ORCA, what LRS shall tell
+    for (const char* metric : {"application_utilization", "cpu_utilization"}) out.add_lrs_report_endpoint_metrics(metric);
+  }
   out.mutable_connect_timeout()->set_seconds(5);  // Envoy 1.40: 5 s, Cluster.connect_timeout
   if (c.protocol == intent::BackendProtocol::kHttp2) {
     envoy::extensions::upstreams::http::v3::HttpProtocolOptions options;
@@ -124,12 +127,19 @@ intent::Origin service_of(const intent::BackendKey& key) {
 
 }  // namespace
 
-ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins) {
+std::map<topology::Locality, uint64_t> plain_weights(const intent::BackendKey& key, const topology::View& topology) {
+  std::map<topology::Locality, uint64_t> out;
+  for (const topology::Endpoint& e : endpoints_in_use(key, topology)) out[{e.region, e.zone}] += e.weight;
+  return out;
+}
+
+ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins, const topology::LocalitySteps& steps) {
   envoy::config::endpoint::v3::ClusterLoadAssignment out;
   out.set_cluster_name(plan::cluster_name(key));
   const std::vector<topology::Endpoint> endpoints = endpoints_in_use(key, topology);
-  std::map<std::pair<std::string, std::string>, std::vector<const topology::Endpoint*>> localities;
+  std::map<topology::Locality, std::vector<const topology::Endpoint*>> localities;
   for (const topology::Endpoint& e : endpoints) localities[{e.region, e.zone}].push_back(&e);
+  const bool stepped = std::any_of(steps.begin(), steps.end(), [&](const auto& s) { return s.second != 0 && localities.contains(s.first); });
   for (const auto& [place, members] : localities) {
     auto* locality = out.add_endpoints();
     if (!place.first.empty()) locality->mutable_locality()->set_region(place.first);
@@ -140,7 +150,9 @@ ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View
       weight += e->weight;
     }
     // gRPC clients ignore a locality without weight; Envoy asks for it only under locality-weighted balancing.
-    locality->mutable_load_balancing_weight()->set_value(static_cast<uint32_t>(std::min<uint64_t>(weight, 1u << 24)));
+    const auto step = steps.find(place);
+    locality->mutable_load_balancing_weight()->set_value(stepped ? topology::weight_after(weight, step == steps.end() ? 0 : step->second)
+                                                                 : static_cast<uint32_t>(std::min<uint64_t>(weight, 1u << 24)));
   }
   if (origins.empty()) origins.push_back(service_of(key));
   return make_resource(Type::kEndpoint, out.cluster_name(), out, std::move(origins));
@@ -164,10 +176,24 @@ ResourcePtr build_assignment(const plan::Cluster& cluster, const topology::View&
 }
 
 ResourcePtr AssignmentCache::refresh(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins) {
-  ResourcePtr fresh = build_assignment(key, topology, std::move(origins));
+  const auto steps = steps_.find(key);
+  ResourcePtr fresh = build_assignment(key, topology, std::move(origins), steps == steps_.end() ? topology::LocalitySteps() : steps->second);
   ResourcePtr& kept = assignments_[key];
   if (!kept || kept->hash != fresh->hash || kept->origins != fresh->origins) kept = std::move(fresh);
   return kept;
+}
+
+void AssignmentCache::set_steps(const intent::BackendKey& key, topology::LocalitySteps steps) {
+  if (steps.empty()) {
+    steps_.erase(key);
+  } else {
+    steps_[key] = std::move(steps);
+  }
+}
+
+void AssignmentCache::forget(const intent::BackendKey& key) {
+  assignments_.erase(key);
+  steps_.erase(key);
 }
 
 ResourcePtr AssignmentCache::get(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins) {

@@ -8,6 +8,7 @@
 
 #include "controlplane/plan/plan.h"
 #include "controlplane/resources/resource.h"
+#include "controlplane/topology/load_weights.h"
 #include "controlplane/topology/topology.h"
 
 namespace fairlead::resources {
@@ -16,8 +17,12 @@ namespace fairlead::resources {
 std::vector<ResourcePtr> build(const plan::Plan& plan);
 
 // The assignment of one backend. Explicitly empty when there is no endpoint, so that no client waits for it. Ready
-// endpoints only; when none is ready, those that still serve. Grouped by locality, in a fixed order.
-ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
+// endpoints only; when none is ready, those that still serve. Grouped by locality, in a fixed order. A locality's weight is that of its endpoints
+// together, after so many steps.
+ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {}, const topology::LocalitySteps& steps = {});
+
+// The weights of its localities without any step.
+std::map<topology::Locality, uint64_t> plain_weights(const intent::BackendKey& key, const topology::View& topology);
 
 // The assignment of one cluster; of one with members, a locality for each of them that has endpoints, by weight.
 ResourcePtr build_assignment(const plan::Cluster& cluster, const topology::View& topology, intent::Origins origins = {});
@@ -30,11 +35,14 @@ class AssignmentCache {
   ResourcePtr refresh(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
   // The assignment as last refreshed, refreshing it when it was never asked for.
   ResourcePtr get(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
-  void forget(const intent::BackendKey& key) { assignments_.erase(key); }
+  // What its weights are made with from the next refresh() on.
+  void set_steps(const intent::BackendKey& key, topology::LocalitySteps steps);
+  void forget(const intent::BackendKey& key);
   size_t size() const { return assignments_.size(); }
 
  private:
   std::map<intent::BackendKey, ResourcePtr> assignments_;
+  std::map<intent::BackendKey, topology::LocalitySteps> steps_;  // those that have any
 };
 
 }  // namespace fairlead::resources

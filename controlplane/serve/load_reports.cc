@@ -26,6 +26,24 @@ V* entry(std::map<std::string, V, std::less<>>& of, const std::string& name) {
   return of.size() < kMostNames ? &of[name] : nullptr;
 }
 
+// How busy the endpoints of a place say they are: what they say of the application as a whole counts more than what their CPU says, as in gRPC's own
+// weighing. Envoy names both among the metrics, gRPC has fields for them.
+std::pair<uint64_t, double> utilization_of(const envoy::config::endpoint::v3::UpstreamLocalityStats& s) {
+  std::pair<uint64_t, double> application{0, 0}, cpu{0, 0};
+  const auto add = [](std::pair<uint64_t, double>& to, const auto& from) {
+    if (!std::isfinite(from.total_metric_value()) || from.total_metric_value() < 0) return;
+    to.first += from.num_requests_finished_with_metric();
+    to.second += from.total_metric_value();
+  };
+  add(application, s.application_utilization());
+  add(cpu, s.cpu_utilization());
+  for (const auto& m : s.load_metric_stats()) {
+    if (m.metric_name() == "application_utilization") add(application, m);
+    if (m.metric_name() == "cpu_utilization") add(cpu, m);
+  }
+  return application.second > 0 ? application : cpu;
+}
+
 doc::Value rounded(double value) { return doc::number(std::round(value * 1000) / 1000); }
 doc::Entry field(std::string key, doc::Value value) { return {std::move(key), std::move(value), {}}; }
 doc::Value count(uint64_t n) { return doc::integer(static_cast<int64_t>(n)); }
@@ -100,6 +118,9 @@ void LoadReports::take(Reporter& reporter, const envoy::config::endpoint::v3::Cl
     at->second.failed_per_s += static_cast<double>(s.total_error_requests()) / interval;
     at->second.in_progress += s.total_requests_in_progress();
     at->second.connections += s.total_active_connections();
+    const auto [requests, sum] = utilization_of(s);
+    at->second.utilization.requests += requests;
+    at->second.utilization.sum += sum;
   }
 }
 
@@ -109,6 +130,30 @@ bool LoadReports::make_room(MonotonicTime now) {
   swept_ = now;
   const auto stale = [&](const auto& entry) { return entry.second.updated + options_.stale_after < now; };
   return std::erase_if(loads_, stale) + std::erase_if(drops_, stale) > 0;
+}
+
+std::vector<topology::LocalityLoad> LoadReports::now_at(MonotonicTime now, std::chrono::milliseconds no_older) const {
+  std::map<std::pair<std::string, topology::Locality>, topology::LocalityLoad> sums;
+  for (const auto& [id, reporter] : reporters_) {
+    if (reporter.at + no_older < now) continue;
+    for (const auto& [place, latest] : reporter.latest) {
+      const std::string& assignment = place.cluster.service.empty() ? place.cluster.name : place.cluster.service;
+      const topology::Locality locality{place.region, place.zone};
+      topology::LocalityLoad& sum = sums[{assignment, locality}];
+      sum.assignment = assignment;
+      sum.locality = locality;
+      sum.requests_per_s += latest.issued_per_s;
+      sum.errors_per_s += latest.failed_per_s;
+      sum.measured += static_cast<double>(latest.utilization.requests);
+      sum.utilization += latest.utilization.sum;  // their mean, below
+    }
+  }
+  std::vector<topology::LocalityLoad> out;
+  for (auto& [at, sum] : sums) {
+    if (sum.measured > 0) sum.utilization /= sum.measured;
+    out.push_back(std::move(sum));
+  }
+  return out;
 }
 
 doc::Value LoadReports::to_doc(MonotonicTime now) const {

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/doc.h"
+#include "controlplane/topology/load_weights.h"
 
 namespace envoy::config::endpoint::v3 {
 class ClusterStats;
@@ -48,6 +49,9 @@ class LoadReports {
   // {"reporters": [{node, peer, reports, age_s}], "clusters": [{cluster, service, dropped, dropped_by, localities: [{locality, priority, reporters,
   //   requests_per_s, errors_per_s, in_progress, connections, issued, succeeded, failed, metrics}]}], "not_kept": N}
   doc::Value to_doc(MonotonicTime now) const;
+  // What goes on at each locality of each assignment, by the last reports that are no older than this; what weights are made of (topology/load_weights.h).
+  // The assignment is the cluster's service name or, without one, its name; sub-zones and priorities are taken together.
+  std::vector<topology::LocalityLoad> now_at(MonotonicTime now, std::chrono::milliseconds no_older) const;
 
  private:
   struct Cluster {
@@ -78,6 +82,7 @@ class LoadReports {
   struct Latest {
     double issued_per_s = 0, failed_per_s = 0;
     uint64_t in_progress = 0, connections = 0;
+    Metric utilization;  // of the application or, where it tells none, of its CPU
   };
   struct Reporter {
     std::string node, peer;

@@ -55,7 +55,7 @@ Change Topology::apply(const ServiceKey& key, const Service* before, Service aft
     }
   }
   for (const Port port : ports) {
-    const bool known_changed = old.has_port(port) != after.has_port(port);
+    const bool known_changed = old.has_port(port) != after.has_port(port) || old.by_load != after.by_load;
     change.known_changed |= known_changed;
     if (known_changed || old.endpoints(port) != after.endpoints(port)) {
       change.ports.push_back({key.ns, key.name, port.number, port.udp});
@@ -71,12 +71,13 @@ Change Topology::apply(const ServiceKey& key, const Service* before, Service aft
   return change;
 }
 
-Change Topology::set(const ServiceKey& service, std::string_view shard, PortEndpoints ports) {
+Change Topology::set(const ServiceKey& service, std::string_view shard, PortEndpoints ports, bool by_load) {
   for (auto& [port, endpoints] : ports) std::sort(endpoints.begin(), endpoints.end());
   const auto* found = view_.services_.find(service);
   const std::shared_ptr<const Service> before = found ? *found : nullptr;
   Service after = before ? *before : Service{};
   after.shards[std::string(shard)] = std::move(ports);
+  after.by_load = by_load;
   return apply(service, before.get(), std::move(after));
 }
 

@@ -63,6 +63,7 @@ using PortEndpoints = std::map<Port, std::vector<Endpoint>>;
 
 struct Service {
   std::map<std::string, PortEndpoints> shards;  // shard name -> ports
+  bool by_load = false;  // its localities' weights are made of what clients report (load_weights.h)
   // The union over shards, sorted and without duplicates; empty when the port is unknown.
   std::vector<Endpoint> endpoints(Port port) const;
   bool has_port(Port port) const;
@@ -91,8 +92,8 @@ class View {
 // What one update did. `ports` lists every backend whose endpoints (union over shards) changed.
 struct Change {
   std::vector<intent::BackendKey> ports;
-  // A port became known or unknown: plans that name it may have something else to tell its author, so plan again. The
-  // assignments need not wait for that.
+  // A port became known or unknown, or is weighed otherwise: plans that name it may have something else to tell its author, so plan
+  // again. The assignments need not wait for that.
   bool known_changed = false;
   bool empty() const { return ports.empty(); }
 };
@@ -101,7 +102,7 @@ class Topology {
  public:
   // Replaces what `shard` knows of `service`. An update that changes nothing returns an empty change and leaves the
   // view's generation as it was.
-  Change set(const ServiceKey& service, std::string_view shard, PortEndpoints ports);
+  Change set(const ServiceKey& service, std::string_view shard, PortEndpoints ports, bool by_load = false);
   // The shard no longer knows the service.
   Change remove(const ServiceKey& service, std::string_view shard);
   // The shard is gone with all it knew. Only for a source that is removed by its owner, not one that is unreachable.

@@ -1,5 +1,9 @@
 // fairlead-control end to end: files in, ADS out, refusals back to the file; raw resources' names and versions; restarts.
+#include <atomic>
+
 #include "base/file.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
 #include "tests/integration/control_process.h"
 #include "tests/unit/apps/pipeline/yaml.h"
 
@@ -222,4 +226,61 @@ TEST_CASE("the origin of an assignment is where its Service and slices are writt
   const Ran endpoints = cli(control, {"config", "endpoints"});
   INFO(endpoints.text);
   CHECK(absl::StrContains(endpoints.text, d.path("backends.yaml") + ":2 +1"));
+}
+
+TEST_CASE("what a client reports of two zones' utilization becomes their weights; other assignments are left alone") {
+  TemporaryDirectory d;
+  save(d, "a.yaml", gateway_yaml() + route_yaml("app") + route_yaml("other", "/other") + zones_yaml("app", true) + zones_yaml("other", false));
+  Control control(d.path(), {"--load-report-interval-s", "1"});
+  Ads ads(control.xds);
+  REQUIRE(ads.until([&] { return ads.assignments.size() == 2; }));
+  CHECK(ads.clusters["default/app/80"].common_lb_config().has_locality_weighted_lb_config());
+  CHECK_FALSE(ads.clusters["default/other/80"].common_lb_config().has_locality_weighted_lb_config());
+  const std::string other = ads.assignments["default/other/80"];
+
+  using envoy::service::load_stats::v3::LoadStatsRequest;
+  using envoy::service::load_stats::v3::LoadStatsResponse;
+  auto stub = envoy::service::load_stats::v3::LoadReportingService::NewStub(grpc::CreateChannel(control.xds, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience * 2);
+  auto stream = stub->StreamLoadStats(&context);
+  LoadStatsRequest first;
+  first.mutable_node()->set_id("node-1");
+  first.mutable_node()->set_cluster("edge");
+  first.mutable_node()->add_client_features("envoy.lrs.supports_send_all_clusters");
+  REQUIRE(stream->Write(first));
+  LoadStatsResponse asked;
+  REQUIRE(stream->Read(&asked));
+  CHECK(asked.load_reporting_interval().seconds() == 1);
+  LoadStatsRequest report;
+  for (const char* cluster : {"default/app/80", "default/other/80"}) {
+    auto& stats = *report.add_cluster_stats();
+    stats.set_cluster_name(cluster);
+    stats.mutable_load_report_interval()->set_seconds(1);
+    for (const char* zone : {"a", "b"}) {
+      auto& l = *stats.add_upstream_locality_stats();
+      l.mutable_locality()->set_zone(zone);
+      l.set_total_issued_requests(100);
+      auto& m = *l.add_load_metric_stats();
+      m.set_metric_name("cpu_utilization");
+      m.set_num_requests_finished_with_metric(100);
+      m.set_total_metric_value(zone[0] == 'a' ? 1 : 99);
+    }
+  }
+  // as a client does, every second
+  std::atomic<bool> enough = false;
+  std::thread reporting([&] {
+    for (auto next = std::chrono::steady_clock::now(); !enough && stream->Write(report); std::this_thread::sleep_until(next)) next += std::chrono::seconds(1);
+  });
+  const bool weighed = ads.until([&] {
+    envoy::config::endpoint::v3::ClusterLoadAssignment m;
+    if (!m.ParseFromString(ads.assignments["default/app/80"]) || m.endpoints_size() != 2) return false;
+    return m.endpoints(0).load_balancing_weight().value() >= 110 && m.endpoints(1).load_balancing_weight().value() <= 91;
+  });
+  enough = true;
+  reporting.join();
+  context.TryCancel();
+  CHECK(weighed);
+  CHECK_FALSE(control.process.await_line("default/app/80: weights of localities by load: a x1.1").empty());
+  CHECK(ads.until([&] { return ads.assignments["default/other/80"] == other; }));
 }

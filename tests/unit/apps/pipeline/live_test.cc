@@ -1,6 +1,7 @@
 // The running pipeline on real folders: when the first update comes, what follows, and what a restart remembers.
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
@@ -13,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "controlplane/snapshot/catalog.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "tests/unit/apps/pipeline/yaml.h"
 
 using namespace fairlead;
@@ -26,8 +28,8 @@ namespace {
 // A pipeline and the catalog its updates make.
 class Running {
  public:
-  explicit Running(std::vector<std::string> paths, std::string state = "")
-      : live_({sources(paths), std::move(state)}, RealClock::instance(), [this](snapshot::Update u) { take(std::move(u)); }) {
+  explicit Running(std::vector<std::string> paths, std::string state = "", Live::Options options = {})
+      : live_(with(std::move(options), paths, std::move(state)), RealClock::instance(), [this](snapshot::Update u) { take(std::move(u)); }) {
     log::set_level(log::Level::off);
     status = live_.start();
   }
@@ -69,6 +71,11 @@ class Running {
   bool incomplete = false;
 
  private:
+  static Live::Options with(Live::Options options, const std::vector<std::string>& paths, std::string state) {
+    options.sources = sources(paths);
+    options.state_dir = std::move(state);
+    return options;
+  }
   static std::vector<std::string> sources(const std::vector<std::string>& paths) {
     std::vector<std::string> out;
     for (const std::string& p : paths) out.push_back("file:" + p);
@@ -274,4 +281,34 @@ TEST_CASE("what an API server would not tell stays remembered, kind by kind") {
   for (const adapters::ObjectKey& key : pipeline::forgotten(remembered, u)) CHECK(key.name == "gone");
   REQUIRE(remembered.size() == 2);
   for (const adapters::ObjectPtr& o : remembered) CHECK(o->key.name == "forbidden");
+}
+
+TEST_CASE("what clients report of a Service weighed by load becomes its zones' weights, and goes back when they report nothing") {
+  TemporaryDirectory d;
+  d.write("gateway.yaml", gateway_yaml());
+  d.write("routes.yaml", route_yaml("app"));
+  d.write("app.yaml", zones_yaml("app", true));
+  std::atomic<bool> reported = true;
+  Live::Options options;
+  options.loads_every = std::chrono::milliseconds(5);
+  options.weighing.smoothing = options.weighing.hold = std::chrono::milliseconds(50);
+  options.loads = [&reported] {
+    const auto load = [](const char* zone, double busy) { return topology::LocalityLoad{"default/app/80", {"", zone}, 100, 0, 1000, busy}; };
+    return reported ? std::vector<topology::LocalityLoad>{load("a", 0.2), load("b", 0.8)} : std::vector<topology::LocalityLoad>();
+  };
+  Running run({d.path()}, "", options);
+  const auto weight_of_a = [&run] {
+    uint32_t out = 0;
+    for (const std::string& scope : run.catalog.scopes()) {
+      run.catalog.find(scope)->of(Type::kEndpoint).for_each([&](const auto& r) {
+        envoy::config::endpoint::v3::ClusterLoadAssignment m;
+        if (m.ParseFromString(std::string(r->body())) && m.endpoints_size() == 2) out = m.endpoints(0).load_balancing_weight().value();
+      });
+    }
+    return out;
+  };
+  CHECK(run.until([&] { return weight_of_a() == 1; }));
+  CHECK(run.until([&] { return weight_of_a() >= 177; }));  // six steps of seven
+  reported = false;
+  CHECK(run.until([&] { return weight_of_a() == 1; }));
 }

@@ -4,6 +4,8 @@
 #include "adapters/file/file_loader.h"
 #include "apps/pipeline/translator.h"
 #include "base/file.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "tests/unit/apps/pipeline/yaml.h"
 
 using namespace fairlead;
@@ -42,6 +44,21 @@ std::string places(const ResourcePtr& r) {
   std::string out;
   for (const intent::Origin& o : r->origins) out += (out.empty() ? "" : ", ") + o.object() + " " + o.file.substr(o.file.rfind('/') + 1) + ":" + std::to_string(o.line);
   return out;
+}
+
+// "a:110 b:91": what an assignment gives its zones.
+std::string weights(const ResourcePtr& assignment) {
+  envoy::config::endpoint::v3::ClusterLoadAssignment m;
+  REQUIRE(m.ParseFromString(std::string(assignment->body())));
+  std::string out;
+  for (const auto& l : m.endpoints()) absl::StrAppend(&out, out.empty() ? "" : " ", l.locality().zone(), ":", l.load_balancing_weight().value());
+  return out;
+}
+
+// What a Service's clients report of two zones.
+std::vector<topology::LocalityLoad> loads(const std::string& service, double a, double b) {
+  const std::string name = "default/" + service + "/80";
+  return {{name, {"", "a"}, 100, 0, 1000, a}, {name, {"", "b"}, 100, 0, 1000, b}};
 }
 
 const snapshot::Update::Gateway* only_gateway(const snapshot::Update& u) { return u.gateways.size() == 1 ? &u.gateways[0] : nullptr; }
@@ -104,6 +121,91 @@ TEST_CASE("lines that move change where an assignment is from, and not its bytes
   CHECK(u.assignments[0]->hash == before->hash);
   CHECK(u.assignments[0]->version == before->version);
   CHECK(u.assignments[0]->delta_frame == before->delta_frame);
+}
+
+TEST_CASE("a Service weighed by load has its zones' weights made of reports; only its assignment is sent, and only when weights changed") {
+  Folder f;
+  f.directory.write("gateway.yaml", gateway_yaml());
+  f.directory.write("routes.yaml", route_yaml("app") + route_yaml("other", "/other"));
+  f.directory.write("other.yaml", zones_yaml("other", false));
+  f.directory.write("app.yaml", zones_yaml("app", true));
+  const snapshot::Update first = f.full();
+  REQUIRE(only_gateway(first));
+  CHECK(f.translator.weighs());
+  for (const ResourcePtr& r : first.gateways[0].resources) {
+    envoy::config::cluster::v3::Cluster c;
+    if (r->type != Type::kCluster) continue;
+    REQUIRE(c.ParseFromString(std::string(r->body())));
+    const bool app = r->name == "default/app/80";
+    CHECK(c.common_lb_config().has_locality_weighted_lb_config() == app);
+    CHECK(c.lrs_report_endpoint_metrics_size() == (app ? 2 : 0));
+  }
+  SimulatedClock clock;
+  int sent = 0;
+  std::string last;
+  for (int i = 0; i < 60; ++i) {
+    clock.advance(std::chrono::seconds(10));
+    std::vector<topology::LocalityLoad> all = loads("app", 0.2, 0.8);
+    for (const auto& more : loads("other", 0.2, 0.8)) all.push_back(more);
+    const auto changed = f.translator.loads(all, clock.monotonic());
+    const snapshot::Update u = f.translator.endpoints();
+    CHECK(u.assignments.size() == changed.size());
+    if (u.empty()) continue;
+    ++sent;
+    CHECK(u.assignments[0]->name == "default/app/80");
+    CHECK(u.gateways.empty());
+    last = weights(u.assignments[0]);
+  }
+  CHECK(sent > 2);
+  CHECK(sent < 10);
+  CHECK(last == "a:195 b:51");  // half and twice as busy: seven steps each way
+  // endpoints that change keep them
+  std::string more = zones_yaml("app", true);
+  f.directory.write("app.yaml", more + "- addresses: [127.0.0.3]\n  zone: b\n");
+  f.read();
+  const snapshot::Update endpoints = f.translator.endpoints();
+  REQUIRE(endpoints.assignments.size() == 1);
+  CHECK(weights(endpoints.assignments[0]) == "a:195 b:103");
+  // without the annotation they are the plain ones at once, and the cluster does not look at them any more
+  f.directory.write("app.yaml", zones_yaml("app", false));
+  const snapshot::Update plain = f.full();
+  REQUIRE(plain.assignments.size() == 1);
+  CHECK(weights(plain.assignments[0]) == "a:1 b:1");
+  REQUIRE(only_gateway(plain));
+  CHECK_FALSE(f.translator.weighs());
+}
+
+TEST_CASE("a backend that no route names any more begins with plain weights when one does again") {
+  Folder f;
+  f.directory.write("gateway.yaml", gateway_yaml());
+  f.directory.write("routes.yaml", route_yaml("app"));
+  f.directory.write("app.yaml", zones_yaml("app", true));
+  f.full();
+  SimulatedClock clock;
+  for (int i = 0; i < 60; ++i) {
+    clock.advance(std::chrono::seconds(10));
+    f.translator.loads(loads("app", 0.2, 0.8), clock.monotonic());
+  }
+  CHECK(f.translator.endpoints().assignments.size() == 1);
+  f.directory.write("routes.yaml", "");
+  f.full();
+  f.directory.write("routes.yaml", route_yaml("app"));
+  const snapshot::Update again = f.full();
+  REQUIRE(only_gateway(again));
+  CHECK(weights(find(again.gateways[0], Type::kEndpoint)) == "a:1 b:1");
+}
+
+TEST_CASE("what a Service's weights are to be made of is one of two words; another is a warning and the default") {
+  Folder f;
+  std::string odd = zones_yaml("app", true);
+  odd.replace(odd.find("weights: load"), 13, "weights: lode");
+  f.directory.write("app.yaml", odd);
+  f.full();
+  CHECK_FALSE(f.translator.weighs());
+  const auto found = f.store.snapshot()->diagnostics();
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].severity == adapters::Severity::kWarning);
+  CHECK(found[0].message == "fairlead.io/locality-weights: expected \"load\" or \"endpoints\", got \"lode\"; taken as \"endpoints\"");
 }
 
 TEST_CASE("a slice that changes its service takes its endpoints and its place with it") {

@@ -29,6 +29,13 @@ inline std::string slice_yaml(const std::string& service, const std::string& add
                       service, "}\naddressType: IPv4\nports:\n- {name: http, port: ", port, "}\nendpoints:\n- addresses: [", address, "]\n");
 }
 
+// Two zones with one endpoint each, of a Service weighed by load or not.
+inline std::string zones_yaml(const std::string& service, bool by_load) {
+  std::string of = service_yaml(service);
+  if (by_load) of.replace(of.find("metadata: {"), 11, "metadata: {annotations: {fairlead.io/locality-weights: load}, ");
+  return of + slice_yaml(service) + "  zone: a\n- addresses: [127.0.0.2]\n  zone: b\n";
+}
+
 inline std::string cluster_yaml(const std::string& name, const std::string& timeout = "1s") {
   return absl::StrCat("  - {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: ", name, ", connect_timeout: ", timeout, "}\n");
 }

@@ -123,6 +123,45 @@ TEST_CASE("what is kept is bounded, and places that nobody reports make room") {
   CHECK(reports.reporters() == 1);
 }
 
+TEST_CASE("what goes on now is told by assignment and locality, with how busy endpoints say they are, as long as it is fresh") {
+  LoadReports reports;
+  reports.open(1, "n1", "");
+  reports.open(2, "n2", "");
+  LoadStatsRequest r = report({{.cluster = "ns/a/80/passed-on", .issued = 100, .failed = 10}, {.cluster = "ns/b/80", .zone = "z2", .issued = 10}});
+  r.mutable_cluster_stats(0)->set_cluster_service_name("ns/a/80");
+  const auto metric = [](auto& m, uint64_t requests, double sum) {
+    m.set_num_requests_finished_with_metric(requests);
+    m.set_total_metric_value(sum);
+  };
+  auto& a = *r.mutable_cluster_stats(0)->mutable_upstream_locality_stats(0);
+  for (const char* name : {"cpu_utilization", "application_utilization", "named_metrics.queue"}) {
+    auto& m = *a.add_load_metric_stats();
+    m.set_metric_name(name);
+    metric(m, 40, name[0] == 'c' ? 4 : 20);
+  }
+  metric(*r.mutable_cluster_stats(1)->mutable_upstream_locality_stats(0)->mutable_cpu_utilization(), 5, 1);
+  reports.report(1, r, kNow);
+  LoadStatsRequest other = report({{.cluster = "ns/a/80", .issued = 50}});
+  metric(*other.mutable_cluster_stats(0)->mutable_upstream_locality_stats(0)->mutable_application_utilization(), 60, 60);
+  reports.report(2, other, kNow + 20s);
+  const auto loads = reports.now_at(kNow + 20s, 30s);
+  REQUIRE(loads.size() == 2);
+  CHECK(loads[0].assignment == "ns/a/80");
+  CHECK(loads[0].locality == topology::Locality{"r", "z1"});
+  CHECK(loads[0].requests_per_s == 15);
+  CHECK(loads[0].errors_per_s == 1);
+  CHECK(loads[0].measured == 100);
+  CHECK(loads[0].utilization == 0.8);
+  CHECK(loads[1].assignment == "ns/b/80");
+  CHECK(loads[1].utilization == 0.2);
+  const auto later = reports.now_at(kNow + 40s, 30s);  // the first one's is too old
+  REQUIRE(later.size() == 1);
+  CHECK(later[0].requests_per_s == 5);
+  CHECK(later[0].utilization == 1);
+  reports.close(2);
+  CHECK(reports.now_at(kNow + 40s, 30s).empty());
+}
+
 TEST_CASE("reports of a stream that is not open are passed over") {
   LoadReports reports;
   reports.report(7, report({{.issued = 1}}), kNow);
