@@ -14,6 +14,17 @@ namespace fairlead::adapters::gatewayapi {
 
 namespace {
 
+// What is wrong with a reference to parameters; empty: nothing. They are for whoever runs the data plane (adapters/provision); here it is looked only
+// whether they can be had. `known`: of a kind of ours at least, so that what is served goes on being served.
+std::string parameters_problem(const World& world, const ObjectKey& target, bool& known) {
+  known = target.group == kOurGroup && target.kind == kParametersKind;
+  const std::string kind = target.group.empty() ? target.kind : absl::StrCat(target.group, "/", target.kind);
+  if (!known) return absl::StrCat(kind, " is not known here; ", kOurGroup, "/", kParametersKind, " is");
+  if (world.snapshot.find(target)) return "";  // the last good version, at least
+  const std::string broken = world.broken(target);
+  return broken.empty() ? absl::StrCat(target.str(), " does not exist") : absl::StrCat(target.str(), " is not valid: ", broken);
+}
+
 // Names of the classes that are ours and accepted.
 std::set<std::string> take_classes(World& world) {
   std::set<std::string> ours;
@@ -22,14 +33,12 @@ std::set<std::string> take_classes(World& world) {
     const GatewayClass c = read_gateway_class(*object, unread);
     if (c.controller != kControllerName) continue;
     Condition accepted{"Accepted", Truth::kTrue, "Accepted", "", object->generation};
-    if (c.has_parameters && c.parameters_group != kOurGroup) {
-      accepted.status = Truth::kFalse;
-      accepted.reason = "InvalidParameters";
-      accepted.message = absl::StrCat("parametersRef: kinds of group ", c.parameters_group.empty() ? "core" : c.parameters_group, " are not known here; those of ", kOurGroup, " are");
-      world.problem(Severity::kError, *object, c.parameters, accepted.message);
-    } else {
-      ours.insert(key.name);
+    bool known = true;
+    if (const std::string problem = c.parameters ? parameters_problem(world, *c.parameters, known) : ""; !problem.empty()) {
+      accepted = {"Accepted", Truth::kFalse, "InvalidParameters", absl::StrCat("parametersRef: ", problem), object->generation};
+      world.problem(Severity::kError, *object, c.parameters_spot, accepted.message);
     }
+    if (known) ours.insert(key.name);
     world.result.status.set(key, {}, std::move(accepted));
     world.result.status.at(key, {}).supported_features = supported_features();
   }
@@ -84,12 +93,13 @@ void take_addresses(GatewayState& state) {
   if (state.addresses.empty()) state.addresses = {"0.0.0.0"};
 }
 
-// What our own kinds say is for those who run data planes; of anybody else's nothing is known.
 void take_parameters(World& world, GatewayState& state) {
   const std::optional<ObjectRef>& ref = state.gateway.parameters;
-  if (!ref || ref->target.group == kOurGroup) return;
-  state.parameters_problem = absl::StrCat(ref->spot.field, ": ", ref->target.str(), " is not known here; kinds of group ", kOurGroup, " are");
-  world.problem(Severity::kError, *state.object, ref->spot, absl::StrCat("InvalidParameters: ", ref->target.str(), " is not known here; kinds of group ", kOurGroup, " are"));
+  bool known = true;
+  const std::string problem = ref ? parameters_problem(world, {ref->target.group, ref->target.kind, ref->ns, ref->name}, known) : "";
+  if (problem.empty()) return;
+  (known ? state.parameters_missing : state.parameters_problem) = absl::StrCat(ref->spot.field, ": ", problem);
+  world.problem(Severity::kError, *state.object, ref->spot, absl::StrCat("InvalidParameters: ", problem));
 }
 
 GatewayState take_gateway(World& world, const ObjectPtr& object, Gateway gateway) {
@@ -224,6 +234,8 @@ void report_gateways(World& world) {
     } else if (!gateway.parameters_problem.empty()) {
       accepted = {"Accepted", Truth::kFalse, "InvalidParameters", gateway.parameters_problem, generation};
       programmed = {"Programmed", Truth::kFalse, "Invalid", gateway.parameters_problem, generation};
+    } else if (!gateway.parameters_missing.empty()) {
+      accepted = {"Accepted", Truth::kFalse, "InvalidParameters", gateway.parameters_missing, generation};
     } else if (good < own) {
       accepted.reason = "ListenersNotValid";
       accepted.message = absl::StrCat(own - good, " of ", own, " listeners cannot be served");

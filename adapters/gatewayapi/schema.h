@@ -19,6 +19,7 @@ namespace fairlead::adapters::gatewayapi {
 inline constexpr std::string_view kGroup = "gateway.networking.k8s.io";
 inline constexpr std::string_view kExperimentalGroup = "gateway.networking.x-k8s.io";
 inline constexpr std::string_view kOurGroup = "fairlead.io";
+inline constexpr std::string_view kParametersKind = "GatewayParameters";
 inline constexpr std::string_view kControllerName = "fairlead.io/gateway-controller";
 
 // Where a part stands, for origins and errors about what it refers to.
@@ -29,9 +30,8 @@ struct Spot {
 
 struct GatewayClass {
   std::string controller;
-  bool has_parameters = false;
-  std::string parameters_group;
-  Spot parameters;
+  Spot parameters_spot;
+  std::optional<ObjectKey> parameters;  // parametersRef
 };
 
 // metav1.LabelSelector.

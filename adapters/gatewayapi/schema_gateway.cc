@@ -269,11 +269,15 @@ GatewayClass read_gateway_class(const Object& object, std::vector<Diagnostic>& o
       spec.error("controllerName", absl::StrCat("expected DOMAIN/PATH, got \"", result.controller, "\""));
     }
     spec.string("description");
-    result.has_parameters = spec.has("parametersRef");
-    result.parameters = spot_of(spec.get("parametersRef"));
+    result.parameters_spot = spot_of(spec.get("parametersRef"));
+    const bool has_parameters = spec.has("parametersRef");
     doc::Object parameters = spec.object("parametersRef");
-    result.parameters_group = parameters.string_or("group", "");
-    for (std::string_view field : {"kind", "name", "namespace"}) parameters.string(field);
+    ObjectKey key;
+    key.group = parameters.string_or("group", "");
+    key.kind = parameters.string_or("kind", "");
+    key.ns = parameters.string_or("namespace", "");
+    key.name = parameters.string_or("name", "");
+    if (has_parameters) result.parameters = std::move(key);
   }
   add_errors(errors, object, out);
   return result;

@@ -74,7 +74,8 @@ struct GatewayState {
   Gateway gateway;
   std::vector<std::string> addresses;  // to listen on, never none
   std::string address_problem;         // why spec.addresses cannot be had; empty: it can
-  std::string parameters_problem;      // the same of infrastructure.parametersRef
+  std::string parameters_problem;      // the same of infrastructure.parametersRef, being of a kind that nobody knows
+  std::string parameters_missing;      // those that it means cannot be had; what is served goes on
   std::string client_certificate;      // shown to backends, by the name of its secret; "" for none
   std::string refs_reason;             // of the condition ResolvedRefs, where that certificate cannot be had
   std::string refs_message;

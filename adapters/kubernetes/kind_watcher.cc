@@ -63,7 +63,8 @@ KindWatcher::KindWatcher(const WatchOptions& options, std::string source, const 
 std::string KindWatcher::name() const { return ns_.empty() ? kind_.kind : absl::StrCat(kind_.kind, " in ", ns_); }
 
 std::string KindWatcher::path(std::string_view query) const {
-  const std::string selector = kind_.field_selector.empty() ? "" : absl::StrCat("&fieldSelector=", query_escape(kind_.field_selector));
+  std::string selector = kind_.field_selector.empty() ? "" : absl::StrCat("&fieldSelector=", query_escape(kind_.field_selector));
+  if (!kind_.label_selector.empty()) absl::StrAppend(&selector, "&labelSelector=", query_escape(kind_.label_selector));
   return absl::StrCat(group_path(kind_.group, version_), ns_.empty() ? "" : absl::StrCat("/namespaces/", ns_), "/", kind_.plural, "?", query, selector);
 }
 

@@ -64,6 +64,7 @@ Shaped StatusKeeper::shape(const State& state, MonotonicTime now, const std::str
   Shaping shaping;
   shaping.controller = options_.controller;
   shaping.addresses = options_.addresses;
+  shaping.plane = state.plane;
   shaping.now = wall;
   if (state.object->key.kind == "Ingress" && !state.said.empty()) {  // those of its class
     const ObjectPtr of_class = objects_->find(state.said.begin()->first.parent);
@@ -109,7 +110,9 @@ void StatusKeeper::take_object(const ObjectPtr& object, const StatusSink& said, 
   State& state = states_[key];
   const StatusSink::Scopes& drafted = scopes_of(said, key);
   const bool moved = state.object != object;
-  if (!moved && !verdicts_changed && state.drafted == drafted && state.compared) return;
+  std::optional<Plane> plane = key.kind == "Gateway" && options_.plane && !drafted.empty() ? options_.plane(*objects_, key) : std::nullopt;
+  if (!moved && !verdicts_changed && state.drafted == drafted && state.plane == plane && state.compared) return;
+  state.plane = std::move(plane);
   if (moved) {
     const bool replaced = state.object && uid_of(state.object->body) != uid_of(object->body);
     state.object = object;
@@ -119,7 +122,11 @@ void StatusKeeper::take_object(const ObjectPtr& object, const StatusSink& said, 
   }
   StatusSink::Scopes joined = drafted;
   if (!joined.empty() && key.kind != "Ingress") {
-    if (key.kind == "Gateway") check_addresses(*object, joined);
+    if (state.plane) {
+      check_plane(*object, *state.plane, joined);
+    } else if (key.kind == "Gateway") {
+      check_addresses(*object, joined);
+    }
     join(joined, key, listener_names(*object), [this](const ObjectKey& parent) { return gateway_of(*objects_, parent); }, verdicts);
   }
   if (joined != state.said) {

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +32,8 @@ class StatusKeeper {
     std::string controller;                // whose entries are ours
     std::string field_manager = "fairlead-control";
     std::vector<Address> addresses;        // of Gateways that do not ask for one
+    // Of Gateways whose data plane is run here; nothing: others run it, and say where it is. May be empty.
+    std::function<std::optional<Plane>(const ObjectSnapshot& objects, const ObjectKey& gateway)> plane = {};
     // While Programmed is open, so that what is on its way to the proxies costs one write and not two.
     std::chrono::milliseconds settle{300};
     // How long a Programmed that is True outlives a change, or the loss of all proxies, that nobody has answered.
@@ -72,6 +75,7 @@ class StatusKeeper {
     ObjectPtr object;                // as the source has it, the version that failed its check before the last good one
     StatusSink::Scopes drafted;      // as the vocabularies left it
     StatusSink::Scopes said;         // with the proxies' words
+    std::optional<Plane> plane;      // of a Gateway
     bool open = false;               // a Programmed among them is Unknown
     MonotonicTime open_since{};
     doc::Value newest;               // body from our last write or read, where that is newer than the source's; else null

@@ -151,6 +151,7 @@ void shape_class(const StatusSink::Scopes& said, const doc::Value& present, cons
 std::vector<Address> addresses_of(const Object& gateway, const ScopeStatus& own, const Shaping& shaping) {
   const Condition* accepted = own.find("Accepted");
   if (accepted && accepted->status == Truth::kFalse && accepted->reason == "UnsupportedAddress") return {};
+  if (shaping.plane) return shaping.plane->addresses;
   std::vector<Address> out = announced(gateway);
   if (!out.empty()) return out;
   for (const doc::Value& a : items_at(gateway.body, "spec.addresses")) {
@@ -334,21 +335,49 @@ std::vector<Address> announced(const Object& object) {
   return out;
 }
 
-void check_addresses(const Object& gateway, StatusSink::Scopes& said) {
-  const std::vector<Address> had = announced(gateway);
+namespace {
+
+void set_unprogrammed(StatusSink::Scopes& said, std::string_view reason, const std::string& message) {
   const auto own = said.find({});
-  if (had.empty() || own == said.end()) return;
+  if (own == said.end()) return;
+  for (Condition& c : own->second.conditions) {
+    if (c.type != "Programmed" || c.status == Truth::kFalse) continue;
+    c.status = Truth::kFalse;
+    c.reason = reason;
+    c.message = message;
+  }
+}
+
+// Which addresses the Gateway asks for that are not among those that it has.
+std::string lacking_addresses(const Object& gateway, const std::vector<Address>& had) {
   std::string lacking;
   for (const doc::Value& a : items_at(gateway.body, "spec.addresses")) {
     const std::string value = text_at(a, "value");
     const bool there = value.empty() || std::any_of(had.begin(), had.end(), [&](const Address& h) { return h.value == value; });
     if (!there) absl::StrAppend(&lacking, lacking.empty() ? "" : ", ", value);
   }
-  for (Condition& c : own->second.conditions) {
-    if (lacking.empty() || c.type != "Programmed" || c.status == Truth::kFalse) continue;
-    c.status = Truth::kFalse;
-    c.reason = "AddressNotUsable";
-    c.message = absl::StrCat("spec.addresses: its data plane does not have ", lacking);
+  return lacking;
+}
+
+void check_asked(const Object& gateway, const std::vector<Address>& had, StatusSink::Scopes& said) {
+  const std::string lacking = lacking_addresses(gateway, had);
+  if (!lacking.empty()) set_unprogrammed(said, "AddressNotUsable", absl::StrCat("spec.addresses: its data plane does not have ", lacking));
+}
+
+}  // namespace
+
+void check_addresses(const Object& gateway, StatusSink::Scopes& said) {
+  const std::vector<Address> had = announced(gateway);
+  if (!had.empty()) check_asked(gateway, had, said);
+}
+
+void check_plane(const Object& gateway, const Plane& plane, StatusSink::Scopes& said) {
+  if (!plane.trouble.empty()) {
+    set_unprogrammed(said, "DataPlaneFailed", plane.trouble);
+  } else if (plane.addresses.empty()) {
+    set_unprogrammed(said, "AddressNotAssigned", plane.missing);
+  } else {
+    check_asked(gateway, plane.addresses, said);
   }
 }
 

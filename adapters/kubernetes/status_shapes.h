@@ -45,10 +45,21 @@ std::vector<Address> announced(const Object& object);
 // Where that is said and the Gateway asks for an address that is not among them: Programmed=False, AddressNotUsable.
 void check_addresses(const Object& gateway, StatusSink::Scopes& said);
 
+// Of a Gateway whose data plane the control plane runs itself (adapters/provision): where it is reached, and what is in the way of that.
+struct Plane {
+  std::vector<Address> addresses;
+  std::string missing;  // why there is none
+  std::string trouble;  // why its objects are not as they shall be
+  bool operator==(const Plane&) const = default;
+};
+// Programmed=False where there is trouble (DataPlaneFailed), no address (AddressNotAssigned), or not one that the Gateway asks for (AddressNotUsable).
+void check_plane(const Object& gateway, const Plane& plane, StatusSink::Scopes& said);
+
 struct Shaping {
   std::string controller;          // whose entries are ours: "fairlead.io/gateway-controller"
   std::vector<Address> addresses;  // of Gateways that do not ask for one, and of Ingresses
   std::string now;                 // RFC 3339, for conditions whose status changes
+  std::optional<Plane> plane;      // of this Gateway: its addresses and no others
   bool hold_programmed = false;    // a Programmed that is True stays as it is where Unknown is said
 };
 

@@ -17,6 +17,7 @@ struct WatchedKind {
   bool optional = false;              // of a CRD, which may be missing and come later
   bool cluster_scoped = false;
   std::string field_selector;              // only such objects are asked for: "type=kubernetes.io/tls"
+  std::string label_selector = {};         // and such: "app=web"
   bool (*keep)(const Object&) = nullptr;   // only such objects go further than the source; null: all do
 };
 

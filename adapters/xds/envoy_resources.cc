@@ -157,7 +157,7 @@ bool check_fairlead(const Object& object, std::vector<Diagnostic>& out) {
     out.push_back(Diagnostic{Severity::kError, object.key, object.file, object.line, std::move(field), std::move(message)});
   };
   if (object.key.kind != kKind) {
-    const std::optional<std::string> meant = closest(object.key.kind, {kKind});
+    const std::optional<std::string> meant = closest(object.key.kind, {kKind, "GatewayParameters"});
     refuse("kind", absl::StrCat("unknown kind '", object.key.kind, "'", meant ? absl::StrCat("; did you mean '", *meant, "'?") : ""));
   } else if (version_of(object.api_version) != "v1alpha1") {
     refuse("apiVersion", absl::StrCat(kKind, " is read in version ", kGroup, "/v1alpha1 only, not ", object.api_version));

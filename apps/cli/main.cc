@@ -6,7 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "apps/cli/bootstrap.h"
+#include "adapters/provision/bootstrap.h"
 #include "apps/cli/commands.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -71,7 +71,7 @@ int run(int argc, char** argv) {
   auto* watched = app.add_subcommand("watch", "changes, pushes and verdicts as they happen");
   watched->add_option("kinds", kinds, "only these: change, connected, disconnected, push, accepted, refused, finding");
 
-  BootstrapOptions options;
+  fairlead::adapters::provision::BootstrapOptions options;
   bool sotw = false, delta = false;
   auto* bootstrap = app.add_subcommand("bootstrap", "prints a ready bootstrap for fairlead-proxy, a stock Envoy or a gRPC client");
   bootstrap->add_option("--for", options.client, "proxy, envoy or grpc")->check(CLI::IsMember({"proxy", "envoy", "grpc"}))->capture_default_str();
@@ -140,7 +140,7 @@ int run(int argc, char** argv) {
     std::cerr << "fairlead: a gRPC client has no " << (*admin_option ? "admin address: leave out --admin-address\n" : "delta xDS: leave out --delta\n");
     return 2;
   }
-  const absl::StatusOr<std::string> text = make_bootstrap(options);
+  const absl::StatusOr<std::string> text = fairlead::adapters::provision::make_bootstrap(options);
   if (!text.ok()) {
     std::cerr << "fairlead: " << text.status().message() << "\n";
     return 2;

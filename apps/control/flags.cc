@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 
+#include "adapters/gatewayapi/schema.h"
 #include "controlplane/rpc/server.h"
 
 namespace fairlead::control {
@@ -39,6 +40,27 @@ absl::Status check(const Flags& f) {
     return absl::InvalidArgumentError(absl::StrCat("--admin-address ", f.admin_address, " can be reached from elsewhere, and it shows all configuration to whoever asks: keep it on loopback, or give ",
                                                    "--admin-allow-plaintext"));
   }
+  return absl::OkStatus();
+}
+
+// How proxies that are run here show who they are.
+absl::Status check_planes(Flags& f) {
+  using Tls = adapters::provision::Options::Tls;
+  const bool issued = !f.issuer.certificate.empty(), tls = !f.files.certificate.empty();
+  if (!f.managed_gateways) {
+    const bool idle = !issued && f.issuer.key.empty() && f.issuer.server_authority.empty() && f.planes.tls_secret.empty() && f.planes.image.empty() && f.planes.xds_address.empty();
+    return idle ? absl::OkStatus() : absl::InvalidArgumentError("--managed-… means nothing without --managed-gateways");
+  }
+  if (!f.write_status) return absl::InvalidArgumentError("--managed-gateways needs --write-status: who may not write runs nothing");
+  if (issued != !f.issuer.key.empty()) return absl::InvalidArgumentError(issued ? "--managed-authority-cert needs --managed-authority-key" : "--managed-authority-key needs --managed-authority-cert");
+  if (issued && !f.planes.tls_secret.empty()) return absl::InvalidArgumentError("--managed-tls-secret and --managed-authority-cert: either the certificates are there, or they are issued");
+  if (tls && !issued && f.planes.tls_secret.empty()) return absl::InvalidArgumentError("--managed-gateways: with what do proxies show who they are? give --managed-authority-cert and -key, or --managed-tls-secret");
+  if (!tls && (issued || !f.planes.tls_secret.empty())) return absl::InvalidArgumentError("--managed-authority-cert and --managed-tls-secret need --xds-tls-cert: without it there is no TLS");
+  f.planes.tls = issued ? Tls::kIssued : tls ? Tls::kSecret : Tls::kNone;
+  f.planes.controller = adapters::gatewayapi::kControllerName;
+  if (f.planes.image.empty()) return absl::InvalidArgumentError("--managed-gateways needs --managed-image: which image has fairlead-proxy?");
+  if (f.planes.xds_address.empty()) return absl::InvalidArgumentError("--managed-gateways needs --managed-xds-address: where do pods reach the xDS port?");
+  if (absl::Status s = adapters::provision::check_options(f.planes); !s.ok()) return absl::InvalidArgumentError(absl::StrCat("--managed-xds-address: ", s.message()));
   return absl::OkStatus();
 }
 
@@ -81,6 +103,17 @@ void add_kubernetes(CLI::App& app, Flags& f) {
   app.add_option("--leader-election-namespace", f.leader_election_namespace, "namespace of that Lease; the default is that of the service account or kubeconfig context")->group(group);
 }
 
+void add_planes(CLI::App& app, Flags& f) {
+  const std::string group = "Data planes of Gateways (with --source kubernetes)";
+  app.add_flag("--managed-gateways", f.managed_gateways, "let the leader run proxies for each Gateway of our classes, as Deployments; GatewayParameters say otherwise")->group(group);
+  app.add_option("--managed-image", f.planes.image, "image of fairlead-proxy, where GatewayParameters name none")->group(group);
+  app.add_option("--managed-xds-address", f.planes.xds_address, "HOST:PORT at which pods reach the xDS port; its certificate is for that host")->group(group);
+  app.add_option("--managed-authority-cert", f.issuer.certificate, "authority, PEM, that signs a certificate for each Gateway's proxies: spiffe://fairlead.io/ns/NAMESPACE/gateway/NAME")->group(group);
+  app.add_option("--managed-authority-key", f.issuer.key, "its private key, PEM")->group(group);
+  app.add_option("--managed-xds-ca", f.issuer.server_authority, "authority of the xDS port's own certificate, PEM; the same when left out")->group(group);
+  app.add_option("--managed-tls-secret", f.planes.tls_secret, "instead: a Secret of this name in the namespace of each Gateway has tls.crt, tls.key and ca.crt")->group(group);
+}
+
 }  // namespace
 
 absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
@@ -109,6 +142,7 @@ absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
   add_tls(app, f, rules);
   add_limits(app, f);
   add_kubernetes(app, f);
+  add_planes(app, f);
   app.add_option("-l,--log-level", f.log_level, "trace, debug, info, warning, error, critical or off")->capture_default_str();
   app.add_option("--log-path", f.log_path, "log to this file instead of standard error");
   try {
@@ -125,6 +159,7 @@ absl::StatusOr<Parsed> parse_flags(int argc, char** argv) {
   f.drain_time = std::chrono::seconds(drain_time_s);
   for (std::string& rule : rules) f.files.rules.push_back({std::move(rule), "--xds-authorize"});
   if (absl::Status s = check(f); !s.ok()) return s;
+  if (absl::Status s = check_planes(f); !s.ok()) return s;
   return out;
 }
 

@@ -9,6 +9,8 @@
 
 #include <absl/status/statusor.h>
 
+#include "adapters/kubernetes/provisioner.h"
+#include "adapters/provision/data_plane.h"
 #include "controlplane/serve/credentials.h"
 #include "controlplane/serve/xds_server.h"
 
@@ -29,6 +31,10 @@ struct Flags {
   bool leader_election = true;
   std::string leader_election_namespace;
   std::vector<std::string> gateway_addresses;
+  // Whether the leader runs the data planes of Gateways, and how.
+  bool managed_gateways = false;
+  adapters::provision::Options planes;
+  adapters::kubernetes::CredentialsIssuer::Files issuer;
   std::string log_level = "info";
   std::string log_path;
 };

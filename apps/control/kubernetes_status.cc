@@ -62,23 +62,63 @@ KubernetesStatus::KubernetesStatus(Options options, serve::XdsServer& server, co
     elector_ = std::make_unique<k8s::LeaderElector>(k8s::Election::Options{ns, std::string(kLease), identity_}, api, clock, [this](bool leading, const std::string& holder) {
       FL_LOG(info, "leader", leading ? absl::StrCat("this replica writes status from now on, as ", identity_) : absl::StrCat("this replica writes no status; ", holder.empty() ? "nobody" : holder, " does"));
       writer_->wake();
+      if (provisioner_) provisioner_->wake();
     });
   }
   if (elector_) {
     writer.tell_leader = [this](std::string report) { elector_->set_report(std::move(report)); };
     writer.told = [this] { return elector_->reports(); };
   }
-  writer_ = std::make_unique<k8s::StatusWriter>(std::move(writer), clock, [this] { return !elector_ || elector_->leading(); }, Asker(server));
+  const auto leading = [this] { return !elector_ || elector_->leading(); };
+  if (options_.planes) {
+    provisioner_ = std::make_unique<k8s::Provisioner>(provisioner_options(api), clock, leading);
+    writer.keeper.plane = [this](const adapters::ObjectSnapshot& objects, const adapters::ObjectKey& gateway) -> std::optional<k8s::Plane> {
+      const std::optional<adapters::provision::Reach> reach = adapters::provision::reach(objects, gateway, options_.planes->options);
+      if (!reach) return std::nullopt;
+      k8s::Plane plane{{}, reach->missing, provisioner_->trouble(gateway)};
+      for (const std::string& address : reach->addresses) plane.addresses.push_back(k8s::address_of(address));
+      return plane;
+    };
+  }
+  writer_ = std::make_unique<k8s::StatusWriter>(std::move(writer), clock, leading, Asker(server));
+}
+
+k8s::Provisioner::Options KubernetesStatus::provisioner_options(const k8s::ApiClient::Options& api) {
+  k8s::Provisioner::Options out;
+  out.source = options_.source;
+  out.planes = options_.planes->options;
+  out.issuer = options_.planes->issuer;
+  out.api = api;
+  out.changed = [this] { say_again(); };
+  return out;
+}
+
+void KubernetesStatus::said(std::shared_ptr<const adapters::StatusSink> said, adapters::ObjectSnapshotPtr objects) {
+  {
+    std::lock_guard lock(mutex_);
+    said_ = said;
+    objects_ = objects;
+  }
+  if (provisioner_) provisioner_->update(said, objects);
+  writer_->update(std::move(said), std::move(objects));
+}
+
+// What stands in the way of a data plane has changed.
+void KubernetesStatus::say_again() {
+  std::unique_lock lock(mutex_);
+  if (said_) writer_->update(said_, objects_);
 }
 
 // The writer first: nothing is written once the Lease is given back.
 void KubernetesStatus::stop() {
+  if (provisioner_) provisioner_->stop();
   writer_->stop();
   if (elector_) elector_->stop();
 }
 
 void KubernetesStatus::start() {
   writer_->start();
+  if (provisioner_) provisioner_->start();
   if (elector_) elector_->start();
 }
 

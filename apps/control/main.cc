@@ -104,7 +104,8 @@ absl::StatusOr<std::vector<std::unique_ptr<control::KubernetesStatus>>> write_st
     if (!flags.write_status || !adapters::kubernetes::is_kubernetes_source(source)) continue;
     absl::StatusOr<adapters::kubernetes::Credentials> credentials = adapters::kubernetes::credentials_of(source);
     if (!credentials.ok()) return credentials.status();
-    control::KubernetesStatus::Options options{source, *std::move(credentials), flags.leader_election, flags.leader_election_namespace, flags.gateway_addresses};
+    control::KubernetesStatus::Options options{source, *std::move(credentials), flags.leader_election, flags.leader_election_namespace, flags.gateway_addresses, std::nullopt};
+    if (flags.managed_gateways) options.planes = {flags.planes, flags.issuer};
     out.push_back(std::make_unique<control::KubernetesStatus>(std::move(options), server, clock));
   }
   return out;

@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "adapters/provision/parameters.h"
+
 namespace fairlead::pipeline {
 
 using adapters::ChangeSet;
@@ -13,6 +15,10 @@ void register_vocabularies(adapters::Store& store) {
   adapters::gatewayapi::register_groups(store);
   adapters::ingress::register_groups(store);
   adapters::xds::register_groups(store);
+  // Our own group has kinds of two adapters, of which neither knows the other.
+  store.register_group(std::string(adapters::xds::kGroup), [](const adapters::Object& object, std::vector<Diagnostic>& out) {
+    return object.key.kind == adapters::provision::kKind ? adapters::provision::check_parameters(object, out) : adapters::xds::check_fairlead(object, out);
+  });
 }
 
 std::vector<intent::Finding> to_findings(const std::vector<Diagnostic>& diagnostics) {

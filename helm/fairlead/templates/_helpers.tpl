@@ -38,6 +38,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else }}{{ include "fairlead.fullname" . }}-xds-client{{ end }}
 {{- end }}
 
+{{/* With the authority that signs for the proxies that are run for Gateways; empty: their Secrets are there. */}}
+{{- define "fairlead.authoritySecret" -}}
+{{- if ne .Values.tls.mode "secret" }}{{ include "fairlead.fullname" . }}-xds-authority
+{{- else }}{{ .Values.tls.authoritySecretName }}{{ end }}
+{{- end }}
+
 {{/* The name that certificates of clients of this chart have. */}}
 {{- define "fairlead.clientName" -}}
 proxy.{{ include "fairlead.fullname" . }}.{{ .Release.Namespace }}

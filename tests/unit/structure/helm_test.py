@@ -137,7 +137,7 @@ for text, program, code in ((deployment, "fairlead-control", control), (runs_pro
             wrong.append(f"the chart gives {program} {flag}, which it does not know")
 
 # --- permissions: no wildcard, none twice; those of objects are held against the code's tables by tests/unit/apps/pipeline/permissions_test.cc ----
-rules = {name: yaml.safe_load((CHART / "files" / name).read_text()) for name in ("cluster-rules.yaml", "leader-rules.yaml", "lease-rules.yaml")}
+rules = {name: yaml.safe_load((CHART / "files" / name).read_text()) for name in ("cluster-rules.yaml", "leader-rules.yaml", "lease-rules.yaml", "managed-rules.yaml")}
 granted = []
 for name, listed in rules.items():
     for rule in listed:
@@ -158,7 +158,7 @@ for group, resource, code, request in (("events.k8s.io", "events", "adapters/kub
     asked, given = {VERBS[m] for m in re.findall(request, text)}, {v for g, r, v in granted if (g, r) == (group, resource)}
     if asked != given or f"/apis/{group}/v1" not in text:
         wrong.append(f"RBAC: the code asks for {sorted(asked)} of {resource}, and {sorted(given)} are granted")
-if len(re.findall(r"^rules:$", TEMPLATES, re.M)) != 2 or TEMPLATES.count('.Files.Get "files/') != 4:
+if len(re.findall(r"^rules:$", TEMPLATES, re.M)) != 2 or TEMPLATES.count('.Files.Get "files/') != 5:
     wrong.append("templates: rules that are not in files/*-rules.yaml")
 
 # --- every container and pod goes by the helpers that take rights away ---------------------------------------------------------
@@ -185,10 +185,12 @@ if f'"{version["name"]}"' not in reader or crd["spec"]["names"]["kind"] != "Envo
 
 
 def structural(schema, path):
-    if "x-kubernetes-preserve-unknown-fields" not in schema and "type" not in schema:
+    if not {"x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string"} & set(schema) and "type" not in schema:
         yield f"{path} has no type"
-    if schema.get("type") == "object" and "properties" not in schema and path.rpartition(".")[2] != "metadata":
+    if schema.get("type") == "object" and not {"properties", "additionalProperties", "x-kubernetes-preserve-unknown-fields"} & set(schema) and path.rpartition(".")[2] != "metadata":
         yield f"{path} is an object without properties"
+    if "additionalProperties" in schema and "maxProperties" not in schema:
+        yield f"{path} is a map without an end"
     if schema.get("type") == "array" and ("items" not in schema or "maxItems" not in schema):
         yield f"{path} is an array without items, or without an end"  # an end, so that the cost of rules has one
     for key, sub in schema.get("properties", {}).items():
@@ -200,6 +202,28 @@ def structural(schema, path):
 wrong += [f"crds: {line}" for line in structural(version["schema"]["openAPIV3Schema"], "EnvoyResources")]
 if not crd["spec"]["names"].get("shortNames") or not version.get("additionalPrinterColumns") or "status" not in version.get("subresources", {}) or "example" not in spec or "x-kubernetes-validations" not in spec["properties"]["nodes"]:
     wrong.append("crds: short names, columns, status, an example or rules are missing")
+
+parameters = yaml.safe_load((CHART / "crds/gatewayparameters.fairlead.io.yaml").read_text())
+reader = source("adapters/provision/parameters.cc")
+version = parameters["spec"]["versions"][0]
+top = version["schema"]["openAPIV3Schema"]
+wrong += [f"crds: {line}" for line in structural(top, "GatewayParameters")]
+
+
+def field_names(schema):
+    for key, sub in schema.get("properties", {}).items():
+        yield key
+        yield from field_names(sub)
+        yield from field_names(sub.get("items", {}))
+
+
+free = {"requests", "limits"}  # the API server's to know
+read = set(re.findall(r'\("(\w+)"[,)]', re.sub(r'"(?:apiVersion|status|metadata)"', "", reader))) | set(re.findall(r'(?:as_it_is|number_or_percent)\(\w+, "(\w+)"', reader))
+if set(field_names(top["properties"]["spec"])) - free != read - {"spec", "Deployment"}:
+    wrong.append(f"crds: the fields of GatewayParameters are not those that the code reads: {sorted((set(field_names(top['properties']['spec'])) - free) ^ (read - {'spec', 'Deployment'}))}")
+if not parameters["spec"]["names"].get("shortNames") or not version.get("additionalPrinterColumns") or "example" not in top["properties"]["spec"] or "x-kubernetes-validations" not in top["properties"]["spec"]:
+    wrong.append("crds: of GatewayParameters short names, columns, an example or rules are missing")
+wrong += invalid(top["properties"]["spec"]["example"], {**top["properties"]["spec"], "additionalProperties": False}, "the example of GatewayParameters")
 
 # --- the rest ------------------------------------------------------------------------------------------------------------------
 chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
@@ -226,8 +250,9 @@ for listing in sorted(base.rglob("kustomization.yaml")):
     for path in listing.parent.glob("*.yaml"):
         if path.name not in ("kustomization.yaml", "values.yaml") and path.name not in json.dumps(listed):
             wrong.append(f"{listing.relative_to(ROOT)}: {path.name} is not listed")
-if (base / "base/envoyresources.fairlead.io.yaml").read_text() != (CHART / "crds/envoyresources.fairlead.io.yaml").read_text():
-    wrong.append("helm/kustomize: its CRD is not the chart's")
+for crd_file in sorted((CHART / "crds").iterdir()):
+    if not (base / "base" / crd_file.name).exists() or (base / "base" / crd_file.name).read_text() != crd_file.read_text():
+        wrong.append(f"helm/kustomize: its {crd_file.name} is not the chart's")
 
 for line in wrong:
     print(line)

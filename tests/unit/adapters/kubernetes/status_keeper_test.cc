@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 
 #include "adapters/gatewayapi/translate.h"
 #include "adapters/kubernetes/status_keeper.h"
+#include "adapters/provision/data_plane.h"
 #include "tests/unit/adapters/kubernetes/fake_api.h"
 
 namespace fairlead::adapters::kubernetes {
@@ -547,6 +549,75 @@ spec:
 )");
   CHECK(w.settle() == 0);
   CHECK(w.api.requests.empty());
+}
+
+// A Gateway whose proxies are run here, with what is made for it.
+struct ManagedWorld {
+  std::string trouble;
+  World w;
+  ManagedWorld() : w(kClassAndGateway, options()) {}
+  StatusKeeper::Options options() {
+    StatusKeeper::Options o;
+    o.addresses = {address_of("198.51.100.1")};  // of others
+    o.plane = [this](const ObjectSnapshot& objects, const ObjectKey& gateway) -> std::optional<Plane> {
+      provision::Options planes;
+      planes.controller = "fairlead.io/gateway-controller";
+      const auto reach = provision::reach(objects, gateway, planes);
+      if (!reach) return std::nullopt;
+      Plane plane{{}, reach->missing, trouble};
+      for (const std::string& a : reach->addresses) plane.addresses.push_back(address_of(a));
+      return plane;
+    };
+    return o;
+  }
+  void service(const std::string& rest) {
+    w.api.apply("apiVersion: v1\nkind: Service\nmetadata: {name: edge-fairlead, ownerReferences: [{kind: Gateway, uid: " + w.api.at(kGatewayPath).find_path("metadata.uid")->as_string() +
+                ", controller: true}]}\n" + rest);
+  }
+  std::string addresses() const {
+    const doc::Value* list = w.api.at(kGatewayPath).find_path("status.addresses");
+    return list ? doc::to_json(*list) : "none";
+  }
+};
+
+TEST_CASE("a Gateway whose proxies are run here is programmed once its Service has an address and a proxy its configuration") {
+  ManagedWorld m;
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed") == "False");
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "reason") == "AddressNotAssigned");
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "message") == "Service default/edge-fairlead does not exist yet");
+  CHECK(m.addresses() == "none");
+  m.service("spec: {type: LoadBalancer, clusterIP: 10.96.0.9, ports: [{port: 8080}]}");
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "message") == "no load balancer has given Service default/edge-fairlead an address yet");
+  m.service("spec: {type: LoadBalancer, clusterIP: 10.96.0.9, ports: [{port: 8080}]}\nstatus: {loadBalancer: {ingress: [{ip: 192.0.2.9}, {hostname: lb.example.com}]}}");
+  m.w.verdicts.gateways[kEdge] = {0, true};
+  m.w.settle();
+  m.w.clock.advance(seconds(60));
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed") == "Unknown");
+  CHECK(m.addresses() == R"([{"type":"IPAddress","value":"192.0.2.9"},{"type":"Hostname","value":"lb.example.com"}])");
+  m.w.verdicts.gateways[kEdge] = {1, true};
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed") == "True");
+  CHECK(m.w.settle() == 0);
+}
+
+TEST_CASE("what is in the way of a data plane, and an address that it has not got, are in the Gateway's status") {
+  ManagedWorld m;
+  m.service("spec: {type: ClusterIP, clusterIP: 10.96.0.9, ports: [{port: 8080}]}");
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed") == "True");
+  CHECK(m.addresses() == R"([{"type":"IPAddress","value":"10.96.0.9"}])");
+  m.trouble = "Deployment default/edge-fairlead is there already and is not this Gateway's: it is left as it is";
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "reason") == "DataPlaneFailed");
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "message") == m.trouble);
+  m.trouble.clear();
+  m.w.api.apply("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge}\nspec: {gatewayClassName: fairlead, addresses: [{value: 192.0.2.1}], listeners: [{name: http, port: 8080, protocol: HTTP}]}");
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "reason") == "AddressNotUsable");
+  CHECK(m.addresses() == R"([{"type":"IPAddress","value":"10.96.0.9"}])");
 }
 
 }  // namespace

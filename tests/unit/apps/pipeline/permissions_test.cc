@@ -7,7 +7,9 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "adapters/kubernetes/provisioner.h"
 #include "adapters/kubernetes/status_shapes.h"
+#include "adapters/provision/data_plane.h"
 #include "apps/pipeline/watched_kinds.h"
 #include "base/doc.h"
 #include "base/file.h"
@@ -63,6 +65,20 @@ TEST_CASE("of kinds whose status is written the object may be read and the statu
     needed.insert(absl::StrCat(kind.group, "/", kind.plural, " get"));
     needed.insert(absl::StrCat(kind.group, "/", kind.plural, "/status patch"));
   }
+  CHECK(missing(needed, given) == "");
+  CHECK(missing(given, needed) == "");
+}
+
+TEST_CASE("of what data planes consist of the leader may do what it asks for, beyond what it may anyway, and nothing else") {
+  const Permissions given = granted("managed-rules.yaml"), anyway = granted("cluster-rules.yaml");
+  Permissions needed;
+  for (const adapters::WatchedKind& kind : adapters::kubernetes::Provisioner::watched_kinds()) {
+    // an apply that makes an object is a create as well
+    for (const char* verb : {"list", "watch", "get", "create", "patch", "delete"}) {
+      if (const std::string permission = absl::StrCat(kind.group, "/", kind.plural, " ", verb); !anyway.contains(permission)) needed.insert(permission);
+    }
+  }
+  CHECK(needed.size() >= 30);
   CHECK(missing(needed, given) == "");
   CHECK(missing(given, needed) == "");
 }

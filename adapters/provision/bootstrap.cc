@@ -1,4 +1,5 @@
-#include "apps/cli/bootstrap.h"
+// See bootstrap.h.
+#include "adapters/provision/bootstrap.h"
 
 #include <arpa/inet.h>
 #include <unistd.h>
@@ -9,9 +10,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
-#include "base/doc.h"
-
-namespace fairlead::cli {
+namespace fairlead::adapters::provision {
 
 namespace {
 
@@ -100,15 +99,34 @@ absl::StatusOr<std::string> for_grpc(const BootstrapOptions& o) {
          "\n";
 }
 
+// A listener that only the kubelet asks. It comes into being when what its process starts with is in use, as all listeners of a bootstrap do.
+Value readiness_listener(int port) {
+  const auto typed = [](std::string_view name, std::string_view type, std::vector<std::pair<std::string, Value>> fields) {
+    fields.insert(fields.begin(), {"@type", text(absl::StrCat("type.googleapis.com/envoy.extensions.filters.", type))});
+    return map({{"name", text(name)}, {"typed_config", map(std::move(fields))}});
+  };
+  const Value ready = map({{"name", text(":path")}, {"string_match", map({{"exact", text("/ready")}})}});
+  const Value health = typed("health_check", "http.health_check.v3.HealthCheck", {{"pass_through_mode", doc::boolean(false)}, {"headers", list({ready})}});
+  const Value none = map({{"match", map({{"prefix", text("/")}})}, {"direct_response", map({{"status", doc::integer(404)}})}});
+  const Value routes = map({{"name", text("readiness")}, {"virtual_hosts", list({map({{"name", text("readiness")}, {"domains", list({text("*")})}, {"routes", list({none})}})})}});
+  const Value manager = typed("http", "network.http_connection_manager.v3.HttpConnectionManager",
+                              {{"stat_prefix", text("readiness")}, {"http_filters", list({health, typed("router", "http.router.v3.Router", {})})}, {"route_config", routes}});
+  return map({{"name", text("readiness")},
+              {"address", map({{"socket_address", map({{"address", text("0.0.0.0")}, {"port_value", doc::integer(port)}})}})},
+              {"filter_chains", list({map({{"filters", list({manager})}})})}});
+}
+
 // Envoy's and ours: the same file drives both.
-absl::StatusOr<std::string> for_envoy(BootstrapOptions o) {
+absl::StatusOr<Value> for_envoy(BootstrapOptions o) {
   absl::StatusOr<Value> xds = address("--xds-address", o.xds_address), admin = address("--admin-address", o.admin_address);
   if (!xds.ok()) return xds.status();
   if (!admin.ok()) return admin.status();
   const Value* host = xds->find_path("socket_address.address");
   const bool by_name = host && !is_ip(host->as_string());
   if (absl::Status s = check_tls(o, host ? std::string(host->as_string()) : ""); !s.ok()) return s;
-  const Value ads = map({{"ads", map({})}, {"resource_api_version", text("V3")}});
+  std::vector<std::pair<std::string, Value>> source{{"ads", map({})}, {"resource_api_version", text("V3")}};
+  if (o.readiness_port != 0) source.emplace_back("initial_fetch_timeout", text("0s"));  // Envoy 1.40: 15 s, after which it goes on without
+  const Value ads = map(std::move(source));
   const std::string options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
   std::vector<std::pair<std::string, Value>> cluster(
       {{"name", text("fairlead-control")},
@@ -121,23 +139,22 @@ absl::StatusOr<std::string> for_envoy(BootstrapOptions o) {
        {"load_assignment", map({{"cluster_name", text("fairlead-control")},
                                 {"endpoints", list({map({{"lb_endpoints", list({map({{"endpoint", map({{"address", *xds}})}})})}})})}})}});
   if (!o.tls_ca.empty()) cluster.emplace_back("transport_socket", tls_socket(o));
-  return doc::to_yaml(
-      map({{"node", node(o)},
-           {"admin", map({{"address", *admin}})},
-           {"dynamic_resources",
-            map({{"ads_config", map({{"api_type", text(o.delta ? "DELTA_GRPC" : "GRPC")},
-                                     {"transport_api_version", text("V3")},
-                                     {"set_node_on_first_message_only", doc::boolean(true)},
-                                     {"grpc_services", list({map({{"envoy_grpc", map({{"cluster_name", text("fairlead-control")}})}})})}})},
-                 {"cds_config", ads},
-                 {"lds_config", ads}})},
-           {"static_resources", map({{"clusters", list({map(std::move(cluster))})}})}}));
+  std::vector<std::pair<std::string, Value>> resources{{"clusters", list({map(std::move(cluster))})}};
+  if (o.readiness_port != 0) resources.emplace_back("listeners", list({readiness_listener(o.readiness_port)}));
+  return map({{"node", node(o)},
+              {"admin", map({{"address", *admin}})},
+              {"dynamic_resources",
+               map({{"ads_config", map({{"api_type", text(o.delta ? "DELTA_GRPC" : "GRPC")},
+                                        {"transport_api_version", text("V3")},
+                                        {"set_node_on_first_message_only", doc::boolean(true)},
+                                        {"grpc_services", list({map({{"envoy_grpc", map({{"cluster_name", text("fairlead-control")}})}})})}})},
+                    {"cds_config", ads},
+                    {"lds_config", ads}})},
+              {"static_resources", map(std::move(resources))}});
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> make_bootstrap(const BootstrapOptions& given) {
-  BootstrapOptions o = given;
+// What the options leave to others, and whether they fit together.
+absl::Status complete(BootstrapOptions& o) {
   if (o.cluster.empty() && o.gateway.empty() && o.id.empty()) {
     return absl::InvalidArgumentError("which configuration? give --cluster NAME (the Gateway's name), --gateway NAMESPACE/NAME or --id ID");
   }
@@ -151,9 +168,43 @@ absl::StatusOr<std::string> make_bootstrap(const BootstrapOptions& given) {
     o.id = absl::StrCat(o.cluster, "-", host);
   }
   if (o.cluster.empty()) o.cluster = o.id;
-  if (o.client != "grpc") return for_envoy(std::move(o));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Value> bootstrap_document(BootstrapOptions o) {
+  if (absl::Status s = complete(o); !s.ok()) return s;
+  return for_envoy(std::move(o));
+}
+
+absl::StatusOr<std::string> make_bootstrap(const BootstrapOptions& given) {
+  BootstrapOptions o = given;
+  if (absl::Status s = complete(o); !s.ok()) return s;
+  if (o.client != "grpc") {
+    absl::StatusOr<Value> document = for_envoy(std::move(o));
+    if (!document.ok()) return document.status();
+    return doc::to_yaml(*document);
+  }
   if (absl::Status s = check_tls(o, ""); !s.ok()) return s;
   return for_grpc(o);
 }
 
-}  // namespace fairlead::cli
+Value merged(const Value& document, const Value& more) {
+  if (document.is_map() && more.is_map()) {
+    Value out = document;
+    for (const doc::Entry& e : more.entries()) {
+      const Value* there = document.find(e.key);
+      out = doc::with(out, e.key, there ? merged(*there, e.value) : e.value);
+    }
+    return out;
+  }
+  if (document.is_list() && more.is_list()) {
+    std::vector<Value> items(document.items().begin(), document.items().end());
+    items.insert(items.end(), more.items().begin(), more.items().end());
+    return doc::list(std::move(items));
+  }
+  return more;
+}
+
+}  // namespace fairlead::adapters::provision

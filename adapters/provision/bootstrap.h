@@ -1,11 +1,14 @@
-// Ready bootstraps for what fairlead-control can drive. Pure.
+// Ready bootstraps for what fairlead-control can drive: of `fairlead bootstrap` and of the proxies that the control plane runs itself. Pure.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <absl/status/statusor.h>
 
-namespace fairlead::cli {
+#include "base/doc.h"
+
+namespace fairlead::adapters::provision {
 
 struct BootstrapOptions {
   std::string client = "proxy";  // proxy, envoy, grpc
@@ -18,9 +21,17 @@ struct BootstrapOptions {
   // TLS to fairlead-control; no authority: plaintext. Files, as the client is to read them.
   std::string tls_ca, tls_cert, tls_key;
   std::string tls_server_name;   // what the server's certificate must be for; empty: the host of xds_address
+  // For pods: answers /ready at this port of every address, where nothing listens before the first configuration is in use, however long that takes. 0: none.
+  uint16_t readiness_port = 0;
 };
 
 // YAML for proxy and envoy, JSON for grpc. InvalidArgument names the flag that is wrong.
 absl::StatusOr<std::string> make_bootstrap(const BootstrapOptions& options);
 
-}  // namespace fairlead::cli
+// The same for proxy and envoy as a document.
+absl::StatusOr<doc::Value> bootstrap_document(BootstrapOptions options);
+
+// `more` added to a document: maps key by key, lists at the end; anything else takes the place of what is there.
+doc::Value merged(const doc::Value& document, const doc::Value& more);
+
+}  // namespace fairlead::adapters::provision

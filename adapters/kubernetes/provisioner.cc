@@ -1,0 +1,281 @@
+// See provisioner.h.
+#include "adapters/kubernetes/provisioner.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "base/certificate.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/strings.h"
+
+namespace fairlead::adapters::kubernetes {
+
+namespace {
+
+constexpr std::chrono::seconds kReadFiles{10};
+constexpr std::chrono::minutes kLookAgain{10};  // at certificates, whose time runs
+
+// "" where there is none, or it is no text.
+std::string secret_text(const doc::Value& secret, std::string_view key) {
+  const doc::Value* data = secret.find("data");
+  const doc::Value* v = data ? data->find(key) : nullptr;
+  return v && v->is_string() ? decode_base64(v->as_string()).value_or("") : std::string();
+}
+
+}  // namespace
+
+absl::Status CredentialsIssuer::refresh(MonotonicTime now) {
+  if (!authority_.empty() && now < read_at_ + kReadFiles) return absl::OkStatus();
+  FL_ASSIGN_OR_RETURN(std::string authority, read_file(files_.certificate));
+  FL_ASSIGN_OR_RETURN(std::string key, read_file(files_.key));
+  FL_ASSIGN_OR_RETURN(std::string server, files_.server_authority.empty() ? absl::StatusOr<std::string>(authority) : read_file(files_.server_authority));
+  authority_ = std::move(authority);
+  key_ = std::move(key);
+  server_authority_ = std::move(server);
+  read_at_ = now;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<provision::Credentials> CredentialsIssuer::of(const provision::Plan& plan, const doc::Value& secret, SystemTime now) {
+  const ObjectKey& gateway = plan.gateway->key;
+  const std::string identity = provision::identity_of(gateway);
+  const auto serves = [&](const provision::Credentials& c) {
+    const absl::StatusOr<Validity> v = validity_of(c.certificate, c.key, authority_, identity);
+    return v.ok() && v->from <= now && now < v->from + 2 * (v->until - v->from) / 3;
+  };
+  provision::Credentials there{secret_text(secret, "tls.crt"), secret_text(secret, "tls.key"), server_authority_};
+  if (serves(there)) {
+    made_.erase(gateway);
+    return there;
+  }
+  if (const auto at = made_.find(gateway); at != made_.end() && serves(at->second)) {
+    at->second.authority = server_authority_;
+    return at->second;
+  }
+  absl::StatusOr<IssuedCertificate> issued = issue_client_certificate(authority_, key_, identity, now, kLifetime);
+  if (!issued.ok()) return prefix(files_.certificate, issued.status());
+  // With the authority behind it, for servers that only know who signed that one.
+  return made_[gateway] = {absl::StrCat(issued->certificate, authority_), std::move(issued->key), server_authority_};
+}
+
+Provisioner::Provisioner(Options options, const Clock& clock, std::function<bool()> leading)
+    : options_(std::move(options)), clock_(clock), leading_(std::move(leading)), api_(options_.api), keeper_(options_.keeper), issuer_(options_.issuer) {}
+
+Provisioner::~Provisioner() { stop(); }
+
+void Provisioner::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Provisioner::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+  api_.cancel();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Provisioner::update(std::shared_ptr<const StatusSink> said, ObjectSnapshotPtr objects) {
+  std::lock_guard lock(mutex_);
+  said_ = std::move(said);
+  objects_ = std::move(objects);
+  fresh_ = true;
+  wake_.notify_all();
+}
+
+void Provisioner::wake() {
+  std::lock_guard lock(mutex_);
+  woken_ = true;
+  wake_.notify_all();
+}
+
+std::vector<WatchedKind> Provisioner::watched_kinds() {
+  std::vector<WatchedKind> out;
+  for (const provision::ManagedKind& kind : provision::managed_kinds()) {
+    WatchedKind k{std::string(kind.group), std::string(kind.plural), std::string(kind.kind), {std::string(kind.version)}};
+    k.label_selector = absl::StrCat(provision::kManagedByLabel, "=", provision::kManager);
+    out.push_back(std::move(k));
+  }
+  return out;
+}
+
+void Provisioner::begin() {
+  keeper_.reset();
+  KubernetesSourceOptions source;
+  source.credentials = options_.api.credentials;
+  source.user_agent = options_.api.user_agent;
+  source.kinds = watched_kinds();
+  source.watch = options_.watch;
+  watch_ = std::make_unique<KubernetesSource>("data planes", std::move(source), [this](SourceUpdate update) {
+    std::lock_guard lock(mutex_);
+    arrived_.push_back(std::move(update));
+    wake_.notify_all();
+  });
+  if (absl::Status s = watch_->start(); !s.ok()) FL_LOG(error, "planes", s.message());
+}
+
+void Provisioner::end() {
+  watch_.reset();
+  keeper_.reset();
+  issuer_.forget();
+  waiting_ = managed_ = 0;
+  std::lock_guard lock(mutex_);
+  arrived_.clear();
+  troubles_.clear();  // the leader knows
+}
+
+void Provisioner::run() {
+  bool led = false;
+  while (true) {
+    std::shared_ptr<const StatusSink> said;
+    ObjectSnapshotPtr objects;
+    std::deque<SourceUpdate> arrived;
+    bool fresh;
+    {
+      std::unique_lock lock(mutex_);
+      MonotonicTime::duration wait = std::chrono::seconds(1);
+      const MonotonicTime now = clock_.monotonic();
+      if (const auto due = keeper_.due(); led && due) wait = std::clamp(*due - now, MonotonicTime::duration{}, wait);
+      wake_.wait_for(lock, wait, [this] { return stopping_ || fresh_ || woken_ || !arrived_.empty(); });
+      if (stopping_) break;
+      said = said_;
+      objects = objects_;
+      fresh = std::exchange(fresh_, false);
+      woken_ = false;
+      arrived.swap(arrived_);
+    }
+    if (!leading_()) {
+      if (std::exchange(led, false)) end();
+      continue;
+    }
+    const bool begins = !std::exchange(led, true);
+    if (begins) begin();
+    if (begins) arrived.clear();  // of a time before
+    const MonotonicTime now = clock_.monotonic();
+    bool observed = false;
+    for (const SourceUpdate& u : arrived) {
+      keeper_.observe(u, now);
+      observed |= u.synced;
+      std::string lost = u.lost;
+      for (const Diagnostic& d : u.diagnostics) absl::StrAppend(&lost, lost.empty() ? "" : "; ", d.str());
+      if (!lost.empty() && lost != last_lost_) FL_LOG(warning, "planes", "what there is of data planes cannot be watched: ", lost);
+      last_lost_ = std::move(lost);
+    }
+    if (!said || !objects || !keeper_.synced()) continue;
+    if (fresh || begins || observed || now >= wanted_at_ + kLookAgain) want(*said, *objects);
+    write_all();
+    publish();
+  }
+  watch_.reset();
+}
+
+void Provisioner::want(const StatusSink& said, const ObjectSnapshot& objects) {
+  const MonotonicTime now = clock_.monotonic();
+  wanted_at_ = now;
+  unmade_.clear();
+  std::vector<ObjectKeeper::Wanted> all;
+  size_t managed = 0;
+  const bool issued = options_.planes.tls == provision::Options::Tls::kIssued;
+  const absl::Status authority = issued ? issuer_.refresh(now) : absl::OkStatus();
+  for (const provision::Plan& plan : provision::survey(objects, said, options_.planes)) {
+    if (plan.gateway->source != options_.source) continue;
+    const doc::Value* uid = plan.gateway->body.find_path("metadata.uid");
+    ObjectKeeper::Wanted wanted{plan.gateway->key, uid && uid->is_string() ? uid->as_string() : "", plan.state == provision::Plan::State::kHeld, {}};
+    if (plan.state == provision::Plan::State::kManaged) {
+      ++managed;
+      absl::Status problem = authority;
+      std::optional<provision::Credentials> credentials;
+      if (issued && problem.ok()) {
+        absl::StatusOr<provision::Credentials> made = issuer_.of(plan, keeper_.present(provision::credentials_key(plan)), clock_.system());
+        if (made.ok()) credentials = *std::move(made);
+        problem = made.status();
+      }
+      absl::StatusOr<std::vector<doc::Value>> made = problem.ok() ? provision::make_objects(plan, options_.planes, credentials ? &*credentials : nullptr) : problem;
+      if (made.ok()) {
+        wanted.objects = *std::move(made);
+      } else {
+        wanted.held = true;
+        unmade_[wanted.gateway] = std::string(made.status().message());
+      }
+    }
+    all.push_back(std::move(wanted));
+  }
+  managed_ = managed;
+  keeper_.want(all, now);
+}
+
+// What is due, until something new is wanted.
+void Provisioner::write_all() {
+  while (true) {
+    {
+      std::lock_guard lock(mutex_);
+      if (stopping_ || fresh_ || !arrived_.empty()) break;
+    }
+    if (!leading_()) break;
+    const auto request = keeper_.next(clock_.monotonic());
+    if (!request) break;
+    const absl::StatusOr<Response> answer = api_.request(request->method, request->path, request->body, request->content_type);
+    if (api_.cancelled()) return;
+    tell(keeper_.answered(answer, clock_.monotonic()));
+  }
+  waiting_ = keeper_.waiting();
+}
+
+void Provisioner::tell(const ObjectKeeper::Outcome& outcome) {
+  using Kind = ObjectKeeper::Outcome::Kind;
+  const Result result = outcome.kind == Kind::kRead       ? kRead
+                        : outcome.kind == Kind::kApplied  ? kApplied
+                        : outcome.kind == Kind::kDeleted  ? kDeleted
+                        : outcome.kind == Kind::kConflict ? kConflict
+                        : outcome.kind == Kind::kGone     ? kGone
+                        : outcome.kind == Kind::kRefused  ? kRefused
+                                                          : kFailed;
+  ++results_[result];
+  if (result == kApplied) FL_LOG(info, "planes", outcome.object.str(), " is applied");
+  if (result == kDeleted) FL_LOG(info, "planes", outcome.object.str(), " is no longer wanted and deleted");
+  if (result == kRefused) FL_LOG(error, "planes", outcome.message, "; it is tried again when something about it changes");
+  if (result == kConflict) FL_LOG(debug, "planes", outcome.message);
+  if (result == kFailed && !outcome.message.empty() && outcome.message != last_error_) {
+    FL_LOG(warning, "planes", outcome.message, "; it is tried again");
+    last_error_ = outcome.message;
+  }
+}
+
+// What is in the way goes to the status of the Gateways.
+void Provisioner::publish() {
+  std::map<ObjectKey, std::string> now = keeper_.problems();
+  for (const auto& [gateway, why] : unmade_) now.emplace(gateway, why);
+  {
+    std::lock_guard lock(mutex_);
+    if (now == troubles_) return;
+    troubles_ = now;
+  }
+  for (const auto& [gateway, why] : now) FL_LOG(warning, "planes", gateway.str(), ": ", why);
+  if (options_.changed) options_.changed();
+}
+
+std::string Provisioner::trouble(const ObjectKey& gateway) const {
+  std::lock_guard lock(mutex_);
+  const auto at = troubles_.find(gateway);
+  return at == troubles_.end() ? "" : at->second;
+}
+
+std::string Provisioner::prometheus() const {
+  std::string out;
+  static constexpr std::array<std::string_view, kResults> kNames{"applied", "deleted", "conflict", "gone", "refused", "failed", "read"};
+  absl::StrAppend(&out, "# HELP fairlead_control_data_plane_requests_total Requests about objects of data planes, by what came of them\n# TYPE fairlead_control_data_plane_requests_total counter\n");
+  for (size_t i = 0; i < kResults; ++i) absl::StrAppend(&out, "fairlead_control_data_plane_requests_total{result=\"", kNames[i], "\"} ", results_[i].load(), "\n");
+  absl::StrAppend(&out, "# HELP fairlead_control_data_planes Gateways whose data plane this process runs\n# TYPE fairlead_control_data_planes gauge\nfairlead_control_data_planes ", managed_.load(), "\n");
+  absl::StrAppend(&out, "# HELP fairlead_control_data_plane_objects_waiting Objects of data planes that are to be written\n# TYPE fairlead_control_data_plane_objects_waiting gauge\n",
+                  "fairlead_control_data_plane_objects_waiting ", waiting_.load(), "\n");
+  return out;
+}
+
+}  // namespace fairlead::adapters::kubernetes

@@ -1,0 +1,115 @@
+// Runs the data planes of Gateways: makes, keeps and removes their objects while this process leads. The thread around adapters/provision (what there is
+// to be) and ObjectKeeper (what differs). It watches the objects with our label itself, and only while it leads; each Gateway's proxies get a certificate
+// that it issues, where it has an authority.
+// Any thread hands over what there is and asks; the thread itself writes. Invariant: nothing is written unless `leading` says so just before.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "adapters/kubernetes/api_client.h"
+#include "adapters/kubernetes/kubernetes_source.h"
+#include "adapters/kubernetes/object_keeper.h"
+#include "adapters/object/status.h"
+#include "adapters/object/store.h"
+#include "adapters/provision/data_plane.h"
+#include "base/clock.h"
+
+namespace fairlead::adapters::kubernetes {
+
+// Gives each Gateway's proxies proof of who they are. Owned by Provisioner's thread.
+class CredentialsIssuer {
+ public:
+  struct Files {
+    std::string certificate, key;  // of the authority, PEM; empty: there is none
+    std::string server_authority;  // of the control plane's own certificate; empty: the same
+  };
+  static constexpr std::chrono::hours kLifetime{24 * 365};  // they are taken into service by new pods: seldom
+
+  explicit CredentialsIssuer(Files files) : files_(std::move(files)) {}
+  // The files anew, where that was a while ago.
+  absl::Status refresh(MonotonicTime now);
+  // Those in the Secret as it is, as long as they serve for a third of their time at least; else new ones, the same until they are in the Secret.
+  absl::StatusOr<provision::Credentials> of(const provision::Plan& plan, const doc::Value& secret, SystemTime now);
+  void forget() { made_.clear(); }
+
+ private:
+  const Files files_;
+  MonotonicTime read_at_{};
+  std::string authority_, key_, server_authority_;
+  std::map<ObjectKey, provision::Credentials> made_;  // by Gateway: not yet in a Secret
+};
+
+class Provisioner {
+ public:
+  struct Options {
+    std::string source;  // whose Gateways
+    provision::Options planes;
+    CredentialsIssuer::Files issuer;  // with Tls::kIssued
+    ObjectKeeper::Options keeper;
+    ApiClient::Options api;
+    WatchOptions watch;
+    std::function<void()> changed;  // what trouble() says; the provisioner's thread
+  };
+  Provisioner(Options options, const Clock& clock, std::function<bool()> leading);
+  ~Provisioner();  // stop()
+
+  void start();
+  void stop();
+  // As StatusWriter's. Any thread.
+  void update(std::shared_ptr<const StatusSink> said, ObjectSnapshotPtr objects);
+  void wake();
+
+  // What keeps a Gateway's data plane from being as it shall; empty: nothing. Any thread.
+  std::string trouble(const ObjectKey& gateway) const;
+  std::string prometheus() const;
+
+  // What it watches: all kinds that it makes, those with our label.
+  static std::vector<WatchedKind> watched_kinds();
+
+ private:
+  void run();
+  void begin();
+  void end();
+  void want(const StatusSink& said, const ObjectSnapshot& objects);
+  void write_all();
+  void tell(const ObjectKeeper::Outcome& outcome);
+  void publish();
+
+  const Options options_;
+  const Clock& clock_;
+  const std::function<bool()> leading_;
+  ApiClient api_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::shared_ptr<const StatusSink> said_;  // guarded, as the next ones
+  ObjectSnapshotPtr objects_;
+  std::deque<SourceUpdate> arrived_;
+  std::map<ObjectKey, std::string> troubles_;
+  bool fresh_ = false, woken_ = false, stopping_ = false;
+
+  // The provisioner's thread alone.
+  ObjectKeeper keeper_;
+  CredentialsIssuer issuer_;
+  std::unique_ptr<KubernetesSource> watch_;  // while this process leads
+  std::map<ObjectKey, std::string> unmade_;  // Gateways whose objects could not even be thought of, and why
+  MonotonicTime wanted_at_{};
+  std::string last_error_, last_lost_;
+
+  enum Result { kApplied, kDeleted, kConflict, kGone, kRefused, kFailed, kRead, kResults };
+  std::array<std::atomic<uint64_t>, kResults> results_{};
+  std::atomic<size_t> waiting_{0}, managed_{0};
+  std::thread thread_;
+};
+
+}  // namespace fairlead::adapters::kubernetes

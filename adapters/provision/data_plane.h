@@ -1,0 +1,87 @@
+// What a Gateway's own data plane consists of: from the Gateway, its class, GatewayParameters and what is said of its listeners to the objects that
+// are to exist for it in the cluster, and from what the cluster made of its Service to where it is reached. Pure; any thread.
+// Invariants: the same world gives the same objects, byte for byte; each object is in the Gateway's namespace and owned by it, so that it goes with
+// it; where parameters cannot be had, nothing is said about the objects, so that those there are stay as they are.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "adapters/object/object.h"
+#include "adapters/object/status.h"
+#include "adapters/object/store.h"
+#include "adapters/provision/parameters.h"
+#include "base/doc.h"
+
+namespace fairlead::adapters::provision {
+
+inline constexpr std::string_view kManager = "fairlead-control";
+// On everything that is made here, by which it is found again.
+inline constexpr std::string_view kManagedByLabel = "app.kubernetes.io/managed-by";
+
+struct ManagedKind {
+  std::string_view group, version, kind, plural;
+};
+// In the order in which they are made.
+const std::vector<ManagedKind>& managed_kinds();
+const ManagedKind* managed_kind(const ObjectKey& key);  // null: never made here
+// "/apis/apps/v1/namespaces/shop/deployments/edge-fairlead"
+std::string object_path(const ManagedKind& kind, const ObjectKey& key);
+
+// What the control plane's own flags say.
+struct Options {
+  std::string controller;   // of classes that are ours
+  std::string image;        // of fairlead-proxy, where parameters name none
+  std::string xds_address;  // of the control plane, as pods reach it
+  // How proxies show who they are: not at all (plaintext), by a Secret of that name in each Gateway's namespace, or by one that is made for each.
+  enum class Tls { kNone, kSecret, kIssued };
+  Tls tls = Tls::kNone;
+  std::string tls_secret;
+  uint16_t readiness_port = 19003;  // of every pod, beside the listeners' ports
+};
+absl::Status check_options(const Options& options);
+
+struct Plan {
+  ObjectPtr gateway;
+  // kAttached: there are to be no objects, as for Gateways of others; kHeld: those there are stay as they are.
+  enum class State { kManaged, kAttached, kHeld };
+  State state = State::kAttached;
+  std::string why;   // of kHeld
+  std::string name;  // of every object
+  std::string class_name;
+  Parameters parameters;
+  std::set<std::pair<int64_t, std::string>> ports;  // with "TCP" or "UDP"
+};
+
+// Of every Gateway there is. `said`: what the vocabulary says of listeners; those that are not accepted have no port.
+std::vector<Plan> survey(const ObjectSnapshot& objects, const StatusSink& said, const Options& options);
+
+// Proof of who a Gateway's proxies are, PEM.
+struct Credentials {
+  std::string certificate, key;
+  std::string authority;  // of the control plane
+};
+ObjectKey credentials_key(const Plan& plan);          // of the Secret
+std::string identity_of(const ObjectKey& gateway);    // the URI in its certificate: "spiffe://fairlead.io/ns/shop/gateway/edge"
+
+// Of a plan that is kManaged, in the order of managed_kinds(). `credentials`: with Tls::kIssued.
+absl::StatusOr<std::vector<doc::Value>> make_objects(const Plan& plan, const Options& options, const Credentials* credentials = nullptr);
+
+// Where a Gateway with a data plane of its own is reached.
+struct Reach {
+  std::vector<std::string> addresses;
+  std::string missing;  // why there is none (yet)
+};
+// Nothing: others run its proxies, and know.
+std::optional<Reach> reach(const ObjectSnapshot& objects, const ObjectKey& gateway, const Options& options);
+
+}  // namespace fairlead::adapters::provision
