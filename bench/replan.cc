@@ -6,7 +6,9 @@
 #include <cstdlib>
 #include <ctime>
 #include <functional>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -79,6 +81,7 @@ int run(int argc, char** argv) {
   store.register_source(loader.name());
   pipeline::Translator translator;
   pipeline::Preflight preflight("0.1.0");
+  std::map<std::pair<resources::Type, std::string>, resources::ResourcePtr> told;
   Row rows[] = {{"replanning one changed route"}, {"  translating, planning, building"}, {"  judging before the push"}};
   for (int change = 0; change <= changes; ++change) {
     if (change > 0) {
@@ -92,14 +95,22 @@ int run(int argc, char** argv) {
       update = translator.full(*store.snapshot());
     });
     const double judging = milliseconds_of([&] { preflight.judge(update); });
-    size_t sent = 0;
-    for (const auto& gateway : update.gateways) sent += gateway.resources.size();
+    size_t sent = 0, others = 0;  // of those that a change makes, those that clients would be sent
+    for (const auto& gateway : update.gateways) {
+      for (const resources::ResourcePtr& r : gateway.resources) {
+        resources::ResourcePtr& before = told[{r->type, r->name}];
+        others += !before || before->hash != r->hash ? 1 : 0;
+        before = r;
+        ++sent;
+      }
+    }
     if (change == 0) {
       std::printf("%d routes, %d services of %d endpoints: %zu resources\n", routes, services, endpoints, sent);
       std::printf("%-40s %8.2f ms\n%-40s %8.2f ms\n", "a full plan", making + judging, "  of which judging before the push", judging);
       continue;
     }
     if (update.gateways.size() != 1) std::printf("a change made %zu updates of Gateways\n", update.gateways.size());
+    if (others != 1) std::printf("a change made %zu resources with other bytes\n", others);
     const double spent[] = {making + judging, making, judging};
     for (size_t k = 0; k < std::size(rows); ++k) rows[k].spent.push_back(spent[k]);
   }

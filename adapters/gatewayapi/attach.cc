@@ -1,5 +1,6 @@
 // Which routes attach to which listeners, under which hostnames. See world.h.
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -24,7 +25,7 @@ std::string_view hostname_or_any(std::string_view hostname) { return hostname ==
 template <typename Route>
 class Attacher {
  public:
-  Attacher(World& world, const ObjectPtr& object, const Route& route) : world_(world), object_(object), route_(route) {}
+  Attacher(World& world, const ObjectPtr& object, const Route& route, AttachedRoute* record = nullptr) : world_(world), object_(object), route_(route), record_(record) {}
 
   void run() {
     for (const ParentRef& parent : route_.parents) {
@@ -39,7 +40,10 @@ class Attacher {
         report_missing(parent, key);
         continue;
       }
-      if (!target_) target_ = resolve_rules(world_, *object_, route_);
+      if (!target_) {
+        target_ = resolve_rules(world_, *object_, route_);
+        if (record_) record_->secured = !target_->policies.empty();
+      }
       if (set != world_.sets.end() && !set->second.refused.empty()) {
         report(parent, key, {Truth::kFalse, "NoReadyListeners", absl::StrCat(key.str(), " is not attached to its Gateway: ", set->second.message)});
       } else {
@@ -91,13 +95,17 @@ class Attacher {
       met = true;
       bool whole = true;
       if (const std::string why = rival(*l, names, route_, whole); !why.empty()) {
+        l->contested = true;
+        ++world_.rivals;
         absl::StrAppend(&rivals, rivals.empty() ? "" : "; ", why);
         lost = lost || whole;
         if (whole) continue;
       }
       ready = ready || (l->usable() && gateway.served());
       // Two parentRefs may lead to one listener; the route is there once.
-      if (l->attached.insert(object_->key).second && l->usable()) add(*l, names, route_);
+      if (!l->attached.insert(object_.get()).second) continue;
+      if (record_) record_->places.push_back({&gateway, static_cast<size_t>(l - gateway.listeners.data()), l->usable() ? names : std::vector<std::string>()});
+      if (l->usable()) add(*l, names, route_);
     }
     if (!met) return {Truth::kFalse, "NoMatchingListenerHostname", "no hostname of the route meets one of a listener"};
     if (!ready && lost) return {Truth::kFalse, "HostnameConflict", rivals};
@@ -128,12 +136,16 @@ class Attacher {
   // Who has what the route would have of the listener, and came first; "" when nobody has. `whole`: all of it, the route is not accepted.
   std::string rival(const ListenerState& l, const std::vector<std::string>& names, const HttpRoute&, bool& whole) const {
     whole = true;
-    const auto claims = l.claims.find(object_->key.kind == "GRPCRoute" ? "HTTPRoute" : "GRPCRoute");
+    const std::string other = object_->key.kind == "GRPCRoute" ? "HTTPRoute" : "GRPCRoute";
+    const auto claims = l.claims.find(other);
     if (claims == l.claims.end()) return "";
-    for (const HostClaim& claim : claims->second) {
-      for (const std::string& name : names) {
-        if (!intersect(hostname_or_any(name), hostname_or_any(claim.hostname))) continue;
-        return absl::StrCat("hostname ", name, " of listener ", l.listener.name, " belongs to ", claim.route.str(), ", which comes first: HTTPRoutes and GRPCRoutes cannot share one");
+    for (const auto& [route, claimed] : claims->second) {
+      for (const std::string& hostname : claimed) {
+        for (const std::string& name : names) {
+          if (!intersect(hostname_or_any(name), hostname_or_any(hostname))) continue;
+          return absl::StrCat("hostname ", name, " of listener ", l.listener.name, " belongs to ", ObjectKey{std::string(kGroup), other, route.ns, route.name}.str(),
+                              ", which comes first: HTTPRoutes and GRPCRoutes cannot share one");
+        }
       }
     }
     return "";
@@ -164,24 +176,32 @@ class Attacher {
   }
 
   void add(ListenerState& listener, const std::vector<std::string>& hostnames, const HttpRoute& route) {
+    if (ranked_.empty()) rank(route);
+    auto& claims = listener.claims[object_->key.kind];
+    claims.insert_or_assign(claims.end(), order_of(*object_), hostnames);  // the last one, unless routes are followed one by one
     for (const std::string& hostname : hostnames) {
-      listener.claims[object_->key.kind].push_back({hostname, object_->key});
-      std::vector<RankedRoute>& routes = listener.routes[hostname];
-      for (size_t r = 0; r < route.rules.size(); ++r) {
-        const Rule& rule = route.rules[r];
-        for (size_t m = 0; m < rule.matches.size(); ++m) {
-          RankedRoute ranked{target_->rules[r], object_->created, absl::StrCat(object_->key.ns, "/", object_->key.name), r, m};
-          ranked.route.name = absl::StrCat(ranked.object, route.grpc ? "/grpc" : "", "/rule/", r, "/match/", m);
-          ranked.route.origin = origin_of(*object_, rule.matches[m].spot);
-          ranked.route.match = rule.matches[m].match;
-          if (route.grpc) ranked.grpc = rule.matches[m].grpc;
-          if (ranked.route.session && ranked.route.session->cookie) {
-            // Paths that are known keep the sessions of different rules apart.
-            const intent::PathMatch& path = ranked.route.match.path;
-            ranked.route.session->path = path.type == intent::PathMatchType::kRegex ? "/" : path.value;
-          }
-          routes.push_back(std::move(ranked));
+      std::vector<RankedPtr>& routes = listener.routes[hostname];
+      routes.insert(routes.end(), ranked_.begin(), ranked_.end());
+    }
+  }
+
+  // Each match of each rule, once for all listeners and hostnames.
+  void rank(const HttpRoute& route) {
+    const std::string name = absl::StrCat(object_->key.ns, "/", object_->key.name);
+    for (size_t r = 0; r < route.rules.size(); ++r) {
+      const Rule& rule = route.rules[r];
+      for (size_t m = 0; m < rule.matches.size(); ++m) {
+        auto ranked = std::make_shared<RankedRoute>(RankedRoute{target_->rules[r], object_->created, name, r, m, std::nullopt});
+        ranked->route.name = absl::StrCat(name, route.grpc ? "/grpc" : "", "/rule/", r, "/match/", m);
+        ranked->route.origin = origin_of(*object_, rule.matches[m].spot);
+        ranked->route.match = rule.matches[m].match;
+        if (route.grpc) ranked->grpc = rule.matches[m].grpc;
+        if (ranked->route.session && ranked->route.session->cookie) {
+          // Paths that are known keep the sessions of different rules apart.
+          const intent::PathMatch& path = ranked->route.match.path;
+          ranked->route.session->path = path.type == intent::PathMatchType::kRegex ? "/" : path.value;
         }
+        ranked_.push_back(std::move(ranked));
       }
     }
   }
@@ -189,10 +209,10 @@ class Attacher {
   void report(const ParentRef& parent, const ObjectKey& key, const Verdict& verdict) {
     const StatusScope scope{key, parent.section, parent.port};
     const int64_t generation = object_->generation;
-    world_.result.status.set(object_->key, scope, {"Accepted", verdict.accepted, verdict.reason, verdict.message, generation});
+    ScopeStatus& status = world_.result.status.at(object_->key, scope);
+    status.set({"Accepted", verdict.accepted, verdict.reason, verdict.message, generation});
     const bool resolved = target_->reason == "ResolvedRefs";
-    world_.result.status.set(object_->key, scope,
-                      {"ResolvedRefs", resolved ? Truth::kTrue : Truth::kFalse, target_->reason, target_->message, generation});
+    status.set({"ResolvedRefs", resolved ? Truth::kTrue : Truth::kFalse, target_->reason, target_->message, generation});
     if (verdict.accepted != Truth::kTrue) {
       world_.problem(Severity::kError, *object_, parent.spot, absl::StrCat(verdict.reason, ": ", verdict.message));
     }
@@ -201,34 +221,52 @@ class Attacher {
   World& world_;
   const ObjectPtr& object_;
   const Route& route_;
+  AttachedRoute* const record_;
   std::optional<RouteTarget> target_;
+  std::vector<RankedPtr> ranked_;
 };
+
+constexpr std::string_view kRouteKinds[] = {"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"};
 
 }  // namespace
 
+RouteOrder order_of(const Object& route) {
+  const auto kind = std::find(std::begin(kRouteKinds), std::end(kRouteKinds), route.key.kind);
+  return {route.created, route.key.ns, route.key.name, static_cast<int>(kind - std::begin(kRouteKinds))};
+}
+
+void attach_route(World& world, const ObjectPtr& object) {
+  const size_t told = world.result.diagnostics.size();
+  const std::string& kind = object->key.kind;
+  std::vector<Diagnostic> unread;  // the store lets only checked objects through
+  if (kind == "TLSRoute") {
+    const TlsRoute route = read_tls_route(*object, unread);
+    Attacher(world, object, route).run();
+  } else if (kind == "TCPRoute" || kind == "UDPRoute") {
+    const L4Route route = read_l4_route(*object, unread);
+    Attacher(world, object, route).run();
+  } else {
+    AttachedRoute& record = world.routes[object->key];
+    record = AttachedRoute{object, {}, 0, false};
+    const int suggestions = world.suggestions;
+    const std::shared_ptr<const HttpRoute> route = world.route(object);
+    Attacher(world, object, *route, &record).run();
+    record.suggestions = world.suggestions - suggestions;
+  }
+  const std::vector<Diagnostic>& all = world.result.diagnostics;
+  if (all.size() > told) world.problems_of[order_of(*object)].assign(all.begin() + static_cast<std::ptrdiff_t>(told), all.end());
+}
+
 void attach_routes(World& world) {
   std::vector<ObjectPtr> objects;
-  for (std::string_view kind : {"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}) {
+  for (std::string_view kind : kRouteKinds) {
     for (const auto& [key, object] : world.snapshot.of(kGroup, kind)) objects.push_back(object);
   }
-  // Of two that want the same the oldest has it, then the first by name: what comes later finds who has it.
+  // As RouteOrder says: what comes later finds who has what it wants.
   std::stable_sort(objects.begin(), objects.end(), [](const ObjectPtr& a, const ObjectPtr& b) {
     return std::tie(a->created, a->key.ns, a->key.name) < std::tie(b->created, b->key.ns, b->key.name);
   });
-  std::vector<Diagnostic> unread;  // the store lets only checked objects through
-  for (const ObjectPtr& object : objects) {
-    const std::string& kind = object->key.kind;
-    if (kind == "TLSRoute") {
-      const TlsRoute route = read_tls_route(*object, unread);
-      Attacher(world, object, route).run();
-    } else if (kind == "TCPRoute" || kind == "UDPRoute") {
-      const L4Route route = read_l4_route(*object, unread);
-      Attacher(world, object, route).run();
-    } else {
-      const std::shared_ptr<const HttpRoute> route = world.route(object);
-      Attacher(world, object, *route).run();
-    }
-  }
+  for (const ObjectPtr& object : objects) attach_route(world, object);
 }
 
 }  // namespace fairlead::adapters::gatewayapi

@@ -131,7 +131,6 @@ class Resolver {
   }
 
   std::string meant(const BackendRef& ref) const {
-    constexpr int kMaxSuggestions = 100;
     if (++world_.suggestions > kMaxSuggestions) return "";
     std::vector<std::string_view> names;
     for (const auto& [key, service] : world_.snapshot.of("", "Service")) {

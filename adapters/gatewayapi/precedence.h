@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -22,6 +23,8 @@ struct RankedRoute {
   size_t match = 0;
   std::optional<GrpcMethod> grpc;  // of a GRPCRoute
 };
+
+using RankedPtr = std::shared_ptr<const RankedRoute>;  // of all hostnames and listeners that have it one
 
 bool tried_before(const RankedRoute& a, const RankedRoute& b);
 

@@ -113,8 +113,8 @@ class Rejected {
     for (const auto& [gateway, state] : world_.gateways) {
       for (const ListenerState& l : state.listeners) {
         for (const auto& [hostname, routes] : l.routes) {
-          for (const RankedRoute& r : routes) {
-            for (const intent::WeightedBackend& b : r.route.backends) {
+          for (const RankedPtr& r : routes) {
+            for (const intent::WeightedBackend& b : r->route.backends) {
               if (is_target(b.backend)) ancestors.insert(gateway);
             }
           }

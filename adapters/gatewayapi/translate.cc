@@ -2,7 +2,8 @@
 #include "adapters/gatewayapi/translate.h"
 
 #include <algorithm>
-#include <tuple>
+#include <cstddef>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -60,18 +61,15 @@ class GatewayMaker {
       if (!l.trusted_clients.empty()) secrets_.insert(l.trusted_clients);
     }
     for (auto& [hostname, ranked] : l.routes) {
-      std::sort(ranked.begin(), ranked.end(), tried_before);
-      intent::VirtualHost host;
-      host.hostname = hostname;
-      for (RankedRoute& r : ranked) {
-        for (const intent::WeightedBackend& b : r.route.backends) use(b.backend);
-        for (const intent::Mirror& m : r.route.mirrors) use(m.backend);
-        host.routes.push_back(std::move(r.route));
+      listener.virtual_hosts.emplace_back(virtual_host(hostname, ranked));
+      for (const RankedPtr& r : ranked) {
+        for (const intent::WeightedBackend& b : r->route.backends) use(b.backend);
+        for (const intent::Mirror& m : r->route.mirrors) use(m.backend);
       }
-      listener.virtual_hosts.push_back(std::move(host));
     }
     for (auto& [hostname, ranked] : l.tls_routes) listener.tls_routes.push_back(first_of(l, ranked));
     if (l.l4_route) add_l4(listener, l);
+    l.place = static_cast<int>(gateway_.listeners.size());
     gateway_.listeners.push_back(std::move(listener));
   }
 
@@ -138,6 +136,24 @@ std::shared_ptr<const T> read_once(const ObjectPtr& object, std::map<ObjectPtr, 
 }
 
 }  // namespace
+
+std::vector<Diagnostic> Known::problems() const {
+  std::vector<Diagnostic> all = problems_before;
+  for (const auto& [route, problems] : problems_of) all.insert(all.end(), problems.begin(), problems.end());
+  all.insert(all.end(), problems_after.begin(), problems_after.end());
+  return all;
+}
+
+intent::VirtualHost virtual_host(const std::string& hostname, std::vector<RankedPtr>& routes) {
+  std::sort(routes.begin(), routes.end(), [](const RankedPtr& a, const RankedPtr& b) { return tried_before(*a, *b); });
+  intent::VirtualHost host;
+  host.hostname = hostname;
+  host.routes.reserve(routes.size());
+  for (const RankedPtr& r : routes) host.routes.emplace_back(std::shared_ptr<const intent::Route>(r, &r->route));
+  return host;
+}
+
+bool is_request_route(const ObjectKey& key) { return key.group == kGroup && (key.kind == "HTTPRoute" || key.kind == "GRPCRoute"); }
 
 bool World::permitted(const GroupKind& from_kind, const std::string& from_ns, const GroupKind& to_kind, const std::string& to_ns,
                       const std::string& to_name) const {
@@ -215,15 +231,19 @@ intent::Origin origin_of(const Object& object, const Spot& spot) {
   return origin;
 }
 
-Translation translate(const ObjectSnapshot& snapshot, const Translation* previous) {
-  Translation result;
-  World world{snapshot, {}, {}, {}, result, previous, {}, {}, {}, {}};
+namespace {
+
+// All of it; what is known of the objects then.
+Known translate_all(const ObjectSnapshot& snapshot, const Translation* previous, Translation& result) {
+  World world{Known{}, snapshot, result, previous};
   Policies policies(world);
   take_grants(world);
   take_gateways(world);
   take_listener_sets(world);
   policies.take();
+  world.problems_before = result.diagnostics;
   attach_routes(world);
+  const size_t told = result.diagnostics.size();
   report_gateways(world);
   report_listener_sets(world);
   policies.report();
@@ -240,7 +260,64 @@ Translation translate(const ObjectSnapshot& snapshot, const Translation* previou
     }
     result.model.gateways[scope] = std::make_shared<const intent::Gateway>(std::move(gateway));
   }
+  world.problems_after.assign(result.diagnostics.begin() + static_cast<std::ptrdiff_t>(told), result.diagnostics.end());
+  return static_cast<Known&&>(world);
+}
+
+enum class Reach { kNobody, kRoute, kAll };
+
+// Whose translation a change of the object concerns.
+Reach reach_of(const ObjectKey& key) {
+  if (is_request_route(key)) return Reach::kRoute;
+  return key.group.empty() || key.group == kGroup || key.group == kExperimentalGroup || key.group == kOurGroup ? Reach::kAll : Reach::kNobody;
+}
+
+}  // namespace
+
+Translation translate(const ObjectSnapshot& snapshot, const Translation* previous) {
+  Translation result;
+  translate_all(snapshot, previous, result);
   return result;
+}
+
+struct KeptTranslation::State {
+  Translation now;
+  std::optional<Known> known;  // none: nothing has been translated yet
+  Counts counts;
+};
+
+KeptTranslation::KeptTranslation() : state_(std::make_unique<State>()) {}
+KeptTranslation::~KeptTranslation() = default;
+KeptTranslation::KeptTranslation(KeptTranslation&&) noexcept = default;
+KeptTranslation& KeptTranslation::operator=(KeptTranslation&&) noexcept = default;
+
+const Translation& KeptTranslation::now() const { return state_->now; }
+const KeptTranslation::Counts& KeptTranslation::counts() const { return state_->counts; }
+
+const Translation& KeptTranslation::update(const ObjectSnapshot& snapshot, const std::set<ObjectKey>* changed) {
+  if (changed && state_->known) {
+    std::set<ObjectKey> routes;
+    bool others = false;
+    for (const ObjectKey& key : *changed) {
+      const Reach reach = reach_of(key);
+      others = others || reach == Reach::kAll;
+      if (reach == Reach::kRoute) routes.insert(key);
+    }
+    if (!others) {
+      World world{std::move(*state_->known), snapshot, state_->now, nullptr};
+      const bool followed = follow_routes(world, routes);
+      state_->known = static_cast<Known&&>(world);
+      if (followed) {
+        ++state_->counts.followed;
+        return state_->now;
+      }
+    }
+  }
+  ++state_->counts.whole;
+  Translation next;
+  state_->known = translate_all(snapshot, &state_->now, next);
+  state_->now = std::move(next);
+  return state_->now;
 }
 
 void register_groups(Store& store) {

@@ -3,8 +3,10 @@
 // routes attach where, which references are permitted and lead somewhere, and in which order matches are tried.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "adapters/object/object.h"
@@ -38,6 +40,34 @@ struct Translation {
 // Gateways that come out as they were in `previous` keep their pointer. Programmed is Unknown/Pending on whatever is
 // accepted: only a proxy's verdict can say more.
 Translation translate(const ObjectSnapshot& snapshot, const Translation* previous = nullptr);
+
+// HTTPRoutes and GRPCRoutes.
+bool is_request_route(const ObjectKey& key);
+
+// A translation that follows its objects. Where only HTTPRoutes and GRPCRoutes have changed, in a way that concerns no other route's verdict, just
+// these are resolved and attached again, and just the virtual hosts that they left or joined are made again; else all of it is translated.
+// Invariant: what stands here is what translate() would say of the same objects. One thread at a time.
+class KeptTranslation {
+ public:
+  KeptTranslation();
+  ~KeptTranslation();
+  KeptTranslation(KeptTranslation&&) noexcept;
+  KeptTranslation& operator=(KeptTranslation&&) noexcept;
+
+  // `changed`: every object that came, changed or went since the last update but for those that differ in their own status alone, where no
+  // diagnostic of the snapshot and nothing of what it rejects has changed; null: anything may have.
+  const Translation& update(const ObjectSnapshot& snapshot, const std::set<ObjectKey>* changed);
+  const Translation& now() const;
+
+  struct Counts {
+    uint64_t whole = 0, followed = 0;
+  };
+  const Counts& counts() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 // The kinds that those checks take, for sources that ask by kind: CRDs, each of which may be missing.
 std::vector<WatchedKind> watched_kinds();

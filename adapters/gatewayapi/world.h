@@ -1,4 +1,5 @@
-// The objects of one snapshot as the steps of a translation share them. Private to the room; lives for one translate().
+// The objects of one snapshot as the steps of a translation share them. Private to the room; World lives for one translation, what it knows of
+// them (Known) may go on to the next one.
 #pragma once
 
 #include <functional>
@@ -11,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "adapters/core/core.h"
 #include "adapters/core/secret.h"
 #include "adapters/gatewayapi/precedence.h"
@@ -32,11 +35,14 @@ struct RankedL4Route {
   ObjectPtr object;
 };
 
-// A hostname at which a listener's requests belong to routes of one kind.
-struct HostClaim {
-  std::string hostname;  // as in ListenerState::routes
-  ObjectKey route;
+// The order in which routes are attached: the oldest first, then by name. Of two that want the same the first has it.
+struct RouteOrder {
+  std::chrono::sys_seconds created{};
+  std::string ns, name;
+  int kind = 0;
+  auto operator<=>(const RouteOrder&) const = default;
 };
+RouteOrder order_of(const Object& route);
 
 struct ListenerState {
   Listener listener;
@@ -53,11 +59,14 @@ struct ListenerState {
   std::vector<std::string> certificates;  // that can be served, by the names of their secrets
   std::string trusted_clients;            // by the name of its secret; "" where clients show no certificate
   bool insecure_clients = false;
-  std::set<ObjectKey> attached;
-  std::map<std::string, std::vector<RankedRoute>> routes;         // by hostname
+  absl::flat_hash_set<const Object*> attached;
+  std::map<std::string, std::vector<RankedPtr>> routes;           // by hostname
   std::map<std::string, std::vector<RankedTlsRoute>> tls_routes;  // by hostname, the oldest first
-  std::map<std::string, std::vector<HostClaim>> claims;           // of HTTPRoutes and GRPCRoutes, by kind
+  // Hostnames, as in `routes`, at which requests belong to HTTPRoutes or to GRPCRoutes, by kind and route.
+  std::map<std::string, std::map<RouteOrder, std::vector<std::string>>> claims;
+  bool contested = false;                                         // a route of one of those kinds has lost to one of the other
   std::optional<RankedL4Route> l4_route;                          // the oldest
+  int place = -1;                                                 // among the listeners of the intent; -1: it is not there
 
   bool ends_tls() const { return listener.tls && !listener.tls->passthrough; }
   bool usable() const { return accepted && (!ends_tls() || !certificates.empty()); }
@@ -96,18 +105,43 @@ struct SetState {
   std::string message;
 };
 
-struct World {
-  const ObjectSnapshot& snapshot;
+// Where an HTTPRoute or a GRPCRoute is, so that it can be taken out again.
+struct AttachedRoute {
+  struct Place {
+    GatewayState* gateway;
+    size_t listener;                     // of GatewayState::listeners
+    std::vector<std::string> hostnames;  // in ListenerState::routes; none where the listener cannot be served
+  };
+  ObjectPtr object;
+  std::vector<Place> places;
+  int suggestions = 0;   // it took of World::suggestions
+  bool secured = false;  // it leads to what a policy is about
+};
+
+// What holds until an object other than a route changes, and of routes what each of them has.
+struct Known {
   std::map<ObjectKey, GatewayState> gateways;  // ours only
   std::map<ObjectKey, SetState> sets;          // of these
   std::map<std::string, std::vector<ReferenceGrant>> grants;  // by the namespace they stand in
-  Translation& result;
-  const Translation* previous;  // may be null
   std::map<ObjectKey, core::Service> services;  // read so far
   std::map<std::string, intent::Secret> secrets;  // that something refers to, by name
   std::map<intent::BackendKey, SecuredBackend> secured;
   std::map<ObjectKey, std::set<ObjectKey>> policy_ancestors;  // Gateways whose routes lead to what the policy is about
-  int suggestions = 0;                          // "did you mean" looks at every name there is: only so many are made
+  absl::flat_hash_map<ObjectKey, AttachedRoute> routes;
+  int suggestions = 0;  // "did you mean" looks at every name there is: only so many are made
+  int rivals = 0;       // routes that lost a hostname to one of the other kind, counted
+  // Translation::diagnostics in three parts: of what comes before routes, of each route, and of what comes after them.
+  std::vector<Diagnostic> problems_before, problems_after;
+  std::map<RouteOrder, std::vector<Diagnostic>> problems_of;
+
+  std::vector<Diagnostic> problems() const;
+};
+inline constexpr int kMaxSuggestions = 100;
+
+struct World : Known {
+  const ObjectSnapshot& snapshot;
+  Translation& result;
+  const Translation* previous;  // may be null
 
   // May an object of `from` refer to `to`? Within a namespace always, across only with a grant in the target's.
   bool permitted(const GroupKind& from_kind, const std::string& from_ns, const GroupKind& to_kind, const std::string& to_ns,
@@ -172,6 +206,12 @@ class Policies {
 };
 // Attaches every route to the listeners it may attach to; sets the routes' status.
 void attach_routes(World& world);
+// The same for one of them.
+void attach_route(World& world, const ObjectPtr& object);
+// Routes of one hostname, which they are sorted for.
+intent::VirtualHost virtual_host(const std::string& hostname, std::vector<RankedPtr>& routes);
+// Follows changed HTTPRoutes and GRPCRoutes, where nothing but these has changed. False: they may concern others, all is to be translated again.
+bool follow_routes(World& world, const std::set<ObjectKey>& routes);
 // Status of Gateways, ListenerSets and their listeners, once routes are attached.
 void report_gateways(World& world);
 // Status of objects whose newest version failed its check, over what the last good one's may be.

@@ -101,7 +101,8 @@ std::vector<intent::VirtualHost> HostTable::virtual_hosts(const std::string& lis
   }
   std::vector<intent::VirtualHost> out;
   for (const std::string& name : names) {
-    intent::VirtualHost host{name.empty() ? "*" : name, routes_of(name)};
+    intent::VirtualHost host{name.empty() ? "*" : name, {}};
+    for (intent::Route& route : routes_of(name)) host.routes.emplace_back(std::move(route));
     if (!host.routes.empty()) out.push_back(std::move(host));
   }
   return out;

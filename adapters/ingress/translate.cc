@@ -341,7 +341,7 @@ class Translator {
     http.name = "http";
     http.origin = gateway.origin;
     http.port = c.spec.http_port;
-    http.virtual_hosts = c.hosts.virtual_hosts("");
+    for (intent::VirtualHost& host : c.hosts.virtual_hosts("")) http.virtual_hosts.emplace_back(std::move(host));
     gateway.listeners.push_back(std::move(http));
     for (const auto& [host, certificate] : c.certificates) {
       intent::Listener https;
@@ -352,7 +352,7 @@ class Translator {
       https.hostname = host;
       https.tls = intent::ServerTls{};
       https.tls->certificates = {certificate.secret};
-      https.virtual_hosts = c.hosts.virtual_hosts(host);
+      for (intent::VirtualHost& own : c.hosts.virtual_hosts(host)) https.virtual_hosts.emplace_back(std::move(own));
       gateway.listeners.push_back(std::move(https));
     }
     for (const auto& [name, secret] : c.secrets) gateway.secrets.push_back(secret);

@@ -24,16 +24,17 @@ const Condition* ScopeStatus::find(std::string_view type) const {
   return nullptr;
 }
 
-void StatusSink::set(const ObjectKey& object, const StatusScope& scope, Condition condition) {
-  ScopeStatus& status = objects_[object][scope];
-  for (Condition& c : status.conditions) {
+void ScopeStatus::set(Condition condition) {
+  for (Condition& c : conditions) {
     if (c.type == condition.type) {
       c = std::move(condition);
       return;
     }
   }
-  status.conditions.push_back(std::move(condition));
+  conditions.push_back(std::move(condition));
 }
+
+void StatusSink::set(const ObjectKey& object, const StatusScope& scope, Condition condition) { objects_[object][scope].set(std::move(condition)); }
 
 const Condition* StatusSink::find(const ObjectKey& object, const StatusScope& scope, std::string_view type) const {
   auto scopes = objects_.find(object);

@@ -44,6 +44,7 @@ struct ScopeStatus {
   bool operator==(const ScopeStatus&) const = default;
 
   const Condition* find(std::string_view type) const;
+  void set(Condition condition);  // or replaces the one of that type
 };
 
 class StatusSink {
@@ -53,6 +54,8 @@ class StatusSink {
   // Sets or replaces the condition of that type.
   void set(const ObjectKey& object, const StatusScope& scope, Condition condition);
   ScopeStatus& at(const ObjectKey& object, const StatusScope& scope) { return objects_[object][scope]; }
+  // All that is said of the object.
+  void erase(const ObjectKey& object) { objects_.erase(object); }
   const Condition* find(const ObjectKey& object, const StatusScope& scope, std::string_view type) const;
   const std::map<ObjectKey, Scopes>& objects() const { return objects_; }
 

@@ -27,7 +27,7 @@ const Preflight::Unfit& Preflight::verdicts(const ResourcePtr& resource) {
     refused(bundled_verdict(*resource));
     return at->second;
   }
-  const TableVerdicts::Verdict table = tables_.judge(resource->body());
+  const TableVerdicts::Verdict table = tables_.judge(resource->body(), resource->virtual_hosts.get());
   refused(table.status);
   for (snapshot::Unfit& lacking : lacking_clients(table.uses)) at->second.push_back(std::move(lacking));
   return at->second;

@@ -53,6 +53,7 @@ ContentHash both(const ContentHash& a, const ContentHash& b) {
 // A virtual host as it stands in the table's bytes.
 struct TableVerdicts::Host {
   std::string_view bytes;
+  ContentHash hash;  // of them
   Key key;
   bool known = false;  // all of it; then the rest is only `facts`
   HostFacts facts;
@@ -134,7 +135,7 @@ bool TableVerdicts::look(Table& table) const {
   std::vector<ContentHash> identities;
   identities.reserve(table.hosts.size());
   for (Host& host : table.hosts) {
-    host.key = {table.context, content_hash(host.bytes)};
+    host.key = {table.context, host.hash};
     if (const auto at = hosts_.find(host.key); at != hosts_.end()) {
       host.known = true;
       host.facts = at->second;
@@ -218,7 +219,7 @@ TableVerdicts::Verdict TableVerdicts::whole(std::string_view bytes, Table* remem
   return out;
 }
 
-TableVerdicts::Verdict TableVerdicts::judge(std::string_view bytes) {
+TableVerdicts::Verdict TableVerdicts::judge(std::string_view bytes, const resources::Parts* hosts) {
   if (hosts_.size() + routes_.size() + shells_.size() + domains_.size() > kMost) {
     hosts_.clear();
     routes_.clear();
@@ -226,13 +227,27 @@ TableVerdicts::Verdict TableVerdicts::judge(std::string_view bytes) {
     domains_.clear();
   }
   Table table;
-  const bool read = each_field(bytes, [&](uint32_t number, std::string_view field, std::string_view value) {
+  const auto take = [&](uint32_t number, std::string_view field, std::string_view value) {
     if (number == kHosts) {
-      table.hosts.emplace_back().bytes = value;
+      Host& host = table.hosts.emplace_back();
+      host.bytes = value;
+      host.hash = content_hash(value);
     } else {
       (number == kTableName ? table.name : table.rest).append(field);
     }
-  });
+  };
+  bool read = true;
+  if (hosts != nullptr) {
+    table.hosts.reserve(hosts->all.size());
+    for (const resources::PartPtr& part : hosts->all) {
+      Host& host = table.hosts.emplace_back();
+      host.bytes = part->bytes;
+      host.hash = part->hash;
+    }
+    read = each_field(bytes.substr(0, hosts->begin), take) && each_field(bytes.substr(hosts->end), take);
+  } else {
+    read = each_field(bytes, take);
+  }
   if (!read || !look(table)) return whole(bytes, nullptr);
   // Where most is new there is nothing to be spared.
   if (table.unknown * 2 > table.parts || !passes(table)) return whole(bytes, &table);

@@ -1,7 +1,7 @@
 // What fairlead-proxy would say to a route table, without asking it again about what it has said something to before. A table is judged by its parts:
 // the table without its virtual hosts, each virtual host without its routes, each route, and which virtual host has which domains. What of them
 // is new goes to the parser of fairlead-proxy, as a table of nothing else, so that one changed route among ten thousand costs that route and a look
-// at the bytes of the rest. Only "nothing wrong" is remembered: words about what is wrong, with their places, are the parser's, about the whole table.
+// at the bytes of the rest, or at their hashes where the table was put together here. Only "nothing wrong" is remembered: words about what is wrong, with their places, are the parser's, about the whole table.
 // The pipeline's thread. Invariant: the verdict is the one that the whole table would get, since the parser looks at nothing across parts but the
 // domains (table_verdicts_test.cc holds that against whole tables).
 #pragma once
@@ -17,6 +17,7 @@
 
 #include "apps/pipeline/capabilities.h"
 #include "base/hash.h"
+#include "controlplane/resources/resource.h"
 
 namespace fairlead::pipeline {
 
@@ -28,8 +29,8 @@ class TableVerdicts {
     absl::Status status;  // fairlead-proxy's
     FirstUses uses;       // of what old clients lack
   };
-  // `bytes`: a serialised RouteConfiguration.
-  Verdict judge(std::string_view bytes);
+  // `bytes`: a serialised RouteConfiguration. `hosts`: its virtual hosts, where they are known to stand in it; of these only the new ones are looked at.
+  Verdict judge(std::string_view bytes, const resources::Parts* hosts = nullptr);
 
   // What went to the parser so far.
   struct Counts {

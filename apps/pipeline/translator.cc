@@ -1,6 +1,7 @@
 #include "apps/pipeline/translator.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <set>
 #include <utility>
 
@@ -76,6 +77,7 @@ bool Translator::endpoints_only(const ChangeSet& changes) {
 }
 
 void Translator::note(const ChangeSet& changes) {
+  note_touched(changes);
   note_places(changes);
   for (adapters::core::EndpointUpdate& u : index_.apply(changes)) {
     // one shard: the sources of one control plane describe one cluster
@@ -83,6 +85,18 @@ void Translator::note(const ChangeSet& changes) {
     topology::Change change = u.gone ? topology_.remove(u.service, "local") : topology_.set(u.service, "local", std::move(u.ports), u.by_load);
     changed_.insert(changed_.end(), change.ports.begin(), change.ports.end());
     services_changed_ |= change.known_changed;
+  }
+}
+
+void Translator::note_touched(const ChangeSet& changes) {
+  constexpr size_t kMost = 10'000;  // more than these, and to follow each is not cheaper
+  anything_touched_ = anything_touched_ || changes.diagnostics_changed;
+  for (const auto* objects : {&changes.added, &changes.changed, &changes.removed}) {
+    anything_touched_ = anything_touched_ || touched_.size() + objects->size() > kMost;
+    if (anything_touched_) return touched_.clear();
+    for (const adapters::ObjectPtr& o : *objects) {
+      if (o->key.group != adapters::core::kDiscoveryGroup) touched_.insert(o->key);
+    }
   }
 }
 
@@ -194,7 +208,10 @@ resources::ResourcePtr Translator::shared_assignment(const plan::Cluster& cluste
 }
 
 resources::ResourcePtr Translator::assignment_of(const plan::Cluster& cluster) {
-  if (cluster.members.empty()) return assignments_.get(cluster.key, topology_.view(), places_of(cluster.key));
+  if (cluster.members.empty()) {
+    const resources::ResourcePtr* made = assignments_.find(cluster.key);
+    return made ? *made : assignments_.get(cluster.key, topology_.view(), places_of(cluster.key));
+  }
   Shared& shared = shared_[cluster.name];
   shared.cluster = cluster;
   shared.assignment = shared_assignment(cluster);
@@ -207,33 +224,53 @@ snapshot::Update Translator::endpoints() {
   return update;
 }
 
-void Translator::count(const plan::Plan& plan, int by) {
-  for (const plan::Cluster& c : plan.clusters) {
-    if (!c.members.empty()) {
-      if (by < 0) shared_.erase(c.name);  // those of a new plan are made after
-      continue;
-    }
-    auto at = used_.try_emplace(c.key, 0).first;
-    at->second += by;
-    if (at->second > 0) continue;
-    assignments_.forget(c.key);
-    weights_.forget(c.key);
-    used_.erase(at);
+void Translator::count(const plan::Cluster& cluster, int by) {
+  if (!cluster.members.empty()) {
+    if (by < 0) shared_.erase(cluster.name);  // those of a new plan are made after
+    return;
   }
+  auto at = used_.try_emplace(cluster.key, 0).first;
+  at->second += by;
+  if (at->second > 0) return;
+  assignments_.forget(cluster.key);
+  weights_.forget(cluster.key);
+  used_.erase(at);
+}
+
+// Clusters that are in both plans need not be looked at: both are sorted by name.
+void Translator::count(const plan::Plan* before, const plan::Plan* after) {
+  const std::vector<plan::Cluster> none;
+  const std::vector<plan::Cluster>& old = before ? before->clusters : none;
+  const std::vector<plan::Cluster>& now = after ? after->clusters : none;
+  std::vector<const plan::Cluster*> gone, come;
+  auto o = old.begin();
+  for (auto n = now.begin(); n != now.end(); ++n) {
+    for (; o != old.end() && o->name < n->name; ++o) gone.push_back(&*o);
+    if (o != old.end() && o->name == n->name) {
+      if (o->key == n->key && o->members.empty() && n->members.empty()) {
+        ++o;
+        continue;
+      }
+      gone.push_back(&*o++);
+    }
+    come.push_back(&*n);
+  }
+  for (; o != old.end(); ++o) gone.push_back(&*o);
+  for (const plan::Cluster* c : come) count(*c, 1);
+  for (const plan::Cluster* c : gone) count(*c, -1);
 }
 
 void Translator::plan_gateway(const intent::GatewayPtr& gateway, snapshot::Update& update) {
   Scope& scope = scopes_[gateway->key];
   if (scope.intent == gateway && !services_changed_) return;
   scope.intent = gateway;
-  auto fresh = std::make_shared<plan::Plan>(plan::make_plan(*gateway, topology_.view()));
+  auto fresh = std::make_shared<plan::Plan>(scope.planner.plan(gateway, topology_.view()));
   if (scope.plan && *scope.plan == *fresh) return;
-  update.findings.emplace_back("plan:" + gateway->key.str(), fresh->findings);
-  count(*fresh, 1);
-  if (scope.plan) count(*scope.plan, -1);
+  if (!scope.plan || scope.plan->findings != fresh->findings) update.findings.emplace_back("plan:" + gateway->key.str(), fresh->findings);
+  count(scope.plan.get(), fresh.get());
   scope.plan = fresh;
-  scope.built = resources::build(*fresh);
-  snapshot::Update::Gateway out{gateway->key, scope.built};
+  snapshot::Update::Gateway out{gateway->key, scope.builder.build(fresh)};
+  out.resources.reserve(out.resources.size() + fresh->clusters.size());
   for (const plan::Cluster& c : fresh->clusters) out.resources.push_back(assignment_of(c));
   update.gateways.push_back(std::move(out));
 }
@@ -242,27 +279,31 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
   snapshot::Update update;
   // first, so that assignments of new plans are made of the endpoints as they are now
   update.assignments = take_changed_assignments();
-  gateway_api_ = adapters::gatewayapi::translate(objects, &gateway_api_);
-  ingress_ = adapters::ingress::translate(objects, &ingress_);
-  for (const intent::Model* model : {&gateway_api_.model, &ingress_.model}) {
+  gateway_api_.update(objects, anything_touched_ ? nullptr : &touched_);
+  // No other vocabulary looks at routes of the Gateway API.
+  const bool others = anything_touched_ || std::any_of(touched_.begin(), touched_.end(), [](const adapters::ObjectKey& key) { return !adapters::gatewayapi::is_request_route(key); });
+  if (others) ingress_ = adapters::ingress::translate(objects, &ingress_);
+  for (const intent::Model* model : std::initializer_list<const intent::Model*>{&gateway_api().model, &ingress_.model}) {
     for (const auto& [key, gateway] : model->gateways) plan_gateway(gateway, update);
   }
   services_changed_ = false;
   for (auto it = scopes_.begin(); it != scopes_.end();) {
-    if (gateway_api_.model.gateways.contains(it->first) || ingress_.model.gateways.contains(it->first)) {
+    if (gateway_api().model.gateways.contains(it->first) || ingress_.model.gateways.contains(it->first)) {
       ++it;
       continue;
     }
-    if (it->second.plan) count(*it->second.plan, -1);
+    count(it->second.plan.get(), nullptr);
     update.findings.emplace_back("plan:" + it->first.str(), std::vector<intent::Finding>());
     update.gone.push_back(it->first);
     it = scopes_.erase(it);
   }
-  raw_ = adapters::xds::translate(objects, &raw_);
+  if (others) raw_ = adapters::xds::translate(objects, &raw_);
   if (std::vector<resources::RawSetPtr> sets = raw_sets(); sets != raw_sets_) update.raw = raw_sets_ = std::move(sets);
+  touched_.clear();
+  anything_touched_ = false;
 
   std::vector<intent::Finding> findings = to_findings(objects.diagnostics());
-  for (std::vector<intent::Finding> more : {to_findings(gateway_api_.diagnostics), to_findings(ingress_.diagnostics), to_findings(raw_.diagnostics()), raw_.findings()}) {
+  for (std::vector<intent::Finding> more : {to_findings(gateway_api().diagnostics), to_findings(ingress_.diagnostics), to_findings(raw_.diagnostics()), raw_.findings()}) {
     findings.insert(findings.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   update.findings.emplace_back("objects", std::move(findings));

@@ -48,20 +48,24 @@ class Translator {
   std::vector<resources::RawSetPtr> raw_sets() const;
 
   // Of the last full().
-  const adapters::gatewayapi::Translation& gateway_api() const { return gateway_api_; }
+  const adapters::gatewayapi::Translation& gateway_api() const { return gateway_api_.now(); }
+  const adapters::gatewayapi::KeptTranslation::Counts& translated() const { return gateway_api_.counts(); }
   const adapters::ingress::Translation& ingress() const { return ingress_; }
   const adapters::xds::Translation& raw() const { return raw_; }
-  std::vector<const adapters::StatusSink*> statuses() const { return {&gateway_api_.status, &ingress_.status, &raw_.status}; }
+  std::vector<const adapters::StatusSink*> statuses() const { return {&gateway_api().status, &ingress_.status, &raw_.status}; }
   std::vector<plan::PlanPtr> plans() const;
 
  private:
   struct Scope {
     intent::GatewayPtr intent;
+    plan::Planner planner;
     plan::PlanPtr plan;
-    std::vector<resources::ResourcePtr> built;  // without assignments
+    resources::Builder builder;
   };
+  void note_touched(const adapters::ChangeSet& changes);
   void plan_gateway(const intent::GatewayPtr& gateway, snapshot::Update& update);
-  void count(const plan::Plan& plan, int by);
+  void count(const plan::Plan* before, const plan::Plan* after);
+  void count(const plan::Cluster& cluster, int by);
   std::vector<resources::ResourcePtr> take_changed_assignments();
   resources::ResourcePtr assignment_of(const plan::Cluster& cluster);
   resources::ResourcePtr shared_assignment(const plan::Cluster& cluster) const;
@@ -73,7 +77,7 @@ class Translator {
   adapters::core::EndpointIndex index_;
   topology::Topology topology_;
   resources::AssignmentCache assignments_;
-  adapters::gatewayapi::Translation gateway_api_;
+  adapters::gatewayapi::KeptTranslation gateway_api_;
   adapters::ingress::Translation ingress_;
   adapters::xds::Translation raw_;
   std::vector<resources::RawSetPtr> raw_sets_;
@@ -91,6 +95,8 @@ class Translator {
     resources::ResourcePtr assignment;
   };
   std::map<std::string, Shared> shared_;
+  std::set<adapters::ObjectKey> touched_;         // since the last full(), but for endpoints
+  bool anything_touched_ = true;                  // it may have been anything
   std::vector<intent::BackendKey> changed_;       // endpoints changed since last taken
   bool services_changed_ = false;                 // a service or port came or went: plans may warn otherwise
 };

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/doc.h"
+#include "base/shared.h"
 #include "controlplane/intent/origin.h"
 
 namespace fairlead::intent {
@@ -199,9 +200,10 @@ struct Route {
 // Routes for one hostname of one listener: "*", "*.example.com" or "a.example.com", lower case.
 struct VirtualHost {
   std::string hostname = "*";
-  std::vector<Route> routes;  // in the order they are tried
+  std::vector<Shared<Route>> routes;  // in the order they are tried
   bool operator==(const VirtualHost&) const = default;
 };
+using VirtualHosts = std::vector<Shared<VirtualHost>>;
 
 // --- TLS --------------------------------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ struct Listener {
   Protocol protocol = Protocol::kHttp;
   std::string hostname;                    // "" for any, else "*.example.com" or "a.example.com", lower case
   std::optional<ServerTls> tls;            // HTTPS, and TLS that ends here; TLS without is passed on
-  std::vector<VirtualHost> virtual_hosts;  // HTTP, HTTPS; intersected with `hostname` already; one entry per hostname
+  VirtualHosts virtual_hosts;              // HTTP, HTTPS; intersected with `hostname` already; one entry per hostname
   std::vector<TlsRoute> tls_routes;        // TLS; the same
   std::optional<L4Route> l4_route;         // TCP, UDP; TLS that ends here, for names that no TLS route has
   bool operator==(const Listener&) const = default;

@@ -2,7 +2,10 @@
 #include "controlplane/intent/origin.h"
 
 #include <algorithm>
+#include <mutex>
+#include <utility>
 
+#include <absl/container/flat_hash_set.h>
 #include <absl/strings/str_cat.h>
 
 namespace fairlead::intent {
@@ -26,6 +29,68 @@ std::string Origin::str() const {
 
 bool Origin::same_object(const Origin& other) const {
   return group == other.group && kind == other.kind && ns == other.ns && name == other.name;
+}
+
+struct Origins::Held {
+  std::once_flag once;
+  std::function<std::vector<Origin>()> make;  // none: `list` is there already
+  std::vector<Origin> list;
+};
+
+Origins::Origins(std::initializer_list<Origin> list) : Origins(std::vector<Origin>(list)) {}
+
+Origins::Origins(std::vector<Origin> list) {
+  if (list.empty()) return;
+  held_ = std::make_shared<Held>();
+  held_->list = std::move(list);
+}
+
+Origins Origins::later(std::function<std::vector<Origin>()> make) {
+  Origins out;
+  out.held_ = std::make_shared<Held>();
+  out.held_->make = std::move(make);
+  return out;
+}
+
+const std::vector<Origin>& Origins::list() const {
+  static const std::vector<Origin> kNone;
+  if (!held_) return kNone;
+  if (held_->make) std::call_once(held_->once, [this] { held_->list = held_->make(); });
+  return held_->list;
+}
+
+void Origins::push_back(Origin origin) {
+  std::vector<Origin> next = list();  // others may hold this one
+  next.push_back(std::move(origin));
+  *this = Origins(std::move(next));
+}
+
+bool Origins::operator==(const Origins& other) const { return held_ == other.held_ || list() == other.list(); }
+
+struct UniqueOrigins::Seen {
+  // The name, the field and the line tell most of them apart.
+  struct Hash {
+    size_t operator()(const Origin* o) const { return absl::HashOf(o->ns, o->name, o->field, o->line); }
+  };
+  struct Equal {
+    bool operator()(const Origin* a, const Origin* b) const { return a == b || *a == *b; }
+  };
+  std::vector<const Origin*> order;
+  absl::flat_hash_set<const Origin*, Hash, Equal> all;
+};
+
+UniqueOrigins::UniqueOrigins() : seen_(std::make_unique<Seen>()) {}
+UniqueOrigins::~UniqueOrigins() = default;
+
+void UniqueOrigins::add(const Origin& origin) {
+  if (seen_->all.insert(&origin).second) seen_->order.push_back(&origin);
+}
+
+std::vector<Origin> UniqueOrigins::take() const {
+  std::vector<Origin> out;
+  out.reserve(seen_->order.size());
+  for (const Origin* o : seen_->order) out.push_back(*o);
+  return out;
 }
 
 void add_origin(Origins& to, const Origin& origin) {

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,9 +40,47 @@ struct Origin {
   bool same_object(const Origin& other) const;
 };
 
-using Origins = std::vector<Origin>;
+// A list of them. Copies share what they hold, so that handing on ten thousand costs a pointer; two are compared by it first. Any thread may read.
+class Origins {
+ public:
+  using value_type = Origin;
+  using const_iterator = std::vector<Origin>::const_iterator;
 
-// Appends what is not yet there; order of first mention is kept.
+  Origins() = default;
+  Origins(std::initializer_list<Origin> list);
+  explicit Origins(std::vector<Origin> list);
+  // Made once, when somebody first looks at it, on whichever thread that is: of what has thousands of which few are ever asked for.
+  static Origins later(std::function<std::vector<Origin>()> make);
+
+  const std::vector<Origin>& list() const;
+  bool empty() const { return list().empty(); }
+  size_t size() const { return list().size(); }
+  const_iterator begin() const { return list().begin(); }
+  const_iterator end() const { return list().end(); }
+  const Origin& front() const { return list().front(); }
+  const Origin& operator[](size_t i) const { return list()[i]; }
+  void push_back(Origin origin);
+  bool operator==(const Origins& other) const;
+
+ private:
+  struct Held;
+  std::shared_ptr<Held> held_;  // null: none
+};
+
+// Each once, in the order of first mention. What is pointed to outlives the gathering.
+class UniqueOrigins {
+ public:
+  UniqueOrigins();
+  ~UniqueOrigins();
+  void add(const Origin& origin);
+  std::vector<Origin> take() const;
+
+ private:
+  struct Seen;
+  std::unique_ptr<Seen> seen_;
+};
+
+// Appends what is not yet there; order of first mention is kept. Looks at all there are: of many, UniqueOrigins.
 void add_origin(Origins& to, const Origin& origin);
 
 // For state files: a list of maps, and back. What is missing or of another type is left empty.

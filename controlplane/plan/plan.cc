@@ -2,28 +2,66 @@
 #include "controlplane/plan/plan.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 #include <utility>
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
 namespace fairlead::plan {
 namespace {
 
-// Origins, each once, of what may have thousands: intent::add_origin() looks at all there are.
-class UniqueOrigins {
- public:
-  void add(const intent::Origin& origin) {
-    if (seen_.insert(origin).second) list_.push_back(origin);
-  }
-  intent::Origins take() { return std::move(list_); }
-
- private:
-  intent::Origins list_;
-  std::set<intent::Origin> seen_;
+// A cluster as it was planned, and who uses it in this round.
+struct ClusterMemory {
+  Cluster planned;
+  std::vector<const intent::Origin*> users;  // that it was planned for
+  uint64_t round = 0;                        // that it was used in
+  std::vector<const intent::Origin*> now;
+  Cluster next;                              // without origins
 };
+
+// What one virtual host of the intent comes to in a table.
+struct HostMemory {
+  struct Use {
+    ClusterMemory* cluster;
+    intent::BackendProtocol protocol;
+    const intent::Origin* origin;
+  };
+  Shared<VirtualHost> planned;
+  HttpFilters filters;
+  std::vector<Use> uses;
+  uint64_t round = 0;
+};
+
+// What a table's origins are made of.
+struct Source {
+  intent::Origin listener;
+  intent::VirtualHosts hosts;
+  bool operator==(const Source&) const = default;
+};
+
+struct TableMemory {
+  absl::flat_hash_map<const intent::VirtualHost*, HostMemory> hosts;
+  std::vector<Shared<VirtualHost>> planned;
+  std::vector<Source> sources;
+  intent::Origins origins;
+  uint64_t round = 0;
+};
+
+}  // namespace
+
+// Whatever is remembered by pointer belongs to `gateway`, the one planned last.
+struct Planner::Memory {
+  intent::GatewayPtr gateway;
+  uint64_t round = 0;
+  std::map<std::pair<intent::BackendKey, bool>, ClusterMemory> clusters;  // true: passed on
+  std::map<std::string, TableMemory> tables;
+};
+
+namespace {
 
 using intent::Finding;
 using intent::Severity;
@@ -54,18 +92,25 @@ struct Port {
   std::vector<const intent::Listener*> listeners;
 };
 
-class Planner {
+// The hostnames of a table. None: it has no routes.
+using Hosts = std::map<std::string, std::optional<Shared<VirtualHost>>>;
+
+}  // namespace
+
+class Round {
  public:
-  Planner(const intent::Gateway& gateway, const topology::View& topology) : gateway_(gateway), topology_(topology) {
+  Round(const intent::Gateway& gateway, const topology::View& topology, Planner::Memory& memory) : gateway_(gateway), topology_(topology), memory_(memory) {
     plan_.scope = gateway.key;
+    ++memory_.round;
   }
 
   Plan make() {
     for (const intent::Listener& listener : gateway_.listeners) place(listener);
     for (const auto& [at, port] : ports_) add_listener(at, port);
-    for (auto& [key, cluster] : clusters_) plan_.clusters.push_back(std::move(cluster));
+    add_clusters();
     take_secrets();
-    std::sort(plan_.clusters.begin(), plan_.clusters.end(), [](const Cluster& a, const Cluster& b) { return a.name < b.name; });
+    std::erase_if(memory_.tables, [&](const auto& table) { return table.second.round != memory_.round; });
+    std::erase_if(memory_.clusters, [&](const auto& cluster) { return cluster.second.round != memory_.round; });
     return std::move(plan_);
   }
 
@@ -159,7 +204,7 @@ class Planner {
     cluster.members.assign(members.begin(), members.end());
     cluster.origins = {route.origin};
     for (const auto& [key, weight] : cluster.members) warn_unknown(key, route.origin);
-    plan_.clusters.push_back(std::move(cluster));
+    made_up_.push_back(std::move(cluster));
     return listener;
   }
 
@@ -178,24 +223,57 @@ class Planner {
     RouteTable table;
     table.name = listener.name;
     table.listener_port = listener.port;
+    TableMemory& memory = memory_of(table);
     // A listener's own hostname is a virtual host even without routes: it keeps wider listeners from answering for it.
-    std::map<std::string, VirtualHost> hosts;
-    UniqueOrigins origins;
+    Hosts hosts;
+    std::vector<Source> sources;
     for (const intent::Listener* l : port.listeners) {
-      origins.add(l->origin);
-      if (const std::string own = domain_of(l->hostname); own != "*" && port.listeners.size() > 1) host(hosts, own);
-      for (const intent::VirtualHost& v : l->virtual_hosts) add_host(hosts, table, origins, port, *l, v);
+      if (const std::string own = domain_of(l->hostname); own != "*" && port.listeners.size() > 1) hosts[own];
+      sources.push_back(add_hosts(hosts, table, memory, port, *l));
     }
-    table.origins = origins.take();
     listener.filters = table.filters;
-    add_table(std::move(table), std::move(hosts));
+    add_table(std::move(table), std::move(hosts), memory, std::move(sources));
   }
 
-  void add_table(RouteTable table, std::map<std::string, VirtualHost> hosts) {
-    for (auto& [domain, host] : hosts) {
-      host.name = absl::StrCat(table.name, "/", domain);
-      table.virtual_hosts.push_back(std::move(host));
+  TableMemory& memory_of(const RouteTable& table) {
+    TableMemory& memory = memory_.tables[table.name];
+    memory.round = memory_.round;
+    return memory;
+  }
+
+  static std::string host_name(const RouteTable& table, std::string_view domain) { return absl::StrCat(table.name, "/", domain); }
+
+  // The one of the table as it was; null: there was none.
+  static const Shared<VirtualHost>* planned_before(const TableMemory& memory, std::string_view domain) {
+    const auto at = std::lower_bound(memory.planned.begin(), memory.planned.end(), domain, [](const Shared<VirtualHost>& host, std::string_view d) { return host->domain < d; });
+    return at != memory.planned.end() && (*at)->domain == domain ? &*at : nullptr;
+  }
+
+  void add_table(RouteTable table, Hosts hosts, TableMemory& memory, std::vector<Source> sources) {
+    table.virtual_hosts.reserve(hosts.size());
+    auto before = memory.planned.begin();
+    for (auto& [domain, made] : hosts) {
+      if (!made) made.emplace(VirtualHost{host_name(table, domain), domain, {}});
+      while (before != memory.planned.end() && (*before)->domain < domain) ++before;
+      const bool same = before != memory.planned.end() && *before == *made;
+      table.virtual_hosts.push_back(same ? *before : std::move(*made));
     }
+    memory.planned = table.virtual_hosts;
+    absl::erase_if(memory.hosts, [&](const auto& host) { return host.second.round != memory_.round; });
+    if (memory.sources != sources) {
+      memory.origins = intent::Origins::later([sources] {
+        intent::UniqueOrigins origins;
+        for (const Source& source : sources) {
+          origins.add(source.listener);
+          for (const auto& host : source.hosts) {
+            for (const auto& route : host->routes) origins.add(route->origin);
+          }
+        }
+        return origins.take();
+      });
+      memory.sources = std::move(sources);
+    }
+    table.origins = memory.origins;
     plan_.route_tables.push_back(std::move(table));
   }
 
@@ -205,12 +283,10 @@ class Planner {
     table.name = absl::StrCat(to.name, "/", l.name);
     table.listener_port = to.port;
     table.https = true;
-    UniqueOrigins origins;
-    origins.add(l.origin);
-    std::map<std::string, VirtualHost> hosts;
-    if (const std::string own = domain_of(l.hostname); own != "*" && port.listeners.size() > 1) host(hosts, own);
-    for (const intent::VirtualHost& v : l.virtual_hosts) add_host(hosts, table, origins, port, l, v);
-    table.origins = origins.take();
+    TableMemory& memory = memory_of(table);
+    Hosts hosts;
+    if (const std::string own = domain_of(l.hostname); own != "*" && port.listeners.size() > 1) hosts[own];
+    std::vector<Source> sources = {add_hosts(hosts, table, memory, port, l)};
     to.chains.push_back({l.name, l.hostname, l.tls, table.name, {}, table.filters});
     // Clients that reuse a connection for every name its certificate has shall open another one for a host of another listener.
     for (const intent::Listener* other : port.listeners) {
@@ -220,9 +296,9 @@ class Planner {
       misdirected.name = "misdirected";
       misdirected.origin = other->origin;
       misdirected.direct_response = intent::DirectResponse{421, ""};
-      host(hosts, domain).routes.push_back(std::move(misdirected));
+      hosts[domain].emplace(VirtualHost{host_name(table, domain), domain, {std::move(misdirected)}});
     }
-    add_table(std::move(table), std::move(hosts));
+    add_table(std::move(table), std::move(hosts), memory, std::move(sources));
   }
 
   void add_tls(Listener& to, const Port& port, const intent::Listener& l) {
@@ -252,50 +328,113 @@ class Planner {
     });
   }
 
-  static VirtualHost& host(std::map<std::string, VirtualHost>& hosts, const std::string& domain) {
-    VirtualHost& h = hosts[domain];
-    h.domain = domain;
-    return h;
+  // Those of a listener; what of it counts among the table's origins.
+  Source add_hosts(Hosts& hosts, RouteTable& table, TableMemory& memory, const Port& port, const intent::Listener& listener) {
+    Source source{listener.origin, {}};
+    source.hosts.reserve(listener.virtual_hosts.size());
+    for (const Shared<intent::VirtualHost>& v : listener.virtual_hosts) {
+      const std::string domain = domain_of(v->hostname);
+      if (belongs_to_another(port, listener, domain)) continue;
+      source.hosts.push_back(v);
+      const HostMemory& host = host_of(table, memory, *v, domain);
+      table.filters.cors |= host.filters.cors;
+      table.filters.sessions |= host.filters.sessions;
+      for (const HostMemory::Use& u : host.uses) use(*u.cluster, u.protocol, *u.origin);
+      std::optional<Shared<VirtualHost>>& at = hosts[domain];
+      if (!at || (*at)->routes.empty()) {
+        at = host.planned;
+        continue;
+      }
+      VirtualHost both = **at;
+      both.routes.insert(both.routes.end(), host.planned->routes.begin(), host.planned->routes.end());
+      at.emplace(std::move(both));
+    }
+    return source;
   }
 
-  void add_host(std::map<std::string, VirtualHost>& hosts, RouteTable& table, UniqueOrigins& origins, const Port& port,
-                const intent::Listener& listener, const intent::VirtualHost& v) {
-    const std::string domain = domain_of(v.hostname);
-    if (belongs_to_another(port, listener, domain)) return;
-    VirtualHost& h = host(hosts, domain);
-    for (const intent::Route& route : v.routes) {
-      origins.add(route.origin);
-      h.routes.push_back(route);
-      table.filters.cors |= route.cors.has_value();
-      table.filters.sessions |= route.session.has_value();
-      for (const intent::WeightedBackend& b : route.backends) {
-        if (b.backend && !route.redirect && !route.direct_response) use(*b.backend, b.protocol, route.origin);
-      }
-      for (const intent::Mirror& m : route.mirrors) use(m.backend, m.protocol, route.origin);
+  const HostMemory& host_of(const RouteTable& table, TableMemory& memory, const intent::VirtualHost& v, const std::string& domain) {
+    if (const auto known = memory.hosts.find(&v); known != memory.hosts.end()) {
+      known->second.round = memory_.round;
+      return known->second;
     }
+    HostMemory host{VirtualHost{host_name(table, domain), domain, v.routes}, {}, {}, memory_.round};
+    if (const Shared<VirtualHost>* before = planned_before(memory, domain); before && *before == host.planned) host.planned = *before;
+    for (const Shared<intent::Route>& route : v.routes) {
+      host.filters.cors |= route->cors.has_value();
+      host.filters.sessions |= route->session.has_value();
+      for (const intent::WeightedBackend& b : route->backends) {
+        if (b.backend && !route->redirect && !route->direct_response) host.uses.push_back({&cluster_of(*b.backend, false), b.protocol, &route->origin});
+      }
+      for (const intent::Mirror& m : route->mirrors) host.uses.push_back({&cluster_of(m.backend, false), m.protocol, &route->origin});
+    }
+    return memory.hosts.emplace(&v, std::move(host)).first->second;
+  }
+
+  ClusterMemory& cluster_of(const intent::BackendKey& key, bool passed_on) {
+    const auto [at, made] = memory_.clusters.try_emplace({key, passed_on});
+    if (made) at->second.next.key = key;
+    return at->second;
   }
 
   // The name of the cluster. `passed_on`: connections that bring their own TLS.
   std::string use(const intent::BackendKey& key, intent::BackendProtocol protocol, const intent::Origin& origin, bool passed_on = false) {
-    const auto tls = std::find_if(gateway_.backend_tls.begin(), gateway_.backend_tls.end(), [&](const intent::BackendTls& t) { return t.backend == key; });
-    const bool secured = tls != gateway_.backend_tls.end();
-    auto [at, made] = clusters_.try_emplace({key, passed_on && secured});
-    Cluster& cluster = at->second;
-    if (made) {
-      cluster.name = passed_on && secured ? absl::StrCat(cluster_name(key), "/passed-on") : cluster_name(key);
-      cluster.key = key;
-      const topology::Service* service = topology_.find({key.ns, key.service});
-      cluster.by_load = service && service->by_load && !key.udp;
-      if (secured && !passed_on) {
-        cluster.tls = *tls;
-        intent::add_origin(cluster.origins, tls->origin);
-      }
-    }
+    ClusterMemory& cluster = cluster_of(key, passed_on && tls_of(key));
+    use(cluster, protocol, origin, passed_on);
+    return cluster.next.name;
+  }
+
+  void use(ClusterMemory& cluster, intent::BackendProtocol protocol, const intent::Origin& origin, bool passed_on = false) {
+    if (cluster.round != memory_.round) begin(cluster, origin, passed_on);
     // One service port speaks one protocol: whoever knows of HTTP/2 decides.
-    if (protocol == intent::BackendProtocol::kHttp2) cluster.protocol = protocol;
-    intent::add_origin(cluster.origins, origin);
-    if (made) warn_unknown(key, origin);
-    return cluster.name;
+    if (protocol == intent::BackendProtocol::kHttp2) cluster.next.protocol = protocol;
+    cluster.now.push_back(&origin);
+  }
+
+  // Its first use.
+  void begin(ClusterMemory& cluster, const intent::Origin& origin, bool passed_on) {
+    cluster.round = memory_.round;
+    cluster.now.clear();
+    Cluster& next = cluster.next;
+    const intent::BackendKey key = next.key;
+    const intent::BackendTls* tls = tls_of(key);
+    next = Cluster();
+    next.name = passed_on && tls ? absl::StrCat(cluster_name(key), "/passed-on") : cluster_name(key);
+    next.key = key;
+    const topology::Service* service = topology_.find({key.ns, key.service});
+    next.by_load = service && service->by_load && !key.udp;
+    if (tls && !passed_on) {
+      next.tls = *tls;
+      cluster.now.push_back(&tls->origin);
+    }
+    used_.push_back(&cluster);
+    warn_unknown(key, origin);
+  }
+
+  const intent::BackendTls* tls_of(const intent::BackendKey& key) const {
+    const auto tls = std::lower_bound(gateway_.backend_tls.begin(), gateway_.backend_tls.end(), key, [](const intent::BackendTls& t, const intent::BackendKey& k) { return t.backend < k; });
+    return tls != gateway_.backend_tls.end() && tls->backend == key ? &*tls : nullptr;
+  }
+
+  // Users that are the same by pointer need not be looked at: they belong to the Gateway planned last, which is still there, and to this one.
+  void add_clusters() {
+    for (ClusterMemory* c : used_) {
+      Cluster& before = c->planned;
+      c->next.origins = before.origins;
+      if (c->now != c->users || before != c->next) {
+        intent::UniqueOrigins origins;
+        for (const intent::Origin* origin : c->now) origins.add(*origin);
+        if (std::vector<intent::Origin> list = origins.take(); list != before.origins.list()) c->next.origins = intent::Origins(std::move(list));
+        before = c->next;
+      }
+      c->users.swap(c->now);
+    }
+    std::vector<const Cluster*> all;
+    all.reserve(used_.size() + made_up_.size());
+    for (const ClusterMemory* c : used_) all.push_back(&c->planned);
+    for (const Cluster& c : made_up_) all.push_back(&c);
+    std::sort(all.begin(), all.end(), [](const Cluster* a, const Cluster* b) { return a->name < b->name; });
+    plan_.clusters.reserve(all.size());
+    for (const Cluster* c : all) plan_.clusters.push_back(*c);
   }
 
   void warn_unknown(const intent::BackendKey& key, const intent::Origin& origin) {
@@ -326,15 +465,28 @@ class Planner {
 
   const intent::Gateway& gateway_;
   const topology::View& topology_;
+  Planner::Memory& memory_;
   Plan plan_;
   std::map<At, Port> ports_;
-  std::map<std::pair<intent::BackendKey, bool>, Cluster> clusters_;  // true: passed on
+  std::vector<ClusterMemory*> used_;
+  std::deque<Cluster> made_up_;  // of several services
 };
-
-}  // namespace
 
 std::string cluster_name(const intent::BackendKey& key) { return key.str(); }
 
-Plan make_plan(const intent::Gateway& gateway, const topology::View& topology) { return Planner(gateway, topology).make(); }
+Planner::Planner() : memory_(std::make_unique<Memory>()) {}
+Planner::~Planner() = default;
+Planner::Planner(Planner&&) noexcept = default;
+Planner& Planner::operator=(Planner&&) noexcept = default;
+
+Plan Planner::plan(const intent::GatewayPtr& gateway, const topology::View& topology) {
+  Plan plan = Round(*gateway, topology, *memory_).make();
+  memory_->gateway = gateway;
+  return plan;
+}
+
+Plan make_plan(const intent::Gateway& gateway, const topology::View& topology) {
+  return Planner().plan(intent::GatewayPtr(intent::GatewayPtr(), &gateway), topology);  // which nobody looks at once its planner is gone
+}
 
 }  // namespace fairlead::plan

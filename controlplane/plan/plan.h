@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/shared.h"
 #include "controlplane/intent/intent.h"
 #include "controlplane/topology/topology.h"
 
@@ -34,7 +35,7 @@ struct Cluster {
 struct VirtualHost {
   std::string name;
   std::string domain;  // "*", "*.example.com", "a.example.com"
-  std::vector<intent::Route> routes;
+  std::vector<Shared<intent::Route>> routes;
   bool operator==(const VirtualHost&) const = default;
 };
 
@@ -50,8 +51,8 @@ struct RouteTable {
   uint16_t listener_port = 0;
   bool https = false;
   HttpFilters filters;
-  intent::Origins origins;
-  std::vector<VirtualHost> virtual_hosts;  // sorted by domain
+  std::vector<Shared<VirtualHost>> virtual_hosts;  // sorted by domain
+  intent::Origins origins;                         // of its listeners and of all its routes
   bool operator==(const RouteTable&) const = default;
 };
 
@@ -103,5 +104,22 @@ inline constexpr const char* kInvalidBackend = "fairlead/invalid-backend";
 // its port for itself, and so has a UDP one, beside whatever speaks TCP there. Backends the topology does not know get a warning; their
 // clusters exist and are empty.
 Plan make_plan(const intent::Gateway& gateway, const topology::View& topology);
+
+// Plans of one Gateway, one after the other: a virtual host of the intent that is the same by pointer is not looked into again, and what comes out as
+// it was keeps its pointers. Invariant: each is what make_plan() gives. One thread at a time.
+class Planner {
+ public:
+  Planner();
+  ~Planner();
+  Planner(Planner&&) noexcept;
+  Planner& operator=(Planner&&) noexcept;
+
+  Plan plan(const intent::GatewayPtr& gateway, const topology::View& topology);
+
+ private:
+  friend class Round;
+  struct Memory;
+  std::unique_ptr<Memory> memory_;
+};
 
 }  // namespace fairlead::plan

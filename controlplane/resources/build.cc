@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <map>
+#include <string_view>
 #include <utility>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "controlplane/resources/messages.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
@@ -89,15 +92,63 @@ envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c) {
   return out;
 }
 
-std::vector<ResourcePtr> build(const plan::Plan& plan) {
-  std::vector<ResourcePtr> out;
-  for (const plan::Cluster& c : plan.clusters) out.push_back(make_resource(Type::kCluster, c.name, cluster(c), c.origins));
-  for (const plan::Listener& l : plan.listeners) out.push_back(make_resource(Type::kListener, l.name, listener(l), l.origins));
-  for (const plan::RouteTable& t : plan.route_tables) {
-    out.push_back(make_resource(Type::kRoute, t.name, route_configuration(t), t.origins));
+struct Builder::Memory {
+  plan::PlanPtr plan;
+  std::vector<ResourcePtr> built;             // of it: in the order below
+  std::map<std::string, EncodedTable> tables;
+};
+
+Builder::Builder() : memory_(std::make_unique<Memory>()) {}
+Builder::~Builder() = default;
+Builder::Builder(Builder&&) noexcept = default;
+Builder& Builder::operator=(Builder&&) noexcept = default;
+
+namespace {
+
+// Appends a resource for each: the one it had, where it was planned alike, or a new one. `built` are those of `before`, or nothing.
+template <typename Planned, typename Make>
+void build_each(const std::vector<Planned>& now, const std::vector<Planned>* before, const ResourcePtr*& built, std::vector<ResourcePtr>& out, Make&& make) {
+  absl::flat_hash_map<std::string_view, size_t> places;  // of `before`, once one is not where it is looked for
+  size_t next = 0;
+  const auto find = [&](const std::string& name) -> const size_t* {
+    if (next < before->size() && (*before)[next].name == name) return &next;
+    if (places.empty()) {
+      for (size_t i = 0; i < before->size(); ++i) places.emplace((*before)[i].name, i);
+    }
+    const auto at = places.find(name);
+    if (at == places.end()) return nullptr;
+    next = at->second;
+    return &next;
+  };
+  for (const Planned& p : now) {
+    const size_t* at = before && !before->empty() ? find(p.name) : nullptr;
+    out.push_back(at && (*before)[*at] == p ? built[*at] : make(p));
+    if (at) ++next;
   }
-  for (const intent::Secret& secret : plan.secrets) out.push_back(build_secret(secret));
+  if (before) built += before->size();
+}
+
+}  // namespace
+
+std::vector<ResourcePtr> Builder::build(const plan::PlanPtr& plan) {
+  const plan::Plan* before = memory_->plan.get();
+  const ResourcePtr* built = memory_->built.data();
+  std::vector<ResourcePtr> out;
+  out.reserve(plan->clusters.size() + plan->listeners.size() + plan->route_tables.size() + plan->secrets.size());
+  build_each(plan->clusters, before ? &before->clusters : nullptr, built, out, [](const plan::Cluster& c) { return make_resource(Type::kCluster, c.name, cluster(c), c.origins); });
+  build_each(plan->listeners, before ? &before->listeners : nullptr, built, out, [](const plan::Listener& l) { return make_resource(Type::kListener, l.name, listener(l), l.origins); });
+  build_each(plan->route_tables, before ? &before->route_tables : nullptr, built, out, [&](const plan::RouteTable& t) { return memory_->tables[t.name].build(t); });
+  build_each(plan->secrets, before ? &before->secrets : nullptr, built, out, [](const intent::Secret& s) { return build_secret(s); });
+  std::erase_if(memory_->tables, [&](const auto& table) {
+    return std::none_of(plan->route_tables.begin(), plan->route_tables.end(), [&](const plan::RouteTable& t) { return t.name == table.first; });
+  });
+  memory_->plan = plan;
+  memory_->built = out;
   return out;
+}
+
+std::vector<ResourcePtr> build(const plan::Plan& plan) {
+  return Builder().build(plan::PlanPtr(plan::PlanPtr(), &plan));  // which nobody looks at once its builder is gone
 }
 
 namespace {
@@ -194,6 +245,11 @@ void AssignmentCache::set_steps(const intent::BackendKey& key, topology::Localit
 void AssignmentCache::forget(const intent::BackendKey& key) {
   assignments_.erase(key);
   steps_.erase(key);
+}
+
+const ResourcePtr* AssignmentCache::find(const intent::BackendKey& key) const {
+  const auto found = assignments_.find(key);
+  return found == assignments_.end() ? nullptr : &found->second;
 }
 
 ResourcePtr AssignmentCache::get(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins) {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "controlplane/plan/plan.h"
@@ -15,6 +17,22 @@ namespace fairlead::resources {
 
 // All resources of the plan but the assignments, sorted by type and name.
 std::vector<ResourcePtr> build(const plan::Plan& plan);
+
+// The same of one scope's plans, one after the other: what is planned as it was keeps its resource, and of a route table just the routes that are new
+// are encoded. Invariant: each is what build() gives. One thread at a time.
+class Builder {
+ public:
+  Builder();
+  ~Builder();
+  Builder(Builder&&) noexcept;
+  Builder& operator=(Builder&&) noexcept;
+
+  std::vector<ResourcePtr> build(const plan::PlanPtr& plan);
+
+ private:
+  struct Memory;
+  std::unique_ptr<Memory> memory_;
+};
 
 // The assignment of one backend. Explicitly empty when there is no endpoint, so that no client waits for it. Ready
 // endpoints only; when none is ready, those that still serve. Grouped by locality, in a fixed order. A locality's weight is that of its endpoints
@@ -35,6 +53,8 @@ class AssignmentCache {
   ResourcePtr refresh(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
   // The assignment as last refreshed, refreshing it when it was never asked for.
   ResourcePtr get(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins = {});
+  // The same; null when it was never asked for.
+  const ResourcePtr* find(const intent::BackendKey& key) const;
   // What its weights are made with from the next refresh() on.
   void set_steps(const intent::BackendKey& key, topology::LocalitySteps steps);
   void forget(const intent::BackendKey& key);

@@ -2,9 +2,17 @@
 // specification says. Where the two differ there is a comment.
 #include "controlplane/resources/messages.h"
 
+#include <algorithm>
+#include <utility>
+
+#include <absl/container/flat_hash_map.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <re2/re2.h>
+
+#include "base/wire.h"
 
 namespace fairlead::resources {
 namespace {
@@ -253,26 +261,139 @@ void set_regex(envoy::type::matcher::v3::RegexMatcher& to, const std::string& re
   to.mutable_google_re2()->mutable_max_program_size()->set_value(kAnyProgramSize);
 }
 
-route_v3::RouteConfiguration route_configuration(const plan::RouteTable& table) {
-  route_v3::RouteConfiguration out;
-  out.set_name(table.name);
-  // A Gateway's hostnames say nothing about ports, and a Host header may carry one.
-  out.set_ignore_port_in_host_matching(true);
-  for (const plan::VirtualHost& v : table.virtual_hosts) {
-    auto* host = out.add_virtual_hosts();
-    host->set_name(v.name);
-    host->add_domains(v.domain);
-    for (const intent::Route& r : v.routes) {
-      if (wants_preflight_route(r)) {
-        auto* preflight = host->add_routes();
-        preflight->set_name(absl::StrCat(r.name, "/preflight"));
-        fill_match(r.match, *preflight->mutable_match());
-        fill_preflight(*r.cors, *preflight);
-      }
-      fill_route(r, v.domain, table, *host->add_routes());
-    }
+namespace {
+
+// Deterministically, as all resources are.
+std::string bytes_of(const google::protobuf::Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializePartialToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+void note_cluster(const std::string& name, std::vector<std::string>& out) {
+  if (!name.empty() && name != plan::kInvalidBackend) out.push_back(name);
+}
+
+// What the walk over all fields (references.cc) would find.
+void note_clusters(const route_v3::Route& route, std::vector<std::string>& out) {
+  if (!route.has_route()) return;
+  note_cluster(route.route().cluster(), out);
+  for (const auto& share : route.route().weighted_clusters().clusters()) note_cluster(share.name(), out);
+  for (const auto& mirror : route.route().request_mirror_policies()) note_cluster(mirror.cluster(), out);
+}
+
+void sort_out(std::vector<std::string>& names) {
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+}
+
+}  // namespace
+
+// One route: its field in the virtual host, with that of what answers preflight requests before it.
+struct EncodedTable::Route {
+  std::string fields;
+  std::vector<std::string> clusters;
+};
+
+struct EncodedTable::Host {
+  Shared<plan::VirtualHost> from;
+  std::vector<std::shared_ptr<const Route>> routes;  // as in `from`
+  PartPtr part;
+  std::vector<std::string> clusters;  // sorted, each once
+};
+
+EncodedTable::EncodedTable() = default;
+EncodedTable::~EncodedTable() = default;
+
+std::shared_ptr<const EncodedTable::Route> EncodedTable::encode(const intent::Route& r, const plan::VirtualHost& host, const plan::RouteTable& table) {
+  auto out = std::make_shared<Route>();
+  route_v3::Route message;
+  if (wants_preflight_route(r)) {
+    message.set_name(absl::StrCat(r.name, "/preflight"));
+    fill_match(r.match, *message.mutable_match());
+    fill_preflight(*r.cors, message);
+    wire::put_bytes(out->fields, route_v3::VirtualHost::kRoutesFieldNumber, bytes_of(message));
+    note_clusters(message, out->clusters);
+    message.Clear();
   }
+  fill_route(r, host.domain, table, message);
+  wire::put_bytes(out->fields, route_v3::VirtualHost::kRoutesFieldNumber, bytes_of(message));
+  note_clusters(message, out->clusters);
   return out;
+}
+
+// `before`: the virtual host of that domain as it was, or null.
+EncodedTable::HostPtr EncodedTable::encode(const Shared<plan::VirtualHost>& v, const plan::RouteTable& table, const Host* before) {
+  auto host = std::make_shared<Host>(Host{v, {}, nullptr, {}});
+  absl::flat_hash_map<const intent::Route*, size_t> kept;
+  if (before) {
+    for (size_t i = 0; i < before->routes.size(); ++i) kept.emplace(before->from->routes[i].get(), i);
+  }
+  std::string bytes;
+  wire::put_bytes(bytes, route_v3::VirtualHost::kNameFieldNumber, v->name);
+  wire::put_bytes(bytes, route_v3::VirtualHost::kDomainsFieldNumber, v->domain);
+  host->routes.reserve(v->routes.size());
+  for (const Shared<intent::Route>& r : v->routes) {
+    const auto at = kept.find(r.get());
+    host->routes.push_back(at != kept.end() ? before->routes[at->second] : encode(*r, *v, table));
+    const Route& route = *host->routes.back();
+    bytes.append(route.fields);
+    host->clusters.insert(host->clusters.end(), route.clusters.begin(), route.clusters.end());
+  }
+  sort_out(host->clusters);
+  auto part = std::make_shared<Part>();
+  part->hash = content_hash(bytes);
+  part->bytes = std::move(bytes);
+  host->part = std::move(part);
+  return host;
+}
+
+void EncodedTable::use(const Host& host, int by) {
+  for (const std::string& cluster : host.clusters) {
+    const auto at = clusters_.try_emplace(cluster, 0).first;
+    at->second += by;
+    if (at->second == 0) clusters_.erase(at);
+  }
+}
+
+ResourcePtr EncodedTable::build(const plan::RouteTable& table) {
+  if (table.listener_port != port_ || table.https != https_) {  // redirects go by them
+    hosts_.clear();
+    clusters_.clear();
+    port_ = table.listener_port;
+    https_ = table.https;
+  }
+  std::vector<HostPtr> now;
+  std::vector<PartPtr> parts;
+  now.reserve(table.virtual_hosts.size());
+  parts.reserve(table.virtual_hosts.size());
+  auto before = hosts_.begin();  // both are sorted by domain
+  for (const Shared<plan::VirtualHost>& v : table.virtual_hosts) {
+    for (; before != hosts_.end() && (*before)->from->domain < v->domain; ++before) use(**before, -1);
+    const bool there = before != hosts_.end() && (*before)->from->domain == v->domain;
+    if (there && (*before)->from.get() == v.get()) {
+      now.push_back(*before++);
+    } else {
+      now.push_back(encode(v, table, there ? before->get() : nullptr));
+      use(*now.back(), 1);
+      if (there) use(**before++, -1);
+    }
+    parts.push_back(now.back()->part);
+  }
+  for (; before != hosts_.end(); ++before) use(**before, -1);
+  hosts_ = std::move(now);
+  std::string head, tail;
+  wire::put_bytes(head, route_v3::RouteConfiguration::kNameFieldNumber, table.name);
+  // A Gateway's hostnames say nothing about ports, and a Host header may carry one.
+  wire::put_number(tail, route_v3::RouteConfiguration::kIgnorePortInHostMatchingFieldNumber, 1);
+  std::vector<Reference> references;
+  references.reserve(clusters_.size());
+  for (const auto& [name, count] : clusters_) references.push_back({Type::kCluster, name});
+  return make_resource_of_parts(Type::kRoute, table.name, head, route_v3::RouteConfiguration::kVirtualHostsFieldNumber, std::move(parts), tail, table.origins, std::move(references));
 }
 
 }  // namespace fairlead::resources

@@ -2,7 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "controlplane/plan/plan.h"
 #include "controlplane/resources/resource.h"
@@ -12,7 +16,29 @@
 
 namespace fairlead::resources {
 
-envoy::config::route::v3::RouteConfiguration route_configuration(const plan::RouteTable& table);
+// A route table as it was encoded last: what of its virtual hosts and their routes is the same by pointer is not encoded again. The bytes are those
+// of the message, since a repeated field's elements stand one after the other.
+class EncodedTable {
+ public:
+  EncodedTable();
+  ~EncodedTable();
+  // The next one of that name.
+  ResourcePtr build(const plan::RouteTable& table);
+
+ private:
+  struct Route;
+  struct Host;
+  using HostPtr = std::shared_ptr<const Host>;
+  static std::shared_ptr<const Route> encode(const intent::Route& route, const plan::VirtualHost& host, const plan::RouteTable& table);
+  static HostPtr encode(const Shared<plan::VirtualHost>& host, const plan::RouteTable& table, const Host* before);
+  void use(const Host& host, int by);
+
+  uint16_t port_ = 0;
+  bool https_ = false;
+  std::vector<HostPtr> hosts_;
+  std::map<std::string, int> clusters_;  // that it names, by how many virtual hosts
+};
+
 envoy::config::listener::v3::Listener listener(const plan::Listener& l);
 envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c);
 

@@ -93,38 +93,47 @@ std::shared_ptr<const Resource::Timed> timed_frames(const Resource& r, std::stri
   return timed;
 }
 
-ResourcePtr frame(Type type, std::string name, std::string_view body, intent::Origins origins, std::string_view version,
-                  std::vector<Reference> references, Envelope envelope) {
+// `write` appends the body.
+template <typename Write>
+std::shared_ptr<Resource> frame_of(Type type, std::string name, size_t body_size, Write&& write, intent::Origins origins, std::string_view version,
+                                   std::vector<Reference> references, Envelope envelope) {
   auto r = std::make_shared<Resource>();
   r->type = type;
   r->name = std::move(name);
-  r->hash = content_hash(body);
-  if (!envelope.aliases.empty() || envelope.ttl.count() > 0) {
-    ContentHasher hasher;
-    hasher.add_field(body).add_field(duration(envelope.ttl));
-    for (const std::string& alias : envelope.aliases) hasher.add_field(alias);
-    r->hash = hasher.finish();
-  }
-  r->version = version.empty() ? hex64(r->hash.low) : std::string(version);
   r->origins = std::move(origins);
   r->references = std::move(references);
   r->envelope = std::move(envelope);
   const std::string_view url = type_url(type);
-  const size_t any_size = field_size(url.size()) + field_size(body.size());
+  const size_t any_size = field_size(url.size()) + field_size(body_size);
   r->sotw_frame.reserve(field_size(any_size));
   wire::put_head(r->sotw_frame, 2, any_size);
   wire::put_bytes(r->sotw_frame, 1, url);
-  wire::put_bytes(r->sotw_frame, 2, body);
+  wire::put_head(r->sotw_frame, 2, body_size);
+  write(r->sotw_frame);
   const std::string_view any = std::string_view(r->sotw_frame).substr(r->sotw_frame.size() - any_size);
+  const std::string_view body = any.substr(any_size - body_size);
+  r->hash = content_hash(body);
+  if (!r->envelope.aliases.empty() || r->envelope.ttl.count() > 0) {
+    ContentHasher hasher;
+    hasher.add_field(body).add_field(duration(r->envelope.ttl));
+    for (const std::string& alias : r->envelope.aliases) hasher.add_field(alias);
+    r->hash = hasher.finish();
+  }
+  r->version = version.empty() ? hex64(r->hash.low) : std::string(version);
   const std::string head = head_of(*r, false);
   const size_t inner = head.size() + field_size(any.size());
   r->delta_frame.reserve(field_size(inner));
   wire::put_head(r->delta_frame, 2, inner);
   r->delta_frame.append(head);
   wire::put_bytes(r->delta_frame, 2, any);
-  r->body_offset = static_cast<uint32_t>(r->delta_frame.size() - body.size());
+  r->body_offset = static_cast<uint32_t>(r->delta_frame.size() - body_size);
   if (r->envelope.ttl.count() > 0) r->timed = timed_frames(*r, any);
   return r;
+}
+
+ResourcePtr frame(Type type, std::string name, std::string_view body, intent::Origins origins, std::string_view version,
+                  std::vector<Reference> references, Envelope envelope) {
+  return frame_of(type, std::move(name), body.size(), [&](std::string& to) { to.append(body); }, std::move(origins), version, std::move(references), std::move(envelope));
 }
 
 }  // namespace
@@ -159,6 +168,20 @@ ResourcePtr make_resource(Type type, std::string name, const google::protobuf::M
   std::vector<Reference> references;
   if (type != Type::kEndpoint) references = references_of(message);  // an assignment names nothing, and there are many
   return frame(type, std::move(name), serialize(message), std::move(origins), version, std::move(references), std::move(envelope));
+}
+
+ResourcePtr make_resource_of_parts(Type type, std::string name, std::string_view before, int field, std::vector<PartPtr> parts, std::string_view after,
+                                   intent::Origins origins, std::vector<Reference> references) {
+  size_t size = before.size() + after.size();
+  for (const PartPtr& part : parts) size += field_size(part->bytes.size());
+  const auto write = [&](std::string& to) {
+    to.append(before);
+    for (const PartPtr& part : parts) wire::put_bytes(to, field, part->bytes);
+    to.append(after);
+  };
+  std::shared_ptr<Resource> r = frame_of(type, std::move(name), size, write, std::move(origins), {}, std::move(references), {});
+  r->virtual_hosts = std::make_shared<const Parts>(Parts{before.size(), size - after.size(), std::move(parts)});
+  return r;
 }
 
 absl::StatusOr<ResourcePtr> make_resource_from_bytes(Type type, std::string name, std::string_view body, intent::Origins origins,

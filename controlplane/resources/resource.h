@@ -60,6 +60,18 @@ struct Envelope {
   std::chrono::milliseconds ttl{0};   // clients drop it when they have not heard of it for so long; 0: never
 };
 
+// One element of a repeated message field, encoded once and kept from one resource to the next.
+struct Part {
+  std::string bytes;
+  ContentHash hash;  // of the bytes
+};
+using PartPtr = std::shared_ptr<const Part>;
+// All of them, and where in the resource's body they stand.
+struct Parts {
+  size_t begin = 0, end = 0;
+  std::vector<PartPtr> all;
+};
+
 struct Resource {
   Type type = Type::kCluster;
   std::string name;
@@ -80,6 +92,8 @@ struct Resource {
     std::string sotw, delta, sotw_beat, delta_beat;
   };
   std::shared_ptr<const Timed> timed;
+  // Of a route table that was put together of them, its virtual hosts in their order; null of all others.
+  std::shared_ptr<const Parts> virtual_hosts;
 
   std::string_view body() const { return std::string_view(delta_frame).substr(body_offset); }
   uint64_t id() const { return hash.low; }
@@ -90,6 +104,9 @@ using ResourcePtr = std::shared_ptr<const Resource>;
 // content hash. `name` is what clients subscribe to (for an assignment its cluster_name).
 ResourcePtr make_resource(Type type, std::string name, const google::protobuf::Message& message, intent::Origins origins,
                           std::string_view version = {}, Envelope envelope = {});
+// A message put together of parts: `before`, each part as an element of the field, `after`; `references` are sorted and unique.
+ResourcePtr make_resource_of_parts(Type type, std::string name, std::string_view before, int field, std::vector<PartPtr> parts, std::string_view after,
+                                   intent::Origins origins, std::vector<Reference> references);
 // The same from bytes that are already a serialised message of the type (state files); references are read again.
 // InvalidArgument when they are not.
 absl::StatusOr<ResourcePtr> make_resource_from_bytes(Type type, std::string name, std::string_view body, intent::Origins origins,

@@ -61,7 +61,7 @@ class World {
   void remove(const ObjectKey& key) { apply("", {key}); }
   const Translation& now() const { return now_; }
   const intent::GatewayPtr& gateway(const std::string& name) const { return now_.model.gateways.at({"default", name}); }
-  const intent::Route& route() const { return gateway("one")->listeners.at(0).virtual_hosts.at(0).routes.at(0); }
+  const intent::Route& route() const { return gateway("one")->listeners.at(0).virtual_hosts.at(0)->routes.at(0); }
   size_t diagnostics() const { return store_.snapshot()->diagnostics().size(); }
 
  private:
@@ -268,13 +268,13 @@ TEST_CASE("when the route that came first goes, the next one has what it had") {
   CHECK(accepted("TCPRoute").status == Truth::kTrue);
   CHECK(accepted("TCPRoute").message == "connections of listener tcp go to TCPRoute default/a, which comes first");
   CHECK(accepted("GRPCRoute").reason == "HostnameConflict");
-  CHECK(listener(0).virtual_hosts.at(0).routes.at(0).origin.kind == "HTTPRoute");
+  CHECK(listener(0).virtual_hosts.at(0)->routes.at(0)->origin.kind == "HTTPRoute");
   w.remove({kGroupName, "TCPRoute", "default", "a"});
   w.remove({kGroupName, "HTTPRoute", "default", "a"});
   CHECK(listener(1).l4_route->origin.name == "b");
   CHECK(accepted("TCPRoute").message.empty());
   CHECK(accepted("GRPCRoute").status == Truth::kTrue);
-  CHECK(listener(0).virtual_hosts.at(0).routes.at(0).origin.kind == "GRPCRoute");
+  CHECK(listener(0).virtual_hosts.at(0)->routes.at(0)->origin.kind == "GRPCRoute");
 }
 
 TEST_CASE("the features that are told are sorted, each once, as the conformance suite reads them") {

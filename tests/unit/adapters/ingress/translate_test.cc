@@ -49,7 +49,7 @@ class World {
   }
   size_t routes(const std::string& name) const {
     const auto& hosts = gateway(name)->listeners.at(0).virtual_hosts;
-    return hosts.empty() ? 0 : hosts.at(0).routes.size();
+    return hosts.empty() ? 0 : hosts.at(0)->routes.size();
   }
   const Translation& now() const { return now_; }
   const ObjectSnapshot& snapshot() const { return *store_.snapshot(); }
@@ -125,7 +125,7 @@ kind: Ingress
 metadata: {name: a}
 spec: {ingressClassName: one, defaultBackend: {service: {name: late, port: {name: http}}}}
 )");
-  const auto backend = [&] { return world.gateway("one")->listeners.at(0).virtual_hosts.at(0).routes.at(0).backends.at(0).backend; };
+  const auto backend = [&] { return world.gateway("one")->listeners.at(0).virtual_hosts.at(0)->routes.at(0)->backends.at(0).backend; };
   CHECK_FALSE(backend());
   world.put("{apiVersion: v1, kind: Service, metadata: {name: late}, spec: {ports: [{name: http, port: 8080}]}}");
   CHECK(backend() == intent::BackendKey{"default", "late", 8080});
