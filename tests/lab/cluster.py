@@ -19,7 +19,7 @@ ROOT = HERE.parents[1]
 LAB = ROOT / "build/lab"
 BIN = pathlib.Path(os.environ.get("FAIRLEAD_BIN", ROOT / "build/release/bin"))
 NODE, API, DNS = "10.99.0.1", "https://10.99.0.1:6443", "10.96.0.10"
-XDS, CONTROL_ADMIN = f"{NODE}:18000", "127.0.0.1:18001"
+XDS, XDS_NAME, CONTROL_ADMIN = f"{NODE}:18000", "xds.lab", "127.0.0.1:18001"
 TOKEN = "laboratory"  # of system:masters, in a namespace that nobody else reaches
 CONTROLLER = "fairlead.io/gateway-controller"
 PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))  # how much slower than usual this machine may be
@@ -108,7 +108,7 @@ class Cluster:
         self.start("etcd", "etcd", "--data-dir", self.folder / "etcd/data", "--log-level", "error")
         self.start("kube-apiserver", LAB / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE}", "--secure-port=6443",
                    f"--cert-dir={self.folder}/certs", f"--token-auth-file={self.folder}/tokens.csv", "--authorization-mode=RBAC", "--allow-privileged",
-                   "--service-cluster-ip-range=10.96.0.0/16", "--service-account-issuer=https://kubernetes.default.svc",
+                   "--service-cluster-ip-range=10.96.0.0/16", "--kubelet-preferred-address-types=InternalIP", "--service-account-issuer=https://kubernetes.default.svc",
                    f"--service-account-signing-key-file={self.folder}/sa.key", f"--service-account-key-file={self.folder}/sa.pub")
         self.await_api()
         # without node ranges of its own: node.go gives pods their addresses
@@ -155,13 +155,24 @@ class Cluster:
                       "users": [{"name": "admin", "user": {"token": TOKEN}}], "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "admin"}}]}
             self.kubeconfig.write_text(json.dumps(config))
 
+    def certificate(self, name, san):
+        """NAME.pem and NAME.key in the folder, signed by the laboratory's authority, ca.pem, which comes first."""
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        if not (self.folder / "ca.pem").exists():
+            run(*make, "-subj", "/CN=the laboratory's authority", "-keyout", self.folder / "ca.key", "-out", self.folder / "ca.pem")
+        run(*make, "-subj", f"/CN={name}", "-CA", self.folder / "ca.pem", "-CAkey", self.folder / "ca.key", "-addext", f"subjectAltName={san}", "-addext", "basicConstraints=critical,CA:false",
+            "-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.pem")
+        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
+
     def run_fairlead(self, data_plane, *flags):
-        """fairlead-control on this cluster, and proxies for its Gateways."""
+        """fairlead-control on this cluster, and proxies for its Gateways. Secrets go to proxies over TLS only, and only to the Gateway's own."""
         for name in ("fairlead-control", "fairlead", *(["fairlead-proxy"] if data_plane == "fairlead-proxy" else [])):
             if not (BIN / name).exists():
                 raise Failed(f"{BIN / name} is missing: `make build`")
-        self.start("fairlead-control", BIN / "fairlead-control", "--source", f"kubernetes:{self.kubeconfig}", "--xds-address", XDS, "--xds-allow-plaintext",
-                   "--admin-address", CONTROL_ADMIN, *flags)
+        certificate, key = self.certificate("xds", f"DNS:{XDS_NAME}")
+        self.start("fairlead-control", BIN / "fairlead-control", "--source", f"kubernetes:{self.kubeconfig}", "--xds-address", XDS, "--admin-address", CONTROL_ADMIN,
+                   "--xds-tls-cert", certificate, "--xds-tls-key", key, "--xds-tls-client-ca", self.folder / "ca.pem",
+                   "--xds-authorize", "spiffe://lab/ns/{ns}/gateway/{name}=id:*,cluster:{name},gateway:{ns}/{name}", *flags)
         self.start("data-planes", sys.executable, HERE / "data_planes.py", "--proxy", data_plane)
 
     # ---- the API

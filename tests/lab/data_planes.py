@@ -117,8 +117,11 @@ class Agent:
 
     def command(self, key, address, number):
         kind = "envoy" if self.proxy == "envoy" else "proxy"
+        ns, name = key.split("/")
+        certificate, private_key = self.lab.certificate(f"gateway-{number}", f"URI:spiffe://lab/ns/{ns}/gateway/{name}")
         text = cluster.run(cluster.BIN / "fairlead", "bootstrap", "--for", kind, "--gateway", key, "--id", f"{key.replace('/', '.')}-{address}",
-                           "--xds-address", cluster.XDS, "--admin-address", f"{address}:{ADMIN_PORT}")
+                           "--xds-address", cluster.XDS, "--admin-address", f"{address}:{ADMIN_PORT}",
+                           "--xds-tls-ca", self.folder / "ca.pem", "--xds-tls-server-name", cluster.XDS_NAME, "--xds-tls-cert", certificate, "--xds-tls-key", private_key)
         config = pathlib.Path(self.folder / f"bootstrap-{number}.yaml")
         config.write_text(text)
         if self.proxy == "envoy":
