@@ -29,8 +29,17 @@ absl::Status check(const Flags& f) {
     return absl::InvalidArgumentError(files.key.empty() ? "--xds-tls-cert needs --xds-tls-key" : "--xds-tls-key needs --xds-tls-cert");
   }
   if (!files.client_ca.empty() && files.certificate.empty()) return absl::InvalidArgumentError("--xds-tls-client-ca needs --xds-tls-cert and --xds-tls-key");
-  if ((!files.rules.empty() || !files.rules_file.empty()) && files.client_ca.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(files.rules.empty() ? "--xds-authorize-file" : "--xds-authorize", " needs --xds-tls-client-ca: rules are for clients that certificates name"));
+  const bool tokens = !files.token_keys.empty();
+  if ((!files.rules.empty() || !files.rules_file.empty()) && files.client_ca.empty() && !tokens) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(files.rules.empty() ? "--xds-authorize-file" : "--xds-authorize", " needs --xds-tls-client-ca or --xds-token-keys: rules are for clients that certificates or tokens name"));
+  }
+  const serve::TokenVerifier::Policy& policy = files.token_policy;
+  if (tokens != !policy.issuer.empty() || tokens == policy.audiences.empty()) {
+    return absl::InvalidArgumentError("--xds-token-keys, --xds-token-issuer and --xds-token-audience need each other: a token is worth what its issuer and its audience are checked for");
+  }
+  if (policy.trust_domain.empty() || policy.trust_domain.find_first_of("/ *{}") != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("--xds-token-trust-domain ", policy.trust_domain, " is not the name of a trust domain"));
   }
   if (files.certificate.empty() && !f.xds_allow_plaintext && !is_local(f.xds.address)) {
     return absl::InvalidArgumentError(absl::StrCat("--xds-address ", f.xds.address, " can be reached from elsewhere, and without TLS whoever does reads and asks for everything: give --xds-tls-cert, ",
@@ -74,6 +83,11 @@ void add_tls(CLI::App& app, Flags& f, std::vector<std::string>& rules) {
       ->allow_extra_args(false)
       ->group(group);
   app.add_option("--xds-authorize-file", f.files.rules_file, "further such rules, one a line")->group(group);
+  serve::TokenVerifier::Policy& policy = f.files.token_policy;
+  app.add_option("--xds-token-keys", f.files.token_keys, "keys of clients' tokens (JWKS): every client must show a token that one of them signed, or a certificate")->group(group);
+  app.add_option("--xds-token-issuer", policy.issuer, "iss of those tokens")->group(group);
+  app.add_option("--xds-token-audience", policy.audiences, "aud of those tokens: one of these; repeatable")->allow_extra_args(false)->group(group);
+  app.add_option("--xds-token-trust-domain", policy.trust_domain, "names of service accounts are spiffe://THIS/ns/NAMESPACE/sa/NAME")->capture_default_str()->group(group);
   app.add_flag("--xds-allow-plaintext", f.xds_allow_plaintext, "serve xDS without TLS on an address that is not loopback's")->group(group);
   app.add_flag("--xds-allow-inspection", f.xds.core.allow_inspection, "let clients elsewhere, too, ask what other clients have (CSDS, istioctl proxy-status)")->group(group);
 }

@@ -77,11 +77,11 @@ class QuarantineKeeper {
 
 std::unique_ptr<serve::Credentials> watch(const serve::Credentials::Files& files, const serve::Credentials::Loaded& in_use, serve::XdsServer& server) {
   const auto changed = [&server](serve::Credentials::Loaded loaded) {
-    FL_LOG(info, "tls", "new certificates, authorities or rules are in use for connections from now on");
-    server.set_credentials(loaded.tls, loaded.authorization);
+    FL_LOG(info, "tls", "new certificates, authorities, tokens' keys or rules are in use for connections from now on");
+    server.set_credentials(loaded.tls, loaded.authorization, loaded.tokens);
   };
   const auto rejected = [&server](const absl::Status& why) {
-    FL_LOG(error, "tls", "the old certificates, authorities and rules serve on: ", why.message());
+    FL_LOG(error, "tls", "the old certificates, authorities, tokens' keys and rules serve on: ", why.message());
     server.post([](serve::Core& core) { ++core.counters().credentials_rejected; });
   };
   return std::make_unique<serve::Credentials>(files, in_use, changed, rejected);
@@ -128,11 +128,12 @@ int run(const control::Flags& flags, const sigset_t& signals) {
   if (!credentials.ok()) return fail(credentials.status());
   xds.tls = credentials->tls;
   xds.authorization = credentials->authorization;
+  xds.tokens = credentials->tokens;
   auto server = serve::XdsServer::start(xds, clock);
   if (!server.ok()) return fail(server.status());
 
   std::unique_ptr<serve::Credentials> watched;
-  if (!flags.files.certificate.empty()) watched = watch(flags.files, *credentials, **server);
+  if (!flags.files.certificate.empty() || !flags.files.token_keys.empty()) watched = watch(flags.files, *credentials, **server);
 
   std::unique_ptr<QuarantineKeeper> keeper;
   if (!flags.state_dir.empty()) {

@@ -53,7 +53,7 @@ std::string encode_message(std::string_view text) {
 Call::Call(Connection& connection, http::MessageSender& sender) : connection_(&connection), sender_(sender), reader_(connection.server().options().max_message_bytes) {}
 Call::~Call() = default;
 
-const PeerPtr& Call::peer() const { return connection_->peer(); }
+const PeerPtr& Call::peer() const { return peer_ ? peer_ : connection_->peer(); }
 
 void Call::on_headers(http::HeaderMap& headers, bool end_stream) {
   if (headers.get(Token::PseudoMethod) != "POST") return refuse(405);
@@ -66,8 +66,10 @@ void Call::on_headers(http::HeaderMap& headers, bool end_stream) {
   reader_.set_encoding(encoding);
   if (const std::string_view timeout = headers.get(Token::GrpcTimeout); !timeout.empty()) arm_deadline(timeout);
   const std::string coding(encoding == Encoding::kUnknown ? headers.get(Token::GrpcEncoding) : "");
+  const absl::Status identified = connection_->identify(path, headers, peer_);
   arena_.reset();  // an open stream may wait for hours: its head is not needed any more
   if (over_) return;
+  if (!identified.ok()) return finish(identified);
   if (encoding == Encoding::kUnknown) return finish(absl::UnimplementedError(absl::StrCat("grpc-encoding ", coding, " is not supported: identity, gzip, deflate are")));
   if (method == nullptr) return finish(absl::UnimplementedError(absl::StrCat("no method ", unknown, " here")));
   CallEvents* events = method->second(*this);

@@ -39,7 +39,7 @@ class CallEvents {
 class Call final : private http::MessageReceiver, public net::Deferred {
  public:
   std::string_view method() const { return method_; }  // "/package.Service/Method"
-  const PeerPtr& peer() const;                         // of its connection
+  const PeerPtr& peer() const;                         // of its connection, or who Server::Identify says
   // The message's bytes; taken. False: more than the limit waits for the client (the message too is sent, sooner or later).
   bool send(net::Buffer message);
   bool blocked() const { return sender_.write_blocked(); }
@@ -73,6 +73,7 @@ class Call final : private http::MessageReceiver, public net::Deferred {
   CallEvents* events_ = nullptr;
   http::Arena arena_;
   std::string_view method_;  // of the server's list; empty: there is none such
+  PeerPtr peer_;             // null: the connection's
   MessageReader reader_;
   std::unique_ptr<net::Timer> deadline_;
   bool head_sent_ = false;

@@ -114,6 +114,17 @@ const PeerPtr& Connection::peer() {
   return peer_;
 }
 
+// Calls of one connection that show the same token share one peer, as long as none with another comes between.
+absl::Status Connection::identify(std::string_view method, const http::HeaderMap& head, PeerPtr& peer) {
+  if (!server_->identify_) return absl::OkStatus();
+  absl::StatusOr<PeerPtr> found = server_->identify_(method, this->peer(), head);
+  if (!found.ok()) return found.status();
+  if (*found == peer_) return absl::OkStatus();
+  if (!identified_ || *identified_ != **found) identified_ = *std::move(found);
+  peer = identified_;
+  return absl::OkStatus();
+}
+
 // New calls go elsewhere; those there are finish when it suits their services, and with the last of them the connection closes.
 void Connection::drain(bool at_once) {
   if (at_once) session_->drain();

@@ -41,6 +41,7 @@ class Connection final : private http::ServerSessionEvents, public net::Deferred
   void on_protocol_error(http::MessageSender& sender, http::MessageReceiver& receiver, const http::ProtocolError& error) override;
   void on_session_closed(net::CloseReason reason) override;
   void remove(Call& call);
+  absl::Status identify(std::string_view method, const http::HeaderMap& head, PeerPtr& peer);
   void abandon();
   void drain(bool at_once);  // at once: a call on its way is refused, which its client may repeat elsewhere
   void drain_after(std::chrono::milliseconds time);
@@ -49,7 +50,8 @@ class Connection final : private http::ServerSessionEvents, public net::Deferred
   net::EventLoop& loop_;
   net::DeferredPtr<http::ServerSession> session_;
   std::unique_ptr<net::Timer> age_;
-  PeerPtr peer_;  // once asked for
+  PeerPtr peer_;        // once asked for
+  PeerPtr identified_;  // that the last call was found to be from: its next ones have the same object
   Call* first_ = nullptr;
   bool draining_ = false;
   Connection* previous_ = nullptr;
@@ -86,6 +88,10 @@ class Server final : private net::AcceptEvents {
 
   // Connections accepted from now on speak TLS with this; those that are open stay as they are. Null: none.
   void set_tls(std::shared_ptr<const tls::ServerContext> context) { tls_ = std::move(context); }
+
+  // Who a call is from, by its head and its connection's peer: that one, or another in its place. An error ends the call with it. Unset: the connection's.
+  using Identify = std::function<absl::StatusOr<PeerPtr>(std::string_view method, const PeerPtr& peer, const http::HeaderMap& head)>;
+  void set_identify(Identify identify) { identify_ = std::move(identify); }
 
   // "/package.Service/Method". Before serve().
   void add(std::string method, Open open) { methods_[std::move(method)] = std::move(open); }
@@ -124,6 +130,7 @@ class Server final : private net::AcceptEvents {
   std::shared_ptr<const tls::ServerContext> tls_;
   net::TimePoint complained_{};  // of a failed handshake, last
   std::unique_ptr<net::Listener> listener_;
+  Identify identify_;
   absl::node_hash_map<std::string, Open> methods_;  // its entries stay where they are
   Connection* first_ = nullptr;
   size_t connections_ = 0, calls_ = 0;

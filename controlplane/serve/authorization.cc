@@ -138,7 +138,7 @@ absl::Status Authorization::check(const rpc::Peer& client, const snapshot::Node&
     }
   }
   return absl::PermissionDeniedError(
-      absl::StrCat("client ", client.names.empty() ? "without a name in a verified certificate" : absl::StrJoin(client.names, ", "), " may not be node id \"", node.id,
+      absl::StrCat("client ", client.names.empty() ? "without a name in a verified certificate or token" : absl::StrJoin(client.names, ", "), " may not be node id \"", node.id,
                    "\", cluster \"", node.cluster, "\"", node.gateway.empty() ? "" : absl::StrCat(", gateway \"", node.gateway, "\""), ": ",
                    meant.empty() ? "no rule is for it" : absl::StrCat("rules for it: ", absl::StrJoin(meant, "; "))));
 }

@@ -294,7 +294,7 @@ absl::Status Core::deny(Denial why, absl::Status status) {
 absl::Status Core::may_open(const rpc::Peer& peer) {
   if (!ready_) return deny(Denial::kNotReady, absl::UnavailableError("the sources have not been read completely yet"));  // rule 10: never an empty configuration because of that
   if (streams_.size() >= options_.max_streams) return deny(Denial::kStreams, absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_streams, " streams")));
-  if (const auto at = by_connection_.find(&peer); at != by_connection_.end() && at->second >= options_.max_streams_per_connection) {
+  if (const auto at = by_connection_.find(peer.connection_key()); at != by_connection_.end() && at->second >= options_.max_streams_per_connection) {
     return deny(Denial::kStreamsPerConnection, absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_streams_per_connection, " streams on this connection of ", peer.text())));
   }
   const std::string client = client_of(peer);
@@ -310,7 +310,7 @@ absl::StatusOr<StreamId> Core::open(StreamKind kind, std::optional<Type> only, r
     ++metrics_.streams_refused;
     return s;
   }
-  ++by_connection_[peer.get()];
+  ++by_connection_[peer->connection_key()];
   ++by_client_[client_of(*peer)];
   const StreamId id = next_stream_++;
   auto stream = std::make_unique<Stream>();
@@ -516,7 +516,7 @@ void Core::drop(StreamId id) {
     if (stream.deadline) deadlines_.erase({*stream.deadline, id});
     queue_.remove(id);
   }
-  if (const auto at = by_connection_.find(stream.peer.get()); --at->second == 0) by_connection_.erase(at);
+  if (const auto at = by_connection_.find(stream.peer->connection_key()); --at->second == 0) by_connection_.erase(at);
   if (const auto at = by_client_.find(client_of(*stream.peer)); --at->second == 0) by_client_.erase(at);
   streams_.erase(found);
 }

@@ -82,7 +82,7 @@ class Core {
   bool leaving() const { return leaving_; }
   void set_leaving() { leaving_ = true; }  // whoever asks whether to send clients here is told not to
 
-  // `only`: the one type of a per-type service. Unavailable before ready(), ResourceExhausted at a limit of streams. `peer`: one object a connection.
+  // `only`: the one type of a per-type service. Unavailable before ready(), ResourceExhausted at a limit of streams. `peer`: one object a connection, or others that know it.
   absl::StatusOr<StreamId> open(StreamKind kind, std::optional<resources::Type> only, rpc::PeerPtr peer);
   void request(StreamId stream, std::string_view bytes);
   void written(StreamId stream);
@@ -175,7 +175,7 @@ class Core {
   Interned<snapshot::ClientClass> classes_;
   Interned<std::string> texts_;  // scopes, and why a stream belongs to its own
   std::map<StreamId, std::unique_ptr<Stream>> streams_;
-  absl::flat_hash_map<const rpc::Peer*, size_t> by_connection_;  // streams
+  absl::flat_hash_map<const void*, size_t> by_connection_;  // streams, by rpc::Peer::connection_key()
   absl::flat_hash_map<std::string, size_t> by_client_;
   std::shared_ptr<const Authorization> authorization_;
   // A scope that streams belong to, and what it was when they were last told of it.

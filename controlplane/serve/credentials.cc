@@ -26,6 +26,7 @@ absl::StatusOr<Credentials::Texts> Credentials::read(const Files& files) {
   FL_ASSIGN_OR_RETURN(out.key, text_of(files.key));
   FL_ASSIGN_OR_RETURN(out.client_ca, text_of(files.client_ca));
   FL_ASSIGN_OR_RETURN(out.rules, text_of(files.rules_file));
+  FL_ASSIGN_OR_RETURN(out.token_keys, text_of(files.token_keys));
   return out;
 }
 
@@ -41,6 +42,10 @@ absl::StatusOr<Credentials::Loaded> Credentials::make(const Files& files, Texts 
     FL_ASSIGN_OR_RETURN(Authorization parsed, Authorization::parse(rules));
     out.authorization = std::make_shared<const Authorization>(std::move(parsed));
   }
+  if (!files.token_keys.empty()) {
+    FL_ASSIGN_OR_RETURN(TokenVerifier tokens, TokenVerifier::parse(texts.token_keys, files.token_keys, files.token_policy));
+    out.tokens = std::make_shared<const TokenVerifier>(std::move(tokens));
+  }
   if (files.certificate.empty()) return out;
   tls::ServerOptions options;
   tls::KeyPair pair;
@@ -55,7 +60,7 @@ absl::StatusOr<Credentials::Loaded> Credentials::make(const Files& files, Texts 
     tls::Verification& verification = options.verification.emplace();
     verification.trusted_ca = texts.client_ca;
     verification.trusted_ca_place = files.client_ca;
-    options.require_client_certificate = true;
+    options.require_client_certificate = files.token_keys.empty();  // else a token will do
   }
   // Nobody resumes: an authority that is no longer trusted, or a certificate that has expired, would be taken at its old word.
   options.tickets = options.session_cache = false;

@@ -1,4 +1,4 @@
-// The files behind the xDS port: its certificate and key, the authority of clients, the rules who may be which node. Read at the start, when
+// The files behind the xDS port: its certificate and key, the authority of clients, the keys of their tokens, the rules who may be which node. Read at the start, when
 // anything wrong ends it, and looked at every second from then on: what has changed goes into service once all of it fits together, and until then
 // the old serves on. A thread of its own reads; nobody waits for it.
 #pragma once
@@ -15,6 +15,7 @@
 #include <absl/status/statusor.h>
 
 #include "controlplane/serve/authorization.h"
+#include "controlplane/serve/tokens.h"
 #include "dataplane/tls/context.h"
 
 namespace fairlead::serve {
@@ -26,15 +27,18 @@ class Credentials {
     std::string client_ca;                // PEM bundle; empty: clients are not asked for a certificate
     std::vector<Authorization::Line> rules;
     std::string rules_file;               // a rule a line; empty: none
+    std::string token_keys;               // JWKS; empty: clients show no tokens. Else a certificate is not needed, but verified where there is one
+    TokenVerifier::Policy token_policy;
   };
   struct Texts {
-    std::string certificate, key, client_ca, rules;
+    std::string certificate, key, client_ca, rules, token_keys;
     bool operator==(const Texts&) const = default;
   };
   struct Loaded {
     Texts from;
     std::shared_ptr<const tls::ServerContext> tls;       // null: plaintext
     std::shared_ptr<const Authorization> authorization;  // null: no rules
+    std::shared_ptr<const TokenVerifier> tokens;         // null: none
   };
   using Changed = std::function<void(Loaded)>;
   using Rejected = std::function<void(const absl::Status& why)>;

@@ -38,7 +38,7 @@ std::string Metrics::prometheus(size_t streams, size_t waiting) const {
   single(out, "fairlead_control_streams_opened_total", "counter", "xDS streams ever opened", streams_opened);
   single(out, "fairlead_control_streams_refused_total", "counter", "xDS streams refused: not ready, or too many", streams_refused);
   static constexpr std::array<std::string_view, kDenialCount> kReasons{"not_ready", "busy", "connections", "streams", "streams_per_connection", "streams_per_client",
-                                                                       "names_per_request", "names_per_stream", "message_bytes", "not_authorized"};
+                                                                       "names_per_request", "names_per_stream", "message_bytes", "not_authorized", "not_authenticated"};
   absl::StrAppend(&out, "# HELP fairlead_control_denied_total Connections refused, streams refused and streams ended, by why\n# TYPE fairlead_control_denied_total counter\n");
   for (size_t i = 0; i < kDenialCount; ++i) absl::StrAppend(&out, "fairlead_control_denied_total{reason=\"", kReasons[i], "\"} ", denied[i], "\n");
   single(out, "fairlead_control_connections", "gauge", "Client connections open now", connections);

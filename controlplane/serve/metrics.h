@@ -35,8 +35,9 @@ enum class Denial : uint8_t {
   kNamesPerStream,
   kMessageBytes,
   kNotAuthorized,
+  kNotAuthenticated,
 };
-inline constexpr size_t kDenialCount = static_cast<size_t>(Denial::kNotAuthorized) + 1;
+inline constexpr size_t kDenialCount = static_cast<size_t>(Denial::kNotAuthenticated) + 1;
 
 struct Metrics {
   struct PerType {
@@ -53,7 +54,7 @@ struct Metrics {
   uint64_t connections = 0;           // open now
   uint64_t connects_waiting = 0;      // streams in line to be let in, now
   uint64_t handshakes_failed = 0;     // of TLS
-  uint64_t credentials_loaded = 0;    // certificates, keys, authorities and rules, since the start
+  uint64_t credentials_loaded = 0;    // certificates, keys, authorities, tokens' keys and rules, since the start
   uint64_t credentials_rejected = 0;  // of them, what did not fit together: the old ones serve on
   int64_t certificate_expires = 0;    // the server's, Unix seconds; 0: no TLS
   uint64_t requests = 0;

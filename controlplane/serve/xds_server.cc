@@ -63,7 +63,7 @@ class XdsServer::Loop final : public Wire {
   void shutdown();                            // any thread
   void post(std::function<void(Core&)> job);  // any thread
   const std::string& address() const { return address_; }
-  void set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization);  // any thread
+  void set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization, std::shared_ptr<const TokenVerifier> tokens);  // any thread
 
   void send(StreamId stream, cpstream::WireMessage message) override;
   void end(StreamId stream, const absl::Status& status) override;
@@ -88,7 +88,7 @@ class XdsServer::Loop final : public Wire {
   void go_on();
   void admit();
   void arm_admission();
-  void use(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization);
+  void use(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization, std::shared_ptr<const TokenVerifier> tokens);
   void count_transport();
   void pump();
   void trim();
@@ -119,6 +119,7 @@ class XdsServer::Loop final : public Wire {
 
   Core core_;
   LoadService load_service_{options_.load, core_, clock_};
+  Authentication authentication_{clock_, core_.counters()};
 };
 
 // One xDS stream; deletes itself with its call.
@@ -265,7 +266,8 @@ absl::Status XdsServer::Loop::bind() {
   trim_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { trim(); });
   admit_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { admit(); });
   flow_timer_ = std::make_unique<net::Timer>(loop_.timers(), [this] { touched(); });
-  use(options_.tls, options_.authorization);
+  server_->set_identify([this](std::string_view method, const rpc::PeerPtr& peer, const http::HeaderMap& head) { return authentication_.identify(method, peer, head); });
+  use(options_.tls, options_.authorization, options_.tokens);
   return absl::OkStatus();
 }
 
@@ -342,19 +344,20 @@ void XdsServer::Loop::arm_admission() {
   admit_timer_->arm(std::chrono::duration_cast<net::Duration>(left));
 }
 
-void XdsServer::Loop::use(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization) {
+void XdsServer::Loop::use(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization, std::shared_ptr<const TokenVerifier> tokens) {
   Metrics& metrics = core_.counters();
   metrics.certificate_expires = 0;
   if (tls && !tls->certificates().empty()) metrics.certificate_expires = std::chrono::system_clock::to_time_t(tls->certificates().front().facts.not_after);
   server_->set_tls(std::move(tls));
   core_.set_authorization(std::move(authorization));
+  authentication_.set_tokens(std::move(tokens));
 }
 
-void XdsServer::Loop::set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization) {
-  post([this, tls = std::move(tls), authorization = std::move(authorization)](Core& core) {
+void XdsServer::Loop::set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization, std::shared_ptr<const TokenVerifier> tokens) {
+  post([this, tls = std::move(tls), authorization = std::move(authorization), tokens = std::move(tokens)](Core& core) {
     if (!server_) return;
     ++core.counters().credentials_loaded;
-    use(tls, authorization);
+    use(tls, authorization, tokens);
   });
 }
 
@@ -468,8 +471,8 @@ absl::StatusOr<std::unique_ptr<XdsServer>> XdsServer::start(Options options, con
 
 const std::string& XdsServer::address() const { return loop_->address(); }
 void XdsServer::post(std::function<void(Core&)> job) { loop_->post(std::move(job)); }
-void XdsServer::set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization) {
-  loop_->set_credentials(std::move(tls), std::move(authorization));
+void XdsServer::set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization, std::shared_ptr<const TokenVerifier> tokens) {
+  loop_->set_credentials(std::move(tls), std::move(authorization), std::move(tokens));
 }
 void XdsServer::drain(std::chrono::milliseconds over, std::function<void()> gone) { loop_->drain(over, std::move(gone)); }
 void XdsServer::shutdown() { loop_->shutdown(); }

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "controlplane/serve/admission.h"
+#include "controlplane/serve/authentication.h"
 #include "controlplane/serve/core.h"
 #include "controlplane/serve/load_service.h"
 #include "controlplane/serve/outflow.h"
@@ -46,6 +47,7 @@ class XdsServer {
     Outflow::Options outflow;
     std::shared_ptr<const tls::ServerContext> tls;         // null: plaintext
     std::shared_ptr<const Authorization> authorization;    // null: who may connect may be any node
+    std::shared_ptr<const TokenVerifier> tokens;           // null: clients need no token
     LoadService::Options load;
     Core::Options core;
   };
@@ -68,8 +70,8 @@ class XdsServer {
     return answer.get();
   }
 
-  // From now on; any thread. Streams there are go on with the TLS they have, and end where the rules no longer let them be who they are.
-  void set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization);
+  // From now on; any thread. Streams there are go on with the TLS and the token they have, and end where the rules no longer let them be who they are.
+  void set_credentials(std::shared_ptr<const tls::ServerContext> tls, std::shared_ptr<const Authorization> authorization, std::shared_ptr<const TokenVerifier> tokens = nullptr);
 
   // Takes no further connection and sends the clients there are elsewhere, one connection after the other within `over`; the others are served on
   // meanwhile. `gone` is called on the serving thread once none is left. Any thread; shutdown() is still to come, and need not wait for it.

@@ -50,6 +50,11 @@ TEST_CASE("TLS flags that lack another, and files that do not do, end the start 
   CHECK_THAT(refused(d, {"--xds-authorize-file", "a"}), Contains("--xds-authorize-file needs --xds-tls-client-ca"));
   CHECK_THAT(refused(d, {"--xds-tls-cert", d.path("cert.pem"), "--xds-tls-key", d.path("key.pem")}), Contains(d.path("cert.pem")));
   CHECK_THAT(refused(d, {"--xds-max-streams", "0"}), Contains("--xds-max-streams"));
+  CHECK_THAT(refused(d, {"--xds-token-keys", "a", "--xds-token-issuer", "i"}), Contains("--xds-token-audience need each other"));
+  CHECK_THAT(refused(d, {"--xds-token-keys", "a", "--xds-token-audience", "u"}), Contains("--xds-token-issuer"));
+  CHECK_THAT(refused(d, {"--xds-token-audience", "u"}), Contains("--xds-token-keys"));
+  CHECK_THAT(refused(d, {"--xds-token-keys", d.path("keys.json"), "--xds-token-issuer", "i", "--xds-token-audience", "u"}), Contains(d.path("keys.json")));
+  CHECK_THAT(refused(d, {"--xds-token-trust-domain", "a/b"}), Contains("--xds-token-trust-domain a/b"));
 }
 
 TEST_CASE("a signal ends every stream in an orderly way and the process with 0, although clients stay") {

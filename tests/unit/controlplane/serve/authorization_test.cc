@@ -94,7 +94,7 @@ TEST_CASE("a refusal names the client, the node and the rules there are for it")
   client.names = {"z"};
   node.gateway = "x/y";
   CHECK(two.check(client, node).message() == "client z may not be node id \"n\", cluster \"c\", gateway \"x/y\": no rule is for it");
-  CHECK(two.check({}, node).message() == "client without a name in a verified certificate may not be node id \"n\", cluster \"c\", gateway \"x/y\": no rule is for it");
+  CHECK(two.check({}, node).message() == "client without a name in a verified certificate or token may not be node id \"n\", cluster \"c\", gateway \"x/y\": no rule is for it");
 }
 
 TEST_CASE("a rule that is wrong says where it stands and what is wrong") {

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "controlplane/serve/credentials.h"
+#include "tests/unit/controlplane/serve/make_tokens.h"
 #include "tests/unit/dataplane/tls/make_certificates.h"
 
 using namespace fairlead;
@@ -60,7 +61,7 @@ struct Heard {
     return std::make_unique<Credentials>(
         files, *Credentials::load(files),
         [this](Credentials::Loaded loaded) {
-          say(loaded.tls ? loaded.tls->certificates().front().facts.common_name : "rules " + std::to_string(loaded.authorization->size()));
+          say(loaded.tls ? loaded.tls->certificates().front().facts.common_name : loaded.tokens ? "keys " + std::to_string(loaded.tokens->keys()) : "rules " + std::to_string(loaded.authorization->size()));
         },
         [this](const absl::Status& why) { say("rejected: " + std::string(why.message())); }, std::chrono::milliseconds(5));
   }
@@ -122,4 +123,22 @@ TEST_CASE("rules are read anew, and wrong ones leave the old in force") {
   CHECK(heard.await("rejected") == "rejected: " + f.d.path("rules") + ": no rule in it");
   f.put("rules", "a=id:1\n");
   CHECK(heard.await("rules 1") == "rules 1");
+}
+
+TEST_CASE("keys of tokens are read anew, and a set that cannot be used leaves the old in force") {
+  Folder f;
+  const test::Signer one, two("EdDSA", "k2");
+  Credentials::Files files;
+  files.token_keys = f.d.path("keys.json");
+  files.token_policy = {"issuer", {"audience"}};
+  CHECK_THAT(std::string(Credentials::load(files).status().message()), Contains("keys.json"));
+  f.put("keys.json", test::jwks({one.jwk()}));
+  Heard heard;
+  const auto watching = heard.watch(files);
+  f.put("keys.json", test::jwks({one.jwk(), two.jwk()}));
+  CHECK(heard.await("keys") == "keys 2");
+  f.put("keys.json", "{\"keys\":[]}");
+  CHECK(heard.await("rejected") == "rejected: " + f.d.path("keys.json") + ": no key for RS256, ES256 or EdDSA in it");
+  f.put("keys.json", test::jwks({two.jwk()}));
+  CHECK(heard.await("keys 1") == "keys 1");
 }
