@@ -14,6 +14,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr milliseconds kAfterOthers{500};
+
 std::string text_at(const doc::Value& value, std::string_view path) {
   const doc::Value* v = value.find_path(path);
   return v && v->is_string() ? v->as_string() : std::string();
@@ -82,6 +84,17 @@ bool ObjectKeeper::is_ours(const doc::Value& object) const {
   return manager && manager->is_string() && manager->as_string() == provision::kManager && gateway != gateways_.end() && !gateway->second;
 }
 
+// How long what is no longer wanted for a Gateway is to wait: until what is wanted for it is there, however long that takes.
+milliseconds ObjectKeeper::wait_of(const std::string& gateway) const {
+  milliseconds wait{0};
+  for (const auto& [key, state] : states_) {
+    if (!state.wanted || state.uid != gateway) continue;
+    if (!state.problem.empty()) return options_.look_again;
+    if (queued_.contains(key)) wait = kAfterOthers;
+  }
+  return wait;
+}
+
 void ObjectKeeper::enqueue(const ObjectKey& key, MonotonicTime at) {
   dequeue(key);
   queue_.emplace(at, key);
@@ -102,7 +115,9 @@ ObjectKeeper::Step ObjectKeeper::step(State& state, MonotonicTime now, Monotonic
   if (!present.is_null() && !text_at(present, "metadata.deletionTimestamp").empty()) return Step::kNothing;  // on its way out: the watch will say when it has gone
   if (!state.wanted) {
     const std::string uid = present.is_null() ? "" : text_at(present, "metadata.uid");
-    return present.is_null() || state.deleted == uid || state.refused || !is_ours(present) ? Step::kNothing : Step::kDelete;
+    if (present.is_null() || state.deleted == uid || state.refused || !is_ours(present)) return Step::kNothing;
+    at = now + wait_of(owner_of(present));
+    return Step::kDelete;
   }
   if (present.is_null()) {
     if (state.refused) return Step::kNothing;
@@ -114,7 +129,9 @@ ObjectKeeper::Step ObjectKeeper::step(State& state, MonotonicTime now, Monotonic
   }
   if (state.refused || (applied_hash(present) == state.hash && covers(present, state.body))) return Step::kNothing;
   const bool as_left = state.written != 0 && state.written == xx_hash64(state.hash) && state.left == hash_of(present);
-  return as_left ? Step::kNothing : Step::kApply;
+  if (as_left) return Step::kNothing;
+  const bool hands_over = state.handed != state.hash && text_at(state.body, "kind") == "Deployment" && present.find_path("spec.replicas") && !state.body.find_path("spec.replicas");
+  return hands_over ? Step::kHandOver : Step::kApply;
 }
 
 void ObjectKeeper::compare(const ObjectKey& key, State& state, MonotonicTime now) {
@@ -226,6 +243,10 @@ std::optional<ObjectKeeper::Request> ObjectKeeper::next(MonotonicTime now) {
     MonotonicTime when;
     asked_step_ = step(state, now, when);
     if (asked_step_ == Step::kNothing) continue;
+    if (asked_step_ == Step::kDelete && when > now) {
+      enqueue(key, when);
+      continue;
+    }
     Request request{key, "GET", provision::object_path(*provision::managed_kind(key), key), "", ""};
     const std::string uid = there(state).is_null() ? "" : text_at(there(state), "metadata.uid");
     if (asked_step_ == Step::kApply) {
@@ -234,6 +255,13 @@ std::optional<ObjectKeeper::Request> ObjectKeeper::next(MonotonicTime now) {
       request.content_type = "application/apply-patch+yaml";
       // never another object of that name
       request.body = doc::to_json(uid.empty() ? state.body : doc::with(state.body, "metadata", doc::with(*state.body.find("metadata"), "uid", doc::string(uid))));
+    } else if (asked_step_ == Step::kHandOver) {
+      request.method = "PATCH";
+      absl::StrAppend(&request.path, "?fieldManager=", options_.field_manager, "-replicas");  // without force: where it is another's already, well
+      request.content_type = "application/apply-patch+yaml";
+      const doc::Value metadata = doc::map({{"name", doc::string(key.name), {}}, {"namespace", doc::string(key.ns), {}}, {"uid", doc::string(uid), {}}});
+      const doc::Value spec = doc::map({{"replicas", *there(state).find_path("spec.replicas"), {}}});
+      request.body = doc::to_json(doc::map({{"apiVersion", *state.body.find("apiVersion"), {}}, {"kind", *state.body.find("kind"), {}}, {"metadata", metadata, {}}, {"spec", spec, {}}}));
     } else if (asked_step_ == Step::kDelete) {
       request.method = "DELETE";
       request.content_type = "application/json";
@@ -299,6 +327,7 @@ ObjectKeeper::Outcome ObjectKeeper::answered(const absl::StatusOr<Response>& ans
     return out;
   }
   unreached_ = 0;
+  if (asked == Step::kHandOver && (answer->ok() || answer->status == 409)) state.handed = state.hash;
   if (!answer->ok()) {
     fail(key, state, *answer, asked, out, now);
     return out;

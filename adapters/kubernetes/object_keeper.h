@@ -1,5 +1,6 @@
 // Which objects of data planes (adapters/provision) differ from what they are to be, and what to ask the API server about it next: comparison, queue,
 // back-off, and what is remembered of answers. A state machine: no socket, no thread; times come from outside. Owned by Provisioner's thread.
+// What is no longer wanted of a Gateway goes when all that is wanted for it is there, and not before.
 // Invariants: an object that is as it shall be causes no request, and an answer that changes nothing is not asked for twice; an object that our Gateway
 // does not own is neither changed nor deleted; none is made before it was looked whether there is one; nothing is asked before observe() was synced.
 #pragma once
@@ -85,11 +86,14 @@ class ObjectKeeper {
 
     int failures = 0;
     MonotonicTime not_before{};
+    std::string handed;              // the hash for which the number of replicas has been handed over
     uint64_t written = 0, left = 0;  // hashes of what was applied, and of what that has left, where the two differ
     bool refused = false;            // the server called it invalid: wait for a change
     std::string problem;
   };
-  enum class Step { kNothing, kRead, kApply, kDelete };
+  // kHandOver: of a Deployment whose number of replicas is an autoscaler's from now on. Were it only no longer applied, it would be 1 until the
+  // autoscaler looks: so a manager of another name has the number that there is, until the autoscaler takes it from that.
+  enum class Step { kNothing, kRead, kHandOver, kApply, kDelete };
   static const doc::Value& there(const State& state) { return state.newest.is_null() ? state.observed : state.newest; }
   Step step(State& state, MonotonicTime now, MonotonicTime& at) const;
   void compare(const ObjectKey& key, State& state, MonotonicTime now);
@@ -98,6 +102,7 @@ class ObjectKeeper {
   void retry(const ObjectKey& key, State& state, MonotonicTime now);
   void fail(const ObjectKey& key, State& state, const Response& answer, Step asked, Outcome& out, MonotonicTime now);
   bool is_ours(const doc::Value& object) const;
+  std::chrono::milliseconds wait_of(const std::string& gateway) const;
 
   const Options options_;
   bool synced_ = false;

@@ -31,7 +31,6 @@ inline constexpr std::string_view kManagedByLabel = "app.kubernetes.io/managed-b
 struct ManagedKind {
   std::string_view group, version, kind, plural;
 };
-// In the order in which they are made.
 const std::vector<ManagedKind>& managed_kinds();
 const ManagedKind* managed_kind(const ObjectKey& key);  // null: never made here
 // "/apis/apps/v1/namespaces/shop/deployments/edge-fairlead"
@@ -73,7 +72,7 @@ struct Credentials {
 ObjectKey credentials_key(const Plan& plan);          // of the Secret
 std::string identity_of(const ObjectKey& gateway);    // the URI in its certificate: "spiffe://fairlead.io/ns/shop/gateway/edge"
 
-// Of a plan that is kManaged, in the order of managed_kinds(). `credentials`: with Tls::kIssued.
+// Of a plan that is kManaged. `credentials`: with Tls::kIssued.
 absl::StatusOr<std::vector<doc::Value>> make_objects(const Plan& plan, const Options& options, const Credentials* credentials = nullptr);
 
 // Where a Gateway with a data plane of its own is reached.

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 
@@ -48,7 +49,7 @@ class FakeObjects {
   }
 
   Response answer(const std::string& method, const std::string& target, const std::string& body) {
-    requests.push_back(absl::StrCat(method, " ", target.substr(0, target.find('?'))));
+    requests.push_back(absl::StrCat(method, " ", target.substr(0, target.find('?')), absl::StrContains(target, "-replicas") ? " replicas" : ""));
     const std::string path = target.substr(0, target.find('?'));
     if (const auto refused = refuse.find(path); refused != refuse.end() && method != "GET") return error(refused->second, "as the test asked");
     const auto found = states_.find(path);
@@ -65,6 +66,12 @@ class FakeObjects {
     const doc::Value* uid = wanted.find_path("metadata.uid");
     if (uid && (found == states_.end() || uid->as_string() != found->second.uid)) return error(409, "another object has that name");
     State& s = states_[path];
+    if (absl::StrContains(target, "-replicas")) {  // another manager's, of a few fields
+      s.others = provision::merged(s.others.is_null() ? doc::map({}) : s.others, doc::without(wanted, "metadata"));
+      s.version = ++version_;
+      changed_.insert(path);
+      return {200, doc::to_json(at(path)), {}};
+    }
     if (s.uid.empty()) s.uid = absl::StrCat("uid-", ++uids_);
     const doc::Value next = doc::with(wanted, "metadata", doc::without(*wanted.find("metadata"), "uid"));
     if (!(s.applied == next)) {

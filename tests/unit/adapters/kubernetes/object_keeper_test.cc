@@ -102,10 +102,50 @@ TEST_CASE("what others change of it is put back, what they add stays; what is no
   CHECK(absl::StrContains(request->body, R"("uid":"uid-)"));  // of this object and no other
   w.keeper.answered(w.api.answer(request->method, request->path, request->body), w.clock.monotonic());
 
-  w.want({service(80), object("apps/v1", "Deployment", "spec: {paused: true}")});  // replicas are the autoscaler's from now on
+  w.want({object("v1", "Service", "spec: {ports: [{name: web, port: 80}]}"), deployment(2)});
   CHECK(w.settle() == 1);
-  CHECK(w.api.at(kDeployment).find_path("spec.replicas") == nullptr);
+  CHECK(w.api.at(kService).find_path("spec.type") == nullptr);
   CHECK(w.settle() == 0);
+}
+
+TEST_CASE("a number of replicas that is an autoscaler's from now on stays what it is until the autoscaler changes it") {
+  World w;
+  w.want({deployment(7)});
+  w.settle();
+  w.want({object("apps/v1", "Deployment", "spec: {paused: true}")});
+  CHECK(w.settle() == 2);
+  CHECK(w.api.requests[w.api.requests.size() - 2] == "PATCH " + kDeployment + " replicas");
+  CHECK(w.api.at(kDeployment).find_path("spec.replicas")->as_integer() == 7);
+  CHECK(w.api.at(kDeployment).find_path("spec.paused")->as_boolean());
+  w.api.put(kDeployment, "spec: {replicas: 9}");  // it does
+  CHECK(w.settle() == 0);
+  CHECK(w.api.at(kDeployment).find_path("spec.replicas")->as_integer() == 9);
+}
+
+TEST_CASE("what is no longer wanted goes after what is wanted in its place has come, and stays where that cannot come") {
+  World w;
+  w.want({deployment(2)});
+  w.settle();
+  w.api.requests.clear();
+  w.want({object("apps/v1", "DaemonSet", "spec: {}")});
+  w.settle();
+  w.clock.advance(1s);
+  w.settle();
+  CHECK(w.api.requests == std::vector<std::string>{"GET " + kDaemonSet, "PATCH " + kDaemonSet, "DELETE " + kDeployment});
+  w.api.refuse[kDeployment] = 403;
+  w.want({deployment(2)});
+  const auto minutes = [&](int n) {
+    for (int i = 0; i < 6 * n; ++i) {
+      w.clock.advance(10s);
+      w.settle();
+    }
+  };
+  minutes(5);
+  CHECK(w.api.has(kDaemonSet));
+  w.api.refuse.clear();
+  minutes(2);
+  CHECK(w.api.has(kDeployment));
+  CHECK_FALSE(w.api.has(kDaemonSet));
 }
 
 TEST_CASE("what the server makes of a value is not asked of it again and again") {
@@ -141,6 +181,8 @@ TEST_CASE("what is no longer wanted is deleted, by its uid; what is another Gate
             "apiVersion: v1\nkind: Service\nmetadata: {name: theirs, namespace: shop, labels: {app.kubernetes.io/managed-by: fairlead-control}, ownerReferences: [{kind: Gateway, uid: g9, controller: true}]}");
   w.settle();
   w.want({service(80), object("apps/v1", "DaemonSet", "spec: {}")});
+  w.settle();
+  w.clock.advance(1s);
   w.settle();
   CHECK(w.api.has(kDaemonSet));
   CHECK_FALSE(w.api.has(kDeployment));
