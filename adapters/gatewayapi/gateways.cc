@@ -155,12 +155,16 @@ void refuse(ListenerState& listener, const std::string& conflict, std::string me
 }
 
 void find_conflicts(std::vector<ListenerState>& listeners) {
-  for (ListenerState& a : listeners) {
-    for (const ListenerState& b : listeners) {
-      if (&a == &b) continue;
-      const auto [conflict, what] = conflict_between(a.listener, b.listener);
+  std::vector<ListenerState*> in_place;
+  for (ListenerState& l : listeners) {
+    if (l.conflict.empty()) in_place.push_back(&l);
+  }
+  for (ListenerState* a : in_place) {
+    for (const ListenerState* b : in_place) {
+      if (a == b) continue;
+      const auto [conflict, what] = conflict_between(a->listener, b->listener);
       if (conflict.empty()) continue;
-      refuse(a, conflict, absl::StrCat("listener ", b.listener.name, " ", what));
+      refuse(*a, conflict, absl::StrCat("listener ", b->listener.name, " ", what));
       break;
     }
   }

@@ -88,8 +88,8 @@ void take_listener_sets(World& world) {
     } else {
       std::vector<ListenerState> listeners;
       for (const Listener& l : set.spec.listeners) listeners.push_back(take_listener(world, *gateway, object, l));
-      find_conflicts(listeners);
       yield_to_earlier(gateway->listeners, listeners);
+      find_conflicts(listeners);
       tell_refused(world, listeners);
       std::move(listeners.begin(), listeners.end(), std::back_inserter(gateway->listeners));
     }

@@ -35,7 +35,7 @@ void Policies::take() {
       const intent::BackendKey backend{target.first.ns, target.first.name, port.port};
       SecuredBackend secured;
       secured.policy = policy.object->key;
-      if (policy.reason != "NoValidCACertificate" && policy.reason != "Invalid") {
+      if (!policy.closed) {
         secured.tls = intent::BackendTls{backend, origin_of(*policy.object, policy.spec.validation), policy.spec.hostname, policy.trusted_ca, policy.spec.names};
       }
       world_.secured[backend] = std::move(secured);
@@ -47,21 +47,31 @@ void Policies::take() {
 void Policies::take_authorities(Policy& policy) {
   if (!policy.spec.well_known.empty()) {
     if (policy.spec.well_known != "System") {
+      policy.closed = true;
       fail(policy, "Invalid", policy.spec.validation, absl::StrCat("wellKnownCACertificates: \"", policy.spec.well_known, "\" is not known here; \"System\" is"));
     }
     return;
   }
   intent::Secret bundle;
+  bool any = false;
   for (const ObjectRef& ref : policy.spec.authorities) {
+    bool good = true;
     add_authority(world_, ref, bundle, [&](std::string_view reason, std::string message) {
+      good = false;
       if (policy.refs_reason == "ResolvedRefs") {
         policy.refs_reason = reason;
         policy.refs_message = absl::StrCat(ref.spot.field, ": ", message);
       }
       world_.problem(Severity::kError, *policy.object, ref.spot, absl::StrCat(reason, ": ", message));
     });
+    any = any || good;
   }
-  if (bundle.origins.empty()) return fail(policy, "NoValidCACertificate", policy.spec.validation, "none of caCertificateRefs can be used: nothing is sent to the backend");
+  policy.closed = bundle.origins.empty();
+  if (!any) {
+    fail(policy, "NoValidCACertificate", policy.spec.validation,
+         policy.closed ? "none of caCertificateRefs can be used: nothing is sent to the backend" : "none of caCertificateRefs is valid now: the last good certificates are used");
+  }
+  if (policy.closed) return;
   policy.trusted_ca = keep_authorities(world_, std::move(bundle));
 }
 

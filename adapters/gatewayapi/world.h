@@ -168,7 +168,8 @@ ListenerState take_listener(World& world, const GatewayState& gateway, const Obj
 // Why the two cannot share a port: a condition's reason, and what the other one does. Empty where they can.
 std::pair<std::string, std::string> conflict_between(const Listener& listener, const Listener& other);
 void refuse(ListenerState& listener, const std::string& conflict, std::string message);
-// Listeners of one object that are not distinct are all refused: none of them wins (Gateway.spec.listeners).
+// Listeners of one object that are not distinct are all refused: none of them wins (Gateway.spec.listeners). Those that had to yield to others before
+// are in nobody's way.
 void find_conflicts(std::vector<ListenerState>& listeners);
 // Tells the author of each listener that cannot be served, or not wholly.
 void tell_refused(World& world, const std::vector<ListenerState>& listeners);
@@ -195,6 +196,7 @@ class Policies {
     std::string reason = "Accepted", message;  // of the condition Accepted
     std::string refs_reason = "ResolvedRefs", refs_message;
     std::string trusted_ca;
+    bool closed = false;  // nothing there can be trusted: nothing is sent
   };
   void take_authorities(Policy& policy);
   void claim(Policy& policy);

@@ -152,6 +152,32 @@ TEST_CASE("a secret whose new text is bad is served as it was, and the listener 
   CHECK(condition("Programmed").status == Truth::kFalse);
 }
 
+TEST_CASE("an authority whose new text is bad is trusted as it was, and the policy says that it is not valid") {
+  World w;
+  w.put("{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 443}]}}");
+  w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: {name: p}, spec: {targetRefs: [{group: '', kind: Service, name: web}], "
+        "validation: {hostname: web.example.com, caCertificateRefs: [{group: '', kind: ConfigMap, name: authority}]}}}");
+  w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: secured}, spec: {parentRefs: [{name: two}], "
+        "rules: [{backendRefs: [{name: web, port: 443}]}]}}");
+  w.put(golden("authority"));
+  const ObjectKey policy{"gateway.networking.k8s.io", "BackendTLSPolicy", "default", "p"};
+  const StatusScope scope{{"gateway.networking.k8s.io", "Gateway", "default", "two"}, "", 0};
+  const auto condition = [&](const char* type) { return *w.now().status.find(policy, scope, type); };
+  CHECK(condition("Accepted").status == Truth::kTrue);
+  const intent::GatewayPtr before = w.gateway("two");
+  REQUIRE(before->backend_tls.size() == 1);
+  w.put("{apiVersion: v1, kind: ConfigMap, metadata: {name: authority}, data: {ca.crt: ''}}");
+  CHECK(w.gateway("two") == before);
+  CHECK(condition("Accepted").status == Truth::kFalse);
+  CHECK(condition("Accepted").reason == "NoValidCACertificate");
+  CHECK(condition("ResolvedRefs").reason == "InvalidCACertificateRef");
+  w.put(golden("authority"));
+  CHECK(condition("Accepted").status == Truth::kTrue);
+  w.remove({"", "ConfigMap", "default", "authority"});
+  CHECK(condition("Accepted").reason == "NoValidCACertificate");
+  CHECK(w.gateway("two")->backend_tls.empty());
+}
+
 TEST_CASE("a class that goes takes its gateways with it") {
   World w;
   w.remove({"gateway.networking.k8s.io", "GatewayClass", "", "fairlead"});
