@@ -154,7 +154,7 @@ def run(lab):
         rotation(lab, server, kind, port, source)
     loaded = server.count("credentials_loaded_total")
     lab.write("server.key", (folder / "edge.key").read_text())
-    server.process.await_line(r"the old certificates, authorities and rules serve on: [^\n]*server\.key")
+    server.process.await_line(r"the old certificates, authorities, tokens' keys and rules serve on: [^\n]*server\.key")
     require(server.count("credentials_loaded_total") == loaded and server.count("credentials_rejected_total") == 1, "a key of another certificate was taken")
     server.serial(folder)
     go_client(lab, server, port)
