@@ -83,6 +83,7 @@ interop-smoke: build ## the part of interop that CI runs
 test-kubernetes: build ## against a real Kubernetes API server, with a proxy for each Gateway (tests/lab; the first time builds Kubernetes, ten minutes)
 	@$(call need,$(KUBERNETES_PACKAGES))
 	@tests/lab/run --data-plane $${DATA_PLANE:-fairlead-proxy} tests/lab/run_tests
+	@tests/lab/run tests/lab/managed
 
 test-helm: build ## the chart, rendered by Helm in every mode (the first time builds Helm, some minutes)
 	@$(call need,$(TEST_PACKAGES))
