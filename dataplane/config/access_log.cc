@@ -15,7 +15,7 @@
 #include "envoy/extensions/access_loggers/stream/v3/stream.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::accesslog::v3;
+namespace accesslog_v3 = envoy::config::accesslog::v3;
 namespace loggers = envoy::extensions::access_loggers;
 using Format = std::variant<format::Formatter, format::JsonFormatter>;
 namespace {
@@ -109,7 +109,7 @@ void AccessLogConfig::render(const format::FormatContext& context, std::string& 
   std::visit([&](const auto& formatter) { formatter.render(context, out); }, format);
 }
 
-absl::StatusOr<AccessLogConfig> parse_access_log(const v3::AccessLog& proto, const std::string& field, const router::FileReader& read_file) {
+absl::StatusOr<AccessLogConfig> parse_access_log(const accesslog_v3::AccessLog& proto, const std::string& field, const router::FileReader& read_file) {
   AccessLogConfig log;
   log.name = proto.name();
   const auto& any = proto.typed_config();
@@ -136,16 +136,16 @@ absl::StatusOr<AccessLogConfig> parse_access_log(const v3::AccessLog& proto, con
   return log;
 }
 
-absl::StatusOr<AccessLogFilter> AccessLogFilter::compile(const v3::AccessLogFilter& proto, const std::string& field) {
+absl::StatusOr<AccessLogFilter> AccessLogFilter::compile(const accesslog_v3::AccessLogFilter& proto, const std::string& field) {
   AccessLogFilter filter;
-  const auto comparison = [&](Kind kind, const v3::ComparisonFilter& compare) {
+  const auto comparison = [&](Kind kind, const accesslog_v3::ComparisonFilter& compare) {
     filter.kind_ = kind;
     filter.value_ = compare.value().default_value();
     filter.runtime_key_ = compare.value().runtime_key();
     switch (compare.op()) {
-      case v3::ComparisonFilter::GE: filter.compare_ = Compare::GreaterOrEqual; break;
-      case v3::ComparisonFilter::LE: filter.compare_ = Compare::LessOrEqual; break;
-      case v3::ComparisonFilter::NE: filter.compare_ = Compare::NotEqual; break;
+      case accesslog_v3::ComparisonFilter::GE: filter.compare_ = Compare::GreaterOrEqual; break;
+      case accesslog_v3::ComparisonFilter::LE: filter.compare_ = Compare::LessOrEqual; break;
+      case accesslog_v3::ComparisonFilter::NE: filter.compare_ = Compare::NotEqual; break;
       default: filter.compare_ = Compare::Equal;
     }
   };
@@ -158,11 +158,11 @@ absl::StatusOr<AccessLogFilter> AccessLogFilter::compile(const v3::AccessLogFilt
     return absl::OkStatus();
   };
   switch (proto.filter_specifier_case()) {
-    case v3::AccessLogFilter::kStatusCodeFilter: comparison(Kind::Status, proto.status_code_filter().comparison()); break;
-    case v3::AccessLogFilter::kDurationFilter: comparison(Kind::Duration, proto.duration_filter().comparison()); break;
-    case v3::AccessLogFilter::kNotHealthCheckFilter: filter.kind_ = Kind::NotHealthCheck; break;
-    case v3::AccessLogFilter::kTraceableFilter: filter.kind_ = Kind::Traceable; break;
-    case v3::AccessLogFilter::kRuntimeFilter: {
+    case accesslog_v3::AccessLogFilter::kStatusCodeFilter: comparison(Kind::Status, proto.status_code_filter().comparison()); break;
+    case accesslog_v3::AccessLogFilter::kDurationFilter: comparison(Kind::Duration, proto.duration_filter().comparison()); break;
+    case accesslog_v3::AccessLogFilter::kNotHealthCheckFilter: filter.kind_ = Kind::NotHealthCheck; break;
+    case accesslog_v3::AccessLogFilter::kTraceableFilter: filter.kind_ = Kind::Traceable; break;
+    case accesslog_v3::AccessLogFilter::kRuntimeFilter: {
       filter.kind_ = Kind::Runtime;
       filter.runtime_key_ = proto.runtime_filter().runtime_key();
       filter.independent_ = proto.runtime_filter().use_independent_randomness();
@@ -174,16 +174,16 @@ absl::StatusOr<AccessLogFilter> AccessLogFilter::compile(const v3::AccessLogFilt
       filter.fraction_ = *fraction;
       break;
     }
-    case v3::AccessLogFilter::kAndFilter: FL_RETURN_IF_ERROR(children(Kind::And, proto.and_filter().filters(), "and_filter")); break;
-    case v3::AccessLogFilter::kOrFilter: FL_RETURN_IF_ERROR(children(Kind::Or, proto.or_filter().filters(), "or_filter")); break;
-    case v3::AccessLogFilter::kHeaderFilter: {
+    case accesslog_v3::AccessLogFilter::kAndFilter: FL_RETURN_IF_ERROR(children(Kind::And, proto.and_filter().filters(), "and_filter")); break;
+    case accesslog_v3::AccessLogFilter::kOrFilter: FL_RETURN_IF_ERROR(children(Kind::Or, proto.or_filter().filters(), "or_filter")); break;
+    case accesslog_v3::AccessLogFilter::kHeaderFilter: {
       filter.kind_ = Kind::Header;
       auto header = matching::HeaderMatcher::compile(proto.header_filter().header());
       if (!header.ok()) return prefix(field + ".header_filter.header", header.status());
       filter.header_ = std::move(*header);
       break;
     }
-    case v3::AccessLogFilter::kResponseFlagFilter:
+    case accesslog_v3::AccessLogFilter::kResponseFlagFilter:
       filter.kind_ = Kind::Flags;
       for (const std::string& name : proto.response_flag_filter().flags()) {
         const auto flag = format::response_flag_from_short_name(name);
@@ -191,21 +191,21 @@ absl::StatusOr<AccessLogFilter> AccessLogFilter::compile(const v3::AccessLogFilt
         filter.flags_.set(*flag);
       }
       break;
-    case v3::AccessLogFilter::kGrpcStatusFilter:
+    case accesslog_v3::AccessLogFilter::kGrpcStatusFilter:
       filter.kind_ = Kind::GrpcStatus;
       filter.exclude_ = proto.grpc_status_filter().exclude();
       for (int status : proto.grpc_status_filter().statuses()) filter.set_ |= 1U << (status & 31);
       break;
-    case v3::AccessLogFilter::kLogTypeFilter:
+    case accesslog_v3::AccessLogFilter::kLogTypeFilter:
       filter.kind_ = Kind::LogType;
       filter.exclude_ = proto.log_type_filter().exclude();
       for (int type : proto.log_type_filter().types()) {
         if (const auto known = log_type_of(type)) filter.set_ |= 1U << static_cast<unsigned>(*known);
       }
       break;
-    case v3::AccessLogFilter::kExtensionFilter:
+    case accesslog_v3::AccessLogFilter::kExtensionFilter:
       return unknown_extension(field + ".extension_filter", proto.extension_filter().name(), proto.extension_filter().typed_config().type_url());
-    case v3::AccessLogFilter::kMetadataFilter: {
+    case accesslog_v3::AccessLogFilter::kMetadataFilter: {
       const auto& metadata = proto.metadata_filter();
       filter.kind_ = Kind::Metadata;
       filter.when_missing_ = !metadata.has_match_if_key_not_found() || metadata.match_if_key_not_found().value();
@@ -214,7 +214,7 @@ absl::StatusOr<AccessLogFilter> AccessLogFilter::compile(const v3::AccessLogFilt
       }
       break;
     }
-    case v3::AccessLogFilter::FILTER_SPECIFIER_NOT_SET: return absl::InvalidArgumentError(absl::StrCat(field, ": one filter must be set"));
+    case accesslog_v3::AccessLogFilter::FILTER_SPECIFIER_NOT_SET: return absl::InvalidArgumentError(absl::StrCat(field, ": one filter must be set"));
   }
   return filter;
 }

@@ -16,14 +16,14 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::bootstrap::v3;
+namespace bootstrap_v3 = envoy::config::bootstrap::v3;
 namespace {
 
 void refuse_self(const std::optional<ConfigSource>& source, const std::string& field, ErrorList& errors) {
   if (source && source->kind == ConfigSource::Kind::Self) errors.add(field + ".self", "what the bootstrap holds has no config source of its own");
 }
 
-void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorList& errors) {
+void read_runtime(const bootstrap_v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorList& errors) {
   std::set<std::string> names;
   int admin_layers = 0;
   for (int i = 0; i < proto.layers_size(); ++i) {
@@ -31,14 +31,14 @@ void read_runtime(const v3::LayeredRuntime& proto, BootstrapConfig& out, ErrorLi
     const std::string field = absl::StrCat("layered_runtime.layers[", i, "]");
     if (!names.insert(layer.name()).second) errors.add(field + ".name", absl::StrCat("Duplicate layer name: ", layer.name()));
     switch (layer.layer_specifier_case()) {
-      case v3::RuntimeLayer::kStaticLayer:
+      case bootstrap_v3::RuntimeLayer::kStaticLayer:
         out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Static, std::make_shared<matching::Runtime>(read_runtime_layer(layer.static_layer(), field + ".static_layer", errors))});
         break;
-      case v3::RuntimeLayer::kAdminLayer:
+      case bootstrap_v3::RuntimeLayer::kAdminLayer:
         if (++admin_layers == 2) errors.add(field, "Too many admin layers specified in LayeredRuntime, at most one may be specified");
         out.runtime_layers.push_back({layer.name(), RuntimeLayer::Kind::Admin, std::make_shared<matching::Runtime>()});
         break;
-      case v3::RuntimeLayer::kRtdsLayer: {
+      case bootstrap_v3::RuntimeLayer::kRtdsLayer: {
         const std::string place = field + ".rtds_layer.rtds_config";
         auto source = parse_config_source(layer.rtds_layer().rtds_config(), place);
         if (!errors.check(source)) break;
@@ -64,7 +64,7 @@ void check_stats_tags(const envoy::config::metrics::v3::StatsConfig& proto, Erro
   }
 }
 
-void read_admin(const v3::Admin& proto, BootstrapConfig& out, ErrorList& errors) {
+void read_admin(const bootstrap_v3::Admin& proto, BootstrapConfig& out, ErrorList& errors) {
   if (proto.has_address()) {
     auto address = parse_address(proto.address(), "admin.address");
     if (errors.check(address)) {
@@ -81,7 +81,7 @@ void read_admin(const v3::Admin& proto, BootstrapConfig& out, ErrorList& errors)
 }
 
 // "self" is where the resource itself came from, and what stands in the bootstrap came from nowhere.
-void read_dynamic(const v3::Bootstrap::DynamicResources& proto, BootstrapConfig& out, ErrorList& errors) {
+void read_dynamic(const bootstrap_v3::Bootstrap::DynamicResources& proto, BootstrapConfig& out, ErrorList& errors) {
   if (proto.has_ads_config()) {
     auto ads = parse_api_source(proto.ads_config(), "dynamic_resources.ads_config");
     if (errors.check(ads)) out.ads = std::move(*ads);
@@ -136,7 +136,7 @@ std::string unnamed_listener(const envoy::config::listener::v3::Listener& proto,
   }
 }
 
-void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, BootstrapConfig& out, ErrorList& errors) {
+void read_static(const bootstrap_v3::Bootstrap& proto, const BootstrapOptions& options, BootstrapConfig& out, ErrorList& errors) {
   auto secrets = std::make_shared<StaticSecrets>();
   for (const auto& secret : proto.static_resources().secrets()) {
     if (secret.type_case() == envoy::extensions::transport_sockets::tls::v3::Secret::TYPE_NOT_SET) errors.add("static_resources.secrets", "Secret type not implemented");
@@ -202,7 +202,7 @@ void read_static(const v3::Bootstrap& proto, const BootstrapOptions& options, Bo
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const v3::Bootstrap& proto, const BootstrapOptions& options,
+absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const bootstrap_v3::Bootstrap& proto, const BootstrapOptions& options,
                                                                        SupportFindings* findings) {
   FL_RETURN_IF_ERROR(prefix("bootstrap", admit(proto, findings)));
   auto out = std::make_shared<BootstrapConfig>();

@@ -15,12 +15,12 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::cluster::v3;
+namespace cluster_v3 = envoy::config::cluster::v3;
 namespace {
 
-void parse_original_dst(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
-  if (proto.lb_policy() != v3::Cluster::CLUSTER_PROVIDED || proto.has_load_balancing_policy()) {
-    errors.add("lb_policy", absl::StrCat("cluster: LB policy ", v3::Cluster::LbPolicy_Name(proto.lb_policy()),
+void parse_original_dst(const cluster_v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+  if (proto.lb_policy() != cluster_v3::Cluster::CLUSTER_PROVIDED || proto.has_load_balancing_policy()) {
+    errors.add("lb_policy", absl::StrCat("cluster: LB policy ", cluster_v3::Cluster::LbPolicy_Name(proto.lb_policy()),
                                          " is not valid for Cluster type ORIGINAL_DST. Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'"));
   }
   if (proto.has_load_assignment()) errors.add("load_assignment", "ORIGINAL_DST clusters must have no load assignment configured");
@@ -40,18 +40,18 @@ void parse_original_dst(const v3::Cluster& proto, ClusterConfig& out, ErrorList&
   out.endpoints = std::make_shared<EndpointSet>();
 }
 
-void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
-  if (proto.cluster_discovery_type_case() == v3::Cluster::kClusterType) {
+void parse_discovery(const cluster_v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+  if (proto.cluster_discovery_type_case() == cluster_v3::Cluster::kClusterType) {
     errors.add("cluster_type", absl::StrCat("Didn't find a registered cluster factory implementation for name: '", proto.cluster_type().name(), "'"));
     return;
   }
   switch (proto.type()) {
-    case v3::Cluster::STATIC: out.discovery = ClusterConfig::Discovery::Static; break;
-    case v3::Cluster::STRICT_DNS: out.discovery = ClusterConfig::Discovery::StrictDns; break;
-    case v3::Cluster::LOGICAL_DNS: out.discovery = ClusterConfig::Discovery::LogicalDns; break;
-    case v3::Cluster::EDS: out.discovery = ClusterConfig::Discovery::Eds; break;
-    case v3::Cluster::ORIGINAL_DST: break;
-    default: errors.add("type", absl::StrCat("not supported: ", v3::Cluster::DiscoveryType_Name(proto.type()))); return;
+    case cluster_v3::Cluster::STATIC: out.discovery = ClusterConfig::Discovery::Static; break;
+    case cluster_v3::Cluster::STRICT_DNS: out.discovery = ClusterConfig::Discovery::StrictDns; break;
+    case cluster_v3::Cluster::LOGICAL_DNS: out.discovery = ClusterConfig::Discovery::LogicalDns; break;
+    case cluster_v3::Cluster::EDS: out.discovery = ClusterConfig::Discovery::Eds; break;
+    case cluster_v3::Cluster::ORIGINAL_DST: break;
+    default: errors.add("type", absl::StrCat("not supported: ", cluster_v3::Cluster::DiscoveryType_Name(proto.type()))); return;
   }
   if (out.discovery == ClusterConfig::Discovery::Eds) {
     if (!proto.has_eds_cluster_config()) {
@@ -67,7 +67,7 @@ void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& er
     errors.add("eds_cluster_config", "eds_cluster_config set in a non-EDS cluster");
     return;
   }
-  if (proto.type() == v3::Cluster::ORIGINAL_DST) return parse_original_dst(proto, out, errors);
+  if (proto.type() == cluster_v3::Cluster::ORIGINAL_DST) return parse_original_dst(proto, out, errors);
   auto endpoints = build_endpoints(proto.load_assignment(), out.discovery != ClusterConfig::Discovery::Static, "load_assignment.");
   if (!errors.check(endpoints)) return;
   out.endpoints = std::move(*endpoints);
@@ -76,7 +76,7 @@ void parse_discovery(const v3::Cluster& proto, ClusterConfig& out, ErrorList& er
   }
 }
 
-void parse_breakers(const v3::CircuitBreakers& proto, ClusterConfig& out) {
+void parse_breakers(const cluster_v3::CircuitBreakers& proto, ClusterConfig& out) {
   std::array<bool, 2> seen{};
   for (const auto& threshold : proto.thresholds()) {
     const size_t which = threshold.priority() == envoy::config::core::v3::HIGH ? 1 : 0;
@@ -98,7 +98,7 @@ void parse_breakers(const v3::CircuitBreakers& proto, ClusterConfig& out) {
   }
 }
 
-void parse_dns(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+void parse_dns(const cluster_v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   if (proto.has_dns_refresh_rate()) out.dns_refresh_rate = ms(proto.dns_refresh_rate());
   if (proto.has_dns_jitter()) out.dns_jitter = ms(proto.dns_jitter());
   out.respect_dns_ttl = proto.respect_dns_ttl();
@@ -106,7 +106,7 @@ void parse_dns(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) 
     const milliseconds base = ms(proto.dns_failure_refresh_rate().base_interval());
     const milliseconds most =
         proto.dns_failure_refresh_rate().has_max_interval() ? ms(proto.dns_failure_refresh_rate().max_interval()) : base * 10;
-    const bool by_dns = proto.type() == v3::Cluster::STRICT_DNS || proto.type() == v3::Cluster::LOGICAL_DNS;
+    const bool by_dns = proto.type() == cluster_v3::Cluster::STRICT_DNS || proto.type() == cluster_v3::Cluster::LOGICAL_DNS;
     if (by_dns && most < base) {
       errors.add("dns_failure_refresh_rate", "dns_failure_refresh_rate must have max_interval greater than or equal to the base_interval");
     }
@@ -117,16 +117,16 @@ void parse_dns(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) 
     errors.add(check_resolver("typed_dns_resolver_config", resolver.name(), resolver.typed_config().type_url()));
   }
   switch (proto.dns_lookup_family()) {
-    case v3::Cluster::V4_ONLY: out.dns_family = ClusterConfig::DnsFamily::V4Only; break;
-    case v3::Cluster::V6_ONLY: out.dns_family = ClusterConfig::DnsFamily::V6Only; break;
-    case v3::Cluster::V4_PREFERRED: out.dns_family = ClusterConfig::DnsFamily::V4Preferred; break;
-    case v3::Cluster::ALL: out.dns_family = ClusterConfig::DnsFamily::All; break;
+    case cluster_v3::Cluster::V4_ONLY: out.dns_family = ClusterConfig::DnsFamily::V4Only; break;
+    case cluster_v3::Cluster::V6_ONLY: out.dns_family = ClusterConfig::DnsFamily::V6Only; break;
+    case cluster_v3::Cluster::V4_PREFERRED: out.dns_family = ClusterConfig::DnsFamily::V4Preferred; break;
+    case cluster_v3::Cluster::ALL: out.dns_family = ClusterConfig::DnsFamily::All; break;
     default: out.dns_family = ClusterConfig::DnsFamily::Auto;
   }
 }
 
 // After the protocol is known.
-void parse_health(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+void parse_health(const cluster_v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   out.health_check = parse_health_check(proto, errors);
   if (out.health_check && out.health_check->kind == HealthCheck::Kind::Grpc && out.http.protocol == UpstreamProtocol::Http1) {
     errors.add("health_checks[0].grpc_health_check", absl::StrCat(proto.name(), " cluster must support HTTP/2 for gRPC healthchecking"));
@@ -152,7 +152,7 @@ absl::StatusOr<BindConfig> parse_bind(const envoy::config::core::v3::BindConfig&
   return bind;
 }
 
-absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Cluster& proto, SupportFindings* findings, const TlsSources& sources) {
+absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const cluster_v3::Cluster& proto, SupportFindings* findings, const TlsSources& sources) {
   const std::string place = absl::StrCat("cluster '", proto.name(), "'");
   FL_RETURN_IF_ERROR(prefix(place, admit(proto, findings)));
   auto out = std::make_shared<ClusterConfig>();
@@ -179,7 +179,7 @@ absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const v3::Clu
                                   std::chrono::seconds(keepalive.keepalive_interval().value())};
   }
   if (proto.upstream_connection_options().has_happy_eyeballs_config()) {
-    using Config = v3::UpstreamConnectionOptions;
+    using Config = cluster_v3::UpstreamConnectionOptions;
     const auto& race = proto.upstream_connection_options().happy_eyeballs_config();
     if (race.first_address_family_version() == Config::V4) out->happy_eyeballs.first = HappyEyeballs::Family::V4;
     if (race.first_address_family_version() == Config::V6) out->happy_eyeballs.first = HappyEyeballs::Family::V6;

@@ -17,7 +17,7 @@
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::cluster::v3;
+namespace cluster_v3 = envoy::config::cluster::v3;
 namespace core = envoy::config::core::v3;
 namespace tls = envoy::extensions::transport_sockets::tls::v3;
 using Options = envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
@@ -65,7 +65,7 @@ std::shared_ptr<const UpstreamTls> read_upstream_tls(const google::protobuf::Any
   return errors.check(parsed) ? *std::move(parsed) : nullptr;
 }
 
-void read_matches(const v3::Cluster& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
+void read_matches(const cluster_v3::Cluster& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
   for (int i = 0; i < proto.transport_socket_matches_size(); ++i) {
     const auto& match = proto.transport_socket_matches(i);
     const std::string field = absl::StrCat("transport_socket_matches[", i, "].transport_socket");
@@ -124,13 +124,13 @@ const std::shared_ptr<const UpstreamTls>& ClusterConfig::tls_for(const core::Met
   return tls;
 }
 
-void parse_upstream_http(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+void parse_upstream_http(const cluster_v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   if (proto.has_max_requests_per_connection()) out.http.max_requests_per_connection = proto.max_requests_per_connection().value();
   read_names(proto.upstream_http_protocol_options(), out.http);
   read_common(proto.common_http_protocol_options(), out.http);
   read_http1(proto.http_protocol_options(), out.http);
   if (proto.has_http2_protocol_options()) read_http2(proto.http2_protocol_options(), "http2_protocol_options", out, errors);
-  if (proto.protocol_selection() == v3::Cluster::USE_DOWNSTREAM_PROTOCOL) out.http.protocol = UpstreamProtocol::Downstream;
+  if (proto.protocol_selection() == cluster_v3::Cluster::USE_DOWNSTREAM_PROTOCOL) out.http.protocol = UpstreamProtocol::Downstream;
   for (const auto& [key, any] : proto.typed_extension_protocol_options()) {
     const std::string field = absl::StrCat("typed_extension_protocol_options[\"", key, "\"]");
     if (key != options_key) {
@@ -172,7 +172,7 @@ void parse_upstream_http(const v3::Cluster& proto, ClusterConfig& out, ErrorList
   }
 }
 
-void parse_transport(const v3::Cluster& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
+void parse_transport(const cluster_v3::Cluster& proto, const TlsSources& sources, ClusterConfig& out, ErrorList& errors) {
   read_matches(proto, sources, out, errors);
   if (!proto.has_transport_socket()) return;
   const auto& any = proto.transport_socket().typed_config();

@@ -13,7 +13,7 @@
 #include "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::cluster::v3;
+namespace cluster_v3 = envoy::config::cluster::v3;
 namespace lb = envoy::extensions::load_balancing_policies;
 namespace {
 
@@ -81,9 +81,9 @@ void read_consistent(const T& proto, LoadBalancing& out) {
 }
 
 // Envoy 1.40: only names that DNS resolved are hostnames to the older field; the extensions take them from any endpoint.
-void check_hostname(const v3::Cluster& proto, const LoadBalancing& out, ErrorList& errors) {
-  if (!out.use_hostname_for_hashing || proto.type() == v3::Cluster::STRICT_DNS) return;
-  const char* type = proto.type() == v3::Cluster::EDS ? "eds" : proto.type() == v3::Cluster::LOGICAL_DNS ? "logical_dns" : "static";
+void check_hostname(const cluster_v3::Cluster& proto, const LoadBalancing& out, ErrorList& errors) {
+  if (!out.use_hostname_for_hashing || proto.type() == cluster_v3::Cluster::STRICT_DNS) return;
+  const char* type = proto.type() == cluster_v3::Cluster::EDS ? "eds" : proto.type() == cluster_v3::Cluster::LOGICAL_DNS ? "logical_dns" : "static";
   errors.add("common_lb_config.consistent_hashing_lb_config.use_hostname_for_hashing",
              absl::StrCat("Cannot use hostname for consistent hashing loadbalancing for cluster of type: 'envoy.cluster.", type, "'"));
 }
@@ -144,7 +144,7 @@ bool read_if(const google::protobuf::Any& any, const std::string& field, LoadBal
 }
 
 // The first policy of the list that this proxy has; the others are not even looked at.
-void parse_policy_list(const v3::LoadBalancingPolicy& proto, ClusterConfig& out, ErrorList& errors) {
+void parse_policy_list(const cluster_v3::LoadBalancingPolicy& proto, ClusterConfig& out, ErrorList& errors) {
   std::vector<std::string> names;
   for (int i = 0; i < proto.policies_size(); ++i) {
     const auto& extension = proto.policies(i).typed_extension_config();
@@ -161,7 +161,7 @@ void parse_policy_list(const v3::LoadBalancingPolicy& proto, ClusterConfig& out,
                                                    absl::StrJoin(names, ", "), "]"));
 }
 
-void parse_legacy(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+void parse_legacy(const cluster_v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   const auto& common = proto.common_lb_config();
   out.lb.locality_weighted = common.has_locality_weighted_lb_config();
   if (common.has_zone_aware_lb_config()) {
@@ -173,36 +173,36 @@ void parse_legacy(const v3::Cluster& proto, ClusterConfig& out, ErrorList& error
   read_consistent(common.consistent_hashing_lb_config(), out.lb);
   check_hostname(proto, out.lb, errors);
   switch (proto.lb_policy()) {
-    case v3::Cluster::ROUND_ROBIN:
+    case cluster_v3::Cluster::ROUND_ROBIN:
       out.lb.policy = LoadBalancing::Policy::RoundRobin;
       read_slow_start(proto.round_robin_lb_config(), out.lb);
       break;
-    case v3::Cluster::LEAST_REQUEST:
+    case cluster_v3::Cluster::LEAST_REQUEST:
       out.lb.policy = LoadBalancing::Policy::LeastRequest;
       read_least_request(proto.least_request_lb_config(), out.lb);
       break;
-    case v3::Cluster::RANDOM: out.lb.policy = LoadBalancing::Policy::Random; break;
-    case v3::Cluster::RING_HASH:
+    case cluster_v3::Cluster::RANDOM: out.lb.policy = LoadBalancing::Policy::Random; break;
+    case cluster_v3::Cluster::RING_HASH:
       out.lb.policy = LoadBalancing::Policy::RingHash;
       read_ring_size(proto.ring_hash_lb_config(), out.lb);
-      if (proto.ring_hash_lb_config().hash_function() == v3::Cluster::RingHashLbConfig::MURMUR_HASH_2) out.lb.hash_function = LoadBalancing::HashFunction::Murmur2;
+      if (proto.ring_hash_lb_config().hash_function() == cluster_v3::Cluster::RingHashLbConfig::MURMUR_HASH_2) out.lb.hash_function = LoadBalancing::HashFunction::Murmur2;
       check_ring(out.lb, "ring_hash_lb_config", errors);
       break;
-    case v3::Cluster::MAGLEV:
+    case cluster_v3::Cluster::MAGLEV:
       out.lb.policy = LoadBalancing::Policy::Maglev;
       if (proto.maglev_lb_config().has_table_size()) out.lb.table_size = proto.maglev_lb_config().table_size().value();
       check_maglev(out.lb, "maglev_lb_config", errors);
       break;
-    case v3::Cluster::CLUSTER_PROVIDED:
+    case cluster_v3::Cluster::CLUSTER_PROVIDED:
       errors.add("lb_policy", absl::StrCat("cluster manager: cluster provided LB specified but cluster '", out.name, "' did not provide one. Check cluster documentation. (CLUSTER_PROVIDED)"));
       break;
-    default: errors.add("lb_policy", absl::StrCat("not supported: ", v3::Cluster::LbPolicy_Name(proto.lb_policy())));
+    default: errors.add("lb_policy", absl::StrCat("not supported: ", cluster_v3::Cluster::LbPolicy_Name(proto.lb_policy())));
   }
 }
 
 }  // namespace
 
-void parse_lb(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
+void parse_lb(const cluster_v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
   const auto& common = proto.common_lb_config();
   if (common.has_healthy_panic_threshold()) out.lb.healthy_panic_threshold = common.healthy_panic_threshold().value();
   out.close_connections_on_host_set_change = common.close_connections_on_host_set_change();
@@ -211,9 +211,9 @@ void parse_lb(const v3::Cluster& proto, ClusterConfig& out, ErrorList& errors) {
     for (int status : common.override_host_status().statuses()) out.lb.override_statuses |= static_cast<uint8_t>(1u << status);
   }
   if (out.original_dst) return;  // the request says which host
-  if (!proto.has_load_balancing_policy() && proto.lb_policy() != v3::Cluster::LOAD_BALANCING_POLICY_CONFIG) return parse_legacy(proto, out, errors);
+  if (!proto.has_load_balancing_policy() && proto.lb_policy() != cluster_v3::Cluster::LOAD_BALANCING_POLICY_CONFIG) return parse_legacy(proto, out, errors);
   if (!proto.has_load_balancing_policy()) return errors.add("load_balancing_policy", "cluster: field load_balancing_policy need to be set");
-  if (common.locality_config_specifier_case() != v3::Cluster::CommonLbConfig::LOCALITY_CONFIG_SPECIFIER_NOT_SET || common.has_consistent_hashing_lb_config()) {
+  if (common.locality_config_specifier_case() != cluster_v3::Cluster::CommonLbConfig::LOCALITY_CONFIG_SPECIFIER_NOT_SET || common.has_consistent_hashing_lb_config()) {
     errors.add("common_lb_config",
                "cluster: load_balancing_policy cannot be combined with partial fields (zone_aware_lb_config, locality_weighted_lb_config, "
                "consistent_hashing_lb_config) of common_lb_config");

@@ -9,21 +9,19 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::listener::v3;
+namespace listener_v3 = envoy::config::listener::v3;
 using Hcm = envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 namespace {
 
 constexpr std::string_view kHcm = "envoy.filters.network.http_connection_manager";
 
-const Registry& registry_of(const HcmOptions& options) { return options.registry != nullptr ? *options.registry : Registry::global(); }
-
-void read_transport_socket(const v3::FilterChain& proto, const std::string& field, const HcmOptions& options, FilterChain& out, ErrorList& errors) {
+void read_transport_socket(const listener_v3::FilterChain& proto, const std::string& field, const HcmOptions& options, FilterChain& out, ErrorList& errors) {
   if (proto.has_transport_socket_connect_timeout()) out.transport_socket_connect_timeout = ms(proto.transport_socket_connect_timeout());
   out.tls = parse_chain_transport(proto, field, options, errors);
 }
 
 // What the connection manager asks of its configuration anew with each request. The rest is the codec's, or counted under its name.
-uint64_t connection_hash(v3::FilterChain proto) {
+uint64_t connection_hash(listener_v3::FilterChain proto) {
   if (proto.filters_size() != 1 || !proto.filters(0).typed_config().Is<Hcm>()) return 0;
   Hcm hcm;
   if (!proto.filters(0).typed_config().UnpackTo(&hcm)) return 0;
@@ -45,9 +43,9 @@ uint64_t connection_hash(v3::FilterChain proto) {
 }
 
 // Whether the filter ends its chain, and its canonical name; nothing when it was refused.
-std::optional<std::pair<bool, std::string_view>> read_filter(const v3::Filter& proto, const std::string& place, const HcmOptions& options, FilterChain& out,
+std::optional<std::pair<bool, std::string_view>> read_filter(const listener_v3::Filter& proto, const std::string& place, const HcmOptions& options, FilterChain& out,
                                                              ErrorList& errors) {
-  if (proto.config_type_case() == v3::Filter::kConfigDiscovery) {
+  if (proto.config_type_case() == listener_v3::Filter::kConfigDiscovery) {
     errors.add(place + ".config_discovery", "only HTTP filters are discovered");
     return std::nullopt;
   }
@@ -59,7 +57,7 @@ std::optional<std::pair<bool, std::string_view>> read_filter(const v3::Filter& p
     out.hcm = std::move(*parsed);
     return std::pair(true, kHcm);
   }
-  const NetworkFilterType* type = registry_of(options).network_filter(proto.typed_config().type_url());
+  const NetworkFilterType* type = options.extensions().network_filter(proto.typed_config().type_url());
   if (type == nullptr) {
     errors.add(unknown_extension(place, proto.name(), proto.typed_config().type_url()));
     return std::nullopt;
@@ -72,7 +70,7 @@ std::optional<std::pair<bool, std::string_view>> read_filter(const v3::Filter& p
 
 }  // namespace
 
-std::shared_ptr<const FilterChain> parse_filter_chain(const v3::FilterChain& proto, const std::string& field, const HcmOptions& options, ErrorList& errors) {
+std::shared_ptr<const FilterChain> parse_filter_chain(const listener_v3::FilterChain& proto, const std::string& field, const HcmOptions& options, ErrorList& errors) {
   auto out = std::make_shared<FilterChain>();
   out->name = proto.name();
   out->content_hash = hash_of(proto);
@@ -80,7 +78,7 @@ std::shared_ptr<const FilterChain> parse_filter_chain(const v3::FilterChain& pro
   read_transport_socket(proto, field, options, *out, errors);
   if (proto.filters().empty()) errors.add(field + ".filters", "a chain without filters would answer nobody");
   for (int i = 0; i < proto.filters_size(); ++i) {
-    const v3::Filter& filter = proto.filters(i);
+    const listener_v3::Filter& filter = proto.filters(i);
     const std::string place = absl::StrCat(field, ".filters[", i, "]");
     const auto read = read_filter(filter, place, options, *out, errors);
     const bool last = i + 1 == proto.filters_size();
@@ -91,16 +89,16 @@ std::shared_ptr<const FilterChain> parse_filter_chain(const v3::FilterChain& pro
   return out;
 }
 
-std::vector<ListenerFilterEntry> parse_listener_filters(const v3::Listener& proto, const HcmOptions& options, ErrorList& errors) {
+std::vector<ListenerFilterEntry> parse_listener_filters(const listener_v3::Listener& proto, const HcmOptions& options, ErrorList& errors) {
   std::vector<ListenerFilterEntry> out;
   for (int i = 0; i < proto.listener_filters_size(); ++i) {
-    const v3::ListenerFilter& filter = proto.listener_filters(i);
+    const listener_v3::ListenerFilter& filter = proto.listener_filters(i);
     const std::string place = absl::StrCat("listener_filters[", i, "]");
-    if (filter.config_type_case() == v3::ListenerFilter::kConfigDiscovery) {
+    if (filter.config_type_case() == listener_v3::ListenerFilter::kConfigDiscovery) {
       errors.add(place + ".config_discovery", "only HTTP filters are discovered");
       continue;
     }
-    const ListenerFilterType* type = registry_of(options).listener_filter(filter.typed_config().type_url());
+    const ListenerFilterType* type = options.extensions().listener_filter(filter.typed_config().type_url());
     const bool udp = proto.address().socket_address().protocol() == envoy::config::core::v3::SocketAddress::UDP;
     if (type == nullptr || type->udp != udp) {
       errors.add(unknown_extension(place, filter.name(), filter.typed_config().type_url()));

@@ -11,7 +11,7 @@
 #include "envoy/config/listener/v3/listener_components.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::listener::v3;
+namespace listener_v3 = envoy::config::listener::v3;
 namespace {
 
 constexpr size_t kAny = 0, kLocal = 1, kExternal = 2;
@@ -80,7 +80,7 @@ std::vector<FilterChainMatcher::Prefix> FilterChainMatcher::prefixes(const googl
   return out;
 }
 
-bool FilterChainMatcher::add_source(const v3::FilterChainMatch& match, uint32_t chain, const std::vector<Prefix>& sources, std::optional<Sources>& type) {
+bool FilterChainMatcher::add_source(const listener_v3::FilterChainMatch& match, uint32_t chain, const std::vector<Prefix>& sources, std::optional<Sources>& type) {
   bool fresh = true;
   if (!type.has_value()) type.emplace();
   for (const Prefix& source : sources) {
@@ -91,11 +91,11 @@ bool FilterChainMatcher::add_source(const v3::FilterChainMatch& match, uint32_t 
   return fresh;
 }
 
-void FilterChainMatcher::add(const v3::FilterChain& proto, ErrorList& errors) {
+void FilterChainMatcher::add(const listener_v3::FilterChain& proto, ErrorList& errors) {
   const auto chain = static_cast<uint32_t>(names_.size());
   const std::string field = absl::StrCat("filter_chains[", chain, "]"), place = field + ".filter_chain_match";
   names_.push_back(proto.name());
-  const v3::FilterChainMatch& match = proto.filter_chain_match();
+  const listener_v3::FilterChainMatch& match = proto.filter_chain_match();
   std::string key;
   match.SerializeToString(&key);  // without maps, so equal messages have equal bytes
   trivial_ = chain == 0 && key.empty();

@@ -15,11 +15,9 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::extensions::filters::network::http_connection_manager::v3;
-using Hcm = v3::HttpConnectionManager;
+namespace hcm_v3 = envoy::extensions::filters::network::http_connection_manager::v3;
+using Hcm = hcm_v3::HttpConnectionManager;
 namespace {
-
-const Registry& registry_of(const HcmOptions& options) { return options.registry != nullptr ? *options.registry : Registry::global(); }
 
 void read_codec(const Hcm& proto, const std::string& field, HcmConfig& out, ErrorList& errors) {
   switch (proto.codec_type()) {
@@ -71,12 +69,12 @@ void read_filters(const Hcm& proto, const std::string& field, const HcmOptions& 
     if (last && filter.disabled()) {
       errors.add(place, absl::StrCat("Error: the last (terminal) filter (", filter.name(), ") in the chain cannot be disabled by default."));
     }
-    if (filter.config_type_case() == v3::HttpFilter::kConfigDiscovery) {
-      auto discovery = parse_filter_discovery(filter.config_discovery(), filter.name(), last, place, registry_of(options));
+    if (filter.config_type_case() == hcm_v3::HttpFilter::kConfigDiscovery) {
+      auto discovery = parse_filter_discovery(filter.config_discovery(), filter.name(), last, place, options.extensions());
       if (errors.check(discovery)) out.http_filters.push_back({filter.name(), nullptr, nullptr, filter.disabled(), *std::move(discovery)});
       continue;
     }
-    const HttpFilterType* type = registry_of(options).http_filter(filter.typed_config().type_url());
+    const HttpFilterType* type = options.extensions().http_filter(filter.typed_config().type_url());
     if (type == nullptr) {
       const absl::Status missing = unknown_extension(place, filter.name(), filter.typed_config().type_url());
       if (!filter.is_optional()) {
@@ -149,10 +147,10 @@ void read_identity(const Hcm& proto, const std::string& field, HcmConfig& out, E
     }
   }
   switch (proto.forward_client_cert_details()) {
-    case v3::HttpConnectionManager::FORWARD_ONLY: out.client_cert_header = ClientCertHeader::ForwardOnly; break;
-    case v3::HttpConnectionManager::APPEND_FORWARD: out.client_cert_header = ClientCertHeader::AppendForward; break;
-    case v3::HttpConnectionManager::SANITIZE_SET: out.client_cert_header = ClientCertHeader::SanitizeSet; break;
-    case v3::HttpConnectionManager::ALWAYS_FORWARD_ONLY: out.client_cert_header = ClientCertHeader::AlwaysForwardOnly; break;
+    case hcm_v3::HttpConnectionManager::FORWARD_ONLY: out.client_cert_header = ClientCertHeader::ForwardOnly; break;
+    case hcm_v3::HttpConnectionManager::APPEND_FORWARD: out.client_cert_header = ClientCertHeader::AppendForward; break;
+    case hcm_v3::HttpConnectionManager::SANITIZE_SET: out.client_cert_header = ClientCertHeader::SanitizeSet; break;
+    case hcm_v3::HttpConnectionManager::ALWAYS_FORWARD_ONLY: out.client_cert_header = ClientCertHeader::AlwaysForwardOnly; break;
     default: out.client_cert_header = ClientCertHeader::Sanitize;
   }
   const auto& details = proto.set_current_client_cert_details();
@@ -228,7 +226,7 @@ std::string content_type_of(const envoy::config::core::v3::SubstitutionFormatStr
   return proto.has_json_format() ? "application/json" : "text/plain";
 }
 
-void read_local_reply(const v3::LocalReplyConfig& proto, const std::string& field, const HcmOptions& options, HcmConfig& out, ErrorList& errors) {
+void read_local_reply(const hcm_v3::LocalReplyConfig& proto, const std::string& field, const HcmOptions& options, HcmConfig& out, ErrorList& errors) {
   LocalReplyConfig reply;
   if (proto.has_body_format()) {
     auto body = parse_format(proto.body_format(), field + ".body_format", options.read_file);
@@ -262,7 +260,7 @@ void read_local_reply(const v3::LocalReplyConfig& proto, const std::string& fiel
 
 router::CompileOptions route_options(const HcmOptions& options, bool inline_table) {
   router::CompileOptions compile;
-  const Registry* registry = &registry_of(options);
+  const Registry* registry = &options.extensions();
   compile.per_filter = [registry](std::string_view filter, const google::protobuf::Any& any)
       -> absl::StatusOr<std::shared_ptr<const router::PerFilterConfig>> {
     const HttpFilterType* type = registry->http_filter_by_per_route(any.type_url());

@@ -144,6 +144,8 @@ struct HcmOptions {
   router::FileReader read_file;                     // unset: texts from files and the environment are not looked at
   std::shared_ptr<const StaticSecrets> secrets;     // of the bootstrap; null: none
   std::shared_ptr<DiscoveredSecrets> discovered = nullptr;  // TlsSources::discovered
+
+  const Registry& extensions() const { return registry != nullptr ? *registry : Registry::global(); }
 };
 
 absl::StatusOr<std::shared_ptr<const HcmConfig>> parse_hcm(

@@ -10,11 +10,11 @@
 #include "envoy/config/listener/v3/listener.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::listener::v3;
+namespace listener_v3 = envoy::config::listener::v3;
 namespace {
 
 // Chains are known to the tree by their names.
-void read_tree(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
+void read_tree(const listener_v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
   absl::flat_hash_map<std::string, uint32_t> names;
   for (int i = 0; i < proto.filter_chains_size(); ++i) {
     const std::string& name = proto.filter_chains(i).name();
@@ -40,7 +40,7 @@ void read_tree(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors
   if (errors.check(tree)) out.tree = std::make_shared<const matching::MatchTree>(*std::move(tree));
 }
 
-void read_chains(const v3::Listener& proto, const HcmOptions& options, ListenerConfig& out, ErrorList& errors) {
+void read_chains(const listener_v3::Listener& proto, const HcmOptions& options, ListenerConfig& out, ErrorList& errors) {
   if (out.udp) {
     // Envoy 1.40's words
     if (!proto.filter_chains().empty() || proto.has_default_filter_chain())
@@ -62,14 +62,14 @@ void read_chains(const v3::Listener& proto, const HcmOptions& options, ListenerC
 }
 
 // Of everything but what may be replaced in place.
-uint64_t outer_hash(v3::Listener proto) {
+uint64_t outer_hash(listener_v3::Listener proto) {
   proto.clear_filter_chains();
   proto.clear_default_filter_chain();
   proto.clear_filter_chain_matcher();
   return hash_of(proto);
 }
 
-void read_addresses(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
+void read_addresses(const listener_v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
   const auto read = [&](const envoy::config::core::v3::Address& address_proto, const std::string& field) {
     auto address = parse_address(address_proto, field);
     if (!errors.check(address)) return;
@@ -94,7 +94,7 @@ void read_addresses(const v3::Listener& proto, ListenerConfig& out, ErrorList& e
   }
 }
 
-void read_socket(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
+void read_socket(const listener_v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
   for (int i = 0; i < proto.socket_options_size(); ++i) {
     auto option = parse_socket_option(proto.socket_options(i), absl::StrCat("socket_options[", i, "]"));
     if (errors.check(option)) out.socket_options.push_back(std::move(*option));
@@ -108,14 +108,14 @@ void read_socket(const v3::Listener& proto, ListenerConfig& out, ErrorList& erro
   if (proto.has_tcp_fast_open_queue_length()) out.tcp_fast_open_queue_length = proto.tcp_fast_open_queue_length().value();
 }
 
-void read_access_logs(const v3::Listener& proto, const HcmOptions& options, ListenerConfig& out, ErrorList& errors) {
+void read_access_logs(const listener_v3::Listener& proto, const HcmOptions& options, ListenerConfig& out, ErrorList& errors) {
   for (int i = 0; i < proto.access_log_size(); ++i) {
     auto log = parse_access_log(proto.access_log(i), absl::StrCat("access_log[", i, "]"), options.read_file);
     if (errors.check(log)) out.access_logs.push_back(*std::move(log));
   }
 }
 
-void read_udp(const v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
+void read_udp(const listener_v3::Listener& proto, ListenerConfig& out, ErrorList& errors) {
   if (!out.udp) return;
   if (!out.access_logs.empty()) errors.add("access_log", "a UDP listener has no connections; say it on udp_proxy");
   if (out.listener_filters.size() > 1) errors.add("listener_filters[1]", "would never see a datagram: the first takes them all");
@@ -139,7 +139,7 @@ std::optional<size_t> ListenerConfig::choose(const ConnectionFacts& facts) const
   return default_chain != nullptr ? std::optional(chains.size()) : std::nullopt;
 }
 
-absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::Listener& proto, const HcmOptions& options,
+absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const listener_v3::Listener& proto, const HcmOptions& options,
                                                                      SupportFindings* findings) {
   auto out = std::make_shared<ListenerConfig>();
   out->name = proto.name();
@@ -165,7 +165,7 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> parse_listener(const v3::L
   }
   out->stat_prefix = proto.stat_prefix();
   out->exact_balance = proto.connection_balance_config().has_exact_balance();
-  out->drain_modify_only = proto.drain_type() == v3::Listener::MODIFY_ONLY;
+  out->drain_modify_only = proto.drain_type() == listener_v3::Listener::MODIFY_ONLY;
   out->ignore_global_connection_limit = proto.ignore_global_conn_limit();
   out->bypass_overload = proto.bypass_overload_manager();
   if (proto.has_metadata()) out->metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());

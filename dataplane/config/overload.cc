@@ -13,7 +13,7 @@
 #include "envoy/config/overload/v3/overload.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::config::overload::v3;
+namespace overload_v3 = envoy::config::overload::v3;
 namespace {
 
 using Monitor = ResourceMonitor;
@@ -65,7 +65,7 @@ void read_value(const google::protobuf::Message& message, const char* name, Moni
   }
 }
 
-void read_monitor(const v3::ResourceMonitor& proto, const std::string& field, OverloadConfig& out, ErrorList& errors) {
+void read_monitor(const overload_v3::ResourceMonitor& proto, const std::string& field, OverloadConfig& out, ErrorList& errors) {
   const std::string_view type = type_name(proto.typed_config().type_url());
   const auto* known = std::find_if(std::begin(kMonitors), std::end(kMonitors), [&](const MonitorType& t) { return type == absl::StrCat("envoy.extensions.resource_monitors.", t.message); });
   if (known == std::end(kMonitors) || (known->kind == Monitor::Kind::DownstreamConnections) != (proto.name() == kConnections))
@@ -104,11 +104,11 @@ void read_triggers(const Proto& proto, const std::string& field, std::string_vie
 }
 
 void read_timers(const google::protobuf::Any& any, const std::string& field, OverloadConfig& out, ErrorList& errors) {
-  auto config = unpack_as<v3::ScaleTimersOverloadActionConfig>(any, field);
+  auto config = unpack_as<overload_v3::ScaleTimersOverloadActionConfig>(any, field);
   if (!errors.check(config)) return;
   for (int i = 0; i < config->timer_scale_factors_size(); ++i) {
     const auto& proto = config->timer_scale_factors(i);
-    using Proto = v3::ScaleTimersOverloadActionConfig;
+    using Proto = overload_v3::ScaleTimersOverloadActionConfig;
     ScaledTimer timer;
     switch (proto.timer()) {
       case Proto::HTTP_DOWNSTREAM_CONNECTION_IDLE: timer = ScaledTimer::ConnectionIdle; break;
@@ -129,7 +129,7 @@ void read_timers(const google::protobuf::Any& any, const std::string& field, Ove
   }
 }
 
-void read_action(const v3::OverloadAction& proto, const std::string& field, bool accounts, OverloadConfig& out, ErrorList& errors) {
+void read_action(const overload_v3::OverloadAction& proto, const std::string& field, bool accounts, OverloadConfig& out, ErrorList& errors) {
   const auto* known = std::find_if(std::begin(kActions), std::end(kActions), [&](const auto& a) { return a.first == proto.name(); });
   if (proto.name() == "envoy.overload_actions.close_idle_http_connections")
     return errors.add(field + ".name", absl::StrCat(proto.name(), ": not supported: it concerns HTTP/3 alone"));
@@ -141,7 +141,7 @@ void read_action(const v3::OverloadAction& proto, const std::string& field, bool
     case Action::Kind::ReduceTimeouts: read_timers(proto.typed_config(), field + ".typed_config", out, errors); break;
     case Action::Kind::ShrinkHeap:
       if (proto.has_typed_config()) {
-        auto config = unpack_as<v3::ShrinkHeapConfig>(proto.typed_config(), field + ".typed_config");
+        auto config = unpack_as<overload_v3::ShrinkHeapConfig>(proto.typed_config(), field + ".typed_config");
         if (!errors.check(config)) break;
         if (config->has_timer_interval()) out.shrink_interval = ms(config->timer_interval());
         if (config->has_max_unfreed_memory_bytes()) out.shrink_above = config->max_unfreed_memory_bytes().value();
@@ -155,7 +155,7 @@ void read_action(const v3::OverloadAction& proto, const std::string& field, bool
   out.actions.push_back(std::move(action));
 }
 
-void read_shed_point(const v3::LoadShedPoint& proto, const std::string& field, OverloadConfig& out, ErrorList& errors) {
+void read_shed_point(const overload_v3::LoadShedPoint& proto, const std::string& field, OverloadConfig& out, ErrorList& errors) {
   const auto* known = std::find_if(std::begin(kShedPointNames), std::end(kShedPointNames), [&](const auto& p) { return p.first == proto.name(); });
   // Envoy takes any name, and does nothing at one that it does not know
   if (known == std::end(kShedPointNames)) return errors.add(field + ".name", absl::StrCat(proto.name(), ": not supported: there is no such load shed point"));
@@ -179,7 +179,7 @@ WatchdogConfig read_watchdog(const envoy::config::bootstrap::v3::Watchdog& proto
 
 }  // namespace
 
-OverloadConfig parse_overload(const v3::OverloadManager& proto, const std::string& field, ErrorList& errors) {
+OverloadConfig parse_overload(const overload_v3::OverloadManager& proto, const std::string& field, ErrorList& errors) {
   OverloadConfig out;
   if (proto.has_refresh_interval()) out.refresh_interval = ms(proto.refresh_interval());
   out.refresh_interval = std::max(out.refresh_interval, milliseconds(1));

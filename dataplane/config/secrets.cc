@@ -14,7 +14,7 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::extensions::transport_sockets::tls::v3;
+namespace tls_v3 = envoy::extensions::transport_sockets::tls::v3;
 namespace core = envoy::config::core::v3;
 namespace {
 
@@ -27,9 +27,9 @@ std::string directory_of(const std::string& path) {
 }
 
 template <class Visit>
-void each_source(const v3::Secret& secret, const Visit& visit) {
+void each_source(const tls_v3::Secret& secret, const Visit& visit) {
   if (secret.has_tls_certificate()) {
-    const v3::TlsCertificate& pair = secret.tls_certificate();
+    const tls_v3::TlsCertificate& pair = secret.tls_certificate();
     for (const core::DataSource* source : {&pair.certificate_chain(), &pair.private_key(), &pair.password(), &pair.pkcs12(), &pair.ocsp_staple()}) visit(*source);
   }
   if (secret.has_validation_context())
@@ -38,7 +38,7 @@ void each_source(const v3::Secret& secret, const Visit& visit) {
 }
 
 // Envoy 1.40: the one that the message names, else each file's own.
-std::set<std::string> directories_of(const v3::Secret& secret) {
+std::set<std::string> directories_of(const tls_v3::Secret& secret) {
   std::set<std::string> out;
   bool any_file = false;
   each_source(secret, [&](const core::DataSource& source) {

@@ -20,7 +20,7 @@
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 
 namespace fairlead::config {
-namespace v3 = envoy::extensions::transport_sockets::tls::v3;
+namespace tls_v3 = envoy::extensions::transport_sockets::tls::v3;
 namespace core = envoy::config::core::v3;
 namespace {
 
@@ -49,13 +49,13 @@ struct Found {
   SecretPtr secret;
   std::shared_ptr<const DiscoveredSecrets::Known> known;  // of a discovered one
 
-  const v3::Secret* operator->() const { return secret.get(); }
+  const tls_v3::Secret* operator->() const { return secret.get(); }
   explicit operator bool() const { return secret != nullptr; }
   TlsSources sources(const Reader& reader) const { return {known != nullptr ? known->reader(reader.sources.read_file) : reader.sources.read_file, nullptr}; }
   std::string text() const { return absl::StrCat(known != nullptr ? "secret " : "Unknown static secret: ", secret->name()); }
 };
 
-absl::StatusOr<Found> discovered_secret(const v3::SdsSecretConfig& proto, const std::string& field, Reader& reader) {
+absl::StatusOr<Found> discovered_secret(const tls_v3::SdsSecretConfig& proto, const std::string& field, Reader& reader) {
   FL_ASSIGN_OR_RETURN(ConfigSource source, parse_config_source(proto.sds_config(), field + ".sds_config"));
   // Envoy 1.40: `self` is no source for secrets
   if (source.kind == ConfigSource::Kind::Self) return absl::InvalidArgumentError(absl::StrCat(field, ".sds_config: Missing config source specifier in envoy::config::core::v3::ConfigSource"));
@@ -69,7 +69,7 @@ absl::StatusOr<Found> discovered_secret(const v3::SdsSecretConfig& proto, const 
 }
 
 // A secret by name: of the bootstrap, or of the source that is named with it.
-absl::StatusOr<Found> secret(const v3::SdsSecretConfig& proto, const std::string& field, Reader& reader) {
+absl::StatusOr<Found> secret(const tls_v3::SdsSecretConfig& proto, const std::string& field, Reader& reader) {
   if (proto.has_sds_config()) return discovered_secret(proto, field, reader);
   if (!reader.sources.secrets) {  // a lone resource is judged without its bootstrap
     if (!reader.sources.read_file) {
@@ -83,7 +83,7 @@ absl::StatusOr<Found> secret(const v3::SdsSecretConfig& proto, const std::string
   return Found{known->second, nullptr};
 }
 
-absl::StatusOr<tls::KeyPair> read_pair(const v3::TlsCertificate& proto, const std::string& field, Reader& reader) {
+absl::StatusOr<tls::KeyPair> read_pair(const tls_v3::TlsCertificate& proto, const std::string& field, Reader& reader) {
   tls::KeyPair pair;
   FL_ASSIGN_OR_RETURN(pair.chain, reader.text(proto.certificate_chain(), field + ".certificate_chain"));
   FL_ASSIGN_OR_RETURN(pair.key, reader.text(proto.private_key(), field + ".private_key"));
@@ -113,16 +113,16 @@ struct NameMatcher {
   }
 };
 
-absl::StatusOr<NameMatcher> read_matcher(const v3::SubjectAltNameMatcher& proto, const std::string& field) {
+absl::StatusOr<NameMatcher> read_matcher(const tls_v3::SubjectAltNameMatcher& proto, const std::string& field) {
   auto matcher = matching::StringMatcher::compile(proto.matcher());
   if (!matcher.ok()) return prefix(field + ".matcher", matcher.status());
   NameMatcher out{false, tls::San::Type::kDns, proto.oid(), *std::move(matcher)};
   switch (proto.san_type()) {
-    case v3::SubjectAltNameMatcher::EMAIL: out.type = tls::San::Type::kEmail; break;
-    case v3::SubjectAltNameMatcher::DNS: out.type = tls::San::Type::kDns; break;
-    case v3::SubjectAltNameMatcher::URI: out.type = tls::San::Type::kUri; break;
-    case v3::SubjectAltNameMatcher::IP_ADDRESS: out.type = tls::San::Type::kIp; break;
-    case v3::SubjectAltNameMatcher::OTHER_NAME:
+    case tls_v3::SubjectAltNameMatcher::EMAIL: out.type = tls::San::Type::kEmail; break;
+    case tls_v3::SubjectAltNameMatcher::DNS: out.type = tls::San::Type::kDns; break;
+    case tls_v3::SubjectAltNameMatcher::URI: out.type = tls::San::Type::kUri; break;
+    case tls_v3::SubjectAltNameMatcher::IP_ADDRESS: out.type = tls::San::Type::kIp; break;
+    case tls_v3::SubjectAltNameMatcher::OTHER_NAME:
       if (proto.oid().empty()) return absl::InvalidArgumentError(absl::StrCat(field, ": oid is required for OTHER_NAME SAN type"));
       out.type = tls::San::Type::kOther;
       break;
@@ -131,7 +131,7 @@ absl::StatusOr<NameMatcher> read_matcher(const v3::SubjectAltNameMatcher& proto,
   return out;
 }
 
-absl::Status read_pins(const v3::CertificateValidationContext& proto, const std::string& field, tls::Verification& out) {
+absl::Status read_pins(const tls_v3::CertificateValidationContext& proto, const std::string& field, tls::Verification& out) {
   for (const std::string& pin : proto.verify_certificate_hash()) {
     const std::string digits = absl::StrReplaceAll(pin, {{":", ""}});
     const bool hex = std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); });
@@ -148,7 +148,7 @@ absl::Status read_pins(const v3::CertificateValidationContext& proto, const std:
   return absl::OkStatus();
 }
 
-absl::StatusOr<tls::Verification> read_verification(const v3::CertificateValidationContext& proto, const std::string& field, Reader& reader) {
+absl::StatusOr<tls::Verification> read_verification(const tls_v3::CertificateValidationContext& proto, const std::string& field, Reader& reader) {
   tls::Verification out;
   const bool system = proto.has_system_root_certs();
   FL_ASSIGN_OR_RETURN(out.trusted_ca, reader.text(proto.trusted_ca(), field + ".trusted_ca"));
@@ -164,7 +164,7 @@ absl::StatusOr<tls::Verification> read_verification(const v3::CertificateValidat
   FL_ASSIGN_OR_RETURN(out.crl, reader.text(proto.crl(), field + ".crl"));
   out.only_leaf_crl = proto.only_verify_leaf_cert_crl();
   out.allow_expired = proto.allow_expired_certificate();
-  out.accept_untrusted = proto.trust_chain_verification() == v3::CertificateValidationContext::ACCEPT_UNTRUSTED;
+  out.accept_untrusted = proto.trust_chain_verification() == tls_v3::CertificateValidationContext::ACCEPT_UNTRUSTED;
   if (proto.has_max_verify_depth()) out.max_depth = static_cast<int>(proto.max_verify_depth().value());
   FL_RETURN_IF_ERROR(read_pins(proto, field, out));
   auto matchers = std::make_shared<std::vector<NameMatcher>>();
@@ -198,17 +198,17 @@ absl::StatusOr<tls::Verification> read_verification(const v3::CertificateValidat
   return out;
 }
 
-std::optional<tls::Version> version(v3::TlsParameters::TlsProtocol protocol) {
+std::optional<tls::Version> version(tls_v3::TlsParameters::TlsProtocol protocol) {
   switch (protocol) {
-    case v3::TlsParameters::TLSv1_0: return tls::Version::kTls10;
-    case v3::TlsParameters::TLSv1_1: return tls::Version::kTls11;
-    case v3::TlsParameters::TLSv1_2: return tls::Version::kTls12;
-    case v3::TlsParameters::TLSv1_3: return tls::Version::kTls13;
+    case tls_v3::TlsParameters::TLSv1_0: return tls::Version::kTls10;
+    case tls_v3::TlsParameters::TLSv1_1: return tls::Version::kTls11;
+    case tls_v3::TlsParameters::TLSv1_2: return tls::Version::kTls12;
+    case tls_v3::TlsParameters::TLSv1_3: return tls::Version::kTls13;
     default: return std::nullopt;
   }
 }
 
-absl::StatusOr<tls::KeyLog> read_key_log(const v3::TlsKeyLog& proto, const std::string& field) {
+absl::StatusOr<tls::KeyLog> read_key_log(const tls_v3::TlsKeyLog& proto, const std::string& field) {
   tls::KeyLog log;
   log.path = proto.path();
   auto ranges = std::make_shared<std::pair<std::vector<matching::Cidr>, std::vector<matching::Cidr>>>();
@@ -243,7 +243,7 @@ void take_over(Reader& reader, const Reader& inner, const Found& found) {
 }
 
 // The certificates of either place; Envoy 1.40 allows one of the two. Of discovered ones those that have come: one is enough to serve.
-absl::StatusOr<std::vector<tls::KeyPair>> read_pairs(const v3::CommonTlsContext& proto, const std::string& field, Reader& reader) {
+absl::StatusOr<std::vector<tls::KeyPair>> read_pairs(const tls_v3::CommonTlsContext& proto, const std::string& field, Reader& reader) {
   std::vector<tls::KeyPair> out;
   for (int i = 0; i < proto.tls_certificates_size(); ++i) {
     FL_ASSIGN_OR_RETURN(tls::KeyPair pair, read_pair(proto.tls_certificates(i), absl::StrCat(field, ".tls_certificates[", i, "]"), reader));
@@ -268,14 +268,14 @@ absl::StatusOr<std::vector<tls::KeyPair>> read_pairs(const v3::CommonTlsContext&
 
 // What peers are verified with, and who reads the files it names.
 struct Validation {
-  v3::CertificateValidationContext proto;
+  tls_v3::CertificateValidationContext proto;
   std::string place;
   Found found;  // where it is a secret's, or partly
   bool missing = false;  // the secret is not there: what it will say is not known
 };
 
-absl::StatusOr<std::optional<Validation>> validation_of(const v3::CommonTlsContext& proto, const std::string& field, Reader& reader) {
-  const auto by_name = [&](const v3::SdsSecretConfig& config, const std::string& where) -> absl::StatusOr<Validation> {
+absl::StatusOr<std::optional<Validation>> validation_of(const tls_v3::CommonTlsContext& proto, const std::string& field, Reader& reader) {
+  const auto by_name = [&](const tls_v3::SdsSecretConfig& config, const std::string& where) -> absl::StatusOr<Validation> {
     FL_ASSIGN_OR_RETURN(Found known, secret(config, where, reader));
     if (!known) {
       reader.whole = false;
@@ -285,15 +285,15 @@ absl::StatusOr<std::optional<Validation>> validation_of(const v3::CommonTlsConte
     return Validation{known->validation_context(), absl::StrCat("secret '", known->name(), "': validation_context"), known};
   };
   switch (proto.validation_context_type_case()) {
-    case v3::CommonTlsContext::kValidationContext: return Validation{proto.validation_context(), field + ".validation_context", {}};
-    case v3::CommonTlsContext::kValidationContextSdsSecretConfig: {
+    case tls_v3::CommonTlsContext::kValidationContext: return Validation{proto.validation_context(), field + ".validation_context", {}};
+    case tls_v3::CommonTlsContext::kValidationContextSdsSecretConfig: {
       FL_ASSIGN_OR_RETURN(Validation found, by_name(proto.validation_context_sds_secret_config(), field + ".validation_context_sds_secret_config"));
       return found;
     }
-    case v3::CommonTlsContext::kCombinedValidationContext: {
+    case tls_v3::CommonTlsContext::kCombinedValidationContext: {
       const auto& combined = proto.combined_validation_context();
       const std::string where = field + ".combined_validation_context";
-      v3::CertificateValidationContext merged = combined.default_validation_context();
+      tls_v3::CertificateValidationContext merged = combined.default_validation_context();
       FL_ASSIGN_OR_RETURN(Validation found, by_name(combined.validation_context_sds_secret_config(), where + ".validation_context_sds_secret_config"));
       merged.MergeFrom(found.proto);  // Envoy 1.40
       return Validation{std::move(merged), where, std::move(found.found), found.missing};
@@ -302,7 +302,7 @@ absl::StatusOr<std::optional<Validation>> validation_of(const v3::CommonTlsConte
   }
 }
 
-absl::Status read_common(const v3::CommonTlsContext& proto, const std::string& field, Reader& reader, tls::CommonOptions& out, bool& suppress_ca_list) {
+absl::Status read_common(const tls_v3::CommonTlsContext& proto, const std::string& field, Reader& reader, tls::CommonOptions& out, bool& suppress_ca_list) {
   const auto& parameters = proto.tls_params();
   out.parameters.min = version(parameters.tls_minimum_protocol_version());
   out.parameters.max = version(parameters.tls_maximum_protocol_version());
@@ -326,7 +326,7 @@ absl::Status read_common(const v3::CommonTlsContext& proto, const std::string& f
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> read_keys(const v3::TlsSessionTicketKeys& proto, const std::string& place, Reader& reader) {
+absl::StatusOr<std::vector<std::string>> read_keys(const tls_v3::TlsSessionTicketKeys& proto, const std::string& place, Reader& reader) {
   std::vector<std::string> out;
   for (int i = 0; i < proto.keys_size(); ++i) {
     FL_ASSIGN_OR_RETURN(std::string key, reader.text(proto.keys(i), absl::StrCat(place, ".keys[", i, "]")));
@@ -335,7 +335,7 @@ absl::StatusOr<std::vector<std::string>> read_keys(const v3::TlsSessionTicketKey
   return out;
 }
 
-absl::StatusOr<std::vector<std::string>> ticket_keys(const v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) {
+absl::StatusOr<std::vector<std::string>> ticket_keys(const tls_v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) {
   if (!proto.has_session_ticket_keys_sds_secret_config()) return read_keys(proto.session_ticket_keys(), field + ".session_ticket_keys", reader);
   const std::string place = field + ".session_ticket_keys_sds_secret_config";
   FL_ASSIGN_OR_RETURN(const Found known, secret(proto.session_ticket_keys_sds_secret_config(), place, reader));
@@ -351,7 +351,7 @@ absl::StatusOr<std::vector<std::string>> ticket_keys(const v3::DownstreamTlsCont
   return keys;
 }
 
-absl::StatusOr<tls::ServerOptions> server_options(const v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) {
+absl::StatusOr<tls::ServerOptions> server_options(const tls_v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) {
   tls::ServerOptions options;
   const std::string common = field + ".common_tls_context";
   bool suppress_ca_list = false;
@@ -366,15 +366,15 @@ absl::StatusOr<tls::ServerOptions> server_options(const v3::DownstreamTlsContext
   options.session_cache = !proto.disable_stateful_session_resumption();
   if (proto.has_session_timeout()) options.session_timeout = std::chrono::seconds(proto.session_timeout().seconds());
   switch (proto.ocsp_staple_policy()) {
-    case v3::DownstreamTlsContext::STRICT_STAPLING: options.ocsp = tls::OcspPolicy::kStrict; break;
-    case v3::DownstreamTlsContext::MUST_STAPLE: options.ocsp = tls::OcspPolicy::kMustStaple; break;
+    case tls_v3::DownstreamTlsContext::STRICT_STAPLING: options.ocsp = tls::OcspPolicy::kStrict; break;
+    case tls_v3::DownstreamTlsContext::MUST_STAPLE: options.ocsp = tls::OcspPolicy::kMustStaple; break;
     default: options.ocsp = tls::OcspPolicy::kLenient;
   }
   if (options.certificates.empty() && reader.whole) return absl::InvalidArgumentError(absl::StrCat(field, ": No TLS certificates found for server context"));
   return options;
 }
 
-absl::StatusOr<tls::ClientOptions> client_options(const v3::UpstreamTlsContext& proto, const std::string& field, Reader& reader) {
+absl::StatusOr<tls::ClientOptions> client_options(const tls_v3::UpstreamTlsContext& proto, const std::string& field, Reader& reader) {
   tls::ClientOptions options;
   const std::string common = field + ".common_tls_context";
   bool unused = false;
@@ -392,8 +392,8 @@ absl::StatusOr<tls::ClientOptions> client_options(const v3::UpstreamTlsContext& 
   return options;
 }
 
-absl::StatusOr<tls::ServerOptions> options_of(const v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) { return server_options(proto, field, reader); }
-absl::StatusOr<tls::ClientOptions> options_of(const v3::UpstreamTlsContext& proto, const std::string& field, Reader& reader) { return client_options(proto, field, reader); }
+absl::StatusOr<tls::ServerOptions> options_of(const tls_v3::DownstreamTlsContext& proto, const std::string& field, Reader& reader) { return server_options(proto, field, reader); }
+absl::StatusOr<tls::ClientOptions> options_of(const tls_v3::UpstreamTlsContext& proto, const std::string& field, Reader& reader) { return client_options(proto, field, reader); }
 
 // Null: something is missing, or only judged.
 template <class Context, class Proto>
@@ -437,13 +437,13 @@ absl::Status make_live(const Proto& proto, const std::string& field, const TlsSo
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const DownstreamTls>> parse_downstream_tls(const v3::DownstreamTlsContext& proto, const std::string& field, const TlsSources& sources) {
+absl::StatusOr<std::shared_ptr<const DownstreamTls>> parse_downstream_tls(const tls_v3::DownstreamTlsContext& proto, const std::string& field, const TlsSources& sources) {
   auto out = std::make_shared<DownstreamTls>();
   FL_RETURN_IF_ERROR(make_live<tls::ServerContext>(proto, field, sources, out));
   return std::shared_ptr<const DownstreamTls>(std::move(out));
 }
 
-absl::StatusOr<std::shared_ptr<const UpstreamTls>> parse_upstream_tls(const v3::UpstreamTlsContext& proto, const std::string& field, const TlsSources& sources) {
+absl::StatusOr<std::shared_ptr<const UpstreamTls>> parse_upstream_tls(const tls_v3::UpstreamTlsContext& proto, const std::string& field, const TlsSources& sources) {
   auto out = std::make_shared<UpstreamTls>();
   out->alpn.assign(proto.common_tls_context().alpn_protocols().begin(), proto.common_tls_context().alpn_protocols().end());
   out->server_name = proto.sni();
@@ -453,15 +453,15 @@ absl::StatusOr<std::shared_ptr<const UpstreamTls>> parse_upstream_tls(const v3::
   return std::shared_ptr<const UpstreamTls>(std::move(out));
 }
 
-absl::Status check_secret(const v3::Secret& secret, const router::FileReader& read_file) {
+absl::Status check_secret(const tls_v3::Secret& secret, const router::FileReader& read_file) {
   const TlsSources sources{read_file, nullptr};
   Reader reader{sources};
   switch (secret.type_case()) {
-    case v3::Secret::kTlsCertificate: {
+    case tls_v3::Secret::kTlsCertificate: {
       FL_ASSIGN_OR_RETURN(const tls::KeyPair pair, read_pair(secret.tls_certificate(), "tls_certificate", reader));
       return tls::check_certificate(pair);
     }
-    case v3::Secret::kValidationContext: {
+    case tls_v3::Secret::kValidationContext: {
       if (!secret.validation_context().has_trusted_ca()) return absl::OkStatus();  // may be the default part's
       tls::Verification authorities;
       FL_ASSIGN_OR_RETURN(authorities.trusted_ca, reader.text(secret.validation_context().trusted_ca(), "validation_context.trusted_ca"));
@@ -469,7 +469,7 @@ absl::Status check_secret(const v3::Secret& secret, const router::FileReader& re
       FL_ASSIGN_OR_RETURN(authorities.crl, reader.text(secret.validation_context().crl(), "validation_context.crl"));
       return tls::check_authorities(authorities);
     }
-    case v3::Secret::kSessionTicketKeys: {
+    case tls_v3::Secret::kSessionTicketKeys: {
       FL_ASSIGN_OR_RETURN(const auto keys, read_keys(secret.session_ticket_keys(), "session_ticket_keys", reader));
       return tls::check_ticket_keys(keys);
     }

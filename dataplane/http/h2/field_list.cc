@@ -3,6 +3,8 @@
 
 #include <vector>
 
+#include <absl/strings/match.h>
+
 #include "dataplane/http/status.h"
 
 namespace fairlead::h2 {
@@ -31,22 +33,13 @@ class List {
 
 thread_local std::vector<OutField> head_scratch, trailer_scratch;
 
-bool is_word(std::string_view text, std::string_view lower_case_word) {
-  if (text.size() != lower_case_word.size()) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] + 32) : text[i];
-    if (c != lower_case_word[i]) return false;
-  }
-  return true;
-}
-
 bool has_element(std::string_view list, std::string_view lower_case_word) {
   while (!list.empty()) {
     const size_t comma = list.find(',');
     std::string_view element = list.substr(0, comma);
     while (!element.empty() && (element.front() == ' ' || element.front() == '\t')) element.remove_prefix(1);
     while (!element.empty() && (element.back() == ' ' || element.back() == '\t')) element.remove_suffix(1);
-    if (is_word(element, lower_case_word)) return true;
+    if (absl::EqualsIgnoreCase(element, lower_case_word)) return true;
     if (comma == std::string_view::npos) return false;
     list.remove_prefix(comma + 1);
   }

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include <absl/strings/match.h>
+
 #include "dataplane/http/status.h"
 
 namespace fairlead::h2 {
@@ -49,15 +51,6 @@ bool valid_value(const char* at, size_t size) {
   }
   for (; at != end; ++at) {
     if (bad(*at)) return false;
-  }
-  return true;
-}
-
-bool is_word(std::string_view text, std::string_view lower_case_word) {
-  if (text.size() != lower_case_word.size()) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] + 32) : text[i];
-    if (c != lower_case_word[i]) return false;
   }
   return true;
 }
@@ -210,7 +203,7 @@ bool BlockCheck::pseudo(const Field& f, bool known) {
       if (known || nghttp2_check_authority(bytes_of(f), value.size()) != 0) return once(kAuthority);
       break;
     case Token::PseudoScheme:
-      web_scheme_ = is_word(value, "http") || is_word(value, "https");
+      web_scheme_ = absl::EqualsIgnoreCase(value, "http") || absl::EqualsIgnoreCase(value, "https");
       if (known || valid_scheme(value)) return once(kScheme);
       break;
     case Token::PseudoProtocol:
@@ -237,7 +230,7 @@ bool BlockCheck::regular(const Field& f, bool right_bytes) {
     case Token::Upgrade:
       return fail(kInvalidField);
     case Token::Te:
-      return is_word(trimmed(f.value_view()), "trailers") || fail(kInvalidField);
+      return absl::EqualsIgnoreCase(trimmed(f.value_view()), "trailers") || fail(kInvalidField);
     case Token::Host:
       seen_ |= kHost;
       return nghttp2_check_authority(bytes_of(f), f.value_size) != 0 || fail(kInvalidField);

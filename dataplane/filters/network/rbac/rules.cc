@@ -10,7 +10,7 @@
 #include "envoy/config/rbac/v3/rbac.pb.h"
 
 namespace fairlead::filters::network::rbac {
-namespace v3 = envoy::config::rbac::v3;
+namespace rbac_v3 = envoy::config::rbac::v3;
 namespace {
 
 absl::Status http_only(const std::string& field) { return absl::InvalidArgumentError(field + ": not supported by RBAC network filter"); }
@@ -61,28 +61,28 @@ absl::StatusOr<Rule> Rule::metadata(const envoy::type::matcher::v3::MetadataMatc
   return out;
 }
 
-absl::StatusOr<Rule> Rule::compile(const v3::Permission& proto, const std::string& field) {
+absl::StatusOr<Rule> Rule::compile(const rbac_v3::Permission& proto, const std::string& field) {
   Rule out;
   switch (proto.rule_case()) {
-    case v3::Permission::kAny: return out;
-    case v3::Permission::kAndRules: return set(Kind::And, proto.and_rules().rules(), field + ".and_rules.rules");
-    case v3::Permission::kOrRules: return set(Kind::Or, proto.or_rules().rules(), field + ".or_rules.rules");
-    case v3::Permission::kNotRule: {
+    case rbac_v3::Permission::kAny: return out;
+    case rbac_v3::Permission::kAndRules: return set(Kind::And, proto.and_rules().rules(), field + ".and_rules.rules");
+    case rbac_v3::Permission::kOrRules: return set(Kind::Or, proto.or_rules().rules(), field + ".or_rules.rules");
+    case rbac_v3::Permission::kNotRule: {
       FL_ASSIGN_OR_RETURN(Rule child, compile(proto.not_rule(), field + ".not_rule"));
       out.kind_ = Kind::Not;
       out.children_.push_back(std::move(child));
       return out;
     }
-    case v3::Permission::kDestinationIp: {
+    case rbac_v3::Permission::kDestinationIp: {
       out.kind_ = Kind::Destination;
       FL_ASSIGN_OR_RETURN(out.cidr_, at(field + ".destination_ip", matching::Cidr::compile(proto.destination_ip())));
       return out;
     }
-    case v3::Permission::kDestinationPort:
+    case rbac_v3::Permission::kDestinationPort:
       out.kind_ = Kind::Port;
       out.low_ = proto.destination_port();
       return out;
-    case v3::Permission::kDestinationPortRange: {
+    case rbac_v3::Permission::kDestinationPortRange: {
       const auto& range = proto.destination_port_range();
       // Envoy's words
       const std::string place = field + ".destination_port_range: range ";
@@ -94,25 +94,25 @@ absl::StatusOr<Rule> Rule::compile(const v3::Permission& proto, const std::strin
       out.high_ = range.end();
       return out;
     }
-    case v3::Permission::kRequestedServerName: {
+    case rbac_v3::Permission::kRequestedServerName: {
       out.kind_ = Kind::ServerName;
       FL_ASSIGN_OR_RETURN(out.string_, at(field + ".requested_server_name", matching::StringMatcher::compile(proto.requested_server_name())));
       return out;
     }
-    case v3::Permission::kMetadata: return metadata(proto.metadata(), field + ".metadata");
-    case v3::Permission::kSourcedMetadata:
-      if (proto.sourced_metadata().metadata_source() != v3::DYNAMIC) return unavailable(field + ".sourced_metadata.metadata_source", "a connection has no route");
+    case rbac_v3::Permission::kMetadata: return metadata(proto.metadata(), field + ".metadata");
+    case rbac_v3::Permission::kSourcedMetadata:
+      if (proto.sourced_metadata().metadata_source() != rbac_v3::DYNAMIC) return unavailable(field + ".sourced_metadata.metadata_source", "a connection has no route");
       return metadata(proto.sourced_metadata().metadata_matcher(), field + ".sourced_metadata.metadata_matcher");
-    case v3::Permission::kHeader: return http_only(field + ".header");
-    case v3::Permission::kUrlPath: out.kind_ = Kind::Never; return out;  // Envoy 1.40: a connection has no path
-    case v3::Permission::kUriTemplate: return http_only(field + ".uri_template");
-    case v3::Permission::kMatcher: return unavailable(field + ".matcher", "matcher extensions are not available");
-    case v3::Permission::RULE_NOT_SET: break;
+    case rbac_v3::Permission::kHeader: return http_only(field + ".header");
+    case rbac_v3::Permission::kUrlPath: out.kind_ = Kind::Never; return out;  // Envoy 1.40: a connection has no path
+    case rbac_v3::Permission::kUriTemplate: return http_only(field + ".uri_template");
+    case rbac_v3::Permission::kMatcher: return unavailable(field + ".matcher", "matcher extensions are not available");
+    case rbac_v3::Permission::RULE_NOT_SET: break;
   }
   return missing(field);
 }
 
-absl::StatusOr<Rule> Rule::compile(const v3::Principal& proto, const std::string& field) {
+absl::StatusOr<Rule> Rule::compile(const rbac_v3::Principal& proto, const std::string& field) {
   Rule out;
   const auto address = [&](Kind kind, const envoy::config::core::v3::CidrRange& range, const char* name) -> absl::StatusOr<Rule> {
     out.kind_ = kind;
@@ -120,29 +120,29 @@ absl::StatusOr<Rule> Rule::compile(const v3::Principal& proto, const std::string
     return out;
   };
   switch (proto.identifier_case()) {
-    case v3::Principal::kAny: return out;
-    case v3::Principal::kAndIds: return set(Kind::And, proto.and_ids().ids(), field + ".and_ids.ids");
-    case v3::Principal::kOrIds: return set(Kind::Or, proto.or_ids().ids(), field + ".or_ids.ids");
-    case v3::Principal::kNotId: {
+    case rbac_v3::Principal::kAny: return out;
+    case rbac_v3::Principal::kAndIds: return set(Kind::And, proto.and_ids().ids(), field + ".and_ids.ids");
+    case rbac_v3::Principal::kOrIds: return set(Kind::Or, proto.or_ids().ids(), field + ".or_ids.ids");
+    case rbac_v3::Principal::kNotId: {
       FL_ASSIGN_OR_RETURN(Rule child, compile(proto.not_id(), field + ".not_id"));
       out.kind_ = Kind::Not;
       out.children_.push_back(std::move(child));
       return out;
     }
-    case v3::Principal::kSourceIp: return address(Kind::Remote, proto.source_ip(), "source_ip");
-    case v3::Principal::kRemoteIp: return address(Kind::Remote, proto.remote_ip(), "remote_ip");
-    case v3::Principal::kDirectRemoteIp: return address(Kind::DirectRemote, proto.direct_remote_ip(), "direct_remote_ip");
-    case v3::Principal::kAuthenticated:
+    case rbac_v3::Principal::kSourceIp: return address(Kind::Remote, proto.source_ip(), "source_ip");
+    case rbac_v3::Principal::kRemoteIp: return address(Kind::Remote, proto.remote_ip(), "remote_ip");
+    case rbac_v3::Principal::kDirectRemoteIp: return address(Kind::DirectRemote, proto.direct_remote_ip(), "direct_remote_ip");
+    case rbac_v3::Principal::kAuthenticated:
       out.kind_ = Kind::Authenticated;
       if (proto.authenticated().has_principal_name()) {
         FL_ASSIGN_OR_RETURN(out.string_, at(field + ".authenticated.principal_name", matching::StringMatcher::compile(proto.authenticated().principal_name())));
       }
       return out;
-    case v3::Principal::kMetadata: return metadata(proto.metadata(), field + ".metadata");
-    case v3::Principal::kSourcedMetadata:
-      if (proto.sourced_metadata().metadata_source() != v3::DYNAMIC) return unavailable(field + ".sourced_metadata.metadata_source", "a connection has no route");
+    case rbac_v3::Principal::kMetadata: return metadata(proto.metadata(), field + ".metadata");
+    case rbac_v3::Principal::kSourcedMetadata:
+      if (proto.sourced_metadata().metadata_source() != rbac_v3::DYNAMIC) return unavailable(field + ".sourced_metadata.metadata_source", "a connection has no route");
       return metadata(proto.sourced_metadata().metadata_matcher(), field + ".sourced_metadata.metadata_matcher");
-    case v3::Principal::kFilterState: {
+    case rbac_v3::Principal::kFilterState: {
       const auto& state = proto.filter_state();
       if (!state.has_string_match()) return unavailable(field + ".filter_state.address_match", "filter state is text");
       out.kind_ = Kind::FilterState;
@@ -150,10 +150,10 @@ absl::StatusOr<Rule> Rule::compile(const v3::Principal& proto, const std::string
       FL_ASSIGN_OR_RETURN(out.string_, at(field + ".filter_state.string_match", matching::StringMatcher::compile(state.string_match())));
       return out;
     }
-    case v3::Principal::kHeader: return http_only(field + ".header");
-    case v3::Principal::kUrlPath: out.kind_ = Kind::Never; return out;
-    case v3::Principal::kCustom: return unavailable(field + ".custom", "principal extensions are not available");
-    case v3::Principal::IDENTIFIER_NOT_SET: break;
+    case rbac_v3::Principal::kHeader: return http_only(field + ".header");
+    case rbac_v3::Principal::kUrlPath: out.kind_ = Kind::Never; return out;
+    case rbac_v3::Principal::kCustom: return unavailable(field + ".custom", "principal extensions are not available");
+    case rbac_v3::Principal::IDENTIFIER_NOT_SET: break;
   }
   return missing(field);
 }
@@ -186,9 +186,9 @@ bool Rule::match(const Facts& facts) const {
 
 // --- Rules ----------------------------------------------------------------------------------------------------------------
 
-absl::StatusOr<Rules> Rules::compile(const v3::RBAC& proto, const std::string& field) {
+absl::StatusOr<Rules> Rules::compile(const rbac_v3::RBAC& proto, const std::string& field) {
   Rules out;
-  out.action_ = proto.action() == v3::RBAC::DENY ? Action::Deny : proto.action() == v3::RBAC::LOG ? Action::Log : Action::Allow;
+  out.action_ = proto.action() == rbac_v3::RBAC::DENY ? Action::Deny : proto.action() == rbac_v3::RBAC::LOG ? Action::Log : Action::Allow;
   for (const auto& [name, entry] : proto.policies()) {
     const std::string place = absl::StrCat(field, ".policies['", name, "']");
     Policy policy{name, {}, {}};
