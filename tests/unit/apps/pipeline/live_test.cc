@@ -288,7 +288,7 @@ TEST_CASE("what clients report of a Service weighed by load becomes its zones' w
   d.write("gateway.yaml", gateway_yaml());
   d.write("routes.yaml", route_yaml("app"));
   d.write("app.yaml", zones_yaml("app", true));
-  std::atomic<bool> reported = true;
+  std::atomic<bool> reported = false;
   Live::Options options;
   options.loads_every = std::chrono::milliseconds(5);
   options.weighing.smoothing = options.weighing.hold = std::chrono::milliseconds(50);
@@ -308,6 +308,7 @@ TEST_CASE("what clients report of a Service weighed by load becomes its zones' w
     return out;
   };
   CHECK(run.until([&] { return weight_of_a() == 1; }));
+  reported = true;
   CHECK(run.until([&] { return weight_of_a() >= 177; }));  // six steps of seven
   reported = false;
   CHECK(run.until([&] { return weight_of_a() == 1; }));
