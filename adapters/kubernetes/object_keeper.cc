@@ -153,10 +153,13 @@ void ObjectKeeper::want(const std::vector<Wanted>& gateways, MonotonicTime now) 
   std::map<ObjectKey, std::pair<const Wanted*, const doc::Value*>> wanted;
   for (const Wanted& g : gateways) {
     gateways_[g.uid] = g.held;
-    for (const doc::Value& object : g.objects) wanted.emplace(key_of(object), std::make_pair(&g, &object));
+    if (!g.objects) continue;
+    for (const doc::Value& object : *g.objects) wanted.emplace(key_of(object), std::make_pair(&g, &object));
   }
   for (const auto& [key, of] : wanted) {
     State& state = states_[key];
+    if (state.wanted && state.among == of.first->objects && state.uid == of.first->uid) continue;
+    state.among = of.first->objects;
     const std::string hash = hex64(xx_hash64(doc::to_json(*of.second)));
     if (state.wanted && state.hash == hash && state.uid == of.first->uid) continue;
     const doc::Value* metadata = of.second->find("metadata");

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -36,7 +37,8 @@ class ObjectKeeper {
     ObjectKey gateway;
     std::string uid;
     bool held = false;
-    std::vector<doc::Value> objects;
+    // The same pointer: the same objects, which are not looked at again. Null: none.
+    std::shared_ptr<const std::vector<doc::Value>> objects;
   };
   struct Request {
     ObjectKey object;
@@ -74,6 +76,7 @@ class ObjectKeeper {
   struct State {
     // What is to be there.
     bool wanted = false;
+    std::shared_ptr<const std::vector<doc::Value>> among;  // these
     doc::Value body;      // with the annotation
     std::string hash;     // in it
     ObjectKey gateway;

@@ -41,23 +41,33 @@ absl::Status CredentialsIssuer::refresh(MonotonicTime now) {
   return absl::OkStatus();
 }
 
+bool CredentialsIssuer::serves(const ObjectKey& gateway, const provision::Credentials& c, SystemTime now) {
+  LookedAt& last = looked_at_[gateway];
+  if (last.certificate != c.certificate || last.key != c.key || last.authority != authority_) {
+    const absl::StatusOr<Validity> v = validity_of(c.certificate, c.key, authority_, provision::identity_of(gateway));
+    last = {c.certificate, c.key, authority_, {}, {}};
+    if (v.ok()) last.from = v->from, last.renew = v->from + 2 * (v->until - v->from) / 3;
+  }
+  return last.from <= now && now < last.renew;
+}
+
+void CredentialsIssuer::forget_all_but(const std::set<ObjectKey>& gateways) {
+  std::erase_if(made_, [&](const auto& entry) { return !gateways.contains(entry.first); });
+  std::erase_if(looked_at_, [&](const auto& entry) { return !gateways.contains(entry.first); });
+}
+
 absl::StatusOr<provision::Credentials> CredentialsIssuer::of(const provision::Plan& plan, const doc::Value& secret, SystemTime now) {
   const ObjectKey& gateway = plan.gateway->key;
-  const std::string identity = provision::identity_of(gateway);
-  const auto serves = [&](const provision::Credentials& c) {
-    const absl::StatusOr<Validity> v = validity_of(c.certificate, c.key, authority_, identity);
-    return v.ok() && v->from <= now && now < v->from + 2 * (v->until - v->from) / 3;
-  };
   provision::Credentials there{secret_text(secret, "tls.crt"), secret_text(secret, "tls.key"), server_authority_};
-  if (serves(there)) {
+  if (!there.certificate.empty() && serves(gateway, there, now)) {
     made_.erase(gateway);
     return there;
   }
-  if (const auto at = made_.find(gateway); at != made_.end() && serves(at->second)) {
+  if (const auto at = made_.find(gateway); at != made_.end() && serves(gateway, at->second, now)) {
     at->second.authority = server_authority_;
     return at->second;
   }
-  absl::StatusOr<IssuedCertificate> issued = issue_client_certificate(authority_, key_, identity, now, kLifetime);
+  absl::StatusOr<IssuedCertificate> issued = issue_client_certificate(authority_, key_, provision::identity_of(gateway), now, kLifetime);
   if (!issued.ok()) return prefix(files_.certificate, issued.status());
   // With the authority behind it, for servers that only know who signed that one.
   return made_[gateway] = {absl::StrCat(issued->certificate, authority_), std::move(issued->key), server_authority_};
@@ -124,7 +134,8 @@ void Provisioner::begin() {
 void Provisioner::end() {
   watch_.reset();
   keeper_.reset();
-  issuer_.forget();
+  issuer_.forget_all_but({});
+  made_.clear();
   waiting_ = managed_ = 0;
   std::lock_guard lock(mutex_);
   arrived_.clear();
@@ -176,39 +187,51 @@ void Provisioner::run() {
   watch_.reset();
 }
 
+// As they were made last, where nothing that they are made of is another.
+absl::StatusOr<std::shared_ptr<const std::vector<doc::Value>>> Provisioner::objects_of(const provision::Plan& plan) {
+  provision::Credentials credentials;
+  const bool issued = options_.planes.tls == provision::Options::Tls::kIssued;
+  if (issued) {
+    FL_RETURN_IF_ERROR(issuer_.refresh(clock_.monotonic()));
+    FL_ASSIGN_OR_RETURN(credentials, issuer_.of(plan, keeper_.present(provision::credentials_key(plan)), clock_.system()));
+  }
+  Made& last = made_[plan.gateway->key];
+  const bool same = last.objects && last.of.sources == plan.sources && last.of.class_name == plan.class_name && last.of.ports == plan.ports && last.certificate == credentials.certificate &&
+                    last.authority == credentials.authority;
+  if (same) return last.objects;
+  FL_ASSIGN_OR_RETURN(std::vector<doc::Value> made, provision::make_objects(plan, options_.planes, issued ? &credentials : nullptr));
+  last = {plan, credentials.certificate, credentials.authority, std::make_shared<const std::vector<doc::Value>>(std::move(made))};
+  return last.objects;
+}
+
 void Provisioner::want(const StatusSink& said, const ObjectSnapshot& objects) {
-  const MonotonicTime now = clock_.monotonic();
-  wanted_at_ = now;
+  wanted_at_ = clock_.monotonic();
   unmade_.clear();
   std::vector<ObjectKeeper::Wanted> all;
-  size_t managed = 0;
-  const bool issued = options_.planes.tls == provision::Options::Tls::kIssued;
-  const absl::Status authority = issued ? issuer_.refresh(now) : absl::OkStatus();
+  std::map<ObjectKey, Made> made;  // of Gateways that there still are
+  std::set<ObjectKey> managed;
   for (const provision::Plan& plan : provision::survey(objects, said, options_.planes)) {
     if (plan.gateway->source != options_.source) continue;
+    const ObjectKey& key = plan.gateway->key;
     const doc::Value* uid = plan.gateway->body.find_path("metadata.uid");
-    ObjectKeeper::Wanted wanted{plan.gateway->key, uid && uid->is_string() ? uid->as_string() : "", plan.state == provision::Plan::State::kHeld, {}};
+    ObjectKeeper::Wanted wanted{key, uid && uid->is_string() ? uid->as_string() : "", plan.state == provision::Plan::State::kHeld, {}};
     if (plan.state == provision::Plan::State::kManaged) {
-      ++managed;
-      absl::Status problem = authority;
-      std::optional<provision::Credentials> credentials;
-      if (issued && problem.ok()) {
-        absl::StatusOr<provision::Credentials> made = issuer_.of(plan, keeper_.present(provision::credentials_key(plan)), clock_.system());
-        if (made.ok()) credentials = *std::move(made);
-        problem = made.status();
-      }
-      absl::StatusOr<std::vector<doc::Value>> made = problem.ok() ? provision::make_objects(plan, options_.planes, credentials ? &*credentials : nullptr) : problem;
-      if (made.ok()) {
-        wanted.objects = *std::move(made);
+      managed.insert(key);
+      auto of = objects_of(plan);
+      if (of.ok()) {
+        wanted.objects = *std::move(of);
+        made[key] = std::move(made_[key]);
       } else {
         wanted.held = true;
-        unmade_[wanted.gateway] = std::string(made.status().message());
+        unmade_[key] = std::string(of.status().message());
       }
     }
     all.push_back(std::move(wanted));
   }
-  managed_ = managed;
-  keeper_.want(all, now);
+  made_ = std::move(made);
+  managed_ = managed.size();
+  issuer_.forget_all_but(managed);
+  keeper_.want(all, wanted_at_);
 }
 
 // What is due, until something new is wanted.

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -40,13 +41,21 @@ class CredentialsIssuer {
   absl::Status refresh(MonotonicTime now);
   // Those in the Secret as it is, as long as they serve for a third of their time at least; else new ones, the same until they are in the Secret.
   absl::StatusOr<provision::Credentials> of(const provision::Plan& plan, const doc::Value& secret, SystemTime now);
-  void forget() { made_.clear(); }
+  // What is known of other Gateways.
+  void forget_all_but(const std::set<ObjectKey>& gateways);
 
  private:
   const Files files_;
   MonotonicTime read_at_{};
   std::string authority_, key_, server_authority_;
   std::map<ObjectKey, provision::Credentials> made_;  // by Gateway: not yet in a Secret
+  // By Gateway, what it was found to be in its Secret last: looking costs as much as all else of a Gateway that has not changed.
+  struct LookedAt {
+    std::string certificate, key, authority;
+    SystemTime from{}, renew{};
+  };
+  std::map<ObjectKey, LookedAt> looked_at_;
+  bool serves(const ObjectKey& gateway, const provision::Credentials& credentials, SystemTime now);
 };
 
 class Provisioner {
@@ -81,6 +90,7 @@ class Provisioner {
   void begin();
   void end();
   void want(const StatusSink& said, const ObjectSnapshot& objects);
+  absl::StatusOr<std::shared_ptr<const std::vector<doc::Value>>> objects_of(const provision::Plan& plan);
   void write_all();
   void tell(const ObjectKeeper::Outcome& outcome);
   void publish();
@@ -102,6 +112,13 @@ class Provisioner {
   ObjectKeeper keeper_;
   CredentialsIssuer issuer_;
   std::unique_ptr<KubernetesSource> watch_;  // while this process leads
+  // What was made for each Gateway last, and of what.
+  struct Made {
+    provision::Plan of;
+    std::string certificate, authority;
+    std::shared_ptr<const std::vector<doc::Value>> objects;
+  };
+  std::map<ObjectKey, Made> made_;
   std::map<ObjectKey, std::string> unmade_;  // Gateways whose objects could not even be thought of, and why
   MonotonicTime wanted_at_{};
   std::string last_error_, last_lost_;

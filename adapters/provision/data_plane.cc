@@ -39,7 +39,7 @@ std::string service_name(const std::string& text) {
 }
 
 // The object that a reference to parameters means; null: there is no reference, or (with `why`) nothing that it could mean.
-const Object* parameters_at(const ObjectSnapshot& objects, const doc::Value* reference, const std::string& ns, std::string& why) {
+ObjectPtr parameters_at(const ObjectSnapshot& objects, const doc::Value* reference, const std::string& ns, std::string& why) {
   if (reference == nullptr || !reference->is_map()) return nullptr;
   const std::string group = text_at(*reference, "group"), kind = text_at(*reference, "kind");
   if (group != kGroup || kind != kKind) {
@@ -49,7 +49,7 @@ const Object* parameters_at(const ObjectSnapshot& objects, const doc::Value* ref
   const ObjectKey key{group, kind, ns, text_at(*reference, "name")};
   const ObjectPtr found = objects.find(key);
   if (!found) why = absl::StrCat("parametersRef: there is no valid ", key.str());
-  return found.get();
+  return found;
 }
 
 // Ports of the listeners of a Gateway or ListenerSet that can be served.
@@ -71,11 +71,12 @@ Plan plan_of(const ObjectSnapshot& objects, const ObjectPtr& gateway, const Opti
   if (!of_class || text_at(of_class->body, "spec.controllerName") != options.controller) return plan;
   plan.name = service_name(absl::StrCat(gateway->key.name, "-", plan.class_name));
   const doc::Value *defaults = of_class->body.find_path("spec.parametersRef"), *own = gateway->body.find_path("spec.infrastructure.parametersRef");
-  const Object* first = parameters_at(objects, defaults, defaults ? text_at(*defaults, "namespace") : "", plan.why);
-  const Object* second = parameters_at(objects, own, gateway->key.ns, plan.why);
+  const ObjectPtr first = parameters_at(objects, defaults, defaults ? text_at(*defaults, "namespace") : "", plan.why);
+  const ObjectPtr second = parameters_at(objects, own, gateway->key.ns, plan.why);
   plan.state = Plan::State::kHeld;
   if (!plan.why.empty()) return plan;
-  plan.parameters = join_parameters(first, second);
+  plan.parameters = join_parameters(first.get(), second.get());
+  plan.sources = {gateway, first, second};
   plan.state = plan.parameters.kind == Parameters::Kind::kAttached ? Plan::State::kAttached : Plan::State::kManaged;
   return plan;
 }

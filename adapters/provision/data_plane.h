@@ -4,6 +4,7 @@
 // it; where parameters cannot be had, nothing is said about the objects, so that those there are stay as they are.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -59,6 +60,7 @@ struct Plan {
   std::string class_name;
   Parameters parameters;
   std::set<std::pair<int64_t, std::string>> ports;  // with "TCP" or "UDP"
+  std::array<ObjectPtr, 3> sources;  // the Gateway, the class's parameters and its own: with the class and the ports, all that its objects are made of
 };
 
 // Of every Gateway there is. `said`: what the vocabulary says of listeners; those that are not accepted have no port.

@@ -3,7 +3,9 @@
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/match.h>
@@ -29,6 +31,8 @@ doc::Value object(const std::string& api_version, const std::string& kind, const
                                       "  ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, name: edge, uid: ", uid, ", controller: true}]\n", rest, "\n"),
                          "test");
 }
+// As the provisioner hands them over.
+std::shared_ptr<const std::vector<doc::Value>> these(std::vector<doc::Value> objects) { return std::make_shared<const std::vector<doc::Value>>(std::move(objects)); }
 doc::Value service(int port) { return object("v1", "Service", absl::StrCat("spec: {type: LoadBalancer, ports: [{name: web, port: ", port, "}]}")); }
 doc::Value deployment(int replicas) { return object("apps/v1", "Deployment", absl::StrCat("spec: {replicas: ", replicas, "}")); }
 
@@ -38,7 +42,7 @@ struct World {
   SimulatedClock clock;
   std::vector<ObjectKeeper::Outcome> outcomes;
 
-  void want(std::vector<doc::Value> objects, bool held = false) { keeper.want({{kEdge, "g1", held, std::move(objects)}}, clock.monotonic()); }
+  void want(std::vector<doc::Value> objects, bool held = false) { keeper.want({{kEdge, "g1", held, these(std::move(objects))}}, clock.monotonic()); }
   // Everything that is due now, with what the watch brings of it.
   size_t settle() {
     size_t asked = 0;
@@ -78,7 +82,7 @@ TEST_CASE("a new leader finds what is there as it shall be, and writes nothing")
   SourceUpdate all;
   all.synced = true;
   all.upserted = {read_object(w.api.at(kService), "data planes", "", all.diagnostics)};
-  second.want({{kEdge, "g1", false, {service(80)}}}, w.clock.monotonic());
+  second.want({{kEdge, "g1", false, these({service(80)})}}, w.clock.monotonic());
   second.observe(all, w.clock.monotonic());
   CHECK_FALSE(second.due());
 }
