@@ -21,6 +21,8 @@ struct ClusterMemory {
   uint64_t round = 0;                        // that it was used in
   std::vector<const intent::Origin*> now;
   Cluster next;                              // without origins
+  uint64_t topology = 0;                     // the generation of what `next` says of the service, and of:
+  bool unknown = false;
 };
 
 // What one virtual host of the intent comes to in a table.
@@ -395,19 +397,24 @@ class Round {
     cluster.round = memory_.round;
     cluster.now.clear();
     Cluster& next = cluster.next;
+    used_.push_back(&cluster);
     const intent::BackendKey key = next.key;
     const intent::BackendTls* tls = tls_of(key);
+    const intent::BackendTls* own = passed_on ? nullptr : tls;
+    if (own) cluster.now.push_back(&own->origin);
+    if (!next.name.empty() && cluster.topology == topology_.generation() && (own ? next.tls == *own : !next.tls)) {
+      next.protocol = intent::BackendProtocol::kHttp1;
+      if (cluster.unknown) warn_unknown(key, origin);
+      return;
+    }
     next = Cluster();
     next.name = passed_on && tls ? absl::StrCat(cluster_name(key), "/passed-on") : cluster_name(key);
     next.key = key;
     const topology::Service* service = topology_.find({key.ns, key.service});
     next.by_load = service && service->by_load && !key.udp;
-    if (tls && !passed_on) {
-      next.tls = *tls;
-      cluster.now.push_back(&tls->origin);
-    }
-    used_.push_back(&cluster);
-    warn_unknown(key, origin);
+    if (own) next.tls = *own;
+    cluster.topology = topology_.generation();
+    cluster.unknown = warn_unknown(key, origin);
   }
 
   const intent::BackendTls* tls_of(const intent::BackendKey& key) const {
@@ -437,11 +444,12 @@ class Round {
     for (const Cluster* c : all) plan_.clusters.push_back(*c);
   }
 
-  void warn_unknown(const intent::BackendKey& key, const intent::Origin& origin) {
-    if (topology_.knows(key)) return;
+  bool warn_unknown(const intent::BackendKey& key, const intent::Origin& origin) {
+    if (topology_.knows(key)) return false;
     find(Severity::kWarning, origin, "BackendUnknown",
          absl::StrCat("no endpoints are known for port ", key.port, " of service ", key.ns, "/", key.service,
                       key.udp ? "; datagrams for it are dropped" : "; requests to it are answered 503"));
+    return true;
   }
 
   // A proxy is sent what its listeners and clusters name, nothing else of the Gateway's.
