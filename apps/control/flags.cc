@@ -122,7 +122,7 @@ void add_planes(CLI::App& app, Flags& f) {
   app.add_flag("--managed-gateways", f.managed_gateways, "let the leader run proxies for each Gateway of our classes, as Deployments; GatewayParameters say otherwise")->group(group);
   app.add_option("--managed-image", f.planes.image, "image of fairlead-proxy, where GatewayParameters name none")->group(group);
   app.add_option("--managed-xds-address", f.planes.xds_address, "HOST:PORT at which pods reach the xDS port; its certificate is for that host")->group(group);
-  app.add_option("--managed-authority-cert", f.issuer.certificate, "authority, PEM, that signs a certificate for each Gateway's proxies: spiffe://fairlead.io/ns/NAMESPACE/gateway/NAME")->group(group);
+  app.add_option("--managed-authority-cert", f.issuer.certificate, "authority, PEM, that signs a certificate for each Gateway's proxies: spiffe://fairlead.io/ns/NS/gateway/NAME")->group(group);
   app.add_option("--managed-authority-key", f.issuer.key, "its private key, PEM")->group(group);
   app.add_option("--managed-xds-ca", f.issuer.server_authority, "authority of the xDS port's own certificate, PEM; the same when left out")->group(group);
   app.add_option("--managed-tls-secret", f.planes.tls_secret, "instead: a Secret of this name in the namespace of each Gateway has tls.crt, tls.key and ca.crt")->group(group);
