@@ -40,7 +40,7 @@ if [ "$${#missing[@]}" -gt 0 ]; then \
 fi
 endef
 
-.PHONY: help deps configure build run test unit integration interop interop-smoke test-kubernetes test-helm bench fuzz check-full format install clean
+.PHONY: help deps configure build run test unit integration interop interop-smoke test-kubernetes conformance test-helm bench fuzz check-full format install clean
 
 help: ## this list
 	@echo "Fairlead: make TARGET [PRESET=release|debug|asan-ubsan|tsan|fuzz] [JOBS=N]"; echo
@@ -85,6 +85,10 @@ test-kubernetes: build ## against a real Kubernetes API server, with a proxy for
 	@tests/lab/run --data-plane $${DATA_PLANE:-fairlead-proxy} tests/lab/run_tests
 	@tests/lab/run tests/lab/managed
 
+conformance: build ## the Gateway API conformance suite: every profile and feature, with both data planes; reports in build/lab
+	@$(call need,$(KUBERNETES_PACKAGES))
+	@for proxy in fairlead-proxy envoy; do tests/lab/conformance --all --proxy $$proxy --report build/lab/$$proxy.yaml; done
+
 test-helm: build ## the chart, rendered by Helm in every mode (the first time builds Helm, some minutes)
 	@$(call need,$(TEST_PACKAGES))
 	@helm/test
@@ -97,7 +101,7 @@ fuzz: deps ## every fuzz target for FUZZ_SECONDS (60)
 	@$(call need,$(FUZZ_PACKAGES))
 	@tests/fuzz/run --seconds $${FUZZ_SECONDS:-60}
 
-check-full: test interop ## everything: tests, both sanitizer builds, fuzzing, all interop, soaks
+check-full: test interop test-kubernetes conformance ## everything: tests, both sanitizer builds, fuzzing, all interop, a real API server, soaks
 	@$(call need,$(BENCH_PACKAGES))
 	@[ -f build/asan-ubsan/build.ninja ] || cmake --preset asan-ubsan
 	@cmake --build build/asan-ubsan -j $(JOBS)
