@@ -143,7 +143,7 @@ TEST_CASE("bytes that are no message of the type are none by parts either") {
   CHECK(verdicts.judge("").status == fresh({}).status);
 }
 
-TEST_CASE("the verdict by parts, with a memory of all that came before, is that of the whole: random changes, good and bad") {
+TEST_CASE("under random changes the verdict by parts is that of the whole") {
   std::mt19937 random(6);
   const auto below = [&](int n) { return static_cast<int>(random() % static_cast<uint32_t>(n)); };
   TableVerdicts verdicts;
