@@ -66,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       const Condition* accepted = first.status.find(owner, {{}, name, 0}, "Accepted");
       require(accepted != nullptr && accepted->status == Truth::kTrue);
-      for (const auto& host : listener.virtual_hosts) require(!host.hostname.empty() && !host.routes.empty());
+      for (const auto& host : listener.virtual_hosts) require(!host->hostname.empty() && !host->routes.empty());
     }
   }
   return 0;

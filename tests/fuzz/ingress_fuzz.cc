@@ -44,8 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const auto& listener : gateway->listeners) {
       require(!listener.tls || !listener.tls->certificates.empty());
       for (const auto& host : listener.virtual_hosts) {
-        require(!host.hostname.empty() && !host.routes.empty());
-        for (const auto& route : host.routes) require(snapshot->find(ObjectKey{"networking.k8s.io", "Ingress", route.origin.ns, route.origin.name}) != nullptr);
+        require(!host->hostname.empty() && !host->routes.empty());
+        for (const auto& route : host->routes) require(snapshot->find(ObjectKey{"networking.k8s.io", "Ingress", route->origin.ns, route->origin.name}) != nullptr);
       }
     }
   }
