@@ -6,22 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "adapters/gatewayapi/world.h"
+#include "base/doc_at.h"
 
 namespace fairlead::adapters::gatewayapi {
 
 namespace {
 
 constexpr size_t kMostErrors = 5;  // named in one condition; all of them are in `fairlead conditions`
-
-std::string text_at(const doc::Value& value, std::string_view key) {
-  const doc::Value* v = value.find(key);
-  return v && v->is_string() ? v->as_string() : std::string();
-}
-
-std::span<const doc::Value> items_at(const doc::Value& value, std::string_view path) {
-  const doc::Value* v = value.find_path(path);
-  return v ? v->items() : std::span<const doc::Value>();
-}
 
 class Rejected {
  public:

@@ -11,6 +11,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "base/doc_at.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -20,11 +21,6 @@ namespace fairlead::adapters::kubernetes {
 namespace {
 
 constexpr std::string_view kJson = "application/json", kReportPrefix = "replica.fairlead.io/";
-
-std::string text_at(const doc::Value& value, std::string_view path) {
-  const doc::Value* v = value.find_path(path);
-  return v && v->is_string() ? v->as_string() : std::string();
-}
 
 int64_t number_at(const doc::Value& value, std::string_view path, int64_t fallback) {
   const doc::Value* v = value.find_path(path);

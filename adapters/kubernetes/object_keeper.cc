@@ -6,6 +6,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
+#include "base/doc_at.h"
 #include "base/hash.h"
 
 namespace fairlead::adapters::kubernetes {
@@ -15,11 +16,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kAfterOthers{500};
-
-std::string text_at(const doc::Value& value, std::string_view path) {
-  const doc::Value* v = value.find_path(path);
-  return v && v->is_string() ? v->as_string() : std::string();
-}
 
 std::string applied_hash(const doc::Value& object) {
   const doc::Value* annotations = object.find_path("metadata.annotations");

@@ -11,6 +11,8 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 
+#include "base/doc_at.h"
+
 namespace fairlead::adapters::kubernetes {
 
 namespace {
@@ -25,19 +27,9 @@ constexpr std::array<std::string_view, 8> kOurTypes{"Accepted",          "Progra
                                                     "AttachedListenerSets", "InsecureFrontendValidationMode"};
 bool is_our_type(std::string_view type) { return std::find(kOurTypes.begin(), kOurTypes.end(), type) != kOurTypes.end(); }
 
-std::string text_at(const doc::Value& value, std::string_view key) {
-  const doc::Value* v = value.find(key);
-  return v && v->is_string() ? v->as_string() : std::string();
-}
-
 int64_t number_at(const doc::Value& value, std::string_view key) {
   const doc::Value* v = value.find(key);
   return v && v->kind() == doc::Kind::integer ? v->as_integer() : 0;
-}
-
-std::span<const doc::Value> items_at(const doc::Value& value, std::string_view path) {
-  const doc::Value* v = value.find_path(path);
-  return v ? v->items() : std::span<const doc::Value>();
 }
 
 Truth truth_of(std::string_view text) { return text == "True" ? Truth::kTrue : text == "False" ? Truth::kFalse : Truth::kUnknown; }

@@ -7,6 +7,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "adapters/provision/bootstrap.h"
+#include "base/doc_at.h"
 #include "base/hash.h"
 
 namespace fairlead::adapters::provision {
@@ -15,16 +16,6 @@ namespace {
 
 constexpr std::string_view kGatewayGroup = "gateway.networking.k8s.io";
 constexpr size_t kMostName = 63;  // a Service's, and a label's value
-
-std::string text_at(const doc::Value& value, std::string_view path) {
-  const doc::Value* v = value.find_path(path);
-  return v && v->is_string() ? v->as_string() : std::string();
-}
-
-std::span<const doc::Value> items_at(const doc::Value& value, std::string_view path) {
-  const doc::Value* v = value.find_path(path);
-  return v ? v->items() : std::span<const doc::Value>();
-}
 
 // What a Service may be called, RFC 1035: the text itself or, cut and with a hash, something like it.
 std::string service_name(const std::string& text) {

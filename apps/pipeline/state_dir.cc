@@ -7,6 +7,7 @@
 #include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
 
+#include "base/doc_at.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "base/strings.h"
@@ -19,11 +20,6 @@ namespace {
 
 constexpr size_t kMaxNodes = 50'000'000;
 constexpr int kOwnerOnly = 0600;  // private keys are among what is kept
-
-std::string text_at(const doc::Value& v, std::string_view key) {
-  const doc::Value* found = v.find(key);
-  return found && found->is_string() ? found->as_string() : "";
-}
 
 absl::StatusOr<resources::ResourcePtr> read_resource(const doc::Value& v) {
   const auto type = resources::type_from_short_name(text_at(v, "type"));
