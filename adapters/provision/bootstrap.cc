@@ -10,18 +10,14 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
+#include "adapters/provision/values.h"
+
 namespace fairlead::adapters::provision {
 
 namespace {
 
 using doc::Value;
 
-Value text(std::string_view s) { return doc::string(std::string(s)); }
-Value map(std::vector<std::pair<std::string, Value>> fields) {
-  std::vector<doc::Entry> entries;
-  for (auto& [key, value] : fields) entries.push_back({std::move(key), std::move(value), {}});
-  return doc::map(std::move(entries));
-}
 Value list(std::vector<Value> items) { return doc::list(std::move(items)); }
 
 bool is_ip(const std::string& host) {
@@ -42,7 +38,7 @@ absl::StatusOr<Value> address(std::string_view flag, const std::string& given) {
 }
 
 Value node(const BootstrapOptions& o, bool with_locality = false) {
-  std::vector<std::pair<std::string, Value>> fields{{"id", text(o.id)}, {"cluster", text(o.cluster)}};
+  Fields fields{{"id", text(o.id)}, {"cluster", text(o.cluster)}};
   if (with_locality) fields.emplace_back("locality", map({}));
   if (!o.gateway.empty()) fields.emplace_back("metadata", map({{"fairlead.io/gateway", text(o.gateway)}}));
   return map(std::move(fields));
@@ -52,7 +48,7 @@ Value file(const std::string& path) { return map({{"filename", text(path)}}); }
 
 // The transport socket that does what the options say.
 Value tls_socket(const BootstrapOptions& o) {
-  std::vector<std::pair<std::string, Value>> common{{"alpn_protocols", list({text("h2")})}};
+  Fields common{{"alpn_protocols", list({text("h2")})}};
   if (!o.tls_cert.empty()) common.emplace_back("tls_certificates", list({map({{"certificate_chain", file(o.tls_cert)}, {"private_key", file(o.tls_key)}})}));
   common.emplace_back("validation_context", map({{"trusted_ca", file(o.tls_ca)}}));
   return map({{"name", text("tls")},
@@ -64,7 +60,7 @@ Value tls_socket(const BootstrapOptions& o) {
 
 Value grpc_credentials(const BootstrapOptions& o) {
   if (o.tls_ca.empty()) return map({{"type", text("insecure")}});
-  std::vector<std::pair<std::string, Value>> config{{"ca_certificate_file", text(o.tls_ca)}};
+  Fields config{{"ca_certificate_file", text(o.tls_ca)}};
   if (!o.tls_cert.empty()) {
     config.emplace_back("certificate_file", text(o.tls_cert));
     config.emplace_back("private_key_file", text(o.tls_key));
@@ -101,7 +97,7 @@ absl::StatusOr<std::string> for_grpc(const BootstrapOptions& o) {
 
 // A listener that only the kubelet asks. It comes into being when what its process starts with is in use, as all listeners of a bootstrap do.
 Value readiness_listener(int port) {
-  const auto typed = [](std::string_view name, std::string_view type, std::vector<std::pair<std::string, Value>> fields) {
+  const auto typed = [](std::string_view name, std::string_view type, Fields fields) {
     fields.insert(fields.begin(), {"@type", text(absl::StrCat("type.googleapis.com/envoy.extensions.filters.", type))});
     return map({{"name", text(name)}, {"typed_config", map(std::move(fields))}});
   };
@@ -124,11 +120,11 @@ absl::StatusOr<Value> for_envoy(BootstrapOptions o) {
   const Value* host = xds->find_path("socket_address.address");
   const bool by_name = host && !is_ip(host->as_string());
   if (absl::Status s = check_tls(o, host ? std::string(host->as_string()) : ""); !s.ok()) return s;
-  std::vector<std::pair<std::string, Value>> source{{"ads", map({})}, {"resource_api_version", text("V3")}};
+  Fields source{{"ads", map({})}, {"resource_api_version", text("V3")}};
   if (o.readiness_port != 0) source.emplace_back("initial_fetch_timeout", text("0s"));  // Envoy 1.40: 15 s, after which it goes on without
   const Value ads = map(std::move(source));
   const std::string options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-  std::vector<std::pair<std::string, Value>> cluster(
+  Fields cluster(
       {{"name", text("fairlead-control")},
        {"type", text(by_name ? "STRICT_DNS" : "STATIC")},
        {"connect_timeout", text("2s")},
@@ -139,7 +135,7 @@ absl::StatusOr<Value> for_envoy(BootstrapOptions o) {
        {"load_assignment", map({{"cluster_name", text("fairlead-control")},
                                 {"endpoints", list({map({{"lb_endpoints", list({map({{"endpoint", map({{"address", *xds}})}})})}})})}})}});
   if (!o.tls_ca.empty()) cluster.emplace_back("transport_socket", tls_socket(o));
-  std::vector<std::pair<std::string, Value>> resources{{"clusters", list({map(std::move(cluster))})}};
+  Fields resources{{"clusters", list({map(std::move(cluster))})}};
   if (o.readiness_port != 0) resources.emplace_back("listeners", list({readiness_listener(o.readiness_port)}));
   return map({{"node", node(o)},
               {"admin", map({{"address", *admin}})},

@@ -9,6 +9,7 @@
 
 #include "adapters/provision/bootstrap.h"
 #include "adapters/provision/data_plane.h"
+#include "adapters/provision/values.h"
 #include "base/digest.h"
 #include "base/hash.h"
 
@@ -17,7 +18,6 @@ namespace fairlead::adapters::provision {
 namespace {
 
 using doc::Value;
-using Fields = std::vector<std::pair<std::string, Value>>;
 
 constexpr int64_t kUser = 65532;     // "nonroot" of the images
 constexpr int64_t kGrace = 15;       // seconds beyond the drain, for what ends by itself
@@ -25,18 +25,10 @@ constexpr size_t kMostLabel = 63;
 constexpr std::string_view kGatewayLabel = "gateway.networking.k8s.io/gateway-name", kClassLabel = "gateway.networking.k8s.io/gateway-class-name",
                            kComponentLabel = "app.kubernetes.io/component";
 
-Value text(std::string_view s) { return doc::string(std::string(s)); }
 Value number(int64_t n) { return doc::integer(n); }
 Value yes() { return doc::boolean(true); }
 Value no() { return doc::boolean(false); }
 Value items(std::vector<Value> all) { return doc::list(std::move(all)); }
-Value map(Fields fields) {
-  std::vector<doc::Entry> entries;
-  for (auto& [key, value] : fields) {
-    if (!value.is_null()) entries.push_back({std::move(key), std::move(value), {}});
-  }
-  return doc::map(std::move(entries));
-}
 Value strings(const std::map<std::string, std::string>& fields) {
   std::vector<doc::Entry> entries;
   for (const auto& [key, value] : fields) entries.push_back({key, text(value), {}});
