@@ -8,8 +8,6 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <re2/re2.h>
 
 #include "base/wire.h"
@@ -263,17 +261,6 @@ void set_regex(envoy::type::matcher::v3::RegexMatcher& to, const std::string& re
 
 namespace {
 
-// Deterministically, as all resources are.
-std::string bytes_of(const google::protobuf::Message& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializePartialToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
-}
-
 void note_cluster(const std::string& name, std::vector<std::string>& out) {
   if (!name.empty() && name != plan::kInvalidBackend) out.push_back(name);
 }
@@ -316,12 +303,12 @@ std::shared_ptr<const EncodedTable::Route> EncodedTable::encode(const intent::Ro
     message.set_name(absl::StrCat(r.name, "/preflight"));
     fill_match(r.match, *message.mutable_match());
     fill_preflight(*r.cors, message);
-    wire::put_bytes(out->fields, route_v3::VirtualHost::kRoutesFieldNumber, bytes_of(message));
+    wire::put_bytes(out->fields, route_v3::VirtualHost::kRoutesFieldNumber, serialize(message));
     note_clusters(message, out->clusters);
     message.Clear();
   }
   fill_route(r, host.domain, table, message);
-  wire::put_bytes(out->fields, route_v3::VirtualHost::kRoutesFieldNumber, bytes_of(message));
+  wire::put_bytes(out->fields, route_v3::VirtualHost::kRoutesFieldNumber, serialize(message));
   note_clusters(message, out->clusters);
   return out;
 }

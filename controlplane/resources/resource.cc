@@ -10,6 +10,7 @@
 
 #include "base/descriptors.h"
 #include "base/wire.h"
+#include "controlplane/resources/messages.h"
 
 namespace fairlead::resources {
 namespace {
@@ -33,17 +34,6 @@ constexpr TypeNames kNames[kTypeCount] = {
 };
 
 size_t field_size(size_t value) { return 1 + wire::varint_size(value) + value; }  // of a field number below 16
-
-std::string serialize(const google::protobuf::Message& message) {
-  std::string bytes;
-  bytes.reserve(message.ByteSizeLong());
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializePartialToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
-}
 
 // google.protobuf.Duration: seconds = 1, nanos = 2
 std::string duration(std::chrono::milliseconds time) {
@@ -137,6 +127,17 @@ ResourcePtr frame(Type type, std::string name, std::string_view body, intent::Or
 }
 
 }  // namespace
+
+std::string serialize(const google::protobuf::Message& message) {
+  std::string bytes;
+  bytes.reserve(message.ByteSizeLong());
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializePartialToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
 
 std::array<Type, kTypeCount> all_types() {
   std::array<Type, kTypeCount> types;
