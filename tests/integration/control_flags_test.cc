@@ -6,17 +6,6 @@
 using namespace fairlead;
 using namespace fairlead::test;
 
-namespace {
-
-std::string refused(const TemporaryDirectory& d, Texts flags) {
-  flags.insert(flags.begin(), {binary("fairlead-control"), "--source", "file:" + d.path()});
-  const Ran ran = run(std::move(flags));
-  CHECK(ran.code == 1);
-  return ran.text;
-}
-
-}  // namespace
-
 TEST_CASE("what others could read or ask for is served in plaintext only where that is asked for, and the error names the flag") {
   TemporaryDirectory d;
   using Catch::Matchers::Contains;

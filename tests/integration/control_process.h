@@ -298,6 +298,13 @@ inline Ran run(Texts command) {
   const int code = p.wait();
   return {code, p.text()};
 }
+// What fairlead-control says when it refuses to start.
+inline std::string refused(const TemporaryDirectory& d, Texts flags) {
+  flags.insert(flags.begin(), {binary("fairlead-control"), "--source", "file:" + d.path()});
+  const Ran ran = run(std::move(flags));
+  CHECK(ran.code == 1);
+  return ran.text;
+}
 inline Ran cli(const Control& control, Texts words) {
   words.insert(words.begin(), {binary("fairlead"), "--server", control.admin});
   return run(std::move(words));
