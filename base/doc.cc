@@ -220,6 +220,7 @@ Value unsigned_integer(std::uint64_t value, Mark mark) {
 
 Value number(double value, Mark mark) { return make(value, std::move(mark)); }
 Value string(std::string value, Mark mark) { return make(std::move(value), std::move(mark)); }
+Value text(std::string_view value) { return string(std::string(value)); }
 Value list(std::vector<Value> items, Mark mark) { return make(std::move(items), std::move(mark)); }
 
 Value map_without_duplicates(std::vector<Entry> entries, Mark mark) {

@@ -88,6 +88,7 @@ Value integer(std::int64_t value, Mark mark = {});
 Value unsigned_integer(std::uint64_t value, Mark mark = {});
 Value number(double value, Mark mark = {});
 Value string(std::string value, Mark mark = {});
+Value text(std::string_view value);  // a string that is copied
 Value list(std::vector<Value> items, Mark mark = {});
 Value map(std::vector<Entry> entries, Mark mark = {});  // of keys given twice the last wins
 // A copy of the map with `key` set (replaced in place, or added at the end) or left out.

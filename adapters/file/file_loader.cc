@@ -24,11 +24,6 @@ namespace {
 constexpr int64_t kRacyNs = 20'000'000;
 constexpr int kMaxUnstableReads = 5;
 
-FileStamp stamp_of(const struct stat& st) {
-  return FileStamp{st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec * 1'000'000'000LL + st.st_mtim.tv_nsec,
-                   st.st_ctim.tv_sec * 1'000'000'000LL + st.st_ctim.tv_nsec};
-}
-
 struct ReadResult {
   std::string text;
   std::string error;
@@ -45,7 +40,7 @@ ReadResult read_whole(const std::string& path, size_t limit) {
     if (fd >= 0) close(fd);
     return r;
   }
-  r.stamp = stamp_of(before);
+  r.stamp = FileStamp::of(before);
   if (static_cast<size_t>(before.st_size) > limit) {
     r.error = absl::StrCat("is ", before.st_size, " bytes; at most ", limit, " are read");
     close(fd);
@@ -65,7 +60,7 @@ ReadResult read_whole(const std::string& path, size_t limit) {
       break;
     }
   }
-  if (fstat(fd, &after) == 0) r.changed_meanwhile = !(stamp_of(after) == r.stamp);
+  if (fstat(fd, &after) == 0) r.changed_meanwhile = !(FileStamp::of(after) == r.stamp);
   close(fd);
   return r;
 }

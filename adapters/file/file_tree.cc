@@ -24,11 +24,6 @@ namespace {
 
 constexpr int kMaxLinkHops = 40;  // Linux: MAXSYMLINKS
 
-FileStamp stamp_of(const struct stat& st) {
-  return FileStamp{st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec * 1'000'000'000LL + st.st_mtim.tv_nsec,
-                   st.st_ctim.tv_sec * 1'000'000'000LL + st.st_ctim.tv_nsec};
-}
-
 std::string join(const std::string& directory, const std::string& name) {
   return directory == "/" ? absl::StrCat("/", name) : absl::StrCat(directory, "/", name);
 }
@@ -100,7 +95,7 @@ class Walk {
       }
       return;
     }
-    tree_.files.emplace(path, stamp_of(st));
+    tree_.files.emplace(path, FileStamp::of(st));
   }
 
  private:
@@ -156,6 +151,11 @@ class Walk {
 };
 
 }  // namespace
+
+FileStamp FileStamp::of(const struct stat& st) {
+  return FileStamp{st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec * 1'000'000'000LL + st.st_mtim.tv_nsec,
+                   st.st_ctim.tv_sec * 1'000'000'000LL + st.st_ctim.tv_nsec};
+}
 
 bool WatchedNames::covers(std::string_view name) const {
   if (name.empty()) return true;  // the directory itself

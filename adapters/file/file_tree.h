@@ -16,6 +16,8 @@
 #include "absl/status/statusor.h"
 #include "adapters/object/object.h"
 
+struct stat;
+
 namespace fairlead::adapters {
 
 struct FileLimits {
@@ -35,6 +37,7 @@ struct FileStamp {
   off_t size = 0;
   int64_t mtime_ns = 0;
   int64_t ctime_ns = 0;
+  static FileStamp of(const struct stat& st);
   bool operator==(const FileStamp&) const = default;
 };
 

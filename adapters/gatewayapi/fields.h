@@ -47,6 +47,9 @@ ObjectRef object_ref(doc::Object& o, const Object& owner, std::string_view defau
 // group, kind, name, namespace and port of a reference to a backend (Service unless it says otherwise). `o` goes on to
 // be read by the caller (weight, filters).
 BackendRef backend_ref(doc::Object& o, const Object& owner);
+// Of a rule, and of its weight; from Gateway API's CRDs.
+constexpr size_t kMaxBackends = 16;
+constexpr int64_t kMaxWeight = 1'000'000;
 
 // Reads a route: its parents, and by `rest(spec, errors)` what its kind has besides. What is wrong is appended to `out`.
 template <typename Route, typename Rest>

@@ -16,8 +16,6 @@ namespace {
 constexpr size_t kMaxRules = 16;
 constexpr size_t kMaxMatches = 128;
 constexpr size_t kMaxValueMatches = 16;
-constexpr size_t kMaxBackends = 16;
-constexpr int64_t kMaxWeight = 1'000'000;
 
 // As far as a cookie or a header that holds the endpoint can carry it out; the cookie's path is that of each match.
 std::optional<intent::Session> read_session(doc::Object o) {

@@ -11,8 +11,6 @@ namespace fairlead::adapters::gatewayapi {
 namespace {
 
 // Gateway API v1.5, CRDs of TLSRoute and BackendTLSPolicy.
-constexpr size_t kMaxBackends = 16;
-constexpr int64_t kMaxWeight = 1'000'000;
 constexpr size_t kMaxTargets = 16;
 constexpr size_t kMaxAuthorities = 8;
 constexpr size_t kMaxNames = 5;

@@ -12,7 +12,7 @@ namespace fairlead::adapters::kubernetes {
 
 namespace {
 
-MonotonicTime now() { return RealClock::instance().monotonic(); }
+MonotonicTime monotonic_now() { return RealClock::instance().monotonic(); }
 SystemTime wall() { return RealClock::instance().system(); }
 
 // Whole seconds: it stands in texts that people compare.
@@ -155,22 +155,22 @@ void Hub::run() {
     for (const auto& [key, when] : put_off_) until = std::min(until, when);
     wake_.wait_until(lock, until, [&] { return stopping_ || dirty_; });
     if (stopping_) return;
-    const bool due = std::any_of(put_off_.begin(), put_off_.end(), [at = now()](const auto& p) { return p.second <= at; });
+    const bool due = std::any_of(put_off_.begin(), put_off_.end(), [at = monotonic_now()](const auto& p) { return p.second <= at; });
     if (!dirty_ && !due && !lost().empty()) {  // nothing is fresh
-      last_update_ = now();
+      last_update_ = monotonic_now();
       continue;
     }
     if (dirty_ && !urgent_) {
-      const MonotonicTime first = now();
+      const MonotonicTime first = monotonic_now();
       const bool busy = first - last_update_ < 2 * options_.busy_batch;
       wake_.wait_until(lock, first + (busy ? options_.busy_batch : options_.batch), [&] { return stopping_ || urgent_; });
       if (stopping_) return;
     }
-    SourceUpdate update = make(now());
+    SourceUpdate update = make(monotonic_now());
     lock.unlock();
     callback_(std::move(update));
     lock.lock();
-    last_update_ = now();
+    last_update_ = monotonic_now();
   }
 }
 

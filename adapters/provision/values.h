@@ -12,7 +12,7 @@ namespace fairlead::adapters::provision {
 
 using Fields = std::vector<std::pair<std::string, doc::Value>>;
 
-inline doc::Value text(std::string_view s) { return doc::string(std::string(s)); }
+using doc::text;
 
 // In their order; what is null is left out.
 inline doc::Value map(Fields fields) {

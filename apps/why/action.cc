@@ -54,7 +54,7 @@ std::string share_text(const std::vector<Share>& shares) {
   return absl::StrJoin(parts, ", ");
 }
 
-doc::Value text(std::string_view value) { return doc::string(std::string(value)); }
+using doc::text;
 doc::Value number(uint64_t value) { return doc::integer(static_cast<int64_t>(value)); }
 
 doc::Value headers_doc(const std::vector<std::pair<std::string, std::string>>& headers) {

@@ -21,7 +21,7 @@ namespace {
 
 using resources::ResourcePtr;
 
-doc::Value text(std::string_view value) { return doc::string(std::string(value)); }
+using doc::text;
 
 // The names of a list's entries; empty unless each is a map with one of its own.
 std::vector<std::string> names_of(const doc::Value& list) {

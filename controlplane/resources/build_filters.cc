@@ -31,7 +31,7 @@ void add_origin(const std::string& origin, envoy::type::matcher::v3::StringMatch
   }
 }
 
-doc::Value text(std::string_view s) { return doc::string(std::string(s)); }
+using doc::text;
 
 // Its class is not generated: read from a document, as a user would write it.
 doc::Value session_state(const intent::Session& session) {

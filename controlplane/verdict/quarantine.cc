@@ -16,7 +16,7 @@ namespace {
 // The author acted: another object, another generation, another place.
 bool same_origins(const intent::Origins& a, const intent::Origins& b) { return a == b; }
 
-doc::Value text(std::string_view value) { return doc::string(std::string(value)); }
+using doc::text;
 
 std::string string_at(const doc::Value& v, std::string_view key) {
   const doc::Value* found = v.find(key);

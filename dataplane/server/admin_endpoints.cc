@@ -24,7 +24,7 @@ using admin::Response;
 
 Response ok() { return Response::text("OK\n"); }
 
-doc::Value text(std::string_view s) { return doc::string(std::string(s)); }
+using doc::text;
 doc::Value seconds(int64_t s) { return doc::string(absl::StrCat(s, "s")); }
 
 Response error(const absl::Status& status) {

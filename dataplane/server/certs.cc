@@ -19,7 +19,7 @@ using Clock = std::chrono::system_clock;
 using tls::ListedCertificate;
 using Listed = std::vector<ListedCertificate>;
 
-doc::Value text(std::string_view s) { return doc::string(std::string(s)); }
+using doc::text;
 
 int64_t days_left(const tls::CertificateFacts& facts, Clock::time_point now) { return std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::hours>(facts.not_after - now).count() / 24); }
 

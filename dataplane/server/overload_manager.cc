@@ -11,7 +11,7 @@
 
 namespace fairlead::server {
 
-using Kind = config::OverloadAction::Kind;
+using ActionKind = config::OverloadAction::Kind;
 
 absl::StatusOr<std::unique_ptr<OverloadManager>> OverloadManager::create(config::OverloadConfig config, Options options) {
   std::unique_ptr<OverloadManager> manager(new OverloadManager(std::move(config), std::move(options)));
@@ -46,8 +46,8 @@ OverloadManager::OverloadManager(config::OverloadConfig config, Options options)
   }
   for (const config::OverloadAction& action : config_.actions) {
     actions_.push_back({0, scope_->gauge(absl::StrCat(action.name, ".active")), scope_->gauge(absl::StrCat(action.name, ".scale_percent"))});
-    if (action.kind == Kind::ShrinkHeap) shrink_count_ = scope_->counter(absl::StrCat(action.name, ".shrink_count"));
-    if (action.kind == Kind::ResetHighMemoryStream) reset_count_ = root_scope_->counter(absl::StrCat(action.name, ".count"));  // Envoy 1.40: likewise
+    if (action.kind == ActionKind::ShrinkHeap) shrink_count_ = scope_->counter(absl::StrCat(action.name, ".shrink_count"));
+    if (action.kind == ActionKind::ResetHighMemoryStream) reset_count_ = root_scope_->counter(absl::StrCat(action.name, ".count"));  // Envoy 1.40: likewise
   }
   for (const config::LoadShedPoint& point : config_.shed_points) {
     shed_points_.push_back({0, {}, scope_->gauge(absl::StrCat(point.name, ".scale_percent"))});
@@ -65,7 +65,7 @@ std::optional<OverloadManager::ConnectionLimit> OverloadManager::connection_limi
 
 void OverloadManager::start() {
   refresh_timer_.arm(config_.refresh_interval);
-  if (config_.find(Kind::ShrinkHeap) != nullptr) shrink_timer_.arm(config_.shrink_interval);
+  if (config_.find(ActionKind::ShrinkHeap) != nullptr) shrink_timer_.arm(config_.shrink_interval);
 }
 
 void OverloadManager::measure() {
@@ -93,13 +93,13 @@ double OverloadManager::level_of(const std::vector<config::OverloadTrigger>& tri
 
 void OverloadManager::apply(const config::OverloadAction& action, double level) {
   switch (action.kind) {
-    case Kind::StopAcceptingRequests: state_.stop_requests = level; break;
-    case Kind::DisableHttpKeepalive: state_.no_keepalive = level; break;
-    case Kind::StopAcceptingConnections: state_.stop_connections = level >= 1; break;  // Envoy 1.40: all or none
-    case Kind::RejectIncomingConnections: state_.reject_connections = level; break;
-    case Kind::ShrinkHeap: shrinks_ = level >= 1; break;
-    case Kind::ReduceTimeouts: state_.shorter_timeouts = level; break;
-    case Kind::ResetHighMemoryStream: state_.reset_streams = level; break;
+    case ActionKind::StopAcceptingRequests: state_.stop_requests = level; break;
+    case ActionKind::DisableHttpKeepalive: state_.no_keepalive = level; break;
+    case ActionKind::StopAcceptingConnections: state_.stop_connections = level >= 1; break;  // Envoy 1.40: all or none
+    case ActionKind::RejectIncomingConnections: state_.reject_connections = level; break;
+    case ActionKind::ShrinkHeap: shrinks_ = level >= 1; break;
+    case ActionKind::ReduceTimeouts: state_.shorter_timeouts = level; break;
+    case ActionKind::ResetHighMemoryStream: state_.reset_streams = level; break;
   }
 }
 

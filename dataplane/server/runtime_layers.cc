@@ -9,7 +9,7 @@
 namespace fairlead::server {
 namespace {
 
-using Kind = config::RuntimeLayer::Kind;
+using LayerKind = config::RuntimeLayer::Kind;
 
 enum class Stat : uint32_t {
   load_error, load_success, override_dir_exists, override_dir_not_exists, deprecated_feature_use,
@@ -26,8 +26,8 @@ constexpr stats::StatDef kDefs[] = {{"load_error", stats::Kind::counter},
                                     {"deprecated_feature_seen_since_process_start", stats::Kind::gauge}};
 constinit const stats::StatSet kStats = {kDefs, static_cast<uint32_t>(Stat::first_histogram), false};
 
-bool is_admin(const config::RuntimeLayer& layer) { return layer.kind == Kind::Admin; }
-doc::Value text(std::string_view s) { return doc::string(std::string(s)); }
+bool is_admin(const config::RuntimeLayer& layer) { return layer.kind == LayerKind::Admin; }
+using doc::text;
 
 }  // namespace
 
@@ -49,12 +49,12 @@ void RuntimeLayers::load() {
 }
 
 bool RuntimeLayers::discovers(std::string_view resource) const {
-  return std::any_of(layers_.begin(), layers_.end(), [&](const auto& layer) { return layer.kind == Kind::Discovered && layer.resource == resource; });
+  return std::any_of(layers_.begin(), layers_.end(), [&](const auto& layer) { return layer.kind == LayerKind::Discovered && layer.resource == resource; });
 }
 
 void RuntimeLayers::set_values(std::string_view resource, std::shared_ptr<const matching::Runtime> values) {
   for (config::RuntimeLayer& layer : layers_)
-    if (layer.kind == Kind::Discovered && layer.resource == resource) layer.values = values;
+    if (layer.kind == LayerKind::Discovered && layer.resource == resource) layer.values = values;
   load();
 }
 

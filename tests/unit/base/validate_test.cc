@@ -19,7 +19,7 @@
 #include "tests/slowness.h"
 #include "validate/validate.pb.h"
 
-namespace fairlead {
+namespace fairlead::validate_test {
 namespace {
 
 namespace pb = google::protobuf;
@@ -440,4 +440,4 @@ TEST_CASE("Ten thousand clusters are checked in well under a second") {
 }
 
 }  // namespace
-}  // namespace fairlead
+}  // namespace fairlead::validate_test

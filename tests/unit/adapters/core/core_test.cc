@@ -7,7 +7,7 @@
 #include "adapters/core/core.h"
 #include "adapters/core/endpoint_index.h"
 
-namespace fairlead::adapters::core {
+namespace fairlead::adapters::core::core_test {
 namespace {
 
 ObjectPtr make(const std::string& yaml) {
@@ -163,4 +163,4 @@ TEST_CASE("every namespace has its name among its labels, with or without an obj
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::core
+}  // namespace fairlead::adapters::core::core_test

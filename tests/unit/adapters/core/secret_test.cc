@@ -9,7 +9,7 @@
 #include "adapters/core/secret.h"
 #include "base/file.h"
 
-namespace fairlead::adapters::core {
+namespace fairlead::adapters::core::secret_test {
 namespace {
 
 ObjectPtr make(const std::string& yaml) {
@@ -119,4 +119,4 @@ TEST_CASE("a wildcard name covers one label") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::core
+}  // namespace fairlead::adapters::core::secret_test

@@ -13,7 +13,7 @@
 #include "adapters/file/file_source.h"
 #include "base/file.h"
 
-namespace fairlead::adapters {
+namespace fairlead::adapters::file_loader_test {
 namespace {
 
 std::string service(const std::string& name, const std::string& extra = "") {
@@ -358,4 +358,4 @@ TEST_CASE("source names are file:PATH") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters
+}  // namespace fairlead::adapters::file_loader_test

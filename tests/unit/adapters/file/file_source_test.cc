@@ -18,7 +18,7 @@
 #include "adapters/file/file_source.h"
 #include "base/file.h"
 
-namespace fairlead::adapters {
+namespace fairlead::adapters::file_source_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -344,4 +344,4 @@ TEST_CASE("a source can be stopped at any time and started once") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters
+}  // namespace fairlead::adapters::file_source_test

@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "tests/unit/dataplane/tls/make_certificates.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::api_client_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -335,4 +335,4 @@ TEST_CASE("texts of errors and queries") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::api_client_test

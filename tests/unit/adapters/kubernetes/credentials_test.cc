@@ -8,7 +8,7 @@
 #include "adapters/kubernetes/credentials.h"
 #include "base/file.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::credentials_test {
 namespace {
 
 // Sets or unsets a variable for a test.
@@ -171,4 +171,4 @@ TEST_CASE("the syntax of the source") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::credentials_test

@@ -3,7 +3,7 @@
 
 #include "adapters/kubernetes/event_book.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::event_book_test {
 namespace {
 
 using std::chrono::minutes;
@@ -83,4 +83,4 @@ TEST_CASE("a note is cut to what the API takes, never within a character") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::event_book_test

@@ -6,7 +6,7 @@
 
 #include "adapters/kubernetes/json_splitter.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::json_splitter_test {
 namespace {
 
 struct Split {
@@ -94,4 +94,4 @@ TEST_CASE("a reader may end it") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::json_splitter_test

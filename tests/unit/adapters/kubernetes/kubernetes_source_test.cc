@@ -13,7 +13,7 @@
 #include "adapters/kubernetes/kubernetes_source.h"
 #include "tests/unit/adapters/kubernetes/fake_api_server.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::kubernetes_source_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -446,4 +446,4 @@ TEST_CASE("stopping does not wait for a server that says nothing") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::kubernetes_source_test

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "tests/unit/adapters/kubernetes/fake_objects.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::object_keeper_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -293,4 +293,4 @@ TEST_CASE("a server that is away is asked ever later, and then everything that w
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::object_keeper_test

@@ -31,7 +31,7 @@
 #include "base/strings.h"
 #include "tests/unit/adapters/kubernetes/fake_objects.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::provisioner_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -283,4 +283,4 @@ TEST_CASE("a certificate is kept for two thirds of its time, and made anew for a
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::provisioner_test

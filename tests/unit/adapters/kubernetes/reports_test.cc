@@ -5,7 +5,7 @@
 
 #include "adapters/kubernetes/reports.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::reports_test {
 namespace {
 
 const ObjectKey kEdge{"gateway.networking.k8s.io", "Gateway", "default", "edge"}, kIdle{"gateway.networking.k8s.io", "Gateway", "default", "idle"};
@@ -64,4 +64,4 @@ TEST_CASE("a report stays small however much is refused") {
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::reports_test

@@ -15,7 +15,7 @@
 #include "adapters/kubernetes/verdicts.h"
 #include "base/file.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::status_golden_test {
 namespace {
 
 const std::string kFolder = std::string(FAIRLEAD_SOURCE_DIR) + "/tests/golden/status";
@@ -108,4 +108,4 @@ TEST_CASE("objects and what proxies said become the statuses of the golden folde
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::status_golden_test

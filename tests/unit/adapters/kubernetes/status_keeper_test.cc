@@ -13,7 +13,7 @@
 #include "adapters/provision/data_plane.h"
 #include "tests/unit/adapters/kubernetes/fake_api.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::status_keeper_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -621,4 +621,4 @@ TEST_CASE("what is in the way of a data plane, and an address that it has not go
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::status_keeper_test

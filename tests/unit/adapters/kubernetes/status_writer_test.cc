@@ -20,7 +20,7 @@
 #include "adapters/kubernetes/status_writer.h"
 #include "tests/unit/adapters/kubernetes/fake_api.h"
 
-namespace fairlead::adapters::kubernetes {
+namespace fairlead::adapters::kubernetes::status_writer_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -219,4 +219,4 @@ TEST_CASE("a leader whose server no longer answers it stops writing before anoth
 }
 
 }  // namespace
-}  // namespace fairlead::adapters::kubernetes
+}  // namespace fairlead::adapters::kubernetes::status_writer_test

@@ -9,6 +9,8 @@
 #include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/extensions/filters/http/buffer/v3/buffer.pb.h"
 
+namespace bundled_test {
+
 using namespace fairlead;
 
 TEST_CASE("every field of every extension of the proxy has a row in the support table") {
@@ -40,3 +42,5 @@ TEST_CASE("a discovered filter is looked at as the proxy would, wherever it goes
   CHECK(verdict(buffer).ok());
   CHECK_THAT(std::string(verdict(google::protobuf::Struct()).message()), Catch::Matchers::Contains("Didn't find a registered implementation for 'x'"));
 }
+
+}  // namespace bundled_test

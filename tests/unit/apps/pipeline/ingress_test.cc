@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "tests/unit/apps/pipeline/yaml.h"
 
+namespace ingress_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 
@@ -62,3 +64,5 @@ TEST_CASE("a class of Ingresses is a scope of its own beside the Gateways', and 
   CHECK(gone.gateways.empty());
   CHECK(gone.gone == std::vector<intent::ScopeKey>{{"IngressClass", "web"}});
 }
+
+}  // namespace ingress_test

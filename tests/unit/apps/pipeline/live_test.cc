@@ -17,6 +17,8 @@
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "tests/unit/apps/pipeline/yaml.h"
 
+namespace live_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using pipeline::Live;
@@ -313,3 +315,5 @@ TEST_CASE("what clients report of a Service weighed by load becomes its zones' w
   reported = false;
   CHECK(run.until([&] { return weight_of_a() == 1; }));
 }
+
+}  // namespace live_test

@@ -5,6 +5,8 @@
 #include "base/file.h"
 #include "tests/unit/apps/pipeline/yaml.h"
 
+namespace offline_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 
@@ -78,3 +80,5 @@ TEST_CASE("references that lead nowhere and what fairlead-proxy would refuse are
   CHECK(found.find("nowhere") != std::string::npos);
   CHECK(found.find("warning: raw.yaml:8: EnvoyResources default/mine: spec.resources[0]: NotSupportedByProxy: fairlead-proxy would refuse it: ") != std::string::npos);
 }
+
+}  // namespace offline_test

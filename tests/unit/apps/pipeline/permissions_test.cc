@@ -14,6 +14,8 @@
 #include "base/doc.h"
 #include "base/file.h"
 
+namespace permissions_test {
+
 using namespace fairlead;
 
 namespace {
@@ -82,3 +84,5 @@ TEST_CASE("of what data planes consist of the leader may do what it asks for, be
   CHECK(missing(needed, given) == "");
   CHECK(missing(given, needed) == "");
 }
+
+}  // namespace permissions_test

@@ -5,6 +5,8 @@
 
 #include "tests/unit/controlplane/make.h"
 
+namespace preflight_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using Catch::Matchers::Contains;
@@ -123,3 +125,5 @@ TEST_CASE("raw sets and lone assignments are judged as well") {
   REQUIRE(full.unfit);
   CHECK(full.unfit->size() == 1);
 }
+
+}  // namespace preflight_test

@@ -5,7 +5,7 @@
 
 #include "apps/pipeline/proxies_said.h"
 
-namespace fairlead::pipeline {
+namespace fairlead::pipeline::proxies_said_test {
 namespace {
 
 using adapters::ObjectKey;
@@ -62,4 +62,4 @@ TEST_CASE("a refusal in a scope of raw resources alone is no Gateway's") {
 }
 
 }  // namespace
-}  // namespace fairlead::pipeline
+}  // namespace fairlead::pipeline::proxies_said_test

@@ -20,6 +20,8 @@
 #include "base/doc.h"
 #include "tests/unit/apps/pipeline/yaml.h"
 
+namespace replan_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using adapters::ObjectKey;
@@ -345,3 +347,5 @@ TEST_CASE("a Service that comes makes anew what it changes, and keeps the rest b
   CHECK(after.size() == before.size() + 2);
   world.compare_with_fresh();
 }
+
+}  // namespace replan_test

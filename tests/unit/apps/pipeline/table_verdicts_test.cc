@@ -10,6 +10,8 @@
 #include "controlplane/resources/resource.h"
 #include "envoy/config/route/v3/route.pb.h"
 
+namespace table_verdicts_test {
+
 using namespace fairlead;
 using pipeline::FirstUses;
 using pipeline::TableVerdicts;
@@ -213,3 +215,5 @@ TEST_CASE("under random changes the verdict by parts is that of the whole") {
   CHECK(good > 300);
   CHECK(bad > 300);
 }
+
+}  // namespace table_verdicts_test

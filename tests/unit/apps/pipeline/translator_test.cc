@@ -8,6 +8,8 @@
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "tests/unit/apps/pipeline/yaml.h"
 
+namespace translator_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using pipeline::Translator;
@@ -315,3 +317,5 @@ TEST_CASE("an object that cannot be read makes the sources incomplete only while
     CHECK(f.full().incomplete == true);
   }
 }
+
+}  // namespace translator_test

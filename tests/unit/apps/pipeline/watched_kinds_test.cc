@@ -9,7 +9,7 @@
 #include "apps/pipeline/watched_kinds.h"
 #include "base/doc.h"
 
-namespace fairlead::pipeline {
+namespace fairlead::pipeline::watched_kinds_test {
 namespace {
 
 TEST_CASE("every watched kind is read in every version that is asked for") {
@@ -57,4 +57,4 @@ TEST_CASE("kinds and their names in requests") {
 }
 
 }  // namespace
-}  // namespace fairlead::pipeline
+}  // namespace fairlead::pipeline::watched_kinds_test

@@ -12,6 +12,8 @@
 #include "controlplane/inspect/inspect.h"
 #include "tests/unit/apps/why/world.h"
 
+namespace answer_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using Catch::Matchers::Contains;
@@ -257,3 +259,5 @@ TEST_CASE("ten thousand routes are explained in an instant") {
   REQUIRE(a.near.size() == 5);
   CHECK(a.near[0].route == "r9999");
 }
+
+}  // namespace answer_test

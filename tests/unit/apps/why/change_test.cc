@@ -7,6 +7,8 @@
 
 #include "tests/unit/apps/why/world.h"
 
+namespace change_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using Catch::Matchers::Contains;
@@ -100,3 +102,5 @@ TEST_CASE("Envoy's default line of text is a request as well") {
   CHECK(log.requests[0].request.headers == std::vector<std::pair<std::string, std::string>>{{"user-agent", "curl/7.88.1"}});
   CHECK(log.requests[0].request.any_scheme);
 }
+
+}  // namespace change_test

@@ -6,6 +6,8 @@
 
 #include "tests/unit/apps/why/world.h"
 
+namespace route_test_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using Catch::Matchers::Contains;
@@ -100,3 +102,5 @@ TEST_CASE("results as JSON say why, and as JUnit they are XML whatever is in the
   CHECK_THAT(xml, Contains("<testsuite name=\"t.yaml\" tests=\"2\" failures=\"1\">") && Contains("name=\"a &lt;b&gt; &amp; &quot;c&quot;\" file=\"t.yaml\" line=\"2\"") &&
                       Contains("<failure message=\"status: expected 302, got 301\">t.yaml:2: status: expected 302, got 301\n"));
 }
+
+}  // namespace route_test_test

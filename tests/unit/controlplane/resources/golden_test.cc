@@ -26,7 +26,7 @@ std::string read(const fs::path& path) {
   return out.str();
 }
 
-doc::Value text(std::string_view s) { return doc::string(std::string(s)); }
+using doc::text;
 
 doc::Value resource_doc(const resources::Resource& r) {
   std::vector<doc::Value> origins;

@@ -5,6 +5,8 @@
 
 #include "controlplane/serve/admission.h"
 
+namespace admission_test {
+
 using namespace fairlead;
 using serve::Admission;
 using Entry = Admission::Entry;
@@ -89,3 +91,5 @@ TEST_CASE("without a rate everybody comes in") {
   Door door(0);
   for (uint64_t id = 1; id <= 10'000; ++id) REQUIRE(door.arrive(id) == Entry::kNow);
 }
+
+}  // namespace admission_test

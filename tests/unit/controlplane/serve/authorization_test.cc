@@ -6,6 +6,8 @@
 
 #include "controlplane/serve/authorization.h"
 
+namespace authorization_test {
+
 using namespace fairlead;
 using serve::Authorization;
 
@@ -115,3 +117,5 @@ TEST_CASE("a file of rules has one a line and comments") {
   CHECK(lines[0].place == "f:3");
   CHECK(lines[1].place == "f:5");
 }
+
+}  // namespace authorization_test

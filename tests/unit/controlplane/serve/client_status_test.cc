@@ -7,6 +7,8 @@
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "envoy/service/status/v3/csds.pb.h"
 
+namespace client_status_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 namespace discovery = envoy::service::discovery::v3;
@@ -275,3 +277,5 @@ TEST_CASE("who comes from elsewhere may ask about others only where that is allo
   asking.raw(r.SerializeAsString());
   CHECK(s.ended.at(asking.id).code() == absl::StatusCode::kPermissionDenied);
 }
+
+}  // namespace client_status_test

@@ -3,6 +3,8 @@
 
 #include "tests/slowness.h"
 
+namespace core_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using serve::Core;
@@ -571,3 +573,5 @@ TEST_CASE("a change of endpoints costs the same among two thousand scopes as amo
   CAPTURE(few.count(), many.count());
   CHECK(many < few + std::chrono::microseconds(100) * testing::kSlowness);  // to look at each of two thousand takes several times that
 }
+
+}  // namespace core_test

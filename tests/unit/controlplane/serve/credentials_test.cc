@@ -12,6 +12,8 @@
 #include "tests/unit/controlplane/serve/make_tokens.h"
 #include "tests/unit/dataplane/tls/make_certificates.h"
 
+namespace credentials_test {
+
 using namespace fairlead;
 using serve::Credentials;
 using Catch::Matchers::Contains;
@@ -142,3 +144,5 @@ TEST_CASE("keys of tokens are read anew, and a set that cannot be used leaves th
   f.put("keys.json", test::jwks({two.jwk()}));
   CHECK(heard.await("keys 1") == "keys 1");
 }
+
+}  // namespace credentials_test

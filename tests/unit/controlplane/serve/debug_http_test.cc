@@ -19,6 +19,8 @@
 #include "controlplane/serve/debug_http.h"
 #include "tests/unit/controlplane/make.h"
 
+namespace debug_http_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using serve::Core;
@@ -228,3 +230,5 @@ TEST_CASE("an admin address that is in use, or is none, is an error that names i
     CHECK(DebugHttp::start(o, *run.server, RealClock::instance()).status().message() == "admin address \"" + std::string(wrong) + "\" is not HOST:PORT");
   }
 }
+
+}  // namespace debug_http_test

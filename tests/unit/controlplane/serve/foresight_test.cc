@@ -7,6 +7,8 @@
 #include "controlplane/inspect/events.h"
 #include "tests/unit/controlplane/serve/harness.h"
 
+namespace foresight_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using Catch::Matchers::Contains;
@@ -127,3 +129,5 @@ TEST_CASE("who watches is told of changes, connections, pushes, verdicts and fin
   s.core.closed(envoy.id);
   CHECK_THAT(take(), Contains(R"("kind":"disconnected","node":"e","reason":"the client went"})"));
 }
+
+}  // namespace foresight_test

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+namespace interned_test {
+
 using fairlead::serve::Interned;
 
 TEST_CASE("equal values are one object, and the last who has it takes it along") {
@@ -41,3 +43,5 @@ TEST_CASE("what is alike is for the caller to say") {
   CHECK(one == two);
   CHECK(*two == "one");
 }
+
+}  // namespace interned_test

@@ -8,6 +8,8 @@
 
 #include "envoy/service/load_stats/v3/lrs.pb.h"
 
+namespace load_reports_test {
+
 using namespace fairlead;
 using namespace std::chrono_literals;
 using envoy::service::load_stats::v3::LoadStatsRequest;
@@ -168,3 +170,5 @@ TEST_CASE("reports of a stream that is not open are passed over") {
   reports.close(7);
   CHECK(reports.entries() == 0);
 }
+
+}  // namespace load_reports_test

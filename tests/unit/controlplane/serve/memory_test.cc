@@ -9,6 +9,8 @@
 
 #include "tests/unit/controlplane/serve/harness.h"
 
+namespace memory_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 
@@ -78,3 +80,5 @@ TEST_CASE("an idle stream with 200 names of its own choice costs at most 4.7 KB 
     CHECK(each <= 4700);
   }
 }
+
+}  // namespace memory_test

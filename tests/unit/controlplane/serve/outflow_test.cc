@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace outflow_test {
+
 using namespace fairlead;
 using serve::Outflow;
 using std::chrono::milliseconds;
@@ -59,3 +61,5 @@ TEST_CASE("thousands that were written leave nothing in the line") {
   CHECK(flow.bytes() == 1);
   CHECK_FALSE(flow.full(at(100)));
 }
+
+}  // namespace outflow_test

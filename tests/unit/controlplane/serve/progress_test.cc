@@ -5,6 +5,8 @@
 
 #include "tests/unit/controlplane/serve/harness.h"
 
+namespace progress_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using Catch::Matchers::Contains;
@@ -105,3 +107,5 @@ TEST_CASE("the number that tells of changes is another after every answer, conne
   CHECK(moved());
   CHECK_FALSE(moved());
 }
+
+}  // namespace progress_test

@@ -1,6 +1,8 @@
 // Who is sent which secrets: those of its own scope, by name, and only where nobody can read along.
 #include "tests/unit/controlplane/serve/harness.h"
 
+namespace secrets_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 
@@ -60,3 +62,5 @@ TEST_CASE("over a connection that others can read no secret goes out, and everyt
     CHECK(secured.ask(Type::kSecret, {"default/a"}) == Texts{"sds[default/a]"});
   }
 }
+
+}  // namespace secrets_test

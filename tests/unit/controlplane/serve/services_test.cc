@@ -25,6 +25,8 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "tests/unit/controlplane/make.h"
 
+namespace services_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using envoy::service::discovery::v3::AggregatedDiscoveryService;
@@ -240,3 +242,5 @@ TEST_CASE("rule 61: LRS: a client is told what to report and how often, and what
   CHECK_FALSE(bad->Read(&told));
   CHECK(bad->Finish().error_code() == grpc::StatusCode::INVALID_ARGUMENT);
 }
+
+}  // namespace services_test

@@ -9,6 +9,8 @@
 #include "controlplane/serve/tokens.h"
 #include "tests/unit/controlplane/serve/make_tokens.h"
 
+namespace tokens_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using serve::TokenVerifier;
@@ -198,3 +200,5 @@ TEST_CASE("a set of keys serves those it can, and is an error when it can serve 
   CHECK(wrong_keys(jwks({"7"})) == "keys.json:1: keys[0]: expected a map");
   CHECK(wrong_keys(jwks(std::vector<std::string>(101, "{}"))) == "keys.json: more than 100 keys");
 }
+
+}  // namespace tokens_test

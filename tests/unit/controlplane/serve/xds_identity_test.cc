@@ -7,6 +7,8 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+namespace xds_identity_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 
@@ -205,3 +207,5 @@ TEST_CASE("with certificates and tokens either does, a wrong token does not, and
   CHECK_FALSE(stream->Read(&r));
   CHECK(stream->Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
 }
+
+}  // namespace xds_identity_test

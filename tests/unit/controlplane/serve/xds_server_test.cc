@@ -30,6 +30,8 @@
 #include "tests/unit/controlplane/make.h"
 #include "tests/unit/controlplane/serve/xds_clients.h"
 
+namespace xds_server_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using envoy::service::discovery::v3::DiscoveryRequest;
@@ -599,3 +601,5 @@ TEST_CASE("a message above the limit ends its stream and is counted") {
   CHECK(denied(run, serve::Denial::kMessageBytes) == 1);
   CHECK(run.streams() == 0);
 }
+
+}  // namespace xds_server_test

@@ -9,6 +9,8 @@
 #include "tests/unit/dataplane/config/filters.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace bootstrap_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Matchers::Contains;
@@ -169,3 +171,5 @@ TEST_CASE("wrong bootstraps are refused by path") {
   unknown.replace(unknown.find("cluster: local}"), 14, "cluster: gone");
   CHECK_THAT(error_of(unknown), Contains("static_resources.listeners[0]: listener 'l'") && Contains("route: unknown cluster 'gone'"));
 }
+
+}  // namespace bootstrap_test

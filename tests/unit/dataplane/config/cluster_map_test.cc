@@ -5,7 +5,7 @@
 
 #include "dataplane/config/cluster_map.h"
 
-namespace fairlead::config {
+namespace fairlead::config::cluster_map_test {
 namespace {
 
 std::shared_ptr<const ClusterConfig> named(const std::string& name) {
@@ -61,4 +61,4 @@ TEST_CASE("a copy of a cluster map keeps what it had while the original goes on,
 }
 
 }  // namespace
-}  // namespace fairlead::config
+}  // namespace fairlead::config::cluster_map_test

@@ -9,6 +9,8 @@
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace cluster_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Matchers::Contains;
@@ -422,3 +424,5 @@ TEST_CASE("clusters of original destinations") {
   CHECK_THAT(error_of(with("lb_policy: CLUSTER_PROVIDED, load_assignment: {cluster_name: a}")), Contains("ORIGINAL_DST clusters must have no load assignment configured"));
   CHECK_THAT(error_of(with("lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {http_header_name: x}")), Contains("http_header_name=x and use_http_header is false"));
 }
+
+}  // namespace cluster_test

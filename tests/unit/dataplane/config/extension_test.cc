@@ -8,6 +8,8 @@
 #include "tests/unit/dataplane/config/filters.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace extension_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Matchers::Contains;
@@ -70,3 +72,5 @@ TEST_CASE("a discovered configuration is hashed without its name; an unknown typ
   CHECK((*a)->content_hash == (*b)->content_hash);
   CHECK_THAT(std::string(read("a", "type.googleapis.com/envoy.config.core.v3.Node").status().message()), Contains("Didn't find a registered implementation for 'a'"));
 }
+
+}  // namespace extension_test

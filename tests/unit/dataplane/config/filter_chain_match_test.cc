@@ -6,6 +6,8 @@
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace filter_chain_match_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Matchers::Contains;
@@ -141,3 +143,5 @@ TEST_CASE("criteria that no two chains may share, and such that mean nothing") {
   CHECK_THAT(Compiled(chain("a", "suffix_len: 0")).error(), Contains("filter chain 'a' contains unimplemented fields"));
   CHECK_THAT(Compiled(chain("a", "address_suffix: 1.2.3.4")).error(), Contains("filter chain 'a' contains unimplemented fields"));
 }
+
+}  // namespace filter_chain_match_test

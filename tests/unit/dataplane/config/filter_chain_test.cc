@@ -8,6 +8,8 @@
 #include "tests/unit/dataplane/config/filters.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace filter_chain_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Matchers::Contains;
@@ -162,3 +164,5 @@ TEST_CASE("filter_chain_matcher wants chains with names of their own") {
   const auto other = parse(listener("filter_chains: [{name: a, filters: [" + kEnds + "]}], filter_chain_matcher: {on_no_match: {action: {name: a, typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}}}}"));
   CHECK_THAT(std::string(other.status().message()), Contains("filter_chain_matcher.on_no_match.action: Didn't find a registered implementation for 'a'"));
 }
+
+}  // namespace filter_chain_test

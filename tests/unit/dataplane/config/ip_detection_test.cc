@@ -7,6 +7,8 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace ip_detection_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Matchers::Contains;
@@ -62,3 +64,5 @@ TEST_CASE("wrong ways to an address are refused with their place") {
   CHECK_THAT(read(xff("xff_trusted_cidrs: {cidrs: [{address_prefix: junk, prefix_len: 8}]}")).errors, Contains("typed_config.xff_trusted_cidrs.cidrs[0]"));
   CHECK_THAT(read("{name: e, typed_config: {\"@type\": type.googleapis.com/google.protobuf.StringValue, value: x}}").errors, Contains("Didn't find a registered implementation for 'e'"));
 }
+
+}  // namespace ip_detection_test

@@ -11,6 +11,8 @@
 #include "tests/unit/dataplane/config/filters.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace listener_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Matchers::Contains;
@@ -292,3 +294,5 @@ TEST_CASE("an RDS table is validated, checked for support and compiled") {
   CHECK_THAT(error("{name: r, vhds: {config_source: {ads: {}}}}"), Contains("route configuration 'r': vhds: not supported"));
   CHECK_THAT(error("{name: r, virtual_hosts: [{name: v, domains: []}]}"), Contains("virtual_hosts[0].domains"));
 }
+
+}  // namespace listener_test

@@ -9,6 +9,8 @@
 #include "tests/unit/dataplane/config/filters.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace overload_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using namespace std::chrono_literals;
@@ -148,3 +150,5 @@ TEST_CASE("watchdogs: their defaults, each thread's own, and the old field for b
   CHECK(both.workers.miss == 300ms);
   CHECK_THAT(std::string(parse("watchdogs: {worker_watchdog: {actions: [{config: {name: x, typed_config: {\"@type\": type.googleapis.com/google.protobuf.Struct}}, event: MISS}]}}").status().message()), Contains("watchdog actions are not available"));
 }
+
+}  // namespace overload_test

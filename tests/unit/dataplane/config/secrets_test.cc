@@ -12,6 +12,8 @@
 #include "tests/unit/dataplane/from_yaml.h"
 #include "tests/unit/dataplane/tls/make_certificates.h"
 
+namespace secrets_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Contains;
@@ -263,3 +265,5 @@ TEST_CASE("sources are told apart by what they are") {
   CHECK(std::set<std::string>{source_key({}), source_key(path), source_key(watched), source_key(api)}.size() == 4);
   CHECK(secret_name(secret_key("a b", source_key(path))) == "a b");
 }
+
+}  // namespace secrets_test

@@ -12,6 +12,8 @@
 #include "envoy/config/route/v3/route.pb.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace support_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Matchers::Contains;
@@ -99,3 +101,5 @@ TEST_CASE("refusals are collected, but not without end") {
   const std::string message(check_support(table).message());
   CHECK_THAT(message, Contains("virtual_hosts[7].matcher") && !Contains("virtual_hosts[8].matcher") && Contains("92 more"));
 }
+
+}  // namespace support_test

@@ -15,6 +15,8 @@
 #include "tests/unit/dataplane/from_yaml.h"
 #include "tests/unit/dataplane/tls/make_certificates.h"
 
+namespace tls_test {
+
 using namespace fairlead;
 using namespace fairlead::config;
 using Catch::Contains;
@@ -162,3 +164,5 @@ TEST_CASE("an endpoint's metadata chooses its transport socket: the first that m
                                 "HttpProtocolOptions, auto_config: {}}}";
   CHECK_THAT(std::string(cluster("transport_socket: " + tls + "own}}, transport_socket_matches: [{name: plain, match: {}, transport_socket: " + raw + "}], " + automatic).status().message()), Contains("non-ALPN transport socket"));
 }
+
+}  // namespace tls_test

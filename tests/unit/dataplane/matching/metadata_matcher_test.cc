@@ -7,6 +7,8 @@
 #include "envoy/type/matcher/v3/metadata.pb.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
+namespace metadata_matcher_test {
+
 using namespace fairlead;
 using namespace fairlead::matching;
 using test::from_yaml;
@@ -73,3 +75,5 @@ TEST_CASE("a metadata matcher that cannot be compiled names its part") {
   const auto broken = compile("{filter: f, path: [{key: a}], value: {or_match: {value_matchers: [{bool_match: true}, {string_match: {safe_regex: {regex: '('}}}]}}}");
   CHECK_THAT(std::string(broken.status().message()), Catch::Contains("m.value.or_match.value_matchers[1].string_match"));
 }
+
+}  // namespace metadata_matcher_test

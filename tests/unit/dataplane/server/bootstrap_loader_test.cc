@@ -6,6 +6,8 @@
 #include "dataplane/config/bootstrap.h"
 #include "dataplane/server/bootstrap_loader.h"
 
+namespace bootstrap_loader_test {
+
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 using namespace fairlead;
@@ -81,3 +83,5 @@ TEST_CASE("errors of a bootstrap begin with file and line") {
   CHECK_THAT(error_of("node: {id: n}\nstats_flush_interval: -1s\n"), StartsWith("--config-yaml:2: stats_flush_interval: must be at least 0.001s"));
   CHECK_THAT(error_of("node: {id: n}\nstatic_resourcez: {}\n"), StartsWith("--config-yaml:2: static_resourcez: unknown field"));
 }
+
+}  // namespace bootstrap_loader_test

@@ -10,7 +10,7 @@
 #include "dataplane/server/discovery_counters.h"
 #include "dataplane/stats/render.h"
 
-namespace fairlead::server {
+namespace fairlead::server::discovery_counters_test {
 namespace {
 
 struct World {
@@ -99,4 +99,4 @@ TEST_CASE("answers for a service that no cluster names any more are forgotten") 
 }
 
 }  // namespace
-}  // namespace fairlead::server
+}  // namespace fairlead::server::discovery_counters_test

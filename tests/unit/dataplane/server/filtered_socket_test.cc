@@ -7,6 +7,8 @@
 #include <catch2/catch.hpp>
 #include <optional>
 
+namespace filtered_socket_test {
+
 using namespace fairlead;
 using namespace fairlead::server;
 using namespace std::chrono_literals;
@@ -169,3 +171,5 @@ TEST_CASE("a listener that goes closes the sockets that still wait") {
   CHECK(w.passed == -1);
   CHECK(w.count(ListenerStat::downstream_pre_cx_active) == 0);
 }
+
+}  // namespace filtered_socket_test

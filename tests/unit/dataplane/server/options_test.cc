@@ -4,7 +4,7 @@
 
 #include "dataplane/server/options.h"
 
-namespace fairlead::server {
+namespace fairlead::server::options_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -96,4 +96,4 @@ TEST_CASE("--version and --help print and end") {
 }
 
 }  // namespace
-}  // namespace fairlead::server
+}  // namespace fairlead::server::options_test

@@ -5,6 +5,8 @@
 
 #include "base/file.h"
 
+namespace overload_manager_test {
+
 using namespace fairlead;
 using namespace fairlead::server;
 using namespace std::chrono_literals;
@@ -183,3 +185,5 @@ TEST_CASE("a share of those concerned is drawn by lot") {
   CHECK(stream::OverloadState::drawn(1, random));
   CHECK_FALSE(stream::OverloadState::drawn(0, random));
 }
+
+}  // namespace overload_manager_test

@@ -3,7 +3,7 @@
 
 #include "dataplane/server/publisher.h"
 
-namespace fairlead::server {
+namespace fairlead::server::publisher_test {
 namespace {
 
 struct World {
@@ -67,4 +67,4 @@ TEST_CASE("the current snapshot stays although no worker holds it, until the nex
 }
 
 }  // namespace
-}  // namespace fairlead::server
+}  // namespace fairlead::server::publisher_test

@@ -5,7 +5,7 @@
 
 #include "dataplane/server/runtime_layers.h"
 
-namespace fairlead::server {
+namespace fairlead::server::runtime_layers_test {
 namespace {
 
 using config::RuntimeLayer;
@@ -78,4 +78,4 @@ TEST_CASE("the runtime is shown by layers and counted") {
   CHECK(shown == R"({"layers":["base","admin"],"entries":{"a":{"layer_values":["1","2"],"final_value":"2"},"b":{"layer_values":["","x"],"final_value":"x"}}})");
 }
 
-}  // namespace fairlead::server
+}  // namespace fairlead::server::runtime_layers_test

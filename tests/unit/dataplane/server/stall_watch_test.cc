@@ -11,6 +11,8 @@
 
 #include "dataplane/net/worker.h"
 
+namespace stall_watch_test {
+
 using namespace fairlead;
 using namespace fairlead::server;
 using namespace std::chrono_literals;
@@ -104,3 +106,5 @@ TEST_CASE("a thread that does not answer has no stack, and is not waited for") {
   thread.join();
   CHECK_FALSE(StallWatch::stack_of(pthread_self(), 1s).empty());
 }
+
+}  // namespace stall_watch_test

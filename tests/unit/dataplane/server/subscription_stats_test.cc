@@ -4,7 +4,7 @@
 #include "dataplane/server/subscription_stats.h"
 #include "dataplane/stats/render.h"
 
-namespace fairlead::server {
+namespace fairlead::server::subscription_stats_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -113,4 +113,4 @@ TEST_CASE("a secret counts below sds. and its name, by the answers of its own so
 }
 
 }  // namespace
-}  // namespace fairlead::server
+}  // namespace fairlead::server::subscription_stats_test

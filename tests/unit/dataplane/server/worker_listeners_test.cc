@@ -19,6 +19,8 @@
 #include "dataplane/net/worker.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
 
+namespace worker_listeners_test {
+
 using namespace fairlead;
 using namespace fairlead::server;
 using namespace std::chrono_literals;
@@ -471,3 +473,5 @@ TEST_CASE("what was on its way to a worker that has let go of the listener is cl
   CHECK(balance->of(2) == 0);
   ::close(pair[1]);
 }
+
+}  // namespace worker_listeners_test

@@ -10,6 +10,8 @@
 
 #include "tests/unit/dataplane/tls/endpoints.h"
 
+namespace session_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using tls::Count;
@@ -315,3 +317,5 @@ TEST_CASE("a reset at any time ends a connection at once") {
   CHECK(pair.server.counts[Count::kConnectionError] == 0);
   CHECK(pair.server.failure() == "");
 }
+
+}  // namespace session_test

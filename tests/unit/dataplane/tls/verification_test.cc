@@ -8,6 +8,8 @@
 
 #include "tests/unit/dataplane/tls/endpoints.h"
 
+namespace verification_test {
+
 using namespace fairlead;
 using namespace fairlead::test;
 using tls::Count;
@@ -256,3 +258,5 @@ TEST_CASE("a context lists its certificates") {
   CHECK(names[3].value == "10.0.0.1");
   CHECK_FALSE(tls::read_certificates("nothing").ok());
 }
+
+}  // namespace verification_test

@@ -3,7 +3,7 @@
 
 #include "dataplane/xds/delta_state.h"
 
-namespace fairlead::xds {
+namespace fairlead::xds::delta_state_test {
 namespace {
 
 Interest names(std::initializer_list<std::string> n) { return {false, {n.begin(), n.end()}}; }
@@ -99,4 +99,4 @@ TEST_CASE("delta: nothing is said about a type nobody asked for; answers do not 
 }
 
 }  // namespace
-}  // namespace fairlead::xds
+}  // namespace fairlead::xds::delta_state_test

@@ -6,7 +6,7 @@
 #include "dataplane/xds/epoch.h"
 #include "envoy/config/route/v3/route.pb.h"
 
-namespace fairlead::xds {
+namespace fairlead::xds::epoch_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -666,4 +666,4 @@ TEST_CASE("a listener with another secret waits for it while its old form serves
 }
 
 }  // namespace
-}  // namespace fairlead::xds
+}  // namespace fairlead::xds::epoch_test

@@ -17,7 +17,7 @@
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "tests/unit/dataplane/tls/make_certificates.h"
 
-namespace fairlead::xds {
+namespace fairlead::xds::ingest_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -381,4 +381,4 @@ TEST_CASE("a secret belongs to the source that it is asked of; one that cannot b
 }
 
 }  // namespace
-}  // namespace fairlead::xds
+}  // namespace fairlead::xds::ingest_test

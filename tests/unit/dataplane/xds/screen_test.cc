@@ -18,7 +18,7 @@
 #include "google/protobuf/stubs/logging.h"
 #include "tests/unit/dataplane/from_yaml.h"
 
-namespace fairlead {
+namespace fairlead::screen_test {
 namespace {
 
 using google::protobuf::FieldDescriptor;
@@ -236,4 +236,4 @@ TEST_CASE("what passes is nothing that the walks would find fault with") {
 }
 
 }  // namespace
-}  // namespace fairlead
+}  // namespace fairlead::screen_test

@@ -3,7 +3,7 @@
 
 #include "dataplane/xds/sotw_state.h"
 
-namespace fairlead::xds {
+namespace fairlead::xds::sotw_state_test {
 namespace {
 
 Interest names(std::initializer_list<std::string> n) { return {false, {n.begin(), n.end()}}; }
@@ -99,4 +99,4 @@ TEST_CASE("SotW: nothing is said about a type nobody asked for, and an emptied l
 }
 
 }  // namespace
-}  // namespace fairlead::xds
+}  // namespace fairlead::xds::sotw_state_test

@@ -10,7 +10,7 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
-namespace fairlead::xds {
+namespace fairlead::xds::sources_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -150,4 +150,4 @@ TEST_CASE("methods and types") {
 }
 
 }  // namespace
-}  // namespace fairlead::xds
+}  // namespace fairlead::xds::sources_test

@@ -7,6 +7,8 @@
 #include "dataplane/upstream/lb/random.h"
 #include "tests/unit/dataplane/upstream/lb/hosts.h"
 
+namespace zone_routing_test {
+
 using namespace fairlead::upstream;
 
 namespace {
@@ -108,3 +110,5 @@ TEST_CASE("the selector keeps to the local zone and leaves it aside in panic") {
   for (int i = 0; i < 12; ++i) ++seen[hosts.index(selector.pick({}).host)];
   CHECK(seen.size() == 6);
 }
+
+}  // namespace zone_routing_test
