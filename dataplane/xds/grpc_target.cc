@@ -114,7 +114,7 @@ absl::StatusOr<std::string> read_pem(const envoy::config::core::v3::DataSource& 
 absl::Status read_tls(const google::protobuf::Any& any, const std::string& field, GrpcEndpoints& out) {
   if (absl::EndsWith(any.type_url(), "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")) return absl::OkStatus();
   envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext tls;
-  if (type_name(any.type_url()) != "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" || !tls.ParseFromString(any.value()))
+  if (fairlead::type_name(any.type_url()) != "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" || !tls.ParseFromString(any.value()))
     return unsupported(absl::StrCat(field, ".@type"), any.type_url());
   FL_RETURN_IF_ERROR(only(tls, {"common_tls_context", "sni", "auto_sni_san_validation", "max_session_keys"}, field));
   const auto& common = tls.common_tls_context();
@@ -158,7 +158,7 @@ absl::Status read_protocol(const Cluster& cluster, const std::string& field, Grp
   for (const auto& [name, any] : cluster.typed_extension_protocol_options()) {
     const std::string at = absl::StrCat(field, ".typed_extension_protocol_options[", name, "]");
     envoy::extensions::upstreams::http::v3::HttpProtocolOptions http;
-    if (type_name(any.type_url()) != "envoy.extensions.upstreams.http.v3.HttpProtocolOptions" || !http.ParseFromString(any.value())) return unsupported(absl::StrCat(at, ".@type"), any.type_url());
+    if (fairlead::type_name(any.type_url()) != "envoy.extensions.upstreams.http.v3.HttpProtocolOptions" || !http.ParseFromString(any.value())) return unsupported(absl::StrCat(at, ".@type"), any.type_url());
     FL_RETURN_IF_ERROR(only(http, {"explicit_http_config"}, at));
     if (!http.explicit_http_config().has_http2_protocol_options()) return unsupported(absl::StrCat(at, ".explicit_http_config"), "gRPC needs http2_protocol_options");
     FL_RETURN_IF_ERROR(read_http2(http.explicit_http_config().http2_protocol_options(), absl::StrCat(at, ".explicit_http_config.http2_protocol_options"), out));
