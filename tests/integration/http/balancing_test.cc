@@ -7,6 +7,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace balancing_test {
+
 using namespace fairlead::testing;
 
 namespace {
@@ -132,3 +134,5 @@ TEST_CASE("dropped load is answered without a host") {
   CHECK(most.header("x-envoy-drop-overload") == "true");
   CHECK(proxy.access_log(asked).back() == "503 DO drop_overload");
 }
+
+}  // namespace balancing_test

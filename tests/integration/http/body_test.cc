@@ -9,6 +9,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace body_test {
+
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
 
@@ -304,3 +306,5 @@ TEST_CASE("a malformed request gets its answer and the end of the connection") {
   CHECK(client.closed_by_peer());
   CHECK(proxy.access_log(1) == std::vector<std::string>{"400 DPE http1.codec_error"});
 }
+
+}  // namespace body_test

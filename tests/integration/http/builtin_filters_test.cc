@@ -9,6 +9,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace builtin_filters_test {
+
 using namespace fairlead;
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
@@ -304,3 +306,5 @@ TEST_CASE("what is no gRPC becomes a gRPC error for a browser") {
   CHECK(proxy.get("/pkg.S/M", "content-type: application/grpc-web-text\r\n", "POST", "AAAA!").header("grpc-status") == "13");
   CHECK(up.count() == 1);
 }
+
+}  // namespace builtin_filters_test

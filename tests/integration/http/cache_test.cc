@@ -4,6 +4,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace cache_test {
+
 using namespace fairlead::testing;
 
 namespace {
@@ -72,3 +74,5 @@ TEST_CASE("clusters do not share what they answered for the same host and path")
   CHECK(first.get("/same").body == "one");
   CHECK(second.get("/same").body == "two");
 }
+
+}  // namespace cache_test

@@ -4,6 +4,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace client_address_test {
+
 using namespace fairlead::testing;
 
 namespace {
@@ -41,3 +43,5 @@ TEST_CASE("proxies in front are passed over where they are trusted") {
   CHECK(proxy.get("/").status == 200);
   CHECK(up.last().header("x-client") == "127.0.0.1");
 }
+
+}  // namespace client_address_test

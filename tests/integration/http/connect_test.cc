@@ -5,6 +5,8 @@
 #include "tests/integration/support/http2_client.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace connect_test {
+
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
 
@@ -277,3 +279,5 @@ TEST_CASE("a WebSocket client over HTTP/1 that vanishes takes its HTTP/2 stream 
   CHECK(proxy.wait_for_stat("cluster.up.upstream_rq_tx_reset", resets + 1));
   CHECK(proxy.wait_for_stat("cluster.up.upstream_rq_active", 0));
 }
+
+}  // namespace connect_test

@@ -4,6 +4,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace early_headers_test {
+
 using namespace fairlead::testing;
 
 namespace {
@@ -43,3 +45,5 @@ TEST_CASE("headers changed early choose the route and the client's address") {
     CHECK_FALSE(up.last().has("x-envoy-retry-on"));
   }
 }
+
+}  // namespace early_headers_test

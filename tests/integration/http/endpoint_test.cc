@@ -12,6 +12,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace endpoint_test {
+
 using namespace fairlead;
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
@@ -111,3 +113,5 @@ TEST_CASE("a name that does not resolve leaves its cluster empty but known") {
   CHECK(published->size() == 0);
   CHECK(clusters.lookups("gone").failures == 1);
 }
+
+}  // namespace endpoint_test

@@ -10,6 +10,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace filter_test {
+
 using namespace fairlead;
 using namespace fairlead::testing;
 using stream::DataStatus;
@@ -236,3 +238,5 @@ TEST_CASE("a route switches a filter off") {
   CHECK(up.last().header("x-seen") == "a");
   CHECK(proxy.get("/closed").status == 403);
 }
+
+}  // namespace filter_test

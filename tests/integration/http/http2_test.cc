@@ -7,6 +7,8 @@
 #include "tests/integration/support/http2_client.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace http2_test {
+
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
 
@@ -285,3 +287,5 @@ TEST_CASE("a slow reader of HTTP/2 holds its own upstream back, not others", "[h
   CHECK(upload.status == 200);
   CHECK(up.last().body.size() == big.size());
 }
+
+}  // namespace http2_test

@@ -5,6 +5,8 @@
 #include "tests/integration/support/http2_client.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace internal_redirect_test {
+
 using namespace fairlead::testing;
 
 namespace {
@@ -183,3 +185,5 @@ TEST_CASE("redirects over HTTP/2 leave other streams alone", "[http2]") {
   CHECK(proxy.stat("cluster.up.upstream_internal_redirect_succeeded_total") == 10);
   CHECK(up.connections() == 1);
 }
+
+}  // namespace internal_redirect_test

@@ -6,6 +6,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace resilience_test {
+
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
 
@@ -413,3 +415,5 @@ TEST_CASE("a drain ends connections with their next response") {
   CHECK(client.closed_by_peer());
   CHECK(proxy.stat("http.test.downstream_cx_drain_close") == 1);
 }
+
+}  // namespace resilience_test

@@ -4,6 +4,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace routing_test {
+
 using namespace fairlead::testing;
 
 namespace {
@@ -348,3 +350,5 @@ TEST_CASE("formatters read the metadata of listener, virtual host, route and clu
   CHECK(r.header("x-stream") == up.last().header("x-request-id"));
   CHECK(r.header("x-stream").size() == 36);
 }
+
+}  // namespace routing_test

@@ -6,6 +6,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace session_test {
+
 using namespace fairlead::testing;
 
 namespace {
@@ -99,3 +101,5 @@ TEST_CASE("a route has its own sessions or none") {
   CHECK(proxy.get("/header").has("x-session"));
   CHECK(proxy.get("/").has("set-cookie"));
 }
+
+}  // namespace session_test

@@ -8,6 +8,8 @@
 #include "tests/integration/support/test_proxy.h"
 #include "tests/unit/dataplane/tls/make_certificates.h"
 
+namespace tls_test {
+
 using namespace fairlead::testing;
 using fairlead::test::Authority;
 using fairlead::test::MadeCertificate;
@@ -289,3 +291,5 @@ TEST_CASE("an endpoint's metadata says whether it is spoken to in TLS") {
   CHECK(front.stat("cluster.up.ssl.handshake") == 1);
   CHECK(front.stat("cluster.up.upstream_cx_total") == 2);
 }
+
+}  // namespace tls_test

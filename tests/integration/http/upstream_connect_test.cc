@@ -7,6 +7,8 @@
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace upstream_connect_test {
+
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
 using namespace std::string_literals;
@@ -172,3 +174,5 @@ TEST_CASE("original destinations go once they are unused for cleanup_interval an
   CHECK(proxy.stat("cluster.up.membership_change") == 4);
   CHECK(to(kept.port()) == "kept");
 }
+
+}  // namespace upstream_connect_test

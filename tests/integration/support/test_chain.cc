@@ -27,7 +27,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void register_filters() {
+void register_chain_filters() {
   static std::once_flag once;
   std::call_once(once, [] {
     if (config::Registry::global().network_filter("type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo") == nullptr) filters::network::register_configs(config::Registry::global());
@@ -89,7 +89,7 @@ struct TestChain::State : net::AcceptEvents {
 TestChain::TestChain(const std::vector<std::string>& filters, const std::vector<std::string>& clusters) : TestChain(filters, clusters, Options()) {}
 
 TestChain::TestChain(const std::vector<std::string>& filters, const std::vector<std::string>& clusters, const Options& options) : state_(std::make_unique<State>(options)) {
-  register_filters();
+  register_chain_filters();
   State& s = *state_;
   char folder[] = "/tmp/fairlead-chain-XXXXXX";
   s.folder = ::mkdtemp(folder);

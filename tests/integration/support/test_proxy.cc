@@ -41,7 +41,7 @@ std::string indent(const std::string& text, size_t spaces) {
   return out;
 }
 
-void register_filters() {
+void register_proxy_filters() {
   static std::once_flag once;
   std::call_once(once, [] {
     filters::register_configs(config::Registry::global());
@@ -111,7 +111,7 @@ struct TestProxy::State : net::AcceptEvents {
 };
 
 TestProxy::TestProxy(const std::string& listener, const std::vector<std::string>& clusters) : state_(std::make_unique<State>()) {
-  register_filters();
+  register_proxy_filters();
   State& s = *state_;
   char folder[] = "/tmp/fairlead-proxy-XXXXXX";
   s.folder = ::mkdtemp(folder);

@@ -29,7 +29,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void register_filters() {
+void register_udp_filters() {
   static std::once_flag once;
   std::call_once(once, [] {
     filters::udp::register_configs(config::Registry::global());
@@ -116,7 +116,7 @@ struct TestUdp::State {
 };
 
 TestUdp::TestUdp(const std::string& fields, const std::vector<std::string>& clusters) : state_(std::make_unique<State>()) {
-  register_filters();
+  register_udp_filters();
   State& s = *state_;
   char folder[] = "/tmp/fairlead-udp-XXXXXX";
   s.folder = ::mkdtemp(folder);

@@ -4,6 +4,8 @@
 #include "tests/integration/support/test_chain.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace filters_test {
+
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
 
@@ -188,3 +190,5 @@ TEST_CASE("a chain without a terminal filter closes what connects") {
   CHECK(chain.connect().closed_by_peer());
   CHECK(chain.wait_for_connections(0));
 }
+
+}  // namespace filters_test

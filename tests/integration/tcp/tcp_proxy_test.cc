@@ -12,6 +12,8 @@
 #include "tests/integration/support/test_chain.h"
 #include "tests/integration/support/test_proxy.h"
 
+namespace tcp_proxy_test {
+
 using namespace fairlead::testing;
 using namespace std::chrono_literals;
 
@@ -465,3 +467,5 @@ TEST_CASE("a tunnel that the upstream refuses is a connect that has failed") {
   CHECK(client.closed_by_peer());
   CHECK(chain.access_log(1).back() == "TcpConnectionEnd UF,URX 0 0 up - tcp_initializion_failure:0 Normal");
 }
+
+}  // namespace tcp_proxy_test

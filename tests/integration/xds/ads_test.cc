@@ -12,7 +12,7 @@
 #include "tests/integration/xds/proxy_process.h"
 #include "tests/integration/xds/texts.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::ads_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -392,4 +392,4 @@ TEST_CASE("one epoch under load: clusters come and go thirty times in every orde
 }
 
 }  // namespace
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::ads_test

@@ -9,7 +9,7 @@
 #include "tests/integration/xds/proxy_process.h"
 #include "tests/integration/xds/texts.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::extensions_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -217,4 +217,4 @@ TEST_CASE("a static listener takes its filter from a watched file") {
 }
 
 }  // namespace
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::extensions_test

@@ -14,7 +14,7 @@
 #include "tests/integration/xds/proxy_process.h"
 #include "tests/integration/xds/texts.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::health_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -392,4 +392,4 @@ TEST_CASE("an event log that cannot be written refuses its cluster") {
 }
 
 }  // namespace
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::health_test

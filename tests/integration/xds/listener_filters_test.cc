@@ -11,7 +11,7 @@
 #include "tests/integration/xds/texts.h"
 #include "tests/unit/dataplane/filters/listener/client_hello.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::listener_filters_test {
 namespace {
 
 const std::string kType = "type.googleapis.com/envoy.extensions.filters.";
@@ -87,4 +87,4 @@ TEST_CASE("listener filters lead a connection to its chain, however its bytes co
   CHECK(proxy.stat("listener_local_ratelimit.l.rate_limited") == "1");
 }
 
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::listener_filters_test

@@ -9,7 +9,7 @@
 #include "tests/integration/xds/proxy_process.h"
 #include "tests/integration/xds/texts.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::listeners_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -359,4 +359,4 @@ TEST_CASE("what is replaced and what replaces it both stand in the dump until th
 }
 
 }  // namespace
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::listeners_test

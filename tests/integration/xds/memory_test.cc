@@ -12,7 +12,7 @@
 
 #ifndef __SANITIZE_ADDRESS__  // whose allocator is not the one that the proxy's /memory asks
 
-namespace fairlead::testing {
+namespace fairlead::testing::memory_test {
 namespace {
 
 const std::string kDirect = "route_config: {name: r, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: ok}}}]}]}";
@@ -103,6 +103,6 @@ TEST_CASE("an HTTP/2 request that waits for its answer costs at most a third of 
 }
 
 }  // namespace
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::memory_test
 
 #endif

@@ -16,7 +16,7 @@
 #include "tests/integration/xds/proxy_process.h"
 #include "tests/integration/xds/texts.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::overload_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -325,4 +325,4 @@ TEST_CASE("with 200 descriptors and 2,000 who connect: it neither spins nor fall
   CHECK(proxy->running());
 }
 
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::overload_test

@@ -9,7 +9,7 @@
 #include "tests/integration/xds/proxy_process.h"
 #include "tests/integration/xds/texts.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::process_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -311,4 +311,4 @@ TEST_CASE("files that are broken, absent or lack a name at the start do not hold
 }
 
 }  // namespace
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::process_test

@@ -6,7 +6,7 @@
 #include "tests/integration/xds/proxy_process.h"
 #include "tests/integration/xds/texts.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::runtime_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -126,4 +126,4 @@ TEST_CASE("a runtime without an admin layer is not modified") {
   CHECK(refused.body == "No admin layer specified");
 }
 
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::runtime_test

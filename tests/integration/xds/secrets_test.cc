@@ -14,7 +14,7 @@
 #include "tests/integration/xds/texts.h"
 #include "tests/unit/dataplane/tls/make_certificates.h"
 
-namespace fairlead::testing {
+namespace fairlead::testing::secrets_test {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -277,4 +277,4 @@ TEST_CASE("a certificate that changes a hundred times a second fails no handshak
 }
 
 }  // namespace
-}  // namespace fairlead::testing
+}  // namespace fairlead::testing::secrets_test

@@ -184,7 +184,7 @@ TEST_CASE("two hundred streams get a change, each the same bytes") {
   auto channel = run.channel();
   auto stub = AggregatedDiscoveryService::NewStub(channel);
   struct Client {
-    std::unique_ptr<grpc::ClientContext> context = ::context();
+    std::unique_ptr<grpc::ClientContext> context = xds_server_test::context();
     std::unique_ptr<grpc::ClientReaderWriter<DeltaDiscoveryRequest, DeltaDiscoveryResponse>> stream;
   };
   std::vector<Client> clients(kStreams);
@@ -371,7 +371,7 @@ TEST_CASE("frames are shared, not copied, and let go of when nobody else holds t
   const ResourcePtr r = big(0);
   const net::Buffer one = cache.bytes_of(message({r}, true)), two = cache.bytes_of(message({r}, true)), other = cache.bytes_of(message({r}, false));
   CHECK(one.to_string() == "head" + r->delta_frame);
-  CHECK(other.to_string() == "head" + r->sotw_frame);
+  CHECK(other.to_string() == "head" + r->sotw_frame());
   CHECK(at(one) == r->delta_frame.data());
   CHECK(at(two) == at(one));
   for (int i = 1; i <= 100; ++i) cache.bytes_of(message({big(i)}, i % 2));  // 200 MB, held by nobody else
