@@ -64,6 +64,7 @@ Shaped StatusKeeper::shape(const State& state, MonotonicTime now, const std::str
   Shaping shaping;
   shaping.controller = options_.controller;
   shaping.addresses = options_.addresses;
+  shaping.features = options_.features;
   shaping.plane = state.plane;
   shaping.now = wall;
   if (state.object->key.kind == "Ingress" && !state.said.empty()) {  // those of its class

@@ -32,6 +32,7 @@ class StatusKeeper {
     std::string controller;                // whose entries are ours
     std::string field_manager = "fairlead-control";
     std::vector<Address> addresses;        // of Gateways that do not ask for one
+    std::vector<std::string> features;     // of GatewayClasses, beyond what the vocabulary carries out
     // Of Gateways whose data plane is run here; nothing: others run it, and say where it is. May be empty.
     std::function<std::optional<Plane>(const ObjectSnapshot& objects, const ObjectKey& gateway)> plane = {};
     // While Programmed is open, so that what is on its way to the proxies costs one write and not two.

@@ -126,11 +126,10 @@ void shape_class(const StatusSink::Scopes& said, const doc::Value& present, cons
   const auto own = said.find({});
   if (own == said.end()) return;  // another controller's
   std::vector<doc::Value> features;
-  std::vector<std::string> names, before;
-  for (const std::string& f : own->second.supported_features) {
-    features.push_back(doc::map({{"name", doc::string(f), {}}}));
-    names.push_back(f);
-  }
+  std::vector<std::string> names = own->second.supported_features, before;
+  names.insert(names.end(), shaping.features.begin(), shaping.features.end());
+  std::sort(names.begin(), names.end());
+  for (const std::string& f : names) features.push_back(doc::map({{"name", doc::string(f), {}}}));
   // a string each in releases before 1.3
   for (const doc::Value& f : items_at(present, "status.supportedFeatures")) before.push_back(f.is_string() ? f.as_string() : text_at(f, "name"));
   std::sort(before.begin(), before.end());

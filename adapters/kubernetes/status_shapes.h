@@ -58,6 +58,7 @@ void check_plane(const Object& gateway, const Plane& plane, StatusSink::Scopes& 
 struct Shaping {
   std::string controller;          // whose entries are ours: "fairlead.io/gateway-controller"
   std::vector<Address> addresses;  // of Gateways that do not ask for one, and of Ingresses
+  std::vector<std::string> features;  // that a class supports beyond what its vocabulary says
   std::string now;                 // RFC 3339, for conditions whose status changes
   std::optional<Plane> plane;      // of this Gateway: its addresses and no others
   bool hold_programmed = false;    // a Programmed that is True stays as it is where Unknown is said

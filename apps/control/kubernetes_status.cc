@@ -71,6 +71,7 @@ KubernetesStatus::KubernetesStatus(Options options, serve::XdsServer& server, co
   }
   const auto leading = [this] { return !elector_ || elector_->leading(); };
   if (options_.planes) {
+    writer.keeper.features = {"GatewayInfrastructure"};  // Gateway API v1.6: labels, annotations and parametersRef of spec.infrastructure
     provisioner_ = std::make_unique<k8s::Provisioner>(provisioner_options(api), clock, leading);
     writer.keeper.plane = [this](const adapters::ObjectSnapshot& objects, const adapters::ObjectKey& gateway) -> std::optional<k8s::Plane> {
       const std::optional<adapters::provision::Reach> reach = adapters::provision::reach(objects, gateway, options_.planes->options);

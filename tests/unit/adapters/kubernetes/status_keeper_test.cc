@@ -1,6 +1,7 @@
 // When a status is written and when not: differences, others' entries, times, conflicts, failures, refusals by proxies.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -121,6 +122,18 @@ TEST_CASE("each object is written once, and then nothing differs any more") {
     CHECK(w.settle() == 0);
   }
   CHECK_FALSE(w.keeper.due(w.clock.monotonic()));
+}
+
+TEST_CASE("features that come with data planes of our own are said of the class, in their place by name, and written once") {
+  StatusKeeper::Options options;
+  options.features = {"GatewayInfrastructure"};
+  World w(std::string(kClassAndGateway) + "---" + kRoute, options);
+  CHECK(w.settle() == 3);
+  std::vector<std::string> names;
+  for (const doc::Value& f : w.api.at("/apis/gateway.networking.k8s.io/v1/gatewayclasses/fairlead").find_path("status.supportedFeatures")->items()) names.push_back(f.find("name")->as_string());
+  CHECK(std::is_sorted(names.begin(), names.end()));
+  CHECK(std::count(names.begin(), names.end(), "GatewayInfrastructure") == 1);
+  CHECK(w.settle() == 0);
 }
 
 TEST_CASE("a new leader compares everything and writes nothing where all is said already") {
