@@ -1,5 +1,6 @@
-// The scanner knows the string fields of both requests; a node, an error, a map, or any byte beyond ASCII (whose UTF-8
-// protobuf checks) sends the whole message through the generated class.
+// The scanner knows the string fields of both requests, the node (which is then read by its generated class) and the versions a client reports, of
+// which there are as many as it has resources; an error, or any other byte beyond ASCII (whose UTF-8 protobuf checks), sends the whole message
+// through the generated class.
 #include "controlplane/stream/decode.h"
 
 #include <algorithm>
@@ -24,7 +25,7 @@ class Scanner {
     field = tag >> 3;
     value = rest_.substr(0, size);
     rest_.remove_prefix(size);
-    return std::none_of(value.begin(), value.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+    return true;
   }
 
  private:
@@ -42,14 +43,43 @@ class Scanner {
   std::string_view rest_;
 };
 
+bool is_ascii(std::string_view text) {
+  unsigned char all = 0;
+  for (char c : text) all |= static_cast<unsigned char>(c);  // without a way out it is done sixteen bytes at a time
+  return all < 0x80;
+}
+
+bool scan_node(std::string_view bytes, Request& r) {
+  if (r.node) return false;  // given twice: protobuf puts both together
+  envoy::config::core::v3::Node node;
+  if (!node.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return false;
+  r.node = node_of(node);
+  return true;
+}
+
+// An entry of a map of strings.
+bool scan_entry(std::string_view bytes, std::pair<std::string, std::string>& entry) {
+  Scanner scanner(bytes);
+  uint64_t field = 0;
+  std::string_view value;
+  while (!scanner.done()) {
+    if (!scanner.next(field, value) || field < 1 || field > 2) return false;
+    (field == 1 ? entry.first : entry.second) = value;
+  }
+  return is_ascii(entry.first) && is_ascii(entry.second);
+}
+
 bool scan_sotw(std::string_view bytes, Request& r) {
   Scanner scanner(bytes);
   uint64_t field = 0;
   std::string_view value;
   while (!scanner.done()) {
-    if (!scanner.next(field, value)) return false;
+    if (!scanner.next(field, value) || (field != 2 && !is_ascii(value))) return false;
     switch (field) {
       case 1: r.version_info = value; break;
+      case 2:
+        if (!scan_node(value, r)) return false;
+        break;
       case 3: r.names.emplace_back(value); break;
       case 4: r.type_url = value; break;
       case 5: r.nonce = value; break;
@@ -64,11 +94,17 @@ bool scan_delta(std::string_view bytes, Request& r) {
   uint64_t field = 0;
   std::string_view value;
   while (!scanner.done()) {
-    if (!scanner.next(field, value)) return false;
+    if (!scanner.next(field, value) || (field != 1 && field != 5 && !is_ascii(value))) return false;
     switch (field) {
+      case 1:
+        if (!scan_node(value, r)) return false;
+        break;
       case 2: r.type_url = value; break;
       case 3: r.names.emplace_back(value); break;
       case 4: r.unsubscribe.emplace_back(value); break;
+      case 5:
+        if (!scan_entry(value, r.initial_versions.emplace_back())) return false;
+        break;
       case 6: r.nonce = value; break;
       default: return false;
     }

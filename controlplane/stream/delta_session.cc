@@ -1,8 +1,4 @@
 // Incremental xDS: what a DeltaDiscoveryRequest means.
-#include <algorithm>
-#include <iterator>
-#include <unordered_map>
-
 #include "base/hash.h"
 #include "controlplane/stream/session.h"
 
@@ -27,43 +23,50 @@ Output DeltaSession::take(const Request& request, MonotonicTime now, const Snaps
   if (!first && !request.nonce.empty() && !settle(s, request, now, out)) ++ignored_;
   SubscriptionChange change = s.subscription.update(request.names, request.unsubscribe, first, table_);
   if (first || change.any()) adopt(latest);
+  const bool reports = first && !request.initial_versions.empty();
+  const Settled settled = reports ? compare(s, request, now) : Settled();
   if (change.wildcard_added) {
-    force_everything(s);
+    force_everything(s, settled);
     s.reply = true;  // rule 49
   }
-  force(s, change.added);
+  force(s, change.added, settled);
   if (s.subscription.wildcard()) force(s, change.removed);  // rule 36
-  if (first && !request.initial_versions.empty()) {  // rule 50
-    std::unordered_map<std::string_view, std::string_view> known;
-    for (const auto& [name, version] : request.initial_versions) {
-      known.emplace(name, version);
-      const ResourcePtr r = snapshot_->find(s.type, name);
-      if (s.subscription.contains(name) || (r && wants(s, *r))) s.forced.push_back(name);
-    }
-    std::erase_if(s.forced, [&](const std::string& name) {
-      auto at = known.find(name);
-      if (at == known.end()) return false;
-      const ResourcePtr r = snapshot_->find(s.type, name);
-      if (r) {
-        // Only a content hash says that it has these very bytes; a raw set's own version may have had others before a restart.
-        const bool current = r->version == at->second && r->version == hex64(r->hash.low);
-        if (!current && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.push_back(name);
-        return current;
-      }
-      if (s.type == Type::kExtensionConfig) s.outdated.push_back(name);  // it has that: its removal is news
-      // What routes name is not known of a client that comes back with a cluster of old: it goes once they have been changed.
-      const bool keep = options_.incomplete || s.type == Type::kCluster;
-      if (keep) s.kept.push_back(name);
-      if (keep && !options_.incomplete) s.kept_until = now + options_.warming_grace;
-      return keep;
-    });
-    if (s.forced.empty() && !s.reply) {
-      s.sent = s.accepted = snapshot_->set(s.type);
-      s.sent_version = s.accepted_version = s.sent->version();
-    }
+  if (reports && s.forced.empty() && !s.reply) {
+    s.sent = s.accepted = snapshot_->set(s.type);
+    s.sent_version = s.accepted_version = s.sent->version();
   }
   answer(s, now, out);
   return out;
+}
+
+// Rule 50: what the client reports to have already, beside what it shall have. Forces what it has otherwise; what it has as it shall is returned, as
+// names in the request.
+Session::Settled DeltaSession::compare(State& s, const Request& request, MonotonicTime now) const {
+  const snapshot::TypeSet& set = snapshot_->of(s.type);
+  Settled seen, settled;
+  seen.reserve(request.initial_versions.size());
+  settled.reserve(request.initial_versions.size());
+  for (auto reported = request.initial_versions.rbegin(); reported != request.initial_versions.rend(); ++reported) {
+    const auto& [name, version] = *reported;
+    if (!seen.insert(name).second) continue;  // of a name given twice the last counts
+    const ResourcePtr* r = set.find(name);
+    if (!s.subscription.contains(name) && !(r && wants(s, **r))) continue;
+    bool keep = false;
+    if (r) {
+      // Only a content hash says that it has these very bytes; a raw set's own version may have had others before a restart.
+      keep = (*r)->version == version && (*r)->version == hex64((*r)->hash.low);
+      if (!keep && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.push_back(name);
+    } else if (s.type == Type::kExtensionConfig) {
+      s.outdated.push_back(name);  // it has that: its removal is news
+    } else if (options_.incomplete || s.type == Type::kCluster) {
+      // What routes name is not known of a client that comes back with a cluster of old: it goes once they have been changed.
+      keep = true;
+      s.kept.push_back(name);
+      if (!options_.incomplete) s.kept_until = now + options_.warming_grace;
+    }
+    keep ? (void)settled.insert(name) : s.forced.push_back(name);
+  }
+  return settled;
 }
 
 }  // namespace fairlead::cpstream

@@ -403,23 +403,31 @@ void Session::except(State& s, std::string_view name, ResourcePtr has, Monotonic
   }
 }
 
-void Session::force_everything(State& s) {
-  s.forced.reserve(s.forced.size() + snapshot_->of(s.type).size());
-  snapshot_->of(s.type).for_each([&](const ResourcePtr& r) { s.forced.push_back(r->name); });
+void Session::force_everything(State& s, const Settled& but) {
+  const TypeSetPtr& set = snapshot_->set(s.type);
+  s.forced.reserve(s.forced.size() + (set->size() > but.size() ? set->size() - but.size() : 0));
+  set->for_each([&](const ResourcePtr& r) {
+    if (!but.contains(r->name)) s.forced.push_back(r->name);
+  });
 }
 
-void Session::force(State& s, const std::vector<std::string>& names) {
+void Session::force(State& s, const std::vector<std::string>& names, const Settled& but) {
   const TypeSetPtr& set = snapshot_->set(s.type);
   for (const std::string& name : names) {
-    const size_t before = s.forced.size();
+    if (but.contains(name)) continue;
+    bool meant = false;
+    const auto take = [&](const std::string& resource) {
+      meant = true;
+      if (!but.contains(resource)) s.forced.push_back(resource);
+    };
     if (resources::is_glob(name)) {
       set->for_each([&](const ResourcePtr& r) {
-        if (resources::is_xdstp(r->name) && resources::glob_of(r->name) == name) s.forced.push_back(r->name);
+        if (resources::is_xdstp(r->name) && resources::glob_of(r->name) == name) take(r->name);
       });
     } else if (set->aliased() && !set->find(name)) {
-      if (const ResourcePtr r = set->find_alias(name)) s.forced.push_back(r->name);
+      if (const ResourcePtr r = set->find_alias(name)) take(r->name);
     }
-    if (s.forced.size() == before) s.forced.push_back(name);
+    if (!meant) s.forced.push_back(name);
   }
 }
 

@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/container/flat_hash_set.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
@@ -234,9 +235,10 @@ class Session {
   // Records the ACK or NACK of an earlier response of the type. False: the nonce is none of its outstanding ones.
   bool settle(State& s, const Request& request, MonotonicTime now, Output& out);
   bool wants(const State& s, const resources::Resource& r) const;  // by name, by an alias, or everything
-  void force_everything(State& s);
+  using Settled = absl::flat_hash_set<std::string_view>;  // names of what is not to be sent
+  void force_everything(State& s, const Settled& but = {});
   // What a client asked for by name, as names of resources: the members of globs, what has an alias. What there is not stays as it is.
-  void force(State& s, const std::vector<std::string>& names);
+  void force(State& s, const std::vector<std::string>& names, const Settled& but = {});
   // Where a new subscription is to be served from.
   void adopt(const SnapshotPtr& latest) {
     if (latest) snapshot_ = latest;
@@ -304,6 +306,7 @@ class DeltaSession final : public Session {
 
  private:
   Output take(const Request& request, MonotonicTime now, const SnapshotPtr& latest) override;
+  Settled compare(State& s, const Request& request, MonotonicTime now) const;
 };
 
 }  // namespace fairlead::cpstream

@@ -1,15 +1,20 @@
 // Hostile requests of an xDS client: any bytes as a DiscoveryRequest or a delta request are decoded or refused; what decodes drives a session, which
 // must answer with nothing but what its snapshot or the one before has, and must still serve a sound client afterwards.
 // Input: a byte that picks the kind, then requests, each after two bytes of length.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/log.h"
 #include "controlplane/stream/decode.h"
 #include "controlplane/stream/session.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
 #include "tests/unit/controlplane/make.h"
 
 namespace fairlead {
@@ -34,6 +39,20 @@ void check(const Output& out) {
   }
 }
 
+// What is read of a delta request, however it was read, beside what its generated class reads.
+void check_read(std::string_view bytes, const absl::StatusOr<cpstream::Request>& request) {
+  envoy::service::discovery::v3::DeltaDiscoveryRequest whole;
+  if (whole.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) != request.ok()) abort();
+  if (!request.ok()) return;
+  const auto same = [](const std::vector<std::string>& ours, const auto& theirs) { return std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end()); };
+  if (request->type_url != whole.type_url() || request->nonce != whole.response_nonce() || request->error.has_value() != whole.has_error_detail()) abort();
+  if (request->node.has_value() != whole.has_node() || (request->node && request->node->id != whole.node().id())) abort();
+  if (!same(request->names, whole.resource_names_subscribe()) || !same(request->unsubscribe, whole.resource_names_unsubscribe())) abort();
+  std::map<std::string, std::string> versions;
+  for (const auto& [name, version] : request->initial_versions) versions[name] = version;
+  if (versions != std::map<std::string, std::string>(whole.initial_resource_versions().begin(), whole.initial_resource_versions().end())) abort();
+}
+
 void run(const uint8_t* data, size_t size) {
   const bool delta = data[0] & 1;
   cpstream::SessionOptions options;
@@ -55,6 +74,7 @@ void run(const uint8_t* data, size_t size) {
     const std::string_view bytes = rest.substr(0, wanted);
     rest.remove_prefix(bytes.size());
     const auto request = delta ? cpstream::decode_delta(bytes) : cpstream::decode_sotw(bytes);
+    if (delta) check_read(bytes, request);
     if (!request.ok()) continue;
     if (i == 0 && !cpstream::check_first_request(*request).ok()) return;
     const Output out = session->on_request(*request, now);

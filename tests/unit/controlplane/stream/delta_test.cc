@@ -200,6 +200,14 @@ TEST_CASE("rule 50: a reconnect with everything current costs one empty reply") 
   CHECK(shape(c.send(r)) == Names{"cds[]"});
 }
 
+TEST_CASE("rule 50: of a name reported twice the last version counts") {
+  World w = edge();
+  Delta c(w.now());
+  Request r = c.request(Type::kCluster);
+  r.initial_versions = {{"a", "older"}, {"b", cluster("b")->version}, {"a", cluster("a")->version}, {"b", "older"}};
+  CHECK(shape(c.send(r)) == Names{"cds[b]"});
+}
+
 TEST_CASE("rule 50: an equal version that is no content hash proves nothing: the resource is sent again") {
   World w("raw:default/edge");
   w.put({cluster("a", 2, "7")}).verbatim(Type::kCluster, "7");

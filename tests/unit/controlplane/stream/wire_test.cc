@@ -102,6 +102,23 @@ TEST_CASE("a delta request is read as the generated class reads it") {
   REQUIRE(full->initial_versions.size() == 1);
   CHECK(full->initial_versions[0] == std::pair<std::string, std::string>("a", "1"));
   CHECK(full->type_url == "t");
+
+  m.mutable_node()->set_id("n\u00e4");  // beyond ASCII, and numbers that are no text
+  m.mutable_node()->mutable_user_agent_build_version()->mutable_version()->set_major_number(200);
+  auto first = cpstream::decode_delta(m.SerializeAsString());
+  REQUIRE(first.ok());
+  REQUIRE(first->node);
+  CHECK(first->node->id == "n\u00e4");
+  CHECK(first->node->user_agent_version == "200.0.0");
+  CHECK(first->initial_versions.size() == 1);
+  // In pieces, as protobuf puts them together: a node twice is merged.
+  v3::DeltaDiscoveryRequest more;
+  more.mutable_node()->set_cluster("c");
+  auto merged = cpstream::decode_delta(m.SerializeAsString() + more.SerializeAsString());
+  REQUIRE(merged.ok());
+  CHECK(merged->node->id == "n\u00e4");
+  CHECK(merged->node->cluster == "c");
+  CHECK_FALSE(cpstream::decode_delta("\x2a\x04\x0a\x02\xff\xff").ok());  // a name that is no UTF-8
 }
 
 TEST_CASE("an error without a message is still a NACK") {
