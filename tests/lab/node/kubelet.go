@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,10 +10,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"log"
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -78,8 +81,8 @@ func renew(ctx context.Context, client kubernetes.Interface, name string) error 
 	return err
 }
 
-// serveKubelet answers what the API server asks of a kubelet for `kubectl logs`, and nothing else: exec and attach are 501.
-func serveKubelet(address string, logs *logBook) error {
+// serveKubelet answers what the API server asks of a kubelet for `kubectl logs`, `port-forward` and `exec` (the last two of pods that really run).
+func serveKubelet(address string, agent *podAgent) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -97,8 +100,10 @@ func serveKubelet(address string, logs *logBook) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", func(w http.ResponseWriter, r *http.Request) {
-		logs.serve(w, r, r.PathValue("namespace")+"/"+r.PathValue("pod")+"/"+r.PathValue("container"))
+		agent.logs.serve(w, r, r.PathValue("namespace")+"/"+r.PathValue("pod")+"/"+r.PathValue("container"))
 	})
+	mux.HandleFunc("/portForward/{namespace}/{pod}", agent.servePortForward)
+	mux.HandleFunc("/exec/{namespace}/{pod}/{container}", agent.serveExec)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the laboratory's node has no "+r.URL.Path, http.StatusNotImplemented)
 	})
@@ -119,6 +124,7 @@ type book struct {
 	mutex   sync.Mutex
 	lines   []line
 	dropped int // lines before the first one held
+	file    *os.File
 }
 
 // logBook holds what containers have printed, by namespace/pod/container.
@@ -150,7 +156,43 @@ func (b *book) printf(format string, args ...any) {
 		b.lines = append([]line(nil), b.lines[keptLines:]...)
 		b.dropped += keptLines
 	}
-	b.lines = append(b.lines, line{time.Now(), strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")})
+	text := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
+	b.lines = append(b.lines, line{time.Now(), text})
+	if b.file != nil {
+		fmt.Fprintln(b.file, text)
+	}
+}
+
+// keepIn has what is printed also written to a file, which outlives the container.
+func (b *book) keepIn(path string) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err == nil {
+		b.file = file
+	}
+}
+
+func (b *book) close() {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if b.file != nil {
+		b.file.Close()
+		b.file = nil
+	}
+}
+
+// take prints what a process does until it ends.
+func (b *book) take(printed io.Reader) {
+	lines := bufio.NewReader(printed)
+	for {
+		text, err := lines.ReadString('\n')
+		if text != "" {
+			b.printf("%s", text)
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // from returns the lines from number `first` on, and the number after the last.

@@ -3,7 +3,10 @@
 //
 //	pods.go      pods bound to our node: what they mount and are told, their addresses, their status, their end
 //	programs.go  which program stands for an image: the echo servers (echo*.go) or a DNS server
+//	images.go    which images are run, and not stood for: those whose file system is in --images
+//	machine.go   a pod of such images from start to end, with sandbox.go (its network), volumes.go, container_init.go and process.go (its containers), probes.go
 //	kubelet.go   the node itself: its registration, its heartbeat, and the part of the kubelet's API that serves logs
+//	streams.go   the parts that forward ports and run commands
 //	services.go  addresses of Services, forwarded to endpoints; addresses of LoadBalancers
 //	dns.go       names of Services
 package main
@@ -16,6 +19,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"k8s.io/client-go/kubernetes"
@@ -23,21 +27,36 @@ import (
 )
 
 func main() {
+	// what this program is when it calls itself
+	switch os.Args[0] {
+	case holdNetwork:
+		end(holdNetworkMain(os.Args[1:]), 1)
+	case initContainer:
+		end(initContainerMain(), 125)
+	}
 	kubeconfig := flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "how to reach the API server")
 	name := flag.String("name", "node0", "the node's name")
 	address := flag.String("address", "10.99.0.1", "the node's address")
 	pods := flag.String("pods", "10.244.0.0/16", "addresses of pods, all local")
 	balancers := flag.String("load-balancers", "10.98.128.0/17", "addresses of LoadBalancers, all local")
 	dns := flag.String("dns", "10.96.0.10", "address of the cluster's DNS server, local; empty: none")
+	api := flag.String("api", "10.96.0.1", "address of the Service kubernetes, which pods are told")
+	images := flag.String("images", "", "a folder of root file systems of images, each called as its image is: pods of these are run; of all others they are echo servers")
+	state := flag.String("state", "", "an empty folder for volumes of pods that are run; what they print is kept beside it")
 	flag.Parse()
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
-	if err := run(*kubeconfig, *name, *address, *pods, *balancers, *dns); err != nil {
-		fmt.Fprintf(os.Stderr, "node: %v\n", err)
-		os.Exit(1)
-	}
+	end(run(*kubeconfig, *name, *address, *pods, *balancers, *dns, *api, *images, *state), 1)
 }
 
-func run(kubeconfig, name, address, pods, balancers, dns string) error {
+func end(err error, code int) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "node: %v\n", err)
+		os.Exit(code)
+	}
+	os.Exit(0)
+}
+
+func run(kubeconfig, name, address, pods, balancers, dns, api, images, state string) error {
 	podRange, err := netip.ParsePrefix(pods)
 	if err != nil {
 		return fmt.Errorf("--pods: %w", err)
@@ -59,8 +78,9 @@ func run(kubeconfig, name, address, pods, balancers, dns string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
-	logs := &logBook{books: map[string]*book{}}
-	if err := serveKubelet(address, logs); err != nil {
+	agent := newPodAgent(client, name, address, podRange)
+	agent.dns, agent.api, agent.images, agent.folder, agent.logFolder = dns, api, images, state, filepath.Dir(state)
+	if err := serveKubelet(address, agent); err != nil {
 		return err
 	}
 	if err := keepNode(ctx, client, name, address); err != nil {
@@ -75,5 +95,5 @@ func run(kubeconfig, name, address, pods, balancers, dns string) error {
 			return err
 		}
 	}
-	return runPods(ctx, client, name, address, podRange, logs)
+	return agent.run(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"net/netip"
 	"path"
 	"strings"
@@ -17,7 +18,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 )
@@ -44,25 +47,43 @@ type running struct {
 }
 
 type podAgent struct {
-	client kubernetes.Interface
-	node   string
-	host   string
-	store  cache.Store
-	queue  workqueue.TypedRateLimitingInterface[string]
-	logs   *logBook
-	mutex  sync.Mutex
-	pods   map[string]*running
-	room   netip.Prefix
-	last   netip.Addr
-	given  map[netip.Addr]types.UID
+	client  kubernetes.Interface
+	node    string
+	host    string
+	store   cache.Store
+	secrets corelisters.SecretLister
+	configs corelisters.ConfigMapLister
+	queue   workqueue.TypedRateLimitingInterface[string]
+	logs    *logBook
+	room    netip.Prefix
+
+	// of pods that are run
+	dns, api          string
+	images            string
+	folder, logFolder string
+	users             bool // files and processes can be another user's
+
+	mutex    sync.Mutex
+	pods     map[string]*running
+	machines map[string]*machine
+	last     netip.Addr
+	given    map[netip.Addr]types.UID
+	links    int
 }
 
-// runPods keeps pods of the node running until ctx ends.
-func runPods(ctx context.Context, client kubernetes.Interface, node, host string, room netip.Prefix, logs *logBook) error {
-	a := &podAgent{client: client, node: node, host: host, logs: logs, pods: map[string]*running{}, room: room, last: room.Addr(),
-		given: map[netip.Addr]types.UID{},
+func newPodAgent(client kubernetes.Interface, node, host string, room netip.Prefix) *podAgent {
+	return &podAgent{client: client, node: node, host: host, logs: &logBook{books: map[string]*book{}}, users: othersAreThere(), pods: map[string]*running{},
+		machines: map[string]*machine{}, room: room, last: room.Addr(), given: map[netip.Addr]types.UID{},
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Second))}
-	watch := cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "pods", metav1.NamespaceAll, fields.OneTermEqualSelector("spec.nodeName", node))
+}
+
+// run keeps pods of the node running until ctx ends.
+func (a *podAgent) run(ctx context.Context) error {
+	factory := informers.NewSharedInformerFactory(a.client, 0)
+	a.secrets, a.configs = factory.Core().V1().Secrets().Lister(), factory.Core().V1().ConfigMaps().Lister()
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	watch := cache.NewListWatchFromClient(a.client.CoreV1().RESTClient(), "pods", metav1.NamespaceAll, fields.OneTermEqualSelector("spec.nodeName", a.node))
 	informer := cache.NewSharedIndexInformer(watch, &corev1.Pod{}, 0, cache.Indexers{})
 	a.store = informer.GetStore()
 	enqueue := func(object any) {
@@ -83,6 +104,12 @@ func runPods(ctx context.Context, client kubernetes.Interface, node, host string
 	}
 	<-ctx.Done()
 	a.queue.ShutDown()
+	a.mutex.Lock()
+	machines := maps.Clone(a.machines)
+	a.mutex.Unlock()
+	for _, m := range machines {
+		<-m.done
+	}
 	return nil
 }
 
@@ -110,13 +137,24 @@ func (a *podAgent) sync(ctx context.Context, key string) error {
 		return err
 	}
 	a.mutex.Lock()
-	now := a.pods[key]
+	now, m := a.pods[key], a.machines[key]
 	a.mutex.Unlock()
 	if !exists {
+		if m != nil {
+			m.update(nil)
+		}
 		a.stop(key, now)
 		return nil
 	}
 	pod := object.(*corev1.Pod)
+	if m != nil {
+		if m.uid == pod.UID {
+			m.update(pod)
+			return nil
+		}
+		m.update(nil)
+		return errWait{"the pod of that name before it has not ended"}
+	}
 	if now != nil && now.uid != pod.UID {
 		a.stop(key, now)
 		now = nil
@@ -127,6 +165,10 @@ func (a *podAgent) sync(ctx context.Context, key string) error {
 	}
 	if pod.DeletionTimestamp != nil {
 		return a.end(ctx, key, pod, now)
+	}
+	if now == nil && a.runs(pod) {
+		a.startMachine(ctx, key, pod)
+		return nil
 	}
 	if now == nil {
 		if now, err = a.start(ctx, key, pod); err != nil {
@@ -140,7 +182,35 @@ func (a *podAgent) sync(ctx context.Context, key string) error {
 	return a.patch(ctx, pod, a.ready(pod, now))
 }
 
-// start gives the pod an address and starts its containers there.
+func (a *podAgent) startMachine(ctx context.Context, key string, pod *corev1.Pod) {
+	m := newMachine(a, key, pod)
+	a.mutex.Lock()
+	a.machines[key] = m
+	a.mutex.Unlock()
+	go func() {
+		m.run(ctx)
+		a.mutex.Lock()
+		delete(a.machines, key)
+		a.mutex.Unlock()
+		a.queue.Add(key) // another of that name may wait
+	}()
+}
+
+// nextLink numbers the veths of pods.
+func (a *podAgent) nextLink() int {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.links++
+	return a.links
+}
+
+func (a *podAgent) giveBack(ip netip.Addr) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	delete(a.given, ip)
+}
+
+// start gives the pod an address and starts its echo servers there.
 func (a *podAgent) start(ctx context.Context, key string, pod *corev1.Pod) (*running, error) {
 	volumes, err := a.volumes(ctx, pod)
 	if err != nil {
@@ -213,6 +283,11 @@ func (a *podAgent) end(ctx context.Context, key string, pod *corev1.Pod, now *ru
 		}
 		a.stop(key, now)
 	}
+	return a.finalize(ctx, pod)
+}
+
+// finalize takes a pod whose containers have ended out of the API.
+func (a *podAgent) finalize(ctx context.Context, pod *corev1.Pod) error {
 	zero := int64(0)
 	err := a.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
@@ -304,6 +379,10 @@ func (a *podAgent) configFiles(ctx context.Context, namespace, name string, item
 	if err != nil {
 		return nil, err
 	}
+	return pick("configmap", name, dataOf(config), items)
+}
+
+func dataOf(config *corev1.ConfigMap) map[string][]byte {
 	data := map[string][]byte{}
 	for key, value := range config.Data {
 		data[key] = []byte(value)
@@ -311,7 +390,7 @@ func (a *podAgent) configFiles(ctx context.Context, namespace, name string, item
 	for key, value := range config.BinaryData {
 		data[key] = value
 	}
-	return pick("configmap", name, data, items)
+	return data
 }
 
 func missing(kind, name string, optional *bool) (map[string][]byte, error) {
@@ -444,7 +523,11 @@ func (a *podAgent) patch(ctx context.Context, pod *corev1.Pod, status corev1.Pod
 	if err != nil {
 		return err
 	}
-	_, err = a.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status")
+	return a.write(ctx, pod, body)
+}
+
+func (a *podAgent) write(ctx context.Context, pod *corev1.Pod, body []byte) error {
+	_, err := a.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status")
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // gone, or another of that name: an event will tell
 	}
