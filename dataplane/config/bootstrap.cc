@@ -166,6 +166,9 @@ void read_static(const bootstrap_v3::Bootstrap& proto, const BootstrapOptions& o
   for (const std::string& name : control_plane) {
     if (!names.contains(name)) errors.add("dynamic_resources", absl::StrCat("Unknown gRPC client cluster '", name, "'"));
   }
+  for (const GrpcTarget& target : out.load_stats ? out.load_stats->services : std::vector<GrpcTarget>()) {
+    if (!names.contains(target.cluster)) errors.add("cluster_manager.load_stats_config", absl::StrCat("Unknown gRPC client cluster '", target.cluster, "'"));
+  }
   HcmOptions hcm;
   hcm.registry = options.registry;
   hcm.read_file = options.read_file;
@@ -218,6 +221,10 @@ absl::StatusOr<std::shared_ptr<const BootstrapConfig>> parse_bootstrap(const boo
   out->watchdogs = parse_watchdogs(proto);
   if (proto.has_overload_manager()) out->overload = parse_overload(proto.overload_manager(), "overload_manager", errors);
   read_dynamic(proto.dynamic_resources(), *out, errors);
+  if (proto.cluster_manager().has_load_stats_config()) {
+    auto source = parse_api_source(proto.cluster_manager().load_stats_config(), "cluster_manager.load_stats_config");
+    if (errors.check(source)) out->load_stats = std::move(*source);
+  }
   read_static(proto, options, *out, errors);
   out->local_cluster_name = proto.cluster_manager().local_cluster_name();
   out->outlier_event_log = proto.cluster_manager().outlier_detection().event_log_path();

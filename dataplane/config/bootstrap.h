@@ -39,6 +39,7 @@ struct BootstrapConfig {
   std::shared_ptr<const StaticSecrets> secrets;                  // never null
   std::shared_ptr<DiscoveredSecrets> discovered;                 // null: only judged
   std::optional<ApiSource> ads;
+  std::optional<ApiSource> load_stats;                           // cluster_manager.load_stats_config: where load is reported
   std::optional<ConfigSource> lds, cds;
   std::string lds_resources_locator, cds_resources_locator;      // empty: wildcard
   std::vector<RuntimeLayer> runtime_layers;                      // later ones win

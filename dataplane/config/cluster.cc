@@ -189,6 +189,7 @@ absl::StatusOr<std::shared_ptr<const ClusterConfig>> parse_cluster(const cluster
     auto bind = parse_bind(proto.upstream_bind_config(), "upstream_bind_config");
     if (errors.check(bind)) out->bind = std::move(*bind);
   }
+  out->load_metrics.assign(proto.lrs_report_endpoint_metrics().begin(), proto.lrs_report_endpoint_metrics().end());
   if (proto.has_metadata()) out->metadata = std::make_shared<const envoy::config::core::v3::Metadata>(proto.metadata());
   if (!errors.empty()) return prefix(place, errors.status());
   return std::shared_ptr<const ClusterConfig>(std::move(out));

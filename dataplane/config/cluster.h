@@ -143,6 +143,7 @@ struct ClusterConfig {
   std::shared_ptr<const ProxyProtocol> proxy_protocol;    // null: none
   std::shared_ptr<const UpstreamTls> tls;                 // null: plain
   std::vector<TransportMatch> transport_matches;          // the first that matches; none: `tls`
+  std::vector<std::string> load_metrics;                  // lrs_report_endpoint_metrics
   std::shared_ptr<const OriginalDst> original_dst;        // null: hosts are those of `discovery`; else Static without any
   std::shared_ptr<const envoy::config::core::v3::Metadata> metadata;
   uint64_t content_hash = 0;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/certs.h"
+#include "dataplane/server/load_reporter.h"
 #include "dataplane/server/server.h"
 #include "dataplane/server/worker_slot.h"
 
@@ -67,6 +68,7 @@ Server::~Server() {
   if (admin_ != nullptr) admin_->stop();
   handover_.reset();
   sources_.reset();
+  load_reporter_.reset();
   connector_.reset();
   resolver_.reset();
   workers_.clear();

@@ -3,6 +3,7 @@
 
 #include <google/protobuf/struct.pb.h>
 
+#include <mutex>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@
 #include "base/status.h"
 #include "dataplane/config/health.h"
 #include "dataplane/server/admin_endpoints.h"
+#include "dataplane/server/load_reporter.h"
 #include "dataplane/server/worker_slot.h"
 #include "dataplane/upstream/balancing.h"
 #include "dataplane/upstream/membership.h"
@@ -82,6 +84,7 @@ absl::Status Server::start() {
   discovery_counters_ = std::make_unique<DiscoveryCounters>(*stats_, *shared_clusters_);
   upstream::LocalZone zone;
   zone.cluster = bootstrap_.config->local_cluster_name;
+  if (bootstrap_.config->load_stats.has_value()) shared_clusters_->report_loads();
   if (bootstrap_.config->node->has_locality()) {
     const auto& own = bootstrap_.config->node->locality();
     zone.locality.emplace(own.region(), own.zone(), own.sub_zone());
@@ -312,6 +315,36 @@ void Server::start_dynamic(uint64_t seed) {
 
 xds::Outcome Server::apply(const xds::Update& update) {
   const auto begin = steady_clock::now();
+  if (!bootstrap_.config->load_stats.has_value()) return;
+  LoadReporter::Options loads;
+  loads.loop = loop_.get();
+  loads.connector = connector_.get();
+  loads.node = bootstrap_.config->node;
+  loads.target = bootstrap_.config->load_stats->services.front();
+  loads.seed = seed;
+  loads.stats = stats_.get();
+  loads.gather = [this](std::function<void(upstream::Loads)> done) { gather_loads(std::move(done)); };
+  loads.snapshot = [this] { return publisher_->current(); };
+  load_reporter_ = std::make_unique<LoadReporter>(std::move(loads));
+}
+
+void Server::gather_loads(std::function<void(upstream::Loads)> done) {
+  struct Gathered {
+    std::mutex mutex;
+    upstream::Loads loads;
+  };
+  auto gathered = std::make_shared<Gathered>();
+  on_all_workers(
+      [gathered](WorkerSlot& slot) {
+        upstream::Loads mine;
+        slot.context->clusters().take_loads(mine);
+        std::lock_guard lock(gathered->mutex);
+        upstream::add_loads(gathered->loads, mine);
+      },
+      [this, gathered, done = std::move(done)] {
+        upstream::add_loads(gathered->loads, shared_clusters_->departed_loads()->take());
+        done(std::move(gathered->loads));
+      });
   xds::Outcome outcome = ingest_->apply(update);
   subscription_stats_->updated(update, outcome, std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - begin));
   if (!outcome.status.ok()) {

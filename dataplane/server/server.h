@@ -37,6 +37,7 @@
 namespace fairlead::server {
 
 class AdminEndpoints;
+class LoadReporter;
 
 enum class State : uint8_t { live, draining, pre_initializing, initializing };  // envoy.admin.v3.ServerInfo.State
 std::string_view state_name(State state);
@@ -130,6 +131,7 @@ class Server {
 
   enum class Stage : uint8_t { runtime, clusters, listeners, done };
   Options options_;
+  void gather_loads(std::function<void(upstream::Loads)> done);
   const std::string version_;
   LoadedBootstrap bootstrap_;
   std::unique_ptr<net::EventLoop> loop_;
@@ -156,6 +158,7 @@ class Server {
   std::unique_ptr<xds::DirectoryWatch> file_watch_;
   std::unique_ptr<ListenerSet> listeners_;
   GlobalConnections connections_;
+  std::unique_ptr<LoadReporter> load_reporter_;  // null: nobody asks
   std::unique_ptr<OverloadManager> overload_;  // null: the bootstrap has none
   std::vector<std::unique_ptr<WorkerSlot>> workers_;
   std::unique_ptr<Publisher> publisher_;

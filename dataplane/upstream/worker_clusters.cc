@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include "dataplane/net/event_loop.h"
 #include "envoy/config/core/v3/base.pb.h"
@@ -64,6 +65,7 @@ Host* Cluster::original(const net::Address& address) {
   endpoint.hostname = config().name + name;  // as Envoy names it
   Ref<Host> host(new Host(env_, shared_, endpoint, address));
   host->name = host->address_text();
+  if (reports_load()) host->stand_at(std::make_shared<LoadPlace>());
   hosts_.push_back(host);
   originals_->hosts.emplace(std::move(name), Originals::Entry{host});
   // Each worker counts its own hosts.
@@ -133,6 +135,25 @@ bool Cluster::drop_overload() {
   return endpoints_ && endpoints_->drop_overload && env_.random.below(1'000'000) < endpoints_->drop_overload->per_million;
 }
 
+void Cluster::count_drop(bool overload) {
+  if (!reports_load()) return;
+  ++drops_.total;
+  if (!overload) return;
+  ++drops_.overload;
+  if (endpoints_ && endpoints_->drop_overload) drops_.category = endpoints_->drop_overload->category;
+}
+
+void Cluster::take_load(Loads& out) {
+  if (!reports_load()) return;
+  ClusterLoad load{.service = load_service(config()), .drops = std::exchange(drops_, {}), .hosts = {}};
+  for (const Ref<Host>& host : hosts_) {
+    HostLoad of_host = host->take_load();
+    if (!of_host.empty()) load.hosts[{host->priority, *host->place(), host->address_text()}] += of_host;
+  }
+  if (load.hosts.empty() && load.drops.total == 0) return;
+  out.emplace(config().name, std::move(load));
+}
+
 // What load balancing knows of a host, from its endpoint.
 void Cluster::adopt(const FlatEndpoint& flat, Host& host) {
   host.update(*flat.endpoint);
@@ -140,6 +161,7 @@ void Cluster::adopt(const FlatEndpoint& flat, Host& host) {
   host.locality = flat.locality;
   host.name = host.address_text();
   host.canary = is_canary(*flat.endpoint);
+  if (reports_load()) host.stand_at(places_[flat.locality]);
   begin_slow_start(host);
   if (total_active_) host.active_requests.count_into(total_active_);
 }
@@ -165,6 +187,9 @@ bool Cluster::set_endpoints(std::shared_ptr<const config::EndpointSet> endpoints
   localities_ = std::move(flat.localities);
   locality_weights_ = std::move(flat.locality_weights);
   own_zone_first_ = flat.own_first;
+  places_.clear();
+  if (reports_load())
+    for (const config::Locality* l : localities_) places_.push_back(std::make_shared<LoadPlace>(LoadPlace{l->region, l->zone, l->sub_zone}));
   // Hosts are the same host while address and priority stay.
   std::unordered_map<std::string, Ref<Host>> before;
   const auto key = [](const std::string& name, uint32_t priority) { return name + '#' + std::to_string(priority); };
@@ -250,6 +275,7 @@ LocalZones Cluster::local_zones(const Cluster& local, uint32_t panic_percent) co
 }
 
 void Cluster::remove() {
+  if (drops_.total != 0) shared_->departed_loads->add(config(), std::exchange(drops_, {}));
   drop_originals();
   for (const Ref<Host>& host : hosts_) host->remove();
 }
@@ -341,6 +367,10 @@ void WorkerClusters::close_all() {
   for (const auto& [name, entry] : clusters_) {
     for (const Ref<Host>& host : entry.cluster->hosts()) host->close_all();
   }
+}
+
+void WorkerClusters::take_loads(Loads& out) {
+  for (const auto& [name, entry] : clusters_) entry.cluster->take_load(out);
 }
 
 void WorkerClusters::describe(std::string_view name, std::vector<HostStatus>& out) const {

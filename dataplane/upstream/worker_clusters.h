@@ -41,6 +41,10 @@ class Cluster final : public Counted {
   void count_invalid_original() const;
   // Whether this request is among those that Policy.drop_overloads answers without a host.
   bool drop_overload();
+  // A request has been answered without a host: a breaker was open, or drop_overload() said so.
+  void count_drop(bool overload);
+  // What endpoints say of their load is reported, config().load_metrics of it.
+  bool wants_metrics() const { return reports_load() && !config().load_metrics.empty(); }
   const std::vector<Ref<Host>>& hosts() const { return hosts_; }
   const HostSelector& selector() const { return selector_; }
 
@@ -51,6 +55,8 @@ class Cluster final : public Counted {
   // The flags of hosts have changed. True when that changes what traffic any of them gets.
   bool refresh_health(const Cluster* local);
   const std::shared_ptr<const config::EndpointSet>& endpoints() const { return endpoints_; }
+  // What has been done here since the last call, into `out`, which has nothing of this cluster yet; only where load is reported.
+  void take_load(Loads& out);
   // The cluster has left: every pool drains.
   void remove();
 
@@ -62,6 +68,7 @@ class Cluster final : public Counted {
   void count(const HostSelector::Picked& picked) const;
   void sweep_originals();
   void drop_originals();
+  bool reports_load() const { return shared_->departed_loads != nullptr; }
 
   WorkerEnv& env_;
   std::shared_ptr<SharedCluster> shared_;
@@ -71,6 +78,8 @@ class Cluster final : public Counted {
   std::vector<Ref<Host>> hosts_;
   std::vector<const config::Locality*> localities_;  // by LbHost::locality; of endpoints_
   std::vector<uint32_t> locality_weights_;
+  std::vector<std::shared_ptr<const LoadPlace>> places_;  // by LbHost::locality, where load is reported
+  Drops drops_;  // that no report has had
   bool own_zone_first_ = false;
   std::shared_ptr<uint32_t> total_active_;  // bounded load only
   HostSelector selector_;
@@ -96,6 +105,8 @@ class WorkerClusters {
   void close_all();
   // Appends the status of every host of `cluster`, if there has been a request for it here. On the worker's thread.
   void describe(std::string_view cluster, std::vector<HostStatus>& out) const;
+  // What has been done since the last call, of every cluster. On the worker's thread.
+  void take_loads(Loads& out);
   WorkerEnv& env() { return env_; }
 
  private:

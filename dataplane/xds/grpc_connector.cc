@@ -63,6 +63,11 @@ class Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     if (queue_.size() == 1) write_front();
   }
 
+  bool idle() {
+    std::lock_guard lock(mutex_);
+    return queue_.empty();
+  }
+
   void cancel() {
     events = nullptr;
     context.TryCancel();
@@ -135,6 +140,7 @@ class CallStream final : public Stream {
   explicit CallStream(std::shared_ptr<Call> call) : call_(std::move(call)) {}
   ~CallStream() override { call_->cancel(); }
   void send(std::string message) override { call_->write(std::move(message)); }
+  bool idle() const override { return call_->idle(); }
 
  private:
   std::shared_ptr<Call> call_;
@@ -191,7 +197,7 @@ class GrpcConnector final : public Connector {
   absl::StatusOr<Peer*> find(const config::GrpcTarget& target) {
     if (auto it = peers_.find(target.cluster); it != peers_.end()) return &it->second;
     const auto cluster = clusters_(target.cluster);
-    if (cluster == nullptr) return absl::NotFoundError(absl::StrCat("unknown cluster '", target.cluster, "' for xDS streams"));
+    if (cluster == nullptr) return absl::NotFoundError(absl::StrCat("unknown cluster '", target.cluster, "' for streams of xDS or LRS"));
     absl::StatusOr<GrpcEndpoints> endpoints = parse_grpc_cluster(*cluster, absl::StrCat("cluster '", target.cluster, "'"));
     if (!endpoints.ok()) return endpoints.status();
     Peer& peer = peers_[target.cluster];

@@ -30,6 +30,8 @@ class Stream {
  public:
   virtual ~Stream() = default;
   virtual void send(std::string message) = 0;
+  // Whether all that was given to send() has left: a peer that does not read must not have ever more wait for it.
+  virtual bool idle() const { return true; }
 };
 class StreamEvents {
  public:

@@ -2,6 +2,7 @@
 #include "dataplane/upstream/pool/host.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
@@ -9,6 +10,11 @@
 #include "dataplane/upstream/pool/happy_eyeballs.h"
 
 namespace fairlead::upstream {
+namespace {
+
+constexpr size_t kMostMetrics = 100;  // of one host; their names may be the endpoint's
+
+}  // namespace
 
 Host::Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config::Endpoint& endpoint, net::Address address)
     : env_(env), cluster_(std::move(cluster)), address_(std::move(address)), address_text_(address_.to_string()) {
@@ -17,6 +23,7 @@ Host::Host(WorkerEnv& env, std::shared_ptr<SharedCluster> cluster, const config:
 }
 
 Host::~Host() {
+  leave_load();
   for_each_pool([](ConnectionPool& pool) { pool.breakers().pools.give_back(); });
 }
 
@@ -73,11 +80,46 @@ bool Host::refresh_health() {
 
 void Host::remove() {
   removed_ = true;
+  leave_load();
   for_each_pool([](ConnectionPool& pool) { pool.drain(); });
 }
 
 void Host::close_all() {
   for_each_pool([](ConnectionPool& pool) { pool.close_all(); });
+}
+
+void Host::stand_at(std::shared_ptr<const LoadPlace> place) {
+  if (!load_) load_ = std::make_unique<Reported>();
+  load_->place = std::move(place);
+}
+
+HostLoad Host::take_load() {
+  HostLoad out;
+  out.succeeded = counters.rq_success - std::exchange(load_->succeeded, counters.rq_success);
+  out.failed = counters.rq_error - std::exchange(load_->failed, counters.rq_error);
+  out.issued = counters.rq_total - std::exchange(load_->issued, counters.rq_total);
+  out.in_progress = active_requests;
+  out.metrics = std::exchange(load_->metrics, {});
+  return out;
+}
+
+void Host::add_metric(std::string_view name, double value) {
+  if (!load_) return;
+  auto it = load_->metrics.find(name);
+  if (it == load_->metrics.end()) {
+    if (load_->metrics.size() >= kMostMetrics) return;
+    it = load_->metrics.emplace(name, LoadMetric()).first;
+  }
+  ++it->second.requests;
+  it->second.sum += value;
+}
+
+// What has not been reported yet, when the host goes: at once, and for the requests that end later with the last of them.
+void Host::leave_load() {
+  if (!load_) return;
+  HostLoad rest = take_load();
+  rest.in_progress = 0;
+  if (!rest.empty()) cluster_->departed_loads->add(*cluster_->config, {priority, *load_->place, address_text_}, rest);
 }
 
 bool Host::in_use() const {

@@ -14,6 +14,7 @@
 #include "dataplane/http/codec.h"
 #include "dataplane/upstream/lb/host.h"
 #include "dataplane/upstream/pool/connection_pool.h"
+#include "dataplane/upstream/pool/load.h"
 #include "dataplane/upstream/pool/proxy_header.h"
 #include "dataplane/upstream/pool/ref.h"
 
@@ -86,6 +87,13 @@ class Host final : public LbHost, public Counted {
   }
   HostCounters counters;
 
+  // Load reports, where they are made: where the host stands from now on, and what it has done since the last call of take_load().
+  void stand_at(std::shared_ptr<const LoadPlace> place);
+  const LoadPlace* place() const { return load_ ? load_->place.get() : nullptr; }
+  HostLoad take_load();
+  // What an answer said of the endpoint's load.
+  void add_metric(std::string_view name, double value);
+
  private:
   WorkerEnv& env_;
   std::shared_ptr<SharedCluster> cluster_;
@@ -102,6 +110,13 @@ class Host final : public LbHost, public Counted {
     absl::flat_hash_map<std::string, std::unique_ptr<ConnectionPool>> pools;
     size_t sweep_at = 16;
   };
+  // Of `counters`, what reports have had; and what is not among these.
+  struct Reported {
+    std::shared_ptr<const LoadPlace> place;
+    uint64_t succeeded = 0, failed = 0, issued = 0;
+    LoadMetrics metrics;
+  };
+  void leave_load();
   void choose_race(const config::Endpoint& endpoint);
   ConnectionPool* own_pool(PoolProtocol protocol, bool high, const MadeFor& whom);
   void sweep_own_pools();
@@ -109,6 +124,7 @@ class Host final : public LbHost, public Counted {
   void for_each_pool(F&& f) const;
 
   bool removed_ = false;
+  std::unique_ptr<Reported> load_;  // null: nobody asks
   std::unique_ptr<std::vector<net::Address>> race_;  // all addresses of the endpoint, where there are several
   std::unique_ptr<OwnPools> own_pools_;
   std::array<std::unique_ptr<ConnectionPool>, 2 * kPoolProtocols> pools_;  // by PoolProtocol, of priority DEFAULT, then HIGH

@@ -55,6 +55,7 @@ std::shared_ptr<SharedCluster> SharedClusters::get(const std::shared_ptr<const c
   std::weak_ptr<SharedCluster>& known = clusters_[config.get()];
   if (auto cluster = known.lock()) return cluster;
   auto cluster = std::make_shared<SharedCluster>(config, registry_, health_sink_, runtime_.get());
+  cluster->departed_loads = departed_loads_;
   known = cluster;
   // Seldom enough that loading ten thousand clusters does not look at all of them for each.
   if (clusters_.size() >= next_sweep_) {

@@ -18,6 +18,7 @@
 #include "dataplane/stats/registry.h"
 #include "dataplane/upstream/lb/hash_table.h"
 #include "dataplane/upstream/pool/host_health.h"
+#include "dataplane/upstream/pool/load.h"
 #include "dataplane/upstream/pool/local_zone.h"
 
 namespace fairlead::upstream {
@@ -74,6 +75,7 @@ struct SharedCluster {
   std::array<Breakers, 2> breakers;     // DEFAULT, HIGH
   std::shared_ptr<const config::OutlierDetection> outlier;  // the configuration's, with what the runtime says
   std::unique_ptr<ClusterHealth> health;  // null: neither health checks nor outlier detection
+  std::shared_ptr<DepartedLoads> departed_loads;  // null: load is not reported
 
   // The tables of ring hash or Maglev for an endpoint set, made by `build` unless they exist for the hosts' present health;
   // kept while the set lives. Any thread.
@@ -104,6 +106,9 @@ class SharedClusters {
   // Before any cluster exists.
   void set_health_sink(HealthSink sink) { health_sink_ = std::move(sink); }
   void set_runtime(std::shared_ptr<const matching::Runtime> runtime) { runtime_ = std::move(runtime); }
+  // Before any cluster exists: load is reported.
+  void report_loads() { departed_loads_ = std::make_shared<DepartedLoads>(); }
+  const std::shared_ptr<DepartedLoads>& departed_loads() const { return departed_loads_; }
   // Sets the gauges circuit_breakers.<priority>.*_open of every live cluster; `cells` is the only owner of these. Before a scrape.
   void refresh_gauges(stats::Cells& cells);
 
@@ -112,6 +117,7 @@ class SharedClusters {
   LocalZone local_zone_;
   HealthSink health_sink_;
   std::shared_ptr<const matching::Runtime> runtime_;
+  std::shared_ptr<DepartedLoads> departed_loads_;
   std::unordered_map<std::string, std::shared_ptr<SharedCluster>> kept_;
   std::mutex mutex_;
   std::unordered_map<const config::ClusterConfig*, std::weak_ptr<SharedCluster>> clusters_;  // entries outlive their cluster until a sweep

@@ -150,6 +150,7 @@ bool RouterFilter::drop_for_overload() {
   if (!cluster_->drop_overload()) return false;
   const bool all = cluster_->endpoints()->drop_overload->per_million >= 1'000'000;
   stream().set_flag(all ? ResponseFlag::UnconditionalDropOverload : ResponseFlag::DropOverload);
+  cluster_->count_drop(true);
   count_status(503);
   stream().send_local_reply({.status = 503, .body = all ? "unconditional drop overload" : "drop overload", .details = all ? "unconditional_drop_overload" : "drop_overload",
                              .modify_headers = [&](http::HeaderMap& reply) {
@@ -409,6 +410,7 @@ void RouterFilter::begin_attempt() {
     std::string text;
     if (fairlead::router::rewrite_host(*match_, stream().request_headers(), host->hostname(), text)) set_host(stream().request_headers(), text);
   }
+  outcome_open_ = load_noted_ = false;
   attempt_.start(*host, match_->route->forward.high_priority, terminates_ ? &*match_->route->forward.connect : nullptr, tls_names_.get());
 }
 

@@ -108,6 +108,9 @@ class RouterFilter final : public stream::Filter {
   void response_complete();
   void fail(uint32_t status, std::string_view body, std::string_view details, format::ResponseFlag flag, bool overloaded = false);
   void report_health(const upstream::Host& host, uint32_t status, const http::HeaderMap& headers);
+  void count_outcome(uint32_t status, const http::HeaderMap& headers, bool end_stream);
+  void settle_outcome(bool good);
+  void note_load(const http::HeaderMap& headers);
   void count_status(uint32_t status);
   void count_status_class(stats::ClusterResponseStat completed, uint32_t status);
   stats::Cells& cells() const { return stream().worker().cells(); }
@@ -144,6 +147,8 @@ class RouterFilter final : public stream::Filter {
   bool lost_connection_retry_ = false;
   bool waiting_to_retry_ = false;
   bool no_pool_ = false;            // for the chosen host
+  bool outcome_open_ = false;       // a gRPC call's, which its trailers will tell
+  bool load_noted_ = false;         // what the endpoint says of it, once an attempt
 };
 
 }  // namespace fairlead::filters::router

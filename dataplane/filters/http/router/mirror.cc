@@ -35,10 +35,15 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
     if (!body_.empty()) sender_->send_data(body_, !trailers_);
     if (trailers_) sender_->send_trailers(*trailers_);
   }
-  void on_pool_failure(upstream::ResetReason, std::string_view) override { done(false); }
+  void on_pool_failure(upstream::ResetReason, std::string_view) override {
+    ++host_->counters.rq_error;
+    done(false);
+  }
 
   http::Arena& arena() override { return arena_; }
-  void on_headers(http::HeaderMap&, bool end_stream) override {
+  void on_headers(http::HeaderMap& headers, bool end_stream) override {
+    answered_ = true;
+    ++(http::parse_status(headers.get(http::Token::PseudoStatus)) < 500 ? host_->counters.rq_success : host_->counters.rq_error);
     if (end_stream) done();
   }
   void on_data(net::Buffer& data, bool end_stream) override {
@@ -46,10 +51,14 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
     if (end_stream) done();
   }
   void on_trailers(http::HeaderMap&) override { done(); }
-  void on_reset(http::ResetReason, std::string_view) override { done(false); }
+  void on_reset(http::ResetReason, std::string_view) override {
+    if (!answered_) ++host_->counters.rq_error;
+    done(false);
+  }
 
  private:
   void on_timeout() {
+    if (!answered_) ++host_->counters.rq_error;
     cancel();
     if (sender_ != nullptr) std::exchange(sender_, nullptr)->reset(http::ResetReason::LocalReset);
     done(false);
@@ -70,6 +79,7 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
   std::optional<http::HeaderMap> trailers_;
   upstream::PooledStream* stream_ = nullptr;
   http::MessageSender* sender_ = nullptr;
+  bool answered_ = false;
   net::Timer timer_;
 };
 

@@ -10,6 +10,7 @@
 #include "dataplane/net/event_loop.h"
 #include "dataplane/stream/connection_manager.h"
 #include "dataplane/stream/http_connection.h"
+#include "dataplane/upstream/orca.h"
 
 namespace fairlead::filters::router {
 
@@ -47,6 +48,12 @@ std::string reset_details(std::string_view stem, ResetReason reason, std::string
   return absl::StrReplaceAll(absl::StrCat(stem, "{", upstream::reset_reason_text(reason), detail.empty() ? "" : "|", detail, "}"), {{" ", "_"}});
 }
 
+// A gRPC call has succeeded, or failed by the client's doing.
+bool grpc_succeeded(const http::HeaderMap& headers) {
+  uint32_t grpc = 0;
+  return headers.has(Token::GrpcStatus) && absl::SimpleAtoi(headers.get(Token::GrpcStatus), &grpc) && http::http_status_of_grpc(grpc) < 500;
+}
+
 bool is_idempotent(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" || method == "PUT" || method == "DELETE";
 }
@@ -75,7 +82,9 @@ void RouterFilter::count_status_class(ClusterResponseStat completed, uint32_t st
 void RouterFilter::on_max_duration() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_max_duration_reached);
   stream().set_flag(ResponseFlag::UpstreamMaxStreamDurationReached);
+  settle_outcome(false);
   if (response_begun_) return stream().reset("upstream_max_stream_duration_reached");
+  if (attempt_.active()) ++attempt_.host()->counters.rq_error;
   attempt_.abandon();
   if (retry_reset(ResetReason::kLocalReset, true)) return;
   fail(504, "upstream max stream duration reached", "upstream_max_stream_duration_reached", ResponseFlag::UpstreamMaxStreamDurationReached);
@@ -101,15 +110,42 @@ void RouterFilter::report_health(const upstream::Host& host, uint32_t status, co
   if (headers.has(Token::XEnvoyImmediateHealthCheckFail)) host.report_immediate_fail();
 }
 
+// For /clusters and load reports. Envoy 1.40: of a gRPC call its status counts, and one that ends without is a failure
+void RouterFilter::count_outcome(uint32_t status, const http::HeaderMap& headers, bool end_stream) {
+  outcome_open_ = true;
+  if (status >= 500) return settle_outcome(false);
+  if (!stream().is_grpc()) return settle_outcome(true);
+  if (end_stream) settle_outcome(grpc_succeeded(headers));
+}
+
+void RouterFilter::settle_outcome(bool good) {
+  if (!std::exchange(outcome_open_, false)) return;
+  upstream::HostCounters& counts = attempt_.host()->counters;
+  ++(good ? counts.rq_success : counts.rq_error);
+}
+
+void RouterFilter::note_load(const http::HeaderMap& headers) {
+  if (load_noted_) return;
+  const auto report = upstream::read_orca(headers);
+  if (!report.ok()) return;
+  load_noted_ = true;
+  upstream::visit_metrics(*report, cluster_->config().load_metrics, [host = attempt_.host()](std::string_view name, double value) { host->add_metric(name, value); });
+}
+
 void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream) {
   http::join_repeated(headers, http::MessageKind::kResponse);
   const uint32_t status = http::parse_status(headers.get(Token::PseudoStatus));
   stream().mark(TimePoint::UpstreamRxBegin);
   disarm_try_timers();
   upstream::Host& host = *attempt_.host();
-  ++(status < 500 ? host.counters.rq_success : host.counters.rq_error);
+  if (cluster_->wants_metrics()) note_load(headers);
   if (host.shared_health() != nullptr) report_health(host, status, headers);
-  if (retry_ && retry_response(status, headers)) return;
+  if (retry_) {
+    ++host.counters.rq_error;  // Envoy 1.40: an answer that is tried again is one, whatever it says
+    if (retry_response(status, headers)) return;
+    --host.counters.rq_error;
+  }
+  count_outcome(status, headers, end_stream);
   if (follow_redirect(status, headers)) return;
   release_retry();
   response_begun_ = true;
@@ -146,11 +182,16 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
 
 void RouterFilter::on_upstream_data(net::Buffer& data, bool end_stream) {
   if (per_try_idle_timer_ && !end_stream) per_try_idle_timer_->arm(timeouts_.per_try_idle);
-  if (end_stream) response_complete();
+  if (end_stream) {
+    settle_outcome(false);
+    response_complete();
+  }
   stream().encode_data(data, end_stream);
 }
 
 void RouterFilter::on_upstream_trailers(http::HeaderMap& trailers) {
+  if (outcome_open_) settle_outcome(grpc_succeeded(trailers));
+  if (cluster_->wants_metrics()) note_load(trailers);
   response_complete();
   stream().encode_trailers(trailers);
 }
@@ -303,6 +344,7 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
   if (reason == ResetReason::kProtocolError && !attempt_.http2()) cells().add(cluster_->shared().stats, ClusterStat::upstream_cx_protocol_error);
   if (!stream().active()) return;
   if (response_begun_) {
+    settle_outcome(false);
     attempt_.host()->report_local(upstream::LocalResult::ConnectFailed);
     stream().set_flag(flag_of(reason));
     return stream().reset(in_arena(reset_details("upstream_reset_after_response_started", reason, detail)));
@@ -326,6 +368,7 @@ void RouterFilter::fail(uint32_t status, std::string_view body, std::string_view
   release_retry();
   response_begun_ = true;
   stream().set_flag(flag);
+  if (overloaded) cluster_->count_drop(false);
   count_status(status);
   stream().send_local_reply({.status = status, .body = body, .details = details, .modify_headers = [&](http::HeaderMap& reply) {
                                if (overloaded && !config_.suppress_envoy_headers) reply.add_ref(Token::XEnvoyOverloaded, "true");
@@ -340,8 +383,12 @@ void RouterFilter::fail_timeout(std::string_view details) {
 void RouterFilter::on_timeout() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_timeout);
   if (attempt_.host() != nullptr) ++attempt_.host()->counters.rq_timeout;
-  if (!response_begun_ && attempt_.active()) attempt_.host()->report_local(upstream::LocalResult::TimedOut);
+  if (!response_begun_ && attempt_.active()) {
+    ++attempt_.host()->counters.rq_error;
+    attempt_.host()->report_local(upstream::LocalResult::TimedOut);
+  }
   if (response_begun_) {
+    settle_outcome(false);
     stream().set_flag(ResponseFlag::UpstreamRequestTimeout);
     return stream().reset("response_timeout");
   }
@@ -352,6 +399,7 @@ void RouterFilter::on_per_try_timeout() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_per_try_timeout);
   if (attempt_.host() != nullptr) {
     ++attempt_.host()->counters.rq_timeout;
+    ++attempt_.host()->counters.rq_error;
     attempt_.host()->report_local(upstream::LocalResult::TimedOut);
   }
   timeout_retry_ = true;
@@ -362,7 +410,9 @@ void RouterFilter::on_per_try_timeout() {
 void RouterFilter::on_per_try_idle() {
   cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_per_try_idle_timeout);
   if (attempt_.host() != nullptr) attempt_.host()->report_local(upstream::LocalResult::TimedOut);
+  if (!response_begun_ && attempt_.host() != nullptr) ++attempt_.host()->counters.rq_error;
   if (response_begun_) {
+    settle_outcome(false);
     stream().set_flag(ResponseFlag::UpstreamRequestTimeout);
     return stream().reset("upstream_per_try_idle_timeout");
   }

@@ -112,6 +112,22 @@ TEST_CASE("initial_metadata: names in lower case, values with operators; what gR
   CHECK_THAT(error_of(with("{key: a, raw_value: AAE=}")), Contains(field + "raw_value: bytes that are not text need a key that ends in -bin"));
 }
 
+TEST_CASE("load_stats_config: where load is reported, with a cluster of the bootstrap") {
+  const auto with = [](std::string_view config) { return absl::StrCat(full, "cluster_manager: {load_stats_config: {transport_api_version: V3, ", config, "}}\n"); };
+  CHECK_FALSE((*parse(full))->load_stats.has_value());
+  const auto parsed = parse(with("api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: xds, authority: lrs}, initial_metadata: [{key: a, value: b}]}]"));
+  INFO(parsed.status().ToString());
+  REQUIRE(parsed.ok());
+  REQUIRE((*parsed)->load_stats.has_value());
+  CHECK((*parsed)->load_stats->services[0].cluster == "xds");
+  CHECK((*parsed)->load_stats->services[0].authority == "lrs");
+  CHECK((*parsed)->load_stats->services[0].initial_metadata.size() == 1);
+  CHECK_THAT(error_of(with("api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: nobody}}]")), Contains("cluster_manager.load_stats_config: Unknown gRPC client cluster 'nobody'"));
+  CHECK_THAT(error_of(with("api_type: GRPC")), Contains("cluster_manager.load_stats_config.grpc_services"));
+  CHECK_THAT(error_of(with("api_type: REST, cluster_names: [xds]")), Contains("cluster_manager.load_stats_config"));
+  CHECK_THAT(error_of(with("api_type: GRPC, grpc_services: [{google_grpc: {target_uri: a, stat_prefix: b}}]")), Contains("google_grpc"));
+}
+
 TEST_CASE("listeners: two without a name may share port 0, two at one socket may not") {
   const auto two = [](std::string_view first, std::string_view second) {
     const std::string yaml(full);

@@ -1,0 +1,128 @@
+// The books and the message; see load_report.h.
+#include "dataplane/upstream/load_report.h"
+
+#include <chrono>
+#include <utility>
+
+#include "dataplane/net/address.h"
+#include "envoy/service/load_stats/v3/lrs.pb.h"
+
+namespace fairlead::upstream {
+namespace {
+
+namespace endpoint_v3 = envoy::config::endpoint::v3;
+
+void set_report_address(envoy::config::core::v3::Address* out, const std::string& text) {
+  const auto address = net::Address::parse(text);
+  if (address.ok() && address->is_ip()) {
+    out->mutable_socket_address()->set_address(address->ip_string());
+    out->mutable_socket_address()->set_port_value(address->port());
+  } else {
+    out->mutable_pipe()->set_path(text);
+  }
+}
+
+void set_report_interval(google::protobuf::Duration* out, std::chrono::microseconds measured) {
+  out->set_seconds(measured.count() / 1'000'000);
+  out->set_nanos(static_cast<int32_t>(measured.count() % 1'000'000) * 1000);
+}
+
+// A locality's message or an endpoint's: their numbers are named alike.
+template <class Stats>
+void set_numbers(const HostLoad& load, Stats& out) {
+  out.set_total_successful_requests(load.succeeded);
+  out.set_total_error_requests(load.failed);
+  out.set_total_requests_in_progress(load.in_progress);
+  out.set_total_issued_requests(load.issued);
+  for (const auto& [name, metric] : load.metrics) {
+    auto& said = *out.add_load_metric_stats();
+    said.set_metric_name(name);
+    said.set_num_requests_finished_with_metric(metric.requests);
+    said.set_total_metric_value(metric.sum);
+  }
+}
+
+// Envoy 1.40: a locality that nothing was done with is left out, and so is an endpoint
+void add_localities(const ClusterLoad& load, bool endpoints, endpoint_v3::ClusterStats& out) {
+  auto it = load.hosts.begin();
+  while (it != load.hosts.end()) {
+    const auto& [priority, place, address] = it->first;
+    endpoint_v3::UpstreamLocalityStats& stats = *out.add_upstream_locality_stats();
+    stats.set_priority(priority);
+    auto& locality = *stats.mutable_locality();
+    locality.set_region(place.region);
+    locality.set_zone(place.zone);
+    locality.set_sub_zone(place.sub_zone);
+    HostLoad sum;
+    for (; it != load.hosts.end() && it->first.priority == priority && it->first.place == place; ++it) {
+      sum += it->second;
+      if (!endpoints || it->first.address.empty()) continue;
+      auto& one = *stats.add_upstream_endpoint_stats();
+      set_report_address(one.mutable_address(), it->first.address);
+      set_numbers(it->second, one);
+    }
+    set_numbers(sum, stats);
+  }
+}
+
+}  // namespace
+
+MonotonicTime LoadReport::begun(std::string_view cluster) const {
+  const auto it = begun_earlier_.find(cluster);
+  return it == begun_earlier_.end() ? begun_ : it->second;
+}
+
+void LoadReport::ask(Wish wish, const Loads& until_now, MonotonicTime now) {
+  add(until_now);
+  if (!wish.all || !wish_.all) {
+    std::map<std::string, MonotonicTime, std::less<>> earlier;
+    for (const std::string& name : wish.all ? wish_.clusters : wish.clusters)
+      if (wanted(name)) earlier.emplace(name, begun(name));
+    begun_earlier_ = std::move(earlier);
+    begun_ = now;
+  }
+  wish_ = std::move(wish);
+  std::erase_if(kept_, [this](const auto& cluster) { return !wanted(cluster.first); });
+}
+
+void LoadReport::add(const Loads& more) {
+  for (auto& [name, load] : kept_) {
+    for (auto& [key, host] : load.hosts) host.in_progress = 0;  // as it is now, not as it was
+    std::erase_if(load.hosts, [](const auto& host) { return host.second.empty(); });
+  }
+  std::erase_if(kept_, [](const auto& cluster) { return cluster.second.hosts.empty() && cluster.second.drops.total == 0; });
+  for (const auto& [name, load] : more)
+    if (wanted(name)) add_loads(kept_, {{name, load}});
+}
+
+void LoadReport::fill(const config::Snapshot* snapshot, MonotonicTime now, envoy::service::load_stats::v3::LoadStatsRequest& out) {
+  std::set<std::string, std::less<>> names;
+  if (!wish_.all) {
+    names = wish_.clusters;
+  } else if (snapshot != nullptr) {
+    for (const auto& [name, entry] : snapshot->clusters) names.insert(name);
+  }
+  for (const auto& [name, load] : kept_) names.insert(name);
+  for (const std::string& name : names) {
+    const config::ClusterEntry* entry = snapshot != nullptr ? snapshot->cluster(name) : nullptr;
+    const auto load = kept_.find(name);
+    if (entry == nullptr && load == kept_.end()) continue;
+    endpoint_v3::ClusterStats& stats = *out.add_cluster_stats();
+    stats.set_cluster_name(name);
+    stats.set_cluster_service_name(entry != nullptr ? load_service(*entry->config) : load->second.service);
+    set_report_interval(stats.mutable_load_report_interval(), std::chrono::duration_cast<std::chrono::microseconds>(now - begun(name)));
+    if (load == kept_.end()) continue;
+    add_localities(load->second, wish_.endpoints, stats);
+    const Drops& drops = load->second.drops;
+    stats.set_total_dropped_requests(drops.total);
+    if (drops.overload == 0) continue;
+    auto& dropped = *stats.add_dropped_requests();
+    dropped.set_category(drops.category);
+    dropped.set_dropped_count(drops.overload);
+  }
+  kept_.clear();
+  begun_ = now;
+  begun_earlier_.clear();
+}
+
+}  // namespace fairlead::upstream
