@@ -111,6 +111,23 @@ std::vector<Step> TypeSet::diff(const TypeSetPtr& before, const TypeSetPtr& afte
   return out;
 }
 
+const ResourcePtr* TypeSet::find(std::string_view name) const {
+  const Index* index = indexed_.load(std::memory_order_acquire);
+  if (index == nullptr) return by_name_.find(name);
+  const auto at = index->find(name);
+  return at == index->end() ? nullptr : at->second;
+}
+
+void TypeSet::expect(size_t lookups) const {
+  if (lookups < 16 || lookups * 8 < size() || indexed_.load(std::memory_order_relaxed) != nullptr) return;
+  std::call_once(indexed_once_, [this] {
+    auto index = std::make_unique<Index>(size());
+    for_each([&index](const ResourcePtr& r) { index->emplace(r->name, &r); });
+    index_ = std::move(index);
+    indexed_.store(index_.get(), std::memory_order_release);
+  });
+}
+
 bool TypeSet::refers_to(Type type, std::string_view name) const {
   std::call_once(referenced_once_, [this] {
     for_each([this](const ResourcePtr& r) {

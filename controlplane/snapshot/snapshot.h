@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -12,6 +13,8 @@
 #include <string_view>
 #include <unordered_set>
 #include <vector>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "base/hash.h"
 #include "base/persistent_map.h"
@@ -42,7 +45,9 @@ class TypeSet {
   static TypeSetPtr update(const TypeSetPtr& previous, const std::vector<ResourcePtr>& set, const std::vector<std::string>& erase,
                            std::string_view verbatim = {});
 
-  const ResourcePtr* find(std::string_view name) const { return by_name_.find(name); }
+  const ResourcePtr* find(std::string_view name) const;
+  // To be called before that many look-ups: where they are worth it, going over the set once makes all of them cheaper. From any thread.
+  void expect(size_t lookups) const;
   size_t size() const { return by_name_.size(); }
   // The type's version: the verbatim one, or a hash over all (name, version, hash). Equal content has equal versions on
   // every replica and after every restart.
@@ -66,7 +71,11 @@ class TypeSet {
  private:
   TypeSet() = default;
   using Map = PersistentMap<std::string_view, ResourcePtr>;
+  using Index = absl::flat_hash_map<std::string_view, const ResourcePtr*>;
   Map by_name_;
+  mutable std::once_flag indexed_once_;
+  mutable std::unique_ptr<const Index> index_;
+  mutable std::atomic<const Index*> indexed_{nullptr};  // index_, once it is whole
   uint64_t sum_high_ = 0, sum_low_ = 0;  // order-free sum of the members' hashes: version in O(change)
   std::string version_;
   bool verbatim_ = false;

@@ -43,6 +43,7 @@ Output DeltaSession::take(const Request& request, MonotonicTime now, const Snaps
 // names in the request.
 Session::Settled DeltaSession::compare(State& s, const Request& request, MonotonicTime now) const {
   const snapshot::TypeSet& set = snapshot_->of(s.type);
+  set.expect(request.initial_versions.size());
   Settled seen, settled;
   seen.reserve(request.initial_versions.size());
   settled.reserve(request.initial_versions.size());

@@ -266,7 +266,9 @@ void Session::bring(State& s, MonotonicTime now, Output& out, const std::vector<
   std::vector<Item> items;
   std::vector<Exception> exceptions;
   auto next_forced = forced.begin();  // both lists are sorted
-  for (std::string_view name : candidates(s, forced, *steps, changed)) {
+  const std::vector<std::string_view> names = candidates(s, forced, *steps, changed);
+  target->expect(names.size());
+  for (std::string_view name : names) {
     while (next_forced != forced.end() && *next_forced < name) ++next_forced;
     const bool force = next_forced != forced.end() && *next_forced == name;
     const ResourcePtr* in_target = target->find(name);

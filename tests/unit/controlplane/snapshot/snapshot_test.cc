@@ -1,6 +1,9 @@
 // Sets, versions, differences, substitution, references.
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <thread>
+
 #include "tests/unit/controlplane/make.h"
 
 using namespace fairlead;
@@ -53,6 +56,33 @@ TEST_CASE("a resource whose origin alone moved is replaced without a step and wi
   CHECK(w.now()->of(Type::kCluster).version() == before->of(Type::kCluster).version());
   CHECK(TypeSet::diff(before->set(Type::kCluster), w.now()->set(Type::kCluster)).empty());
   CHECK(w.now()->find(Type::kCluster, "a")->origins[0].line == 4);
+}
+
+TEST_CASE("a set that many names are asked of answers as before, from several threads at once, and so do the sets made of it") {
+  std::vector<resources::ResourcePtr> clusters;
+  for (int i = 0; i < 100; ++i) clusters.push_back(cluster("c" + std::to_string(i)));
+  World w;
+  w.put(clusters);
+  const snapshot::TypeSetPtr set = w.now()->set(Type::kCluster);
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      set->expect(50);
+      for (const resources::ResourcePtr& c : clusters) {
+        const resources::ResourcePtr* found = set->find(c->name);
+        wrong += found == nullptr || (*found)->name != c->name;
+      }
+      wrong += set->find("c100") != nullptr || set->find("") != nullptr;
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  CHECK(wrong == 0);
+  w.drop(Type::kCluster, "c7");
+  const snapshot::TypeSetPtr after = w.now()->set(Type::kCluster);
+  CHECK_FALSE(after->find("c7"));
+  CHECK(set->find("c7"));
+  CHECK(*after->find("c8") == *set->find("c8"));
 }
 
 TEST_CASE("a type's version follows content alone, and an emptied type has that of an empty one") {
