@@ -137,16 +137,22 @@ absl::StatusOr<Value> for_envoy(BootstrapOptions o) {
   if (!o.tls_ca.empty()) cluster.emplace_back("transport_socket", tls_socket(o));
   Fields resources{{"clusters", list({map(std::move(cluster))})}};
   if (o.readiness_port != 0) resources.emplace_back("listeners", list({readiness_listener(o.readiness_port)}));
-  return map({{"node", node(o)},
-              {"admin", map({{"address", *admin}})},
-              {"dynamic_resources",
-               map({{"ads_config", map({{"api_type", text(o.delta ? "DELTA_GRPC" : "GRPC")},
-                                        {"transport_api_version", text("V3")},
-                                        {"set_node_on_first_message_only", doc::boolean(true)},
-                                        {"grpc_services", list({map({{"envoy_grpc", map({{"cluster_name", text("fairlead-control")}})}})})}})},
-                    {"cds_config", ads},
-                    {"lds_config", ads}})},
-              {"static_resources", map(std::move(resources))}});
+  const Value services = list({map({{"envoy_grpc", map({{"cluster_name", text("fairlead-control")}})}})});
+  Fields bootstrap{{"node", node(o)},
+                   {"admin", map({{"address", *admin}})},
+                   {"dynamic_resources",
+                    map({{"ads_config", map({{"api_type", text(o.delta ? "DELTA_GRPC" : "GRPC")},
+                                             {"transport_api_version", text("V3")},
+                                             {"set_node_on_first_message_only", doc::boolean(true)},
+                                             {"grpc_services", services}})},
+                         {"cds_config", ads},
+                         {"lds_config", ads}})},
+                   {"static_resources", map(std::move(resources))}};
+  if (o.report_load) {
+    const Value reports = map({{"api_type", text("GRPC")}, {"transport_api_version", text("V3")}, {"grpc_services", services}});
+    bootstrap.emplace_back("cluster_manager", map({{"load_stats_config", reports}}));
+  }
+  return map(std::move(bootstrap));
 }
 
 // What the options leave to others, and whether they fit together.

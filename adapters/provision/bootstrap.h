@@ -18,6 +18,7 @@ struct BootstrapOptions {
   std::string xds_address = "127.0.0.1:18000";
   std::string admin_address = "127.0.0.1:9901";
   bool delta = true;
+  bool report_load = false;      // by LRS, to the control plane; not grpc, which does so where a cluster says lrs_server
   // TLS to fairlead-control; no authority: plaintext. Files, as the client is to read them.
   std::string tls_ca, tls_cert, tls_key;
   std::string tls_server_name;   // what the server's certificate must be for; empty: the host of xds_address

@@ -84,6 +84,7 @@ int run(int argc, char** argv) {
   bootstrap->add_option("--xds-tls-key", options.tls_key, "its private key (PEM file)");
   bootstrap->add_option("--xds-tls-server-name", options.tls_server_name, "what the server's certificate must be for; the host of --xds-address when left out");
   auto* admin_option = bootstrap->add_option("--admin-address", options.admin_address, "the proxy's own admin address")->capture_default_str();
+  auto* report_flag = bootstrap->add_flag("--report-load", options.report_load, "report load to the control plane (LRS), for `fairlead load` and weights of localities by load");
   auto* sotw_flag = bootstrap->add_flag("--sotw", sotw, "ask for the state of the world");
   auto* delta_flag = bootstrap->add_flag("--delta", delta, "ask for changes only (the default)")->excludes(sotw_flag);
 
@@ -138,6 +139,10 @@ int run(int argc, char** argv) {
   options.delta = !sotw;
   if (options.client == "grpc" && (*admin_option || *delta_flag)) {
     std::cerr << "fairlead: a gRPC client has no " << (*admin_option ? "admin address: leave out --admin-address\n" : "delta xDS: leave out --delta\n");
+    return 2;
+  }
+  if (options.client == "grpc" && *report_flag) {
+    std::cerr << "fairlead: a gRPC client reports load where a cluster says lrs_server, whatever its bootstrap says: leave out --report-load\n";
     return 2;
   }
   const absl::StatusOr<std::string> text = fairlead::adapters::provision::make_bootstrap(options);

@@ -211,9 +211,11 @@ class Words(unittest.TestCase):
 class Bootstrap(unittest.TestCase):
     def test_our_own_parser_takes_it_in_every_variant(self):
         with tempfile.TemporaryDirectory() as folder:
-            for i, words in enumerate((("--cluster", "a"), ("--gateway", "ns/a", "--sotw"), ("--id", "n1", "--xds-address", "localhost:1"), ("--cluster", "a", "--xds-address", "unix:/tmp/x"))):
+            for i, words in enumerate((("--cluster", "a"), ("--gateway", "ns/a", "--sotw"), ("--id", "n1", "--xds-address", "localhost:1"), ("--cluster", "a", "--xds-address", "unix:/tmp/x"),
+                                       ("--cluster", "a", "--report-load"))):
                 r = run("bootstrap", *words)
                 self.assertEqual((r.returncode, r.stderr), (0, ""), words)
+                self.assertEqual("load_stats_config" in r.stdout, "--report-load" in words)
                 path = pathlib.Path(folder) / f"{i}.yaml"
                 path.write_text(r.stdout)
                 p = subprocess.run([lab.BIN / "fairlead-proxy", "--mode", "validate", "-c", path], capture_output=True, text=True)
@@ -255,6 +257,7 @@ class Bootstrap(unittest.TestCase):
                             (("--for", "grpc", "--cluster", "a", "--xds-address", "x"), '--xds-address "x" is not HOST:PORT'),
                             (("--for", "grpc", "--cluster", "a", "--delta"), "a gRPC client has no delta xDS"),
                             (("--for", "grpc", "--cluster", "a", "--admin-address", "127.0.0.1:1"), "a gRPC client has no admin address"),
+                            (("--for", "grpc", "--cluster", "a", "--report-load"), "leave out --report-load"),
                             (("--cluster", "a", "--xds-tls-ca", "ca"), "which name has the certificate of 127.0.0.1:18000? give --xds-tls-server-name"),
                             (("--cluster", "a", "--xds-tls-cert", "c", "--xds-tls-ca", "ca"), "--xds-tls-cert needs --xds-tls-key"),
                             (("--cluster", "a", "--xds-tls-server-name", "n"), "TLS needs --xds-tls-ca"),
