@@ -14,6 +14,7 @@
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/load_reporter.h"
 #include "dataplane/server/worker_slot.h"
+#include "dataplane/tls/session.h"
 #include "dataplane/upstream/balancing.h"
 #include "dataplane/upstream/membership.h"
 #include "dataplane/xds/grpc_connector.h"
@@ -24,6 +25,8 @@ namespace fairlead::server {
 using std::chrono::steady_clock;
 
 namespace {
+
+constexpr std::string_view kOwnRecordsKey = "fairlead.tls_own_records";  // off: OpenSSL protects all records (docs/differences.md)
 
 // Rows of another worker: equal address and priority add up.
 void add_rows(std::vector<upstream::HostStatus>& out, std::vector<upstream::HostStatus> rows) {
@@ -94,6 +97,7 @@ absl::Status Server::start() {
   for (const config::RuntimeLayer& layer : runtime_->layers())
     if (layer.kind == config::RuntimeLayer::Kind::Discovered) runtime_awaited_.insert(layer.resource);
   shared_clusters_->set_runtime(runtime_->current());
+  tls::allow_own_records(runtime_->current()->boolean(kOwnRecordsKey, true));
   shared_clusters_->set_health_sink([this](const config::ClusterConfig* cluster, const std::string& address, upstream::HealthEvent event) {
     loop_->post([this, cluster, address, event] { health_->on_event(cluster, address, event); });
   });
@@ -408,6 +412,7 @@ bool Server::modify_runtime(const std::multimap<std::string, std::string>& chang
 void Server::runtime_changed() {
   shared_clusters_->set_runtime(runtime_->current());
   epoch_->set_runtime(runtime_->current());
+  tls::allow_own_records(runtime_->current()->boolean(kOwnRecordsKey, true));
   settle_soon();
 }
 

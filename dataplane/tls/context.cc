@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "base/status.h"
+#include "dataplane/tls/handshake_kdf.h"
 #include "dataplane/tls/material.h"
 #include "dataplane/tls/session.h"
 
@@ -249,6 +250,7 @@ absl::StatusOr<std::shared_ptr<const ServerContext>> ServerContext::create(const
   if (options.certificates.empty()) return absl::InvalidArgumentError("Server TlsCertificates must have a certificate specified");
   FL_RETURN_IF_ERROR(read_common(options, material, out->trusted_));
   material.full_scan = options.full_scan_on_sni_mismatch;
+  material.own_records = options.own_records;
   material.ocsp = options.ocsp;
   FL_RETURN_IF_ERROR(check_ticket_keys(options.ticket_keys));
   for (const std::string& key : options.ticket_keys) {
@@ -279,7 +281,7 @@ absl::StatusOr<std::shared_ptr<const ServerContext>> ServerContext::create(const
       add_name(san.value);
     }
     if (!named && !facts.common_name.empty()) add_name(facts.common_name);
-    material.served.push_back({std::move(leaf), CtxPtr(SSL_CTX_new(TLS_server_method()))});
+    material.served.push_back({std::move(leaf), new_server_ctx(options.own_records)});
   }
   const std::string id = session_context(options, out->certificates_);
   for (Material::Served& served : material.served) {

@@ -59,7 +59,7 @@ struct ServerContext::Material : Common {
   };
   std::vector<Served> served;                 // the first is where every connection begins
   std::map<std::string, std::vector<size_t>, std::less<>> by_name;  // "example.test", ".example.test" for a wildcard; at most one of each kind
-  bool full_scan = false, has_rsa = false;
+  bool full_scan = false, has_rsa = false, own_records = true;
   OcspPolicy ocsp = OcspPolicy::kLenient;
   std::vector<TicketKey> ticket_keys;
 };

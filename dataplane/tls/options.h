@@ -87,6 +87,7 @@ struct ServerOptions : CommonOptions {
   std::optional<std::chrono::seconds> session_timeout;
   OcspPolicy ocsp = OcspPolicy::kLenient;
   bool prefer_client_ciphers = false;
+  bool own_records = true;                 // after a handshake of TLS 1.3 without OpenSSL's SSL (own_records.h)
 };
 
 struct ClientOptions : CommonOptions {

@@ -13,6 +13,7 @@
 
 #include "dataplane/net/address.h"
 #include "dataplane/net/connection.h"
+#include "dataplane/tls/handshake_kdf.h"
 #include "dataplane/tls/material.h"
 
 namespace fairlead::tls {
@@ -33,7 +34,7 @@ char* gather_room() {
 
 int bio_read(BIO* bio, char* into, int size) {
   BIO_clear_retry_flags(bio);
-  const int n = static_cast<Session*>(BIO_get_data(bio))->receive(into, size);
+  const int n = static_cast<Session*>(BIO_get_data(bio))->receive_sparingly(into, size);
   if (n == -1) BIO_set_retry_read(bio);
   return n == INT_MIN ? 0 : n;
 }
@@ -71,7 +72,9 @@ std::unique_ptr<Session> Session::accept(std::shared_ptr<const ServerContext> co
   std::unique_ptr<Session> session(new Session());
   session->observer_ = std::move(observer);
   session->start(SSL_new(context->material().served.front().ctx.get()));
+  session->wants_own_records_ = context->material().own_records && own_records_allowed();
   session->server_context_ = std::move(context);
+  if (session->wants_own_records_) SSL_set_read_ahead(session->ssl_, 0);
   SSL_set_accept_state(session->ssl_);
   return session;
 }
@@ -146,6 +149,7 @@ int Session::send(const char* from, int size) {
     n = ::send(fd_, from, static_cast<size_t>(size), MSG_NOSIGNAL);
   } while (n < 0 && errno == EINTR);
   if (n >= 0) {
+    if (secrets_ && secrets_->server) secrets_->sent.add(from, static_cast<size_t>(n));
     if (n < size) can_write_ = false;
     return static_cast<int>(n);
   }
@@ -160,6 +164,7 @@ int Session::send(const char* from, int size) {
 HandshakeState Session::handshake() {
   if (failed_) return HandshakeState::Failed;
   ERR_clear_error();
+  const SecretListener listener(wants_own_records_ ? &secrets_ : nullptr);
   const int result = SSL_do_handshake(ssl_);
   if (result == 1) {
     established_now();
@@ -173,11 +178,13 @@ HandshakeState Session::handshake() {
 
 void Session::established_now() {
   established_ = true;
-  if (!observer_) return;
-  observer_->count(Count::kHandshake);
-  if (SSL_session_reused(ssl_) == 1) observer_->count(Count::kSessionReused);
-  if (!peer_presented()) observer_->count(Count::kNoCertificate);
-  observer_->negotiated(*this);
+  if (observer_) {
+    observer_->count(Count::kHandshake);
+    if (resumed()) observer_->count(Count::kSessionReused);
+    if (!peer_presented()) observer_->count(Count::kNoCertificate);
+    observer_->negotiated(*this);
+  }
+  if (wants_own_records_) take_over();
 }
 
 // A failed connection says why, once; its errors count as what they are.
@@ -226,12 +233,13 @@ IoResult Session::failed_io(int result, size_t bytes, bool reading) {
 
 IoResult Session::read(net::Buffer& into, size_t limit) {
   if (failed_) return {IoResult::Next::Error, 0, errno_};
+  if (own_) return read_own(into, limit);
   ERR_clear_error();
   errno_ = 0;
   size_t total = 0;
   while (total < limit) {
     // The usual end: OpenSSL would take a buffer of 16 KiB to learn that there is nothing.
-    if (!can_read_ && !read_wants_room_ && SSL_has_pending(ssl_) == 0) return {IoResult::Next::Done, total, 0};
+    if (!can_read_ && !read_wants_room_ && held_.empty() && SSL_has_pending(ssl_) == 0) return {IoResult::Next::Done, total, 0};
     net::Buffer::Reservation room;
     into.reserve_read(room, 1);
     const int n = SSL_read(ssl_, room.pieces[0].iov_base, static_cast<int>(room.pieces[0].iov_len));
@@ -245,6 +253,7 @@ IoResult Session::read(net::Buffer& into, size_t limit) {
 
 IoResult Session::write(net::Buffer& from) {
   if (failed_) return {IoResult::Next::Error, 0, errno_ != 0 ? errno_ : EPIPE};
+  if (own_) return write_own(from);
   ERR_clear_error();
   size_t total = 0;
   while (!from.empty()) {
@@ -264,6 +273,7 @@ IoResult Session::write(net::Buffer& from) {
 }
 
 void Session::shutdown_write() {
+  if (own_) return shutdown_own();
   shutdown_due_ = false;
   if (shutdown_done_ || failed_ || fd_ < 0) return;
   if (!established_) {
@@ -309,15 +319,17 @@ void Session::log_key(const char* line) {
   common.key_log->append(line);
 }
 
-bool Session::resumed() const { return SSL_session_reused(ssl_) == 1; }
-std::string_view Session::version() const { return SSL_get_version(ssl_); }
+bool Session::resumed() const { return own_ ? own_->resumed : SSL_session_reused(ssl_) == 1; }
+std::string_view Session::version() const { return own_ ? "TLSv1.3" : SSL_get_version(ssl_); }
 
 std::string_view Session::cipher() const {
+  if (own_) return own_->cipher;
   const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl_);
   return cipher == nullptr ? std::string_view() : SSL_CIPHER_get_name(cipher);
 }
 
 std::string_view Session::curve() const {
+  if (own_) return own_->curve;
   switch (static_cast<int>(SSL_get_negotiated_group(ssl_))) {
     case NID_X25519: return "X25519";
     case NID_X9_62_prime256v1: return "P-256";
@@ -329,6 +341,7 @@ std::string_view Session::curve() const {
 }
 
 std::string_view Session::signature() const {
+  if (own_) return own_->signature;
   int type = 0, hash = 0;
   if (SSL_get_peer_signature_type_nid(ssl_, &type) != 1) return "";
   SSL_get_peer_signature_nid(ssl_, &hash);
@@ -347,6 +360,7 @@ std::string_view Session::signature() const {
 }
 
 std::string_view Session::alpn() const {
+  if (own_) return own_->alpn;
   const unsigned char* name = nullptr;
   unsigned size = 0;
   SSL_get0_alpn_selected(ssl_, &name, &size);
@@ -354,6 +368,7 @@ std::string_view Session::alpn() const {
 }
 
 std::string Session::session_id() const {
+  if (own_) return "";  // TLS 1.3 has none
   const SSL_SESSION* session = SSL_get_session(ssl_);
   if (session == nullptr) return "";
   unsigned size = 0;
@@ -361,7 +376,7 @@ std::string Session::session_id() const {
   return absl::BytesToHexString(std::string_view(reinterpret_cast<const char*>(id), size));
 }
 
-bool Session::peer_presented() const { return SSL_get0_peer_certificate(ssl_) != nullptr; }
+bool Session::peer_presented() const { return own_ ? own_->presented : SSL_get0_peer_certificate(ssl_) != nullptr; }
 
 const std::shared_ptr<const ConnectionFacts>& Session::facts() const {
   if (facts_ || !established_) return facts_;
@@ -369,7 +384,7 @@ const std::shared_ptr<const ConnectionFacts>& Session::facts() const {
   facts->version = version();
   facts->cipher = cipher();
   facts->curve = curve();
-  if (SSL_version(ssl_) != TLS1_3_VERSION) facts->session_id = session_id();  // there is none on the wire; BoringSSL shows none
+  if (!own_ && SSL_version(ssl_) != TLS1_3_VERSION) facts->session_id = session_id();  // there is none on the wire; BoringSSL shows none
   facts->server_name = server_name_;
   facts->alpn = alpn();
   facts->presented = peer_presented();
@@ -379,7 +394,11 @@ const std::shared_ptr<const ConnectionFacts>& Session::facts() const {
   } else if (!client_context_->certificates().empty()) {
     facts->local = {client_context_, &client_context_->certificates().front().facts};
   }
-  if (const X509* certificate = SSL_get0_peer_certificate(ssl_)) {
+  if (own_) {
+    facts->chain = facts_of_ders(own_->peer_chain);
+    if (!facts->chain.empty()) facts->peer = facts->chain.front();
+    std::vector<std::string>().swap(own_->peer_chain);
+  } else if (const X509* certificate = SSL_get0_peer_certificate(ssl_)) {
     facts->peer = facts_of(certificate);
     const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl_);
     if (!client_ || sk_X509_num(chain) <= 0) facts->chain.push_back(*facts->peer);  // OpenSSL gives servers the rest alone

@@ -1,5 +1,6 @@
 // Session: the TLS of one connection, a net::Transport over its descriptor. Edges come by ready(); in between nothing is tried that has
 // already said "would block", so that no call to the kernel ends in EAGAIN twice. One worker; owned by the net::Connection.
+// A server's protects records by itself once a TLS 1.3 handshake is done (own_records.h), and lets go of OpenSSL's SSL.
 #pragma once
 
 #include <memory>
@@ -18,6 +19,9 @@ class Connection;
 }
 
 namespace fairlead::tls {
+
+struct HandshakeSecrets;
+struct OwnRecords;
 
 // What a connection adds to its cluster's context.
 struct ClientPeer {
@@ -46,6 +50,7 @@ class Session final : public net::Transport {
   std::string_view failure_reason() const override { return failure_; }
 
   bool established() const { return established_; }
+  bool own_records() const { return own_ != nullptr; }
   bool resumed() const;
   std::string_view version() const;     // "TLSv1.3"
   std::string_view cipher() const;      // "TLS_AES_128_GCM_SHA256"
@@ -77,6 +82,7 @@ class Session final : public net::Transport {
   void log_key(const char* line);
   void session_offered(SSL_SESSION* session);
   int receive(char* into, int size);
+  int receive_sparingly(char* into, int size);
   int send(const char* from, int size);
 
  private:
@@ -85,10 +91,20 @@ class Session final : public net::Transport {
   net::IoResult failed_io(int result, size_t bytes, bool reading);
   void note_failure();
   void established_now();
+  // session_records.cc
+  void take_over();
+  void hold(const void* bytes, size_t size);
+  net::IoResult read_own(net::Buffer& into, size_t limit);
+  net::IoResult write_own(net::Buffer& from);
+  net::IoResult own_failed(size_t bytes);
+  void shutdown_own();
 
-  SSL* ssl_ = nullptr;
+  SSL* ssl_ = nullptr;  // null: own_
+  std::unique_ptr<OwnRecords> own_;
+  std::unique_ptr<HandshakeSecrets> secrets_;
+  std::string held_;    // has come, and waits for more or for OpenSSL to ask for it
   int fd_ = -1;
-  bool client_ = false;
+  bool client_ = false, wants_own_records_ = false;
   bool can_read_ = false, can_write_ = true;
   bool ended_ = false;          // the peer's end is announced: read until 0
   bool read_wants_room_ = false, write_wants_bytes_ = false;
@@ -105,6 +121,10 @@ class Session final : public net::Transport {
   std::string failure_, detail_;
   mutable std::shared_ptr<const ConnectionFacts> facts_;
 };
+
+// Whether servers' handshakes that begin from now on may end without SSL; true at first. A switch for operators. Any thread.
+void allow_own_records(bool allowed);
+bool own_records_allowed();
 
 // Null: the connection is plain.
 const Session* session_of(const net::Connection& connection);
