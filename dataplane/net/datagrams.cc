@@ -1,6 +1,7 @@
 // System calls for many datagrams at once (datagrams.h).
 #include "dataplane/net/datagrams.h"
 
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <unistd.h>
@@ -8,12 +9,19 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
+#endif
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
 #endif
 
 namespace fairlead::net {
@@ -133,6 +141,13 @@ void write_control(msghdr& header, OutMessage& out, const DatagramPath* from, si
     add(SOL_UDP, UDP_SEGMENT, &size, sizeof size);
   }
   header.msg_controllen = used;
+}
+
+// How many datagrams a socket has lost to a full buffer since it was made: one that comes from another process may have lost some there.
+uint32_t lost_so_far(int fd) {
+  std::array<uint32_t, SK_MEMINFO_VARS> info{};
+  socklen_t size = sizeof info;
+  return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info.data(), &size) == 0 && size > SK_MEMINFO_DROPS * sizeof info[0] ? info[SK_MEMINFO_DROPS] : 0;
 }
 
 // The kernel or the device cannot cut messages here: what is sent one by one may still go.
@@ -286,11 +301,23 @@ int open_connected_udp(const Address& to, bool join) {
   return -1;
 }
 
+void join_datagrams(int fd, bool join) {
+  const int value = join ? 1 : 0;
+  setsockopt(fd, SOL_UDP, UDP_GRO, &value, sizeof value);
+}
+
+uint64_t socket_cookie(int fd) {
+  uint64_t out = 0;
+  socklen_t size = sizeof out;
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &out, &size) == 0 ? out : 0;
+}
+
 // --- A listener's socket --------------------------------------------------------------------------------------------------
 
 UdpPort::UdpPort(EventLoop& loop, const Options& options, UdpPortEvents& events)
     : loop_(loop), options_(options), events_(events), watch_(loop, *this), again_(LoopTask::of<&UdpPort::read_some>(this)), wants_join_(options.join) {
   many_locals_ = options_.local.is_any();
+  overflow_ = lost_so_far(options_.fd);
   set_flag(options_.fd, SOL_SOCKET, SO_RXQ_OVFL);
   const int join = options_.join ? 1 : 0;
   if (setsockopt(options_.fd, SOL_UDP, UDP_GRO, &join, sizeof join) != 0) options_.join = false;
@@ -298,6 +325,16 @@ UdpPort::UdpPort(EventLoop& loop, const Options& options, UdpPortEvents& events)
 }
 
 UdpPort::~UdpPort() = default;
+
+void UdpPort::pause() {
+  if (std::exchange(paused_, true)) return;
+  watch_.remove();
+  again_.cancel();
+}
+
+void UdpPort::resume() {
+  if (std::exchange(paused_, false)) watch_.add(options_.fd, EPOLLIN | EPOLLET);  // adding reports what is already waiting
+}
 
 void UdpPort::read_some() {
   for (int i = 0; i < kBatchesPerTurn; ++i) {

@@ -86,6 +86,9 @@ struct SentDatagrams {
 // `segment`: whether equal neighbours may go as one message; cleared when the kernel refuses such.
 SentDatagrams send_datagrams(int fd, std::span<const std::string_view> datagrams, const DatagramPath* to, bool from_local, bool& segment);
 
+// The kernel's name of a socket, the same in every process that has a descriptor of it. 0: none.
+uint64_t socket_cookie(int fd);
+
 class UdpPortEvents {
  public:
   virtual ~UdpPortEvents() = default;
@@ -107,6 +110,9 @@ class UdpPort final : private FdHandler {
   ~UdpPort() override;
 
   SentDatagrams send(const DatagramPath& to, std::span<const std::string_view> datagrams);
+  // What comes meanwhile waits in the socket.
+  void pause();
+  void resume();
   DatagramBatch& batch() { return batch_; }  // for whoever reads on behalf of this port, in its own events
   const Address& local_address() const { return options_.local; }
   bool reads_as(const Options& other) const { return options_.fd == other.fd && options_.largest == other.largest && wants_join_ == other.join; }
@@ -124,11 +130,14 @@ class UdpPort final : private FdHandler {
   LoopTask again_;
   uint32_t overflow_ = 0;
   const bool wants_join_;
+  bool paused_ = false;
   bool many_locals_ = false;  // bound to the wildcard: replies say which address they come from
   bool segment_ = true;
 };
 
 // A new non-blocking UDP socket connected to `to`; -1 and errno when there is none. `join`: UDP_GRO.
 int open_connected_udp(const Address& to, bool join);
+// Whether that socket's datagrams are joined from here on.
+void join_datagrams(int fd, bool join);
 
 }  // namespace fairlead::net

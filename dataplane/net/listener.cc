@@ -131,7 +131,6 @@ ListenSocket ListenSocket::adopt(const Address& address, const Options& options,
 
 // Those taken over keep their options, but for the backlog. Should the address not be open to further ones, workers share what there is.
 absl::Status ListenSocket::listen_adopted(unsigned count) {
-  for (; options_.datagrams && fds_.size() > std::max(count, 1u); fds_.pop_back()) close(fds_.back());  // the kernel spreads over those that are left
   for (const int fd : fds_) {
     if (!options_.datagrams && ::listen(fd, options_.backlog < 0 ? SOMAXCONN : options_.backlog) != 0) return socket_error(errno, local_, "listen on");
     if (options_.reuse_port && count > fds_.size()) set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
@@ -170,7 +169,7 @@ absl::Status ListenSocket::listen(unsigned count) {
 std::vector<int> ListenSocket::fds_of(unsigned i) const {
   std::vector<int> out;
   for (size_t at = i; at < fds_.size(); at += workers_) out.push_back(fds_[at]);
-  if (out.empty() && !fds_.empty()) out.push_back(fd(i));
+  if (out.empty() && !fds_.empty() && !options_.datagrams) out.push_back(fd(i));
   return out;
 }
 

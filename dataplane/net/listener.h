@@ -48,7 +48,8 @@ class ListenSocket {
   absl::Status listen(unsigned count);
   // The descriptor of worker i; valid as long as this object.
   int fd(unsigned i) const { return fds_[i % fds_.size()]; }
-  // All that worker i of those told to listen() accepts from: taken-over ones may be more than workers, and each of them gets connections.
+  // All that worker i of those told to listen() accepts or reads from: taken-over ones may be more than workers, and each of them gets its share.
+  // Datagrams of one socket have one reader, so that those of one peer stay together: with fewer sockets than workers, some workers have none.
   std::vector<int> fds_of(unsigned i) const;
   const std::vector<int>& fds() const { return fds_; }
   void own_path() { leave_path_ = false; }

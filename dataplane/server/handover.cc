@@ -24,6 +24,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::system_clock;
 
+namespace {
+constexpr size_t kLargestState = restart::kLargestPacket / 2;  // of a UDP session. One that says more begins anew
+}
+
 Handover::Handover(Server& server)
     : server_(server),
       manager_(restart::ServiceManager::from_environment()),
@@ -54,6 +58,7 @@ restart::Succession::Host Handover::host() {
     server_.admin().share_port();
     draining_.pause();
   };
+  out.stop_reading = [this] { return udp_sessions(); };
   out.hand_over_draining = [this](const restart::Channel& to) { return draining_.hand_over(to); };
   out.failed = [this](const absl::Status& status) { successor_failed(status); };
   out.handed_over = [this](const restart::Hello& hello) { handed_over_to(hello); };
@@ -102,6 +107,7 @@ absl::Status Handover::find_predecessor() {
   if (!greeted.ok()) return greeted.status();
   predecessor_ = *std::move(greeted);
   predecessor_->watch(server_.loop(), [this](const absl::Status& status) { lost(status); });
+  server_.await_sessions();
   const restart::Welcome& from = predecessor_->welcome();
   if (launched_) {
     base_id_ = from.base_id;
@@ -175,6 +181,7 @@ void Handover::served() {
 }
 
 void Handover::taken(restart::Predecessor::Takeover takeover) {
+  server_.take_sessions(std::move(takeover.sessions));  // first: until then nobody reads datagrams
   if (absl::Status status = server_.open_admin(true); !status.ok()) FL_LOG(error, "admin", status.message());
   if (server_.options().skip_hot_restart_parent_stats) takeover.statistics.clear();
   for (restart::DrainingProcess& p : takeover.older) draining_.add(std::move(p), "");
@@ -196,6 +203,7 @@ void Handover::taken(restart::Predecessor::Takeover takeover) {
 void Handover::lost(const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return server_.fail(status);  // it goes on serving
   FL_LOG(warning, "main", status.message(), ": goes on without it");
+  server_.take_sessions(predecessor_->take_sessions());
   server_.loop().post([this] {
     admin_address_ = server_.bootstrap().config->admin.address ? admin_address_waits(*server_.bootstrap().config->admin.address) : std::nullopt;
     predecessor_.reset();
@@ -254,13 +262,29 @@ std::optional<restart::Succession::Answer> Handover::socket_for(const restart::S
   const auto socket = server_.listeners().socket_of(wanted.listener, wanted.address, wanted.type == SocketType::datagram);
   if (socket == nullptr) return std::nullopt;
   asked_for_.insert(socket->local_address().to_string());
+  if (wanted.type == SocketType::datagram) udp_asked_for_.insert(socket->local_address().to_string());
   return restart::Succession::Answer{socket->local_address().to_string(), socket->fds()};
+}
+
+std::vector<restart::Succession::Sessions> Handover::udp_sessions() {
+  std::vector<restart::Succession::Sessions> out;
+  for (UdpSessions& from : server_.hand_over_sessions(udp_asked_for_)) {
+    restart::Succession::Sessions& to = out.emplace_back();
+    to.socket = from.socket;
+    for (stream::HandedSession& one : from.sessions) {
+      if (one.state.size() > kLargestState) continue;
+      to.states.push_back(std::move(one.state));
+      to.descriptors.push_back(one.fd);
+    }
+  }
+  return out;
 }
 
 void Handover::successor_failed(const absl::Status& status) {
   FL_LOG(warning, "main", status.message(), ": this process goes on");
   asked_for_.clear();
-  server_.step_back(false);
+  udp_asked_for_.clear();
+  if (predecessor_ == nullptr) server_.step_back(false);  // else it has not stepped forward yet
   draining_.resume();
   if (server_.all_served() && !server_.ending()) manager_.ready(absl::StrCat("serving; the last hot restart failed: ", status.message()));
 }

@@ -60,6 +60,7 @@ class Handover {
   restart::Welcome welcome() const;
   std::optional<std::string> objection() const;
   std::optional<restart::Succession::Answer> socket_for(const restart::SocketsWanted& wanted);
+  std::vector<restart::Succession::Sessions> udp_sessions();
   absl::Status find_predecessor();
   absl::Status wait_for_successors();
   void taken(restart::Predecessor::Takeover takeover);
@@ -81,7 +82,7 @@ class Handover {
   std::unique_ptr<net::Timer> admin_timer_;
   std::optional<net::Address> admin_address_;        // of a process before that has died
   std::set<pid_t> children_;
-  std::set<std::string> asked_for_;                  // addresses, by the successor
+  std::set<std::string> asked_for_, udp_asked_for_;  // addresses, by the successor
   std::chrono::system_clock::time_point first_start_;
   uint32_t base_id_, epoch_, generation_ = 0;
   bool launched_ = false;                            // by the process before

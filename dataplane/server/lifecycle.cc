@@ -176,6 +176,38 @@ void Server::step_back(bool back) {
   for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [back](WorkerSlot& slot) { slot.listeners->step_back(back); });
 }
 
+std::vector<UdpSessions> Server::hand_over_sessions(const std::set<std::string>& addresses) {
+  std::vector<UdpSessions> out;
+  for (auto& slot : workers_)
+    slot->worker.run_and_wait([&] {
+      for (UdpSessions& of : slot->listeners->hand_over(addresses)) out.push_back(std::move(of));
+    });
+  return out;
+}
+
+void Server::await_sessions() {
+  for (uint32_t i = 0; i < workers_.size(); ++i) on_worker(i, [](WorkerSlot& slot) { slot.listeners->await_sessions(); });
+}
+
+// Each worker takes its own, and none reads before it has.
+void Server::take_sessions(std::vector<restart::HandedSessions> sessions) {
+  struct All {
+    std::vector<UdpSessions> sockets;
+    ~All() {
+      for (const UdpSessions& of : sockets)
+        for (const stream::HandedSession& one : of.sessions) restart::Descriptor(one.fd).reset();  // that nobody has taken
+    }
+  };
+  auto all = std::make_shared<All>();
+  size_t count = 0;
+  for (restart::HandedSessions& from : sessions) {
+    UdpSessions& to = all->sockets.emplace_back(UdpSessions{from.socket, {}});
+    for (size_t i = 0; i < from.states.size(); ++i, ++count) to.sessions.push_back({std::move(from.states[i]), from.descriptors[i].release()});
+  }
+  if (count > 0) FL_LOG(info, "main", "hot restart: ", count, " UDP sessions of the process before go on");
+  on_all_workers([all](WorkerSlot& slot) { slot.listeners->take(all->sockets); }, [all] {});
+}
+
 // Unlike after SIGTERM there is no hurry, and all clients at once would be many for the process that has taken over.
 void Server::leave(milliseconds longest) {
   const bool immediate = options_.drain_strategy == Options::DrainStrategy::immediate;

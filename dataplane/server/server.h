@@ -85,6 +85,9 @@ class Server {
   uint64_t connections() const { return connections_seen_; }  // of this process, as of the last refresh_gauges()
   absl::Status open_admin(bool shared);  // `shared`: with a process that is about to let go of the address
   void step_back(bool back);        // no worker accepts; false: they do again
+  std::vector<UdpSessions> hand_over_sessions(const std::set<std::string>& addresses);  // WorkerListeners::hand_over() of all; descriptors stay
+  void await_sessions();            // UDP sockets are not read until
+  void take_sessions(std::vector<restart::HandedSessions> sessions);
   void leave(std::chrono::milliseconds longest);  // drain and end: another process serves
   void when_all_workers_turn(std::function<void()> done);
   struct MemoryUse { uint64_t allocated, heap, free, physical; };

@@ -1,6 +1,7 @@
 // Accepting and draining on one worker.
 #include "dataplane/server/worker_listeners.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <absl/container/flat_hash_set.h>
@@ -46,7 +47,13 @@ struct WorkerListeners::Active {
   std::vector<std::unique_ptr<stream::ChainConnections>> connections;  // by chain number; none or null: no connection has come yet
   absl::flat_hash_set<FilteredSocket*> filtering;
   std::vector<std::unique_ptr<Accepting>> accepting;
-  std::vector<std::unique_ptr<stream::UdpFilter>> datagrams;            // instead, of a UDP listener: by socket
+  struct Datagrams {
+    int fd = -1;
+    uint64_t cookie = 0;
+    std::string address;
+    std::unique_ptr<stream::UdpFilter> filter;
+  };
+  std::vector<Datagrams> datagrams;                                     // instead, of a UDP listener: by socket
   bool draining = false;
   std::optional<net::TimePoint> drains_until;  // gradually
 };
@@ -281,6 +288,14 @@ ServingChains::const_iterator successor(const ServingListener& before, const Ser
   });
 }
 
+// Sessions of a UDP filter that pauses, since another takes its place: those that this one can go on with.
+void pass_sessions(stream::UdpFilter& from, stream::UdpFilter& to) {
+  for (const stream::HandedSession& one : from.hand_over()) {
+    const int copy = fcntl(one.fd, F_DUPFD_CLOEXEC, 0);
+    if (copy >= 0 && !to.take(one.state, copy)) ::close(copy);
+  }
+}
+
 }  // namespace
 
 void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::chrono::milliseconds drain_time) {
@@ -330,20 +345,52 @@ void WorkerListeners::set(std::shared_ptr<const ServingListener> listener, std::
 // Those of the form before, where the sockets are the same, go on if they can.
 void WorkerListeners::set_datagrams(Active& active) {
   const ServingListener& listener = *active.config;
-  active.datagrams.resize(listener.sockets.size());
-  for (size_t i = 0; i < listener.sockets.size(); ++i) {
-    const net::ListenSocket& socket = *listener.sockets[i];
-    const net::UdpPort::Options port{.fd = socket.fd(socket_index_), .local = socket.local_address(), .largest = listener.config->max_datagram, .join = listener.config->join_datagrams};
-    std::unique_ptr<stream::UdpFilter>& filter = active.datagrams[i];
-    if (filter != nullptr && filter->adopt(listener.udp, port)) continue;
-    filter.reset();
-    filter = listener.udp->create(worker_, port);
-  }
+  size_t count = 0;
+  for (const auto& socket : listener.sockets)
+    for (const int fd : socket->fds_of(socket_index_)) {
+      const net::UdpPort::Options port{.fd = fd, .local = socket->local_address(), .largest = listener.config->max_datagram, .join = listener.config->join_datagrams};
+      if (active.datagrams.size() == count) active.datagrams.emplace_back();
+      Active::Datagrams& slot = active.datagrams[count++];
+      if (slot.filter != nullptr && slot.filter->adopt(listener.udp, port)) continue;
+      if (slot.filter != nullptr) slot.filter->pause();  // one descriptor can be watched once
+      auto filter = listener.udp->create(worker_, port);
+      if (datagrams_wait_) filter->pause();
+      if (slot.filter != nullptr) pass_sessions(*slot.filter, *filter);
+      slot = {fd, net::socket_cookie(fd), socket->local_address().to_string(), std::move(filter)};
+    }
+  active.datagrams.resize(count);
+}
+
+std::vector<UdpSessions> WorkerListeners::hand_over(const std::set<std::string>& addresses) {
+  std::vector<UdpSessions> out;
+  datagrams_wait_ = true;
+  for (const auto& [name, active] : active_)
+    for (const auto& socket : active->datagrams) {
+      if (socket.cookie == 0 || !addresses.contains(socket.address)) continue;
+      socket.filter->pause();
+      out.push_back({socket.cookie, socket.filter->hand_over()});
+    }
+  return out;
+}
+
+void WorkerListeners::await_sessions() { datagrams_wait_ = true; }
+
+void WorkerListeners::take(std::vector<UdpSessions>& sessions) {
+  datagrams_wait_ = false;
+  for (const auto& [name, active] : active_)
+    for (const auto& socket : active->datagrams) {
+      for (UdpSessions& of : sessions) {
+        if (of.socket != socket.cookie) continue;
+        for (stream::HandedSession& one : of.sessions)
+          if (one.fd >= 0 && socket.filter->take(one.state, one.fd)) one.fd = -1;
+      }
+      socket.filter->resume();
+    }
 }
 
 void WorkerListeners::clusters_changed() {
   for (const auto& [name, active] : active_)
-    for (const auto& filter : active->datagrams) filter->clusters_changed();
+    for (const auto& socket : active->datagrams) socket.filter->clusters_changed();
 }
 
 void WorkerListeners::forget_addresses(const ServingListener& listener, const Active& owner) {
@@ -398,6 +445,10 @@ void WorkerListeners::drain_all() {
 void WorkerListeners::step_back(bool back) {
   stepped_back_ = back;
   for (auto& [name, active] : active_) active->accept_or_wait();
+  if (back) return;
+  datagrams_wait_ = false;
+  for (const auto& [name, active] : active_)
+    for (const auto& socket : active->datagrams) socket.filter->resume();
 }
 
 void WorkerListeners::leave_sockets() {

@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,12 @@
 #include "dataplane/stream/worker_context.h"
 
 namespace fairlead::server {
+
+// Sessions of one UDP socket on their way from one process to the next.
+struct UdpSessions {
+  uint64_t socket = 0;  // net::socket_cookie()
+  std::vector<stream::HandedSession> sessions;
+};
 
 class WorkerListeners {
  public:
@@ -34,7 +41,13 @@ class WorkerListeners {
   void drain(const std::string& name, std::chrono::milliseconds gradually = std::chrono::milliseconds(0));
   void drain_all();                            // every response is its connection's last
   void drain_all_gradually(std::chrono::milliseconds time);  // as likely as the part of `time` that has passed
-  void step_back(bool back);                   // another process accepts in this one's place; false: no longer
+  void step_back(bool back);                   // another process accepts in this one's place; false: no longer, and datagrams are read again
+  // UDP sockets of these addresses: nothing of them is read from here on. Their sessions, for the process that goes on with them.
+  std::vector<UdpSessions> hand_over(const std::set<std::string>& addresses);
+  // UDP sockets wait for what the process before says of their sessions, until take().
+  void await_sessions();
+  // Of all of that process's sessions, those of this worker's sockets; the others are left. Sockets that wait are read from here on.
+  void take(std::vector<UdpSessions>& sessions);
   void leave_sockets();                        // for good: they may be closed now
   void close_idle();
   void close_all();
@@ -57,6 +70,7 @@ class WorkerListeners {
   GlobalConnections* const global_;
   net::TimePoint next_warning_{};  // that descriptors run out
   bool stepped_back_ = false;
+  bool datagrams_wait_ = false;    // of new UDP filters; another process reads, or is about to
   std::map<std::string, std::unique_ptr<Active>> active_;
   absl::flat_hash_map<net::Address, Active*> by_address_;
   std::list<Draining> draining_;

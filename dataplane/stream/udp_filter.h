@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
@@ -23,6 +24,12 @@ namespace fairlead::stream {
 class UdpFilterFactory;
 class WorkerContext;
 
+// A session on its way from one process to the next: what its filter says of it to one of its kind, and its socket.
+struct HandedSession {
+  std::string state;
+  int fd = -1;
+};
+
 class UdpFilter {
  public:
   virtual ~UdpFilter() = default;
@@ -30,6 +37,15 @@ class UdpFilter {
   virtual bool adopt(const std::shared_ptr<const UdpFilterFactory>& next, const net::UdpPort::Options& port) = 0;
   // The worker's clusters follow another snapshot now.
   virtual void clusters_changed() {}
+
+  // Hot restarts. What comes from clients and upstreams while the filter pauses waits in the sockets.
+  virtual void pause() = 0;
+  virtual void resume() = 0;
+  // Of a filter that pauses: its sessions, for the filter of another process that has the same socket. If this one never resumes, they are that
+  // one's: they end here without a word. Descriptors stay this filter's.
+  virtual std::vector<HandedSession> hand_over() = 0;
+  // A session of the process before. True: it goes on here, and the descriptor is this filter's; false: it has ended.
+  virtual bool take(std::string_view state, int fd) = 0;
 };
 
 // Made once per listener on the main thread, immutable, shared by all workers.

@@ -1,5 +1,5 @@
-// Clients, hosts and configurations of udp_proxy in any order, over real sockets on one loop: nobody ever gets another client's datagram, none
-// arrives changed, and when the proxy goes no session counts as active.
+// Clients, hosts and configurations of udp_proxy in any order, sessions handed over as in a hot restart, over real sockets on one loop: nobody ever
+// gets another client's datagram, none arrives changed, and when the proxy goes no session counts as active.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -100,9 +100,25 @@ class World {
     require(parsed.ok());
     auto factory = (*stream::UdpFilterRegistry::global().find(any.type_url()))(*parsed, {stats_, logs_, stats_.scope(stats::listener_scope("test")), "test"});
     require(factory.ok());
+    if (filter_ != nullptr && (how & 8) != 0) return hand_over(**factory, (how & 16) != 0);
     if (filter_ != nullptr && filter_->adopt(*factory, port_)) return;
     filter_.reset();
     filter_ = (*factory)->create(*context_, port_);
+  }
+  // As to another process, which may fail.
+  void hand_over(const stream::UdpFilterFactory& next, bool fails) {
+    filter_->pause();
+    const auto sessions = filter_->hand_over();
+    if (fails) return filter_->resume();
+    auto other = next.create(*context_, port_);
+    other->pause();
+    for (const stream::HandedSession& one : sessions) {
+      const int copy = dup(one.fd);
+      require(copy >= 0);
+      if (!other->take(one.state, copy)) close(copy);
+    }
+    filter_ = std::move(other);
+    filter_->resume();
   }
   // The hosts of these bits.
   void publish(uint8_t which) {

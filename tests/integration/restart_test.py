@@ -14,7 +14,8 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/interop"))
+sys.path[:0] = [str(ROOT / "tests/interop"), str(ROOT / "tests/integration")]
+from datagrams import Hosts, Stream, udp_bootstrap, udp_socket  # noqa: E402
 from lab import BIN, Lab, await_true, free_port, get  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -275,7 +276,7 @@ class BySignal(Case):
         await_true("the old ones have left", lambda: not any(self.alive(old) for old in generations[:-1]))
         self.assertTrue(self.alive(pid))
         await_true("nothing of them is open", lambda: self.stat("server.parent_connections") == 0 and self.stat("http.in.downstream_cx_active") == 0)
-        self.assertIn(b'"hot_restart_version": "fairlead.1"', get(self.admin, "/server_info").body)
+        self.assertIn(b'"hot_restart_version": "fairlead.2"', get(self.admin, "/server_info").body)
 
     def test_replaced_binary(self):
         """The file as it is now is started: the program behind a link that is turned, with the same arguments."""
@@ -374,6 +375,147 @@ class BySignal(Case):
         os.kill(p.process.pid, signal.SIGUSR2)
         p.await_line("no hot restart: --disable-hot-restart is given")
         self.assertEqual(get(self.admin, "/hot_restart_version").body, b"disabled")
+
+
+class Datagrams(Case):
+    """Restarts under a steady stream of datagrams: none is lost, and each client's go on to the same host from the same port."""
+
+    def setUp(self):
+        self.hosts = Hosts(2)
+        with udp_socket() as free:
+            self.udp_port = free.getsockname()[1]
+        self.idle = "60s"
+        super().setUp()
+        self.base = ["--drain-time-s", "1"]
+
+    def tearDown(self):
+        super().tearDown()
+        self.hosts.end()
+
+    def configure(self, xds=None):
+        cluster, listener = udp_bootstrap(self.udp_port, self.hosts.ports, self.idle)
+        text = bootstrap(self.upstream.port, self.port, self.admin_port, xds).replace("  listeners:\n", cluster + "  listeners:\n") + listener
+        self.config = self.lab.write("bootstrap.yaml", text)
+
+    def homes(self):
+        return {client: list(homes) for client, homes in list(self.hosts.homes.items())}
+
+    def test_sessions_go_on(self):
+        """Four processes by signal; clients that come later have sessions of their own; each is counted once, by whoever is there."""
+        p = self.start(*self.base)
+        stream = Stream(self.udp_port, 8)
+        pid, generations = p.process.pid, [p.process.pid]
+        try:
+            for _ in range(3):
+                time.sleep(0.3)
+                pid = self.restart(pid)
+                generations.append(pid)
+                stream.add(2)
+            time.sleep(0.3)
+        finally:
+            stream.end()
+        self.assertEqual(stream.lost(), [[]] * 14)
+        self.assertEqual({client: len(homes) for client, homes in self.homes().items()}, {client: 1 for client in range(14)})
+        self.assertEqual(p.text().count("UDP sessions of the process before go on"), 3)
+        await_true("the old ones have left", lambda: not any(self.alive(old) for old in generations[:-1]))
+        await_true("all datagrams are counted", lambda: self.stat("udp.u.downstream_sess_rx_datagrams") == sum(stream.sent))
+        await_true("and their answers", lambda: self.stat("udp.u.downstream_sess_tx_datagrams") == sum(stream.sent))
+        await_true("sessions are counted once", lambda: self.stat("udp.u.downstream_sess_total") == 14 and self.stat("udp.u.downstream_sess_active") == 14)
+        print(f"\n3 restarts, {sum(stream.sent)} datagrams and as many answers: 0 lost, 0 of 14 sessions at another host or port", flush=True)
+
+    def test_other_numbers_of_workers(self):
+        """Fewer workers share the sockets there are, and every session goes on. With more, the kernel spreads anew: some begin anew, and still nothing is lost."""
+        base = [*self.base, "--socket-path", f"@fairlead-test-{os.getpid()}-{self.udp_port}", "--base-id", "1"]
+        self.start(*base, workers=3)
+        stream = Stream(self.udp_port, 12)
+        try:
+            time.sleep(0.3)
+            for epoch, workers in ((1, 1), (2, 2), (3, 4)):
+                after_fewer = self.homes()
+                self.start(*base, "--restart-epoch", str(epoch), workers=workers).await_line("has taken over from process")
+                await_true("the one before has left", lambda: self.processes[-2].process.poll() == 0)
+                time.sleep(0.3)
+        finally:
+            stream.end()
+        self.assertEqual(stream.lost(), [[]] * 12)
+        self.assertEqual({client: len(homes) for client, homes in after_fewer.items()}, {client: 1 for client in range(12)})
+        self.assertLessEqual(max(len(homes) for homes in self.homes().values()), 2)
+
+    def test_route_that_changes(self):
+        """A session whose host is not in the new configuration begins anew there, without the answers that were under way; the others go on."""
+        p = self.start(*self.base)
+        stream = Stream(self.udp_port, 8)
+        try:
+            await_true("both hosts have some", lambda: {homes[0][0] for homes in self.homes().values() if homes} == {0, 1} and len(self.homes()) == 8)
+            before = self.homes()
+            self.hosts.ports.pop(0)
+            self.configure()
+            self.restart(p.process.pid)
+            time.sleep(0.3)
+        finally:
+            stream.end()
+        lost = stream.lost()
+        for client, homes in self.homes().items():
+            moves = before[client][0][0] == 0
+            self.assertEqual(len(homes), 2 if moves else 1)
+            self.assertEqual(homes[-1][0], 1)
+            self.assertLess(len(lost[client]), 5 if moves else 1)
+
+    def test_a_start_that_fails(self):
+        """A configuration that is wrong, and a process that is killed while it waits: the old one's sessions never notice."""
+        p = self.start(*self.base)
+        stream = Stream(self.udp_port, 8)
+        try:
+            good = self.config.read_text()
+            self.config.write_text("static_resources: {listenerz: []}")
+            os.kill(p.process.pid, signal.SIGUSR2)
+            p.await_line("this process goes on")
+            with socket.create_server(("127.0.0.1", 0)) as silent:
+                self.configure(silent.getsockname()[1])
+                os.kill(p.process.pid, signal.SIGUSR2)
+                p.await_line("is about to take over")
+                p.await_line("no answer within the initial fetch timeout: the process before goes on serving")
+                os.kill(int(re.findall(r"as process (\d+)", p.text())[-1]), signal.SIGKILL)
+                await_true("it goes on again", lambda: p.text().count("this process goes on") == 2)
+            self.config.write_text(good)
+            time.sleep(0.2)
+        finally:
+            stream.end()
+        self.assertEqual(stream.lost(), [[]] * 8)
+        self.assertEqual([len(homes) for homes in self.homes().values()], [1] * 8)
+
+    def test_the_old_one_dies(self):
+        """Its sessions die with it, unless they have been handed over; no datagram of a client is lost in the sockets, and the next one answers."""
+        p = self.start(*self.base)
+        stream = Stream(self.udp_port, 8, rate=100)
+        try:
+            await_true("each has a session", lambda: len(self.homes()) == 8)
+            with socket.create_server(("127.0.0.1", 0)) as silent:
+                self.configure(silent.getsockname()[1])
+                os.kill(p.process.pid, signal.SIGUSR2)
+                p.await_line("no answer within the initial fetch timeout: the process before goes on serving")
+                os.kill(p.process.pid, signal.SIGKILL)
+                p.process.wait()
+                await_true("the next one serves", self.serves)
+                time.sleep(0.3)
+        finally:
+            stream.end()
+        lost = stream.lost()
+        self.assertLess(max(map(len, lost)), 5, lost)  # what the dead one had read, or was to be answered to it
+        self.assertEqual([len(homes) for homes in self.homes().values()], [2] * 8)
+
+    def test_idle_sessions_end(self):
+        """Also those that no datagram comes for after they have been handed over."""
+        self.idle = "1.5s"
+        self.configure()
+        p = self.start(*self.base)
+        stream = Stream(self.udp_port, 1, rate=50)
+        await_true("it has sent something", lambda: stream.sent[0] > 0)
+        stream.end()
+        self.assertEqual(self.stat("udp.u.downstream_sess_active"), 1)
+        self.restart(p.process.pid)
+        await_true("it is idle for too long", lambda: self.stat("udp.u.idle_timeout") == 1)
+        await_true("and ends", lambda: self.stat("udp.u.downstream_sess_active") == 0)
 
 
 class ByFlags(Case):

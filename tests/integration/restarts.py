@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Hot restarts under load: N (100) times SIGUSR2 while wrk with and without keep-alive, h2load, and long downloads run. Several generations drain at once.
-Not one failed request, not one refused connection, every download whole, all counted, and at the end one process.   restarts.py BIN [N]"""
+"""Hot restarts under load: N (100) times SIGUSR2 while wrk with and without keep-alive, h2load, long downloads, and sessions of datagrams run. Several
+generations drain at once. Not one failed request, not one refused connection, every download whole, all counted, no datagram lost, no session at another
+host or port, and at the end one process.   restarts.py BIN [N]"""
 import ctypes
 import os
 import pathlib
@@ -14,7 +15,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 os.environ["FAIRLEAD_BIN"] = sys.argv[1]
-sys.path.insert(0, str(ROOT / "tests/interop"))
+sys.path[:0] = [str(ROOT / "tests/interop"), str(ROOT / "tests/integration")]
+from datagrams import Hosts, Stream, udp_bootstrap  # noqa: E402
 from lab import BIN, Lab, await_true, free_port, get, require  # noqa: E402
 
 RESTARTS = int(sys.argv[2]) if len(sys.argv) > 2 else 100
@@ -30,8 +32,8 @@ static_resources:
   - name: up
     connect_timeout: 5s
     load_assignment: {{cluster_name: up, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {up}}}}}}}}}]}}]}}
-  listeners:
-  - name: l
+{udp_cluster}  listeners:
+{udp_listener}  - name: l
     address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
     filter_chains:
     - filters:
@@ -125,6 +127,9 @@ def memory(pid):
 with Lab() as lab:
     port, admin_port, up = free_port(), free_port(), free_port()
     admin = f"127.0.0.1:{admin_port}"
+    hosts = Hosts(2)
+    udp_port = free_port()
+    udp = udp_bootstrap(udp_port, hosts.ports)
     lab.dir.chmod(0o755)
     (lab.dir / "files").mkdir()
     (lab.dir / "files/long").write_bytes(os.urandom(1 << 16) * (SIZE >> 16))
@@ -136,9 +141,10 @@ with Lab() as lab:
                        f"    location = /long {{ root {lab.dir}/files; }}\n    location / {{ return 200 ok; }} }} }}\n")
     nginx = lab.start("nginx", ["nginx", "-p", lab.dir, "-c", config])
     await_true("nginx serves", lambda: get(f"127.0.0.1:{up}", "/").status == 200)
-    first = lab.start("proxy", [BIN / "fairlead-proxy", "-c", lab.write("bootstrap.yaml", CONFIG.format(admin=admin_port, port=port, up=up)), "--concurrency", "2",
+    first = lab.start("proxy", [BIN / "fairlead-proxy", "-c", lab.write("bootstrap.yaml", CONFIG.format(admin=admin_port, port=port, up=up, udp_cluster=udp[0], udp_listener=udp[1])), "--concurrency", "2",
                                 "--drain-time-s", "6", "--parent-shutdown-time-s", "60"])
     await_true("the proxy serves", lambda: get(f"127.0.0.1:{port}", "/").status == 200)
+    stream = Stream(udp_port, 16, rate=2000)
     seconds = int(RESTARTS * (BETWEEN + 0.4)) + 2
     wrk = [subprocess.Popen(["wrk", "-t1", "-c8", f"-d{seconds}s", *more, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True)
            for more in ([], ["-H", "connection: close"])]
@@ -159,6 +165,8 @@ with Lab() as lab:
             load.stop = True
         for load in loads:
             load.thread.join()
+        stream.end()
+        hosts.end()
         reports = [w.communicate()[0] for w in wrk]
         requests = sum(int(re.search(r"(\d+) requests in", r)[1]) for r in reports)
         for r in reports:
@@ -172,10 +180,15 @@ with Lab() as lab:
         require(stat("http.in.downstream_cx_active") == 0 and stat("server.parent_connections") == 0, "nothing is open any more")
         counted, least = stat("http.in.downstream_rq_2xx"), requests + downloads + connects.count + h2.requests
         require(least <= counted <= least + 1 + 16, f"{counted} requests are counted; clients saw {least}, and at most one more each of wrk's connections")
+        lost, homes = sum(map(len, stream.lost())), [len(h) for h in hosts.homes.values()]
+        require(lost == 0, f"{lost} of {sum(stream.sent)} datagrams were lost on the way there or back")
+        require(homes == [1] * 16, f"sessions went to another host or port: {hosts.homes}")
         took.sort()
         print(f"{RESTARTS} restarts, at most {most} processes at once with {max(memories) >> 10} MiB together; one took {took[len(took) // 2] * 1000:.0f} ms (median), {took[-1] * 1000:.0f} ms (longest)\n"
-              f"{requests} requests of wrk, {h2.requests} of h2load in {h2.runs} runs, {connects.count} single connections, {downloads} downloads of {SIZE >> 20} MiB: all whole, none failed, none refused; {counted} counted")
+              f"{requests} requests of wrk, {h2.requests} of h2load in {h2.runs} runs, {connects.count} single connections, {downloads} downloads of {SIZE >> 20} MiB: all whole, none failed, none refused; {counted} counted\n"
+              f"{sum(stream.sent)} datagrams of 16 sessions and their answers: none lost, no session at another host or port")
     finally:
+        stream.stop = hosts.stop = True
         for load in loads:
             load.stop = True
         for pid in pids:

@@ -113,6 +113,10 @@ absl::Status Channel::send(const Message& message, std::span<const int> descript
     if (sendmsg(socket_.get(), &header, MSG_NOSIGNAL) >= 0) return absl::OkStatus();
     if (errno == EINTR) continue;
     if (errno == EPIPE || errno == ECONNRESET) return absl::UnavailableError("hot restart: the other process has gone");
+    if (errno == ETOOMANYREFS && steady_clock::now() < end) {  // as many descriptors as this user may have are under way: until some are read
+      poll(nullptr, 0, 1);
+      continue;
+    }
     if (errno != EAGAIN) return error_of(errno, "send");
     if (!wait_for(socket_.get(), POLLOUT, end)) return absl::DeadlineExceededError("hot restart: the other process does not read");
   }
@@ -137,8 +141,10 @@ absl::StatusOr<std::optional<Packet>> Channel::receive() const {
   if (n <= 0) return absl::UnavailableError("hot restart: the other process has gone");
   Packet out;
   out.descriptors = descriptors_of(header);
-  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return absl::InvalidArgumentError("hot restart: a packet is too long, or there is no room for its descriptors");
+  const auto misfit = [] { return absl::InvalidArgumentError("hot restart: a packet is too long, or there is no room for its descriptors"); };
+  if ((header.msg_flags & MSG_TRUNC) != 0) return misfit();
   FL_ASSIGN_OR_RETURN(out.message, decode(std::string_view(bytes).substr(0, static_cast<size_t>(n))));
+  if ((header.msg_flags & MSG_CTRUNC) != 0 && !std::holds_alternative<UdpSessions>(out.message)) return misfit();
   return out;
 }
 

@@ -2,7 +2,7 @@
 #include "dataplane/server/restart/message.h"
 
 #include "absl/strings/str_cat.h"
-#include "dataplane/server/restart/wire.h"
+#include "base/packed.h"
 
 namespace fairlead::server::restart {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 constexpr uint32_t kMark = 0x4e524c46;  // "FLRN"
 
 struct Put {
-  Writer& w;
+  packed::Writer& w;
   void operator()(const Hello& m) const {
     w.number(m.pid);
     w.text(m.release);
@@ -40,15 +40,20 @@ struct Put {
     w.number(m.connections);
     w.number(m.memory);
   }
+  void operator()(const UdpSessions& m) const {
+    w.number(m.socket);
+    w.number(static_cast<uint32_t>(m.states.size()));
+    for (const std::string& state : m.states) w.text(state);
+  }
   void operator()(const Ready&) const {}
   void operator()(const Taken&) const {}
   void operator()(const Confirmed&) const {}
 };
 
-SocketType socket_type(Reader& r) { return r.number<uint8_t>() == 1 ? SocketType::datagram : SocketType::stream; }
+SocketType socket_type(packed::Reader& r) { return r.number<uint8_t>() == 1 ? SocketType::datagram : SocketType::stream; }
 
 // Members of a braced list are read in their order.
-Message get(Reader& r, uint16_t type) {
+Message get(packed::Reader& r, uint16_t type) {
   switch (type) {
     case 0: return Hello{r.number<uint32_t>(), std::string(r.text()), r.number<uint64_t>()};
     case 1: {
@@ -66,7 +71,12 @@ Message get(Reader& r, uint16_t type) {
     case 6: return Draining{r.number<uint32_t>(), r.number<uint32_t>()};
     case 7: return Taken{};
     case 8: return Confirmed{};
-    default: return Statistics{r.number<uint64_t>(), r.number<uint64_t>()};
+    case 9: return Statistics{r.number<uint64_t>(), r.number<uint64_t>()};
+    default: {
+      UdpSessions m{r.number<uint64_t>(), {}};
+      for (auto n = r.number<uint32_t>(); n > 0 && !r.bad(); --n) m.states.emplace_back(r.text());
+      return m;
+    }
   }
 }
 
@@ -75,7 +85,7 @@ Message get(Reader& r, uint16_t type) {
 std::string version_text() { return absl::StrCat("fairlead.", kProtocolVersion); }
 
 std::string encode(const Message& message) {
-  Writer w;
+  packed::Writer w;
   w.number(kMark);
   w.number(kProtocolVersion);
   w.number(static_cast<uint16_t>(message.index()));
@@ -84,7 +94,7 @@ std::string encode(const Message& message) {
 }
 
 absl::StatusOr<Message> decode(std::string_view packet) {
-  Reader r(packet);
+  packed::Reader r(packet);
   const auto mark = r.number<uint32_t>();
   const auto version = r.number<uint16_t>();
   const auto type = r.number<uint16_t>();

@@ -3,7 +3,8 @@
 //
 //   new: Hello                          old: Welcome (and a Sockets for each socket that the service manager has passed), or Refused
 //   new: SocketsWanted, again and again old: Sockets, without descriptors where it has none
-//   new: Ready (it accepts)             old: stops accepting; Draining for each still older process, then Taken
+//   new: Ready (it accepts)             old: stops accepting; Draining for each still older process, UdpSessions of the sockets that were wanted,
+//                                            which it reads no longer, then Taken
 //   new: Confirmed                      old: closes its sockets, drains, and sends Statistics until its end
 //
 // Until Confirmed the old process can go on as if nothing had been; from then on it cannot.
@@ -15,12 +16,13 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace fairlead::server::restart {
 
-inline constexpr uint16_t kProtocolVersion = 1;
+inline constexpr uint16_t kProtocolVersion = 2;
 inline constexpr size_t kLargestPacket = 16 * 1024;
 inline constexpr size_t kMostDescriptors = 250;  // of one packet; Linux: SCM_MAX_FD is 253
 
@@ -74,7 +76,13 @@ struct Statistics {  // with a file that holds what has changed
   friend bool operator==(const Statistics&, const Statistics&) = default;
 };
 
-using Message = std::variant<Hello, Welcome, Refused, SocketsWanted, Sockets, Ready, Draining, Taken, Confirmed, Statistics>;
+struct UdpSessions {  // with a descriptor for each. One that finds none left for it begins anew
+  uint64_t socket = 0;              // of the listener, as the kernel names it
+  std::vector<std::string> states;  // for the listener's filter
+  friend bool operator==(const UdpSessions&, const UdpSessions&) = default;
+};
+
+using Message = std::variant<Hello, Welcome, Refused, SocketsWanted, Sockets, Ready, Draining, Taken, Confirmed, Statistics, UdpSessions>;
 
 std::string encode(const Message& message);
 // Errors say what is wrong: no such packet, another version, cut short, too long.

@@ -75,6 +75,11 @@ absl::Status Predecessor::take(Packet packet) {
     takeover_.older.push_back({draining->pid, draining->epoch, Channel(std::move(packet.descriptors[0]))});
     return absl::OkStatus();
   }
+  if (auto* sessions = std::get_if<UdpSessions>(&packet.message); sessions != nullptr && packet.descriptors.size() <= sessions->states.size() && taken_) {
+    sessions->states.resize(packet.descriptors.size());
+    takeover_.sessions.push_back({sessions->socket, std::move(sessions->states), std::move(packet.descriptors)});
+    return absl::OkStatus();
+  }
   if (!std::holds_alternative<Taken>(packet.message) || !one || !taken_)
     return absl::InternalError("hot restart: the process before sends something that has no place in a take-over");
   FL_ASSIGN_OR_RETURN(takeover_.statistics, read_memory_file(packet.descriptors[0].get()));

@@ -22,6 +22,13 @@ struct HandedSockets {
   std::vector<Descriptor> descriptors;
 };
 
+// Sessions of one UDP socket that go on in this process: of each what its filter says, and its socket to the upstream.
+struct HandedSessions {
+  uint64_t socket = 0;
+  std::vector<std::string> states;
+  std::vector<Descriptor> descriptors;
+};
+
 // A process that drains, and the socket on which it tells its statistics.
 struct DrainingProcess {
   uint32_t pid = 0, epoch = 0;
@@ -33,6 +40,7 @@ class Predecessor final : private net::FdHandler {
   struct Takeover {
     std::string statistics;
     std::vector<DrainingProcess> older;
+    std::vector<HandedSessions> sessions;
   };
 
   // Says hello and waits to be welcomed. Errors: it refuses, and why; it does not answer; it speaks another version.
@@ -48,6 +56,8 @@ class Predecessor final : private net::FdHandler {
   void watch(net::EventLoop& loop, std::function<void(const absl::Status&)> lost);
   // This process accepts now. `taken` is called once the process before has stopped accepting.
   void offer(std::function<void(Takeover)> taken);
+  // Those that have come from a process that died on the way.
+  std::vector<HandedSessions> take_sessions() { return std::move(takeover_.sessions); }
   // Everything has been taken over. What is left is a process that drains.
   absl::StatusOr<DrainingProcess> confirm();
 

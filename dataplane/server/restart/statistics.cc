@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "dataplane/server/restart/wire.h"
+#include "base/packed.h"
 
 namespace fairlead::server::restart {
 namespace {
@@ -65,7 +65,7 @@ std::string StatisticsSource::collect(bool whole) {
       if (kind == Kind::counter && (known == seen.end() || !known->second.contains(leaf))) counter(scope, leaf, value);
     });
   }
-  Writer w;
+  packed::Writer w;
   for (const auto& [scope, list] : rows) {
     w.text(scope);
     w.number(static_cast<uint32_t>(list.size()));
@@ -80,7 +80,7 @@ std::string StatisticsSource::collect(bool whole) {
 
 absl::Status StatisticsSink::apply(std::string_view bytes) {
   Gauges now;
-  Reader r(bytes);
+  packed::Reader r(bytes);
   while (!r.at_end() && !r.bad()) {
     const std::string scope(r.text());
     const auto rows = r.number<uint32_t>();

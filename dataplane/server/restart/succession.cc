@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTellFirst{50};
 constexpr std::chrono::milliseconds kTellEvery{1000};
+constexpr size_t kStatesPerPacket = kLargestPacket - 1024;  // bytes
 
 }  // namespace
 
@@ -109,8 +110,25 @@ absl::Status Succession::step_back() {
   FL_RETURN_IF_ERROR(host_.hand_over_draining(channel_));
   host_.figures();
   FL_ASSIGN_OR_RETURN(const Descriptor file, memory_file(statistics_.all()));
+  // last, for from here until the successor has heard it nobody reads
+  for (const Sessions& sessions : host_.stop_reading()) FL_RETURN_IF_ERROR(hand_over(sessions));
   const int fd = file.get();
   return channel_.send(Taken{}, {&fd, 1});
+}
+
+absl::Status Succession::hand_over(const Sessions& sessions) const {
+  for (size_t at = 0; at < sessions.states.size();) {
+    UdpSessions packet{sessions.socket, {}};
+    size_t bytes = 0;
+    const size_t first = at;
+    while (at < sessions.states.size() && at - first < kMostDescriptors) {
+      bytes += sessions.states[at].size() + sizeof(uint32_t);
+      if (bytes > kStatesPerPacket && at > first) break;
+      packet.states.push_back(sessions.states[at++]);
+    }
+    FL_RETURN_IF_ERROR(channel_.send(packet, std::span(sessions.descriptors).subspan(first, at - first)));
+  }
+  return absl::OkStatus();
 }
 
 void Succession::cancel(std::string_view why) {

@@ -31,6 +31,11 @@ class Succession final : private net::FdHandler {
     std::string address;
     std::vector<int> descriptors;
   };
+  struct Sessions {                // of one UDP socket
+    uint64_t socket = 0;
+    std::vector<std::string> states;
+    std::vector<int> descriptors;  // one each; stay this process's
+  };
   struct Host {
     std::function<std::optional<std::string>()> objection;  // why nobody can take over now; none: somebody can
     std::function<Welcome()> welcome;
@@ -38,6 +43,7 @@ class Succession final : private net::FdHandler {
     std::function<std::optional<Answer>(const SocketsWanted&)> sockets;
     std::function<void()> stop_accepting;                   // the successor does
     std::function<absl::Status(const Channel&)> hand_over_draining;
+    std::function<std::vector<Sessions>()> stop_reading;    // datagrams for the successor's sockets, whose sessions these are
     std::function<void(const absl::Status&)> failed;        // of a successor: this process goes on (and accepts again)
     std::function<void(const Hello&)> handed_over;          // for good: drain and leave
     std::function<Statistics()> figures;                    // with fresh gauges
@@ -67,6 +73,7 @@ class Succession final : private net::FdHandler {
   absl::Status greet(const Hello& hello);
   absl::Status answer(const SocketsWanted& wanted) const;
   absl::Status step_back();
+  absl::Status hand_over(const Sessions& sessions) const;
   void fail(const absl::Status& status);
   absl::Status tell(std::chrono::milliseconds patience);
 

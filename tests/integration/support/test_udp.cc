@@ -178,6 +178,37 @@ bool TestUdp::update(const std::string& fields) {
   return same;
 }
 
+size_t TestUdp::hand_over(const std::optional<std::string>& fields, const std::function<void()>& meanwhile) {
+  State& s = *state_;
+  const auto factory = fields ? s.factory(*fields) : nullptr;
+  std::vector<stream::HandedSession> sessions;
+  s.worker.run_and_wait([&] {
+    s.filter->pause();
+    sessions = s.filter->hand_over();
+    for (stream::HandedSession& one : sessions) one.fd = ::dup(one.fd);
+  });
+  meanwhile();
+  size_t taken = 0;
+  s.worker.run_and_wait([&] {
+    if (factory == nullptr) {
+      for (const stream::HandedSession& one : sessions) ::close(one.fd);
+      return s.filter->resume();
+    }
+    auto next = factory->create(*s.context, s.port);
+    next->pause();
+    for (const stream::HandedSession& one : sessions) {
+      if (next->take(one.state, one.fd)) {
+        ++taken;
+      } else {
+        ::close(one.fd);
+      }
+    }
+    s.filter = std::move(next);
+    s.filter->resume();
+  });
+  return taken;
+}
+
 uint64_t TestUdp::stat(const std::string& name) const { return state_->stats.find(name); }
 bool TestUdp::wait_for_stat(const std::string& name, uint64_t value) const {
   return wait_until([&] { return stat(name) == value; });

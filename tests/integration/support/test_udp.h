@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +47,9 @@ class TestUdp {
   uint64_t stat(const std::string& name) const;
   bool wait_for_stat(const std::string& name, uint64_t value) const;
   std::vector<std::string> access_log(size_t lines) const;
+  // As in a hot restart, but within this process: another filter, of this configuration, goes on with the sessions; returns how many. `meanwhile`
+  // is called while nobody reads. Without a configuration the restart fails: the filter goes on as it was.
+  size_t hand_over(const std::optional<std::string>& fields, const std::function<void()>& meanwhile = [] {});
   void end();  // the listener goes; the log remains
 
  private:

@@ -1,6 +1,7 @@
 // udp_proxy over real sockets: sessions, their ends, limits, hosts that come and go, what is counted and logged.
 #include <catch2/catch.hpp>
 
+#include <optional>
 #include <set>
 
 #include "tests/integration/support/test_proxy.h"
@@ -261,6 +262,88 @@ TEST_CASE("an unhealthy host's session moves to a better one, if there is one") 
   CHECK(b.receive() == "3");
   CHECK(proxy.stat("udp.u.downstream_sess_total") == 2);
   CHECK(proxy.stat("udp.u.downstream_sess_active") == 1);
+}
+
+TEST_CASE("a session that is handed over goes on from its socket; what came meanwhile waits; it is counted and logged once") {
+  UdpSocket up, client;
+  TestUdp proxy("cluster: up\n" + kLog, {cluster_yaml("up", {up.port()})});
+  client.send(proxy.port(), "1");
+  CHECK(up.receive() == "1");
+  const uint16_t home = up.from();
+  CHECK(proxy.hand_over("cluster: up\nidle_timeout: 100s\n" + kLog, [&] {
+    client.send(proxy.port(), "2");
+    up.answer("A");
+    up.answer("B");
+  }) == 1);
+  CHECK(up.receive() == "2");
+  CHECK(up.from() == home);
+  CHECK(client.receive() == "A");
+  CHECK(client.receive() == "B");
+  CHECK(client.from() == proxy.port());
+  CHECK(proxy.stat("udp.u.downstream_sess_total") == 1);
+  CHECK(proxy.wait_for_stat("udp.u.downstream_sess_active", 1));
+  CHECK(proxy.wait_for_stat("udp.u.downstream_sess_tx_datagrams", 2));
+  proxy.end();
+  CHECK(proxy.access_log(1) == std::vector<std::string>{"UdpSessionEnd up 2 2 2 2"});
+}
+
+TEST_CASE("a hand-over that fails changes nothing") {
+  UdpSocket up, client;
+  TestUdp proxy("cluster: up\nidle_timeout: 0.5s\n" + kLog, {cluster_yaml("up", {up.port()})});
+  client.send(proxy.port(), "1");
+  CHECK(up.receive() == "1");
+  const uint16_t home = up.from();
+  proxy.hand_over(std::nullopt, [&] {
+    client.send(proxy.port(), "2");
+    up.answer("A");
+  });
+  CHECK(up.receive() == "2");
+  CHECK(up.from() == home);
+  CHECK(client.receive() == "A");
+  CHECK(proxy.wait_for_stat("udp.u.idle_timeout", 1));
+  CHECK(proxy.access_log(1) == std::vector<std::string>{"UdpSessionEnd up 2 2 1 1"});
+}
+
+TEST_CASE("a session that has no place where it is handed to ends there") {
+  UdpSocket a, b, one, two;
+  const std::vector<std::string> clusters{cluster_yaml("a", {a.port()}), cluster_yaml("b", {b.port()})};
+  TestUdp proxy(by_port({{one.port(), "a"}, {two.port(), "a"}}), clusters);
+  one.send(proxy.port(), "1");
+  CHECK(a.receive() == "1");
+  const uint16_t home = a.from();
+  two.send(proxy.port(), "2");
+  CHECK(a.receive() == "2");
+  SECTION("its route is another") {
+    CHECK(proxy.hand_over(by_port({{one.port(), "a"}, {two.port(), "b"}}) + "\n" + kLog) == 1);
+    CHECK(proxy.access_log(1) == std::vector<std::string>{"UdpSessionEnd a 1 1 0 0"});
+    two.send(proxy.port(), "3");
+    CHECK(b.receive() == "3");
+    one.send(proxy.port(), "4");
+    CHECK(a.receive() == "4");
+    CHECK(a.from() == home);
+    CHECK(proxy.wait_for_stat("udp.u.downstream_sess_active", 2));
+  }
+  SECTION("its host is not there") {
+    CHECK(proxy.hand_over("cluster: a", [&] { proxy.publish({cluster_yaml("a", {b.port()})}); }) == 0);
+    one.send(proxy.port(), "3");
+    CHECK(b.receive() == "3");
+  }
+  SECTION("every datagram has a host of its own there") {
+    CHECK(proxy.hand_over("cluster: a\nuse_per_packet_load_balancing: true") == 0);
+    one.send(proxy.port(), "3");
+    CHECK(a.receive() == "3");
+    CHECK(a.from() != home);
+    CHECK(proxy.hand_over("cluster: a\nuse_per_packet_load_balancing: true") == 1);
+  }
+}
+
+TEST_CASE("a session that is handed over may be idle no longer than it might have been") {
+  UdpSocket up, client;
+  TestUdp proxy("cluster: up\nidle_timeout: 0.2s", {cluster_yaml("up", {up.port()})});
+  client.send(proxy.port(), "1");
+  CHECK(up.receive() == "1");
+  CHECK(proxy.hand_over("cluster: up\nidle_timeout: 100s") == 1);
+  CHECK(proxy.wait_for_stat("udp.u.idle_timeout", 1));
 }
 
 TEST_CASE("sessions are logged while they last") {

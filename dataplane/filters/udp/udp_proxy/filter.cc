@@ -57,6 +57,7 @@ UdpProxy::UdpProxy(std::shared_ptr<const Shared> shared, stream::WorkerContext& 
 }
 
 UdpProxy::~UdpProxy() {
+  if (handed_over_) absl::erase_if(sessions_, [](const auto& entry) { return entry.second->fd_ >= 0; });
   end_all([](const Session&) { return true; });
   log_proxy();
 }
@@ -108,13 +109,15 @@ void UdpProxy::on_dropped(uint64_t datagrams) { cells().add(shared_->dropped, da
 
 ClusterSlot* UdpProxy::route(const net::DatagramPath& path) {
   const Config& config = *shared_->config;
-  size_t number = 0;
-  if (config.matcher) {
-    const std::string& name = config.route(path.local_address(port_.local_address().port()), path.peer_address());
-    while (number < slots_.size() && slots_[number]->name != name) ++number;
-  }
-  if (number < slots_.size() && slots_[number]->cluster) return slots_[number].get();
+  ClusterSlot* slot = config.matcher ? slot_of(config.route(path.local_address(port_.local_address().port()), path.peer_address())) : slots_.front().get();
+  if (slot != nullptr && slot->cluster) return slot;
   count(Stat::downstream_sess_no_route);
+  return nullptr;
+}
+
+ClusterSlot* UdpProxy::slot_of(std::string_view cluster) const {
+  for (const auto& slot : slots_)
+    if (slot->name == cluster) return slot.get();
   return nullptr;
 }
 
@@ -202,6 +205,58 @@ void UdpProxy::answer(Session& session, std::span<const std::string_view> datagr
   sent_ += sent.bytes;
   count(Stat::downstream_sess_tx_bytes, sent.bytes);
   count(Stat::downstream_sess_tx_datagrams, sent.datagrams);
+}
+
+// --- Hot restarts ---------------------------------------------------------------------------------------------------------
+
+void UdpProxy::pause() {
+  if (std::exchange(paused_, true)) return;
+  port_.pause();
+  for (const auto& [key, session] : sessions_) session->pause();
+}
+
+void UdpProxy::resume() {
+  if (!std::exchange(paused_, false)) return;
+  handed_over_ = false;
+  for (const auto& [key, session] : sessions_) session->resume();
+  port_.resume();
+}
+
+// One that never got a socket is nothing but a client that will come again.
+std::vector<stream::HandedSession> UdpProxy::hand_over() {
+  std::vector<stream::HandedSession> out;
+  out.reserve(sessions_.size());
+  for (const auto& [key, session] : sessions_)
+    if (session->fd_ >= 0) out.push_back({session->hand_over().encode(), session->fd_});
+  handed_over_ = true;
+  return out;
+}
+
+// It goes on where its route is the same here and its host is there; how loaded or healthy that is does not matter, as with any other session.
+bool UdpProxy::take(std::string_view state, int fd) {
+  const auto from = HandedState::decode(state);
+  if (!from) return false;
+  const Config& config = *shared_->config;
+  ClusterSlot* slot = slot_of(from->cluster);
+  const bool same_route = slot != nullptr && slot->cluster && config.route(from->path.local_address(port_.local_address().port()), from->path.peer_address()) == slot->name;
+  if (same_route && config.per_packet == from->per_packet) {
+    for (const auto& host : slot->cluster->hosts()) {
+      if (host->address_text() != from->host) continue;
+      const SessionKey key{from->path, from->per_packet ? host.get() : nullptr};
+      if (sessions_.contains(key)) break;
+      Session& session = *sessions_.emplace(key, std::make_unique<Session>(*this, *from, fd, *slot, host)).first->second;
+      if (!paused_) session.resume();
+      return true;
+    }
+  }
+  log_facts({.path = from->path,
+             .cluster = from->cluster,
+             .id = next_session_id(),
+             .began = std::chrono::system_clock::time_point(std::chrono::microseconds(from->began_us)),
+             .began_at = worker_.loop().now() - std::chrono::microseconds(from->age_us),
+             .counts = from->counts},
+            format::LogType::UdpSessionEnd);
+  return false;
 }
 
 // --- Configuration --------------------------------------------------------------------------------------------------------

@@ -36,6 +36,10 @@ class UdpProxy final : public stream::UdpFilter, private net::UdpPortEvents {
 
   bool adopt(const std::shared_ptr<const stream::UdpFilterFactory>& next, const net::UdpPort::Options& port) override;
   void clusters_changed() override;
+  void pause() override;
+  void resume() override;
+  std::vector<stream::HandedSession> hand_over() override;
+  bool take(std::string_view state, int fd) override;
   size_t sessions() const { return sessions_.size(); }
 
  private:
@@ -54,6 +58,7 @@ class UdpProxy final : public stream::UdpFilter, private net::UdpPortEvents {
   Session* create(const SessionKey& key, ClusterSlot& slot, upstream::Ref<upstream::Host> host);
   upstream::Host* pick_host(const ClusterSlot& slot, const net::DatagramPath& path);
   ClusterSlot* route(const net::DatagramPath& path);
+  ClusterSlot* slot_of(std::string_view cluster) const;
   void add_piece(Session& session, std::string_view bytes);
   void send_pending(Session& session);
   void end(const SessionKey& key);
@@ -79,6 +84,8 @@ class UdpProxy final : public stream::UdpFilter, private net::UdpPortEvents {
   std::vector<Session*> touched_;
   std::vector<std::string_view> out_;
   uint64_t received_ = 0, sent_ = 0;  // bytes, those without a session too
+  bool paused_ = false;
+  bool handed_over_ = false;          // another process has the sessions with a socket, unless this one resumes
 };
 
 }  // namespace fairlead::filters::udp::udp_proxy

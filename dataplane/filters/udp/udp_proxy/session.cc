@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "dataplane/filters/udp/udp_proxy/filter.h"
 #include "dataplane/net/event_loop.h"
@@ -39,9 +41,39 @@ Session::Session(UdpProxy& proxy, const SessionKey& key, ClusterSlot& slot, upst
   cluster_->shared().breakers[0].connections.take();
   proxy_.count(Stat::downstream_sess_total);
   proxy_.count(Stat::downstream_sess_active);
+  begin_log();
+}
+
+// It is counted where it began.
+Session::Session(UdpProxy& proxy, const HandedState& from, int fd, ClusterSlot& slot, upstream::Ref<upstream::Host> host)
+    : proxy_(proxy),
+      key_{from.path, from.per_packet ? host.get() : nullptr},
+      slot_(&slot),
+      cluster_(slot.cluster),
+      host_(std::move(host)),
+      fd_(fd),
+      watch_(proxy.worker_.loop(), *this),
+      again_(net::LoopTask::of<&Session::read_some>(this)),
+      idle_timer_(proxy.worker_.loop().timers(), [this] { proxy_.on_idle(*this); }),
+      counts_(from.counts),
+      id_(next_session_id()),
+      began_(std::chrono::microseconds(from.began_us)),
+      began_at_(proxy.worker_.loop().now() - std::chrono::microseconds(from.age_us)) {
+  cluster_->shared().breakers[0].connections.take();
+  proxy_.count(Stat::downstream_sess_active);
+  net::join_datagrams(fd_, proxy_.shared_->config->join_datagrams);
+  if (from.idle_us >= 0) {
+    idle_at_ = proxy.worker_.loop().now() + std::chrono::microseconds(from.idle_us);
+  } else if (proxy_.shared_->config->idle_timeout.count() != 0) {
+    idle_at_ = proxy.worker_.loop().now() + proxy_.shared_->config->idle_timeout;
+  }
+  begin_log();
+}
+
+void Session::begin_log() {
   const auto& interval = proxy_.shared_->config->log_interval;
   if (interval && !proxy_.shared_->session_logs.empty()) {
-    log_timer_ = std::make_unique<net::Timer>(proxy.worker_.loop().timers(), [this, every = *interval] {
+    log_timer_ = std::make_unique<net::Timer>(proxy_.worker_.loop().timers(), [this, every = *interval] {
       proxy_.log_session(*this, format::LogType::UdpPeriodic);
       log_timer_->arm(every);
     });
@@ -59,6 +91,31 @@ Session::~Session() {
 
 void Session::arm_idle() {
   if (const auto limit = proxy_.shared_->config->idle_timeout; limit.count() != 0) idle_timer_.arm(limit);
+}
+
+void Session::pause() {
+  if (fd_ >= 0) watch_.remove();
+  again_.cancel();
+  idle_at_ = idle_timer_.armed() ? std::optional(idle_timer_.deadline()) : std::nullopt;
+  idle_timer_.disarm();
+  if (log_timer_ != nullptr) log_timer_->disarm();
+}
+
+void Session::resume() {
+  if (fd_ >= 0) watch_.add(fd_, EPOLLIN | EPOLLET);  // adding reports what is already waiting
+  if (idle_at_) idle_timer_.arm_at(*std::exchange(idle_at_, std::nullopt));
+  if (log_timer_ != nullptr) log_timer_->arm(*proxy_.shared_->config->log_interval);
+}
+
+HandedState Session::hand_over() const {
+  using std::chrono::duration_cast;
+  using std::chrono::microseconds;
+  const net::TimePoint now = proxy_.worker_.loop().now();
+  HandedState out{.path = key_.path, .per_packet = key_.host != nullptr, .cluster = slot_->name, .host = host_->address_text(), .counts = counts_};
+  out.began_us = duration_cast<microseconds>(began_.time_since_epoch()).count();
+  out.age_us = duration_cast<microseconds>(now - began_at_).count();
+  if (idle_at_) out.idle_us = std::max<int64_t>(duration_cast<microseconds>(*idle_at_ - now).count(), 0);
+  return out;
 }
 
 // Connected, so that many sessions can share a port of this host.

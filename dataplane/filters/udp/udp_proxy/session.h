@@ -3,8 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "dataplane/filters/udp/udp_proxy/config.h"
+#include "dataplane/filters/udp/udp_proxy/handed.h"
 #include "dataplane/net/datagrams.h"
 #include "dataplane/net/timer.h"
 #include "dataplane/upstream/pool/host.h"
@@ -35,10 +37,9 @@ struct SessionKey {
 
 class Session final : private net::FdHandler {
  public:
-  struct Counts {
-    uint64_t rx_bytes = 0, rx_datagrams = 0, tx_bytes = 0, tx_datagrams = 0, tx_errors = 0;
-  };
   Session(UdpProxy& proxy, const SessionKey& key, ClusterSlot& slot, upstream::Ref<upstream::Host> host);
+  // One of the process before, with its socket. Of sessions that began here it is none.
+  Session(UdpProxy& proxy, const HandedState& from, int fd, ClusterSlot& slot, upstream::Ref<upstream::Host> host);
   ~Session() override;
 
   const SessionKey& key() const { return key_; }
@@ -56,6 +57,10 @@ class Session final : private net::FdHandler {
   void read_some();
   bool open();
   void arm_idle();
+  void begin_log();
+  void pause();
+  void resume();
+  HandedState hand_over() const;  // of one that pauses
 
   UdpProxy& proxy_;
   const SessionKey key_;
@@ -69,7 +74,8 @@ class Session final : private net::FdHandler {
   net::LoopTask again_;
   net::Timer idle_timer_;
   std::unique_ptr<net::Timer> log_timer_;
-  Counts counts_;
+  std::optional<net::TimePoint> idle_at_;  // while it pauses
+  SessionCounts counts_;
   const uint64_t id_;
   const std::chrono::system_clock::time_point began_;
   const net::TimePoint began_at_;
@@ -82,7 +88,7 @@ struct SessionFacts {
   uint64_t id;
   std::chrono::system_clock::time_point began;
   net::TimePoint began_at;
-  Session::Counts counts = {};
+  SessionCounts counts = {};
   const upstream::Host* host = nullptr;
   int fd = -1;  // its upstream socket
   bool overflow = false;

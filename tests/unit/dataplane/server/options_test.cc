@@ -75,7 +75,7 @@ TEST_CASE("hot restart: Envoy's flags and defaults") {
   CHECK_FALSE(plain.base_id_given);
   CHECK_THAT(error({"--socket-mode", "9"}), Contains("--socket-mode"));
   CHECK_THAT(error({"--restart-epoch", "1", "--use-dynamic-base-id"}), Contains("cannot use --restart-epoch=1 with --use-dynamic-base-id"));
-  CHECK(*parse({"--hot-restart-version"})->print == "fairlead.1\n");
+  CHECK(*parse({"--hot-restart-version"})->print == "fairlead.2\n");
   CHECK(*parse({"--hot-restart-version", "--disable-hot-restart"})->print == "disabled\n");
 }
 

@@ -60,6 +60,7 @@ class Old {
   stats::Registry& registry() { return registry_; }
   Succession& succession() { return *succession_; }
   DrainingProcesses& older() { return *older_; }
+  void has_sessions(std::vector<Succession::Sessions> sessions) { sessions_ = std::move(sessions); }
 
  private:
   Succession::Host host() {
@@ -69,6 +70,7 @@ class Old {
     out.passed = [] { return std::vector<Succession::Passed>{{SocketType::stream, "127.0.0.1:7", {0}}}; };
     out.sockets = [](const SocketsWanted& w) { return w.address == "127.0.0.1:80" ? std::optional(Succession::Answer{w.address, {0, 1}}) : std::nullopt; };
     out.stop_accepting = [this] { events_.push_back("stop"); };
+    out.stop_reading = [this] { return sessions_; };
     out.hand_over_draining = [this](const Channel& to) { return older_->hand_over(to); };
     out.failed = [this](const absl::Status& s) { events_.push_back("failed: " + std::string(s.message())); };
     out.handed_over = [this](const Hello& hello) {
@@ -84,6 +86,7 @@ class Old {
   std::unique_ptr<DrainingProcesses> older_;
   std::unique_ptr<Succession> succession_;
   std::vector<std::string> events_;
+  std::vector<Succession::Sessions> sessions_;
   std::thread thread_;
 };
 
@@ -222,6 +225,40 @@ TEST_CASE("nonsense from either side ends the take-over and nothing else") {
   auto [mine, theirs] = ends();
   REQUIRE(theirs.send(Taken{}).ok());
   CHECK_FALSE(Predecessor::greet(std::move(mine), kHello).ok());
+}
+
+TEST_CASE("UDP sessions go to the new one with their sockets, however many there are") {
+  auto [mine, theirs] = ends();
+  Old old(std::move(theirs));
+  int pipe_ends[2];
+  REQUIRE(pipe(pipe_ends) == 0);
+  Succession::Sessions few{7, {"a", ""}, {pipe_ends[1], 0}}, many{8, {}, {}};
+  for (int i = 0; i < 700; ++i) {
+    many.states.push_back(std::to_string(i) + std::string(i % 3 == 0 ? 600 : 60, 'x'));
+    many.descriptors.push_back(0);
+  }
+  old.has_sessions({few, many});
+  auto before = Predecessor::greet(std::move(mine), kHello);
+  REQUIRE(before.ok());
+  net::EventLoop loop("new");
+  bool taken = false;
+  (*before)->watch(loop, [](const absl::Status& status) { FAIL(status.message()); });
+  (*before)->offer([&](Predecessor::Takeover takeover) {
+    taken = true;
+    std::vector<std::string> states;
+    for (const HandedSessions& part : takeover.sessions) {
+      CHECK(part.states.size() == part.descriptors.size());
+      if (part.socket == 8) states.insert(states.end(), part.states.begin(), part.states.end());
+    }
+    CHECK(states == many.states);
+    REQUIRE(takeover.sessions[0].socket == 7);
+    CHECK(takeover.sessions[0].states == few.states);
+    CHECK(write(takeover.sessions[0].descriptors[0].get(), "x", 1) == 1);
+  });
+  REQUIRE(loop.run_until([&] { return taken; }, 5s));
+  char c = 0;
+  CHECK(read(pipe_ends[0], &c, 1) == 1);
+  for (const int fd : pipe_ends) close(fd);
 }
 
 TEST_CASE("processes that still drain are handed on, with what they have told meanwhile") {

@@ -18,7 +18,8 @@ std::vector<Message> one_of_each() {
           Draining{9, 4},
           Taken{},
           Confirmed{},
-          Statistics{12, 34}};
+          Statistics{12, 34},
+          UdpSessions{77, {"one", "", "three"}}};
 }
 
 TEST_CASE("every message comes out as it went in") {
@@ -45,9 +46,9 @@ TEST_CASE("packets of others are told apart: no mark, an unknown type, another v
   packet[6] = 99;
   CHECK_THAT(std::string(decode(packet).status().message()), Contains("unknown type 99"));
   packet = encode(Ready{});
-  packet[4] = 2;
-  CHECK_THAT(std::string(decode(packet).status().message()), Contains("version 2 in place of 1"));
-  CHECK(version_text() == "fairlead.1");
+  packet[4] = 1;
+  CHECK_THAT(std::string(decode(packet).status().message()), Contains("version 1 in place of 2"));
+  CHECK(version_text() == "fairlead.2");
 }
 
 TEST_CASE("a hello of another version is told apart from nonsense, and a refusal is understood in every version") {

@@ -1,4 +1,5 @@
-// Numbers and texts to bytes and back, for messages and statistics. A Reader never reads past its end: it turns bad and gives zeros.
+// Numbers and texts to bytes and back, in the machine's own order: for what one process of this program says to another on the same machine.
+// A Reader never reads past its end: it turns bad and gives zeros.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,7 @@
 #include <string_view>
 #include <type_traits>
 
-namespace fairlead::server::restart {
+namespace fairlead::packed {
 
 class Writer {
  public:
@@ -62,4 +63,4 @@ class Reader {
   bool bad_ = false;
 };
 
-}  // namespace fairlead::server::restart
+}  // namespace fairlead::packed
