@@ -167,47 +167,65 @@ Object Object::object(std::string_view key) { return Object(get(key), *errors_);
 
 namespace {
 
-// The typed value when the field is there; a wrong type goes to the errors.
+// The typed value of a field that is there; a wrong type goes to the errors.
 template <typename T>
-std::optional<T> present_or_error(const Reader& reader, absl::StatusOr<T> value, ErrorList& errors) {
-  if (!reader.present() || !errors.check(value)) return std::nullopt;
+std::optional<T> value_or_error(absl::StatusOr<T> value, ErrorList& errors) {
+  if (!errors.check(value)) return std::nullopt;
   return *std::move(value);
 }
 
 }  // namespace
 
+// Most fields that may be given are not, and most that are have the right type: paths and places are made for errors alone.
 std::optional<std::string> Object::string(std::string_view key) {
-  const Reader reader = get(key);
-  return present_or_error(reader, reader.string(), *errors_);
+  ignore(key);
+  const Value* found = reader_.value().find(key);
+  if (found == nullptr || found->is_null()) return std::nullopt;
+  if (found->is_string()) return found->as_string();
+  return value_or_error(reader_.get(key).string(), *errors_);
 }
 
 std::optional<bool> Object::boolean(std::string_view key) {
-  const Reader reader = get(key);
-  return present_or_error(reader, reader.boolean(), *errors_);
+  ignore(key);
+  const Value* found = reader_.value().find(key);
+  if (found == nullptr || found->is_null()) return std::nullopt;
+  if (found->kind() == Kind::boolean) return found->as_boolean();
+  return value_or_error(reader_.get(key).boolean(), *errors_);
 }
 
 std::optional<std::int64_t> Object::integer(std::string_view key, std::int64_t low, std::int64_t high) {
-  const Reader reader = get(key);
-  return present_or_error(reader, reader.integer(low, high), *errors_);
+  ignore(key);
+  const Value* found = reader_.value().find(key);
+  if (found == nullptr || found->is_null()) return std::nullopt;
+  if (found->kind() == Kind::integer && found->as_integer() >= low && found->as_integer() <= high) return found->as_integer();
+  return value_or_error(reader_.get(key).integer(low, high), *errors_);
 }
 
 std::optional<double> Object::number(std::string_view key) {
-  const Reader reader = get(key);
-  return present_or_error(reader, reader.number(), *errors_);
+  ignore(key);
+  return has(key) ? value_or_error(reader_.get(key).number(), *errors_) : std::nullopt;
 }
 
 std::optional<std::chrono::nanoseconds> Object::duration(std::string_view key) {
-  const Reader reader = get(key);
-  return present_or_error(reader, reader.duration(), *errors_);
+  ignore(key);
+  return has(key) ? value_or_error(reader_.get(key).duration(), *errors_) : std::nullopt;
 }
 
 std::vector<Reader> Object::list(std::string_view key) {
-  const Reader reader = get(key);
-  return present_or_error(reader, reader.list(), *errors_).value_or(std::vector<Reader>());
+  ignore(key);
+  if (!has(key)) return {};
+  return value_or_error(reader_.get(key).list(), *errors_).value_or(std::vector<Reader>());
 }
 
 std::vector<std::string> Object::strings(std::string_view key) {
   std::vector<std::string> out;
+  const Value* found = reader_.value().find(key);
+  if (found != nullptr && found->is_list() && std::all_of(found->items().begin(), found->items().end(), [](const Value& item) { return item.is_string(); })) {
+    ignore(key);
+    out.reserve(found->size());
+    for (const Value& item : found->items()) out.push_back(item.as_string());
+    return out;
+  }
   for (const Reader& item : list(key)) {
     absl::StatusOr<std::string> text = item.string();
     if (errors_->check(text)) out.push_back(*std::move(text));
@@ -216,8 +234,9 @@ std::vector<std::string> Object::strings(std::string_view key) {
 }
 
 std::vector<std::pair<std::string, Reader>> Object::map(std::string_view key) {
-  const Reader reader = get(key);
-  return present_or_error(reader, reader.map(), *errors_).value_or(std::vector<std::pair<std::string, Reader>>());
+  ignore(key);
+  if (!has(key)) return {};
+  return value_or_error(reader_.get(key).map(), *errors_).value_or(std::vector<std::pair<std::string, Reader>>());
 }
 
 std::map<std::string, std::string> Object::string_map(std::string_view key) {
@@ -230,14 +249,16 @@ std::map<std::string, std::string> Object::string_map(std::string_view key) {
 }
 
 std::optional<std::string> Object::choice(std::string_view key, const std::vector<std::string_view>& choices) {
-  const Reader reader = get(key);
-  std::optional<std::string> text = present_or_error(reader, reader.string(), *errors_);
+  std::optional<std::string> text = string(key);
   if (!text || std::find(choices.begin(), choices.end(), *text) != choices.end()) return text;
-  errors_->add(reader.expected(absl::StrCat("one of ", absl::StrJoin(choices, ", "))));
+  errors_->add(reader_.get(key).expected(absl::StrCat("one of ", absl::StrJoin(choices, ", "))));
   return std::nullopt;
 }
 
-std::string Object::string_or(std::string_view key, std::string_view fallback) { return string(key).value_or(std::string(fallback)); }
+std::string Object::string_or(std::string_view key, std::string_view fallback) {
+  std::optional<std::string> text = string(key);
+  return text ? *std::move(text) : std::string(fallback);
+}
 
 bool Object::boolean_or(std::string_view key, bool fallback) { return boolean(key).value_or(fallback); }
 
@@ -246,7 +267,10 @@ std::int64_t Object::integer_or(std::string_view key, std::int64_t fallback, std
 }
 
 std::string Object::required_string(std::string_view key) {
-  const Reader reader = get(key);
+  ignore(key);
+  const Value* found = reader_.value().find(key);
+  if (found != nullptr && found->is_string() && !found->as_string().empty()) return found->as_string();
+  const Reader reader = reader_.get(key);
   absl::StatusOr<std::string> text = reader.string();
   if (!errors_->check(text)) return "";
   if (text->empty()) errors_->add(reader.error("must not be empty"));
@@ -254,6 +278,7 @@ std::string Object::required_string(std::string_view key) {
 }
 
 void Object::ignore(std::string_view key) {
+  if (asked_.capacity() == 0) asked_.reserve(8);
   if (std::find(asked_.begin(), asked_.end(), key) == asked_.end()) asked_.emplace_back(key);
 }
 

@@ -191,7 +191,7 @@ std::vector<WatchedKind> watched_kinds() {
 
 bool check_core(const Object& object, std::vector<Diagnostic>& out) {
   if (object.key.kind == "Service") {
-    if (check_version(object, "v1", out)) read_service(object, out);
+    if (check_version(object, "v1", out)) read_and_keep(object, read_service, out);
     return true;
   }
   if (object.key.kind == "Namespace") {
@@ -232,7 +232,8 @@ bool check_discovery(const Object& object, std::vector<Diagnostic>& out) {
     return true;
   }
   if (!check_version(object, "v1", out)) return true;
-  const EndpointSlice slice = read_endpoint_slice(object, out);
+  const std::shared_ptr<const EndpointSlice> read = read_and_keep(object, read_endpoint_slice, out);
+  const EndpointSlice& slice = *read;
   auto warn = [&](std::string field, std::string text) {
     out.push_back(Diagnostic{Severity::kWarning, object.key, object.file, object.line, std::move(field), std::move(text)});
   };

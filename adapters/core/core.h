@@ -71,7 +71,7 @@ bool check_discovery(const Object& object, std::vector<Diagnostic>& out);
 // those without certificates go no further than the source.
 std::vector<WatchedKind> watched_kinds();
 
-// Readers of objects that have passed their check; what is wrong nevertheless is appended to `out`.
+// Readers of objects, for reading_of(): their checks keep what they read. What is wrong is appended to `out`.
 Service read_service(const Object& object, std::vector<Diagnostic>& out);
 EndpointSlice read_endpoint_slice(const Object& object, std::vector<Diagnostic>& out);
 

@@ -2,6 +2,7 @@
 #include "adapters/core/endpoint_index.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace fairlead::adapters::core {
@@ -36,11 +37,10 @@ bool EndpointIndex::is_endpoint_only(const ChangeSet& changes) {
 
 std::vector<EndpointUpdate> EndpointIndex::apply(const ChangeSet& changes) {
   std::set<topology::ServiceKey> touched;
-  std::vector<Diagnostic> unread;  // the store lets only checked objects through
   auto forget_slice = [&](const ObjectKey& key) {
     auto old = slices_.find(key);
     if (old == slices_.end()) return;
-    const topology::ServiceKey service = owner(old->second);
+    const topology::ServiceKey service = owner(*old->second);
     touched.insert(service);
     auto of = slices_of_.find(service);
     of->second.erase(key);
@@ -50,13 +50,14 @@ std::vector<EndpointUpdate> EndpointIndex::apply(const ChangeSet& changes) {
   auto take = [&](const ObjectPtr& o) {
     if (is_service(o->key)) {
       const topology::ServiceKey key{o->key.ns, o->key.name};
-      services_[key] = read_service(*o, unread);
+      services_[key] = reading_of(*o, read_service);
       touched.insert(key);
     } else if (is_slice(o->key)) {
       forget_slice(o->key);
-      EndpointSlice slice = read_endpoint_slice(*o, unread);
-      slices_of_[owner(slice)].insert(o->key);
-      touched.insert(owner(slice));
+      std::shared_ptr<const EndpointSlice> slice = reading_of(*o, read_endpoint_slice);
+      const topology::ServiceKey service = owner(*slice);
+      slices_of_[service].insert(o->key);
+      touched.insert(service);
       slices_[o->key] = std::move(slice);
     }
   };
@@ -81,7 +82,7 @@ std::vector<EndpointUpdate> EndpointIndex::apply(const ChangeSet& changes) {
       updates.push_back({key, {}, true});
       continue;
     }
-    EndpointUpdate update{key, build(service->second), false, service->second.by_load};
+    EndpointUpdate update{key, build(*service->second), false, service->second->by_load};
     if (told != told_.end() && told->second == update) continue;
     told_[key] = update;
     updates.push_back(std::move(update));
@@ -90,30 +91,41 @@ std::vector<EndpointUpdate> EndpointIndex::apply(const ChangeSet& changes) {
 }
 
 topology::PortEndpoints EndpointIndex::build(const Service& service) const {
+  struct Found {
+    const SliceEndpoint* endpoint;
+    uint16_t port;
+    // In the order of topology::Endpoint, of which there is only one of a kind.
+    auto key() const { return std::tie(endpoint->address, port, endpoint->zone, endpoint->node, endpoint->readiness); }
+  };
+  const auto before = [](const Found& a, const Found& b) { return a.key() < b.key(); };
+  const auto same = [](const Found& a, const Found& b) { return a.key() == b.key(); };
   topology::PortEndpoints result;
+  std::vector<Found> found;
   auto slices = slices_of_.find({service.key.ns, service.key.name});
   for (const ServicePort& port : service.ports) {
     if (!port.tcp && !port.udp) continue;
     std::vector<topology::Endpoint>& endpoints = result[{port.port, port.udp}];
     if (slices == slices_of_.end()) continue;
+    found.clear();
     for (const ObjectKey& key : slices->second) {
-      const EndpointSlice& slice = slices_.at(key);
+      const EndpointSlice& slice = *slices_.at(key);
       if (slice.fqdn) continue;
       for (const SlicePort& slice_port : slice.ports) {
         if (slice_port.tcp != port.tcp || slice_port.udp != port.udp || slice_port.name != port.name) continue;
-        for (const SliceEndpoint& e : slice.endpoints) {
-          topology::Endpoint endpoint;
-          endpoint.address = e.address;
-          endpoint.port = slice_port.port;
-          endpoint.zone = e.zone;
-          endpoint.node = e.node;
-          endpoint.health = health(e.readiness);
-          endpoints.push_back(std::move(endpoint));
-        }
+        for (const SliceEndpoint& e : slice.endpoints) found.push_back({&e, slice_port.port});
       }
     }
-    std::sort(endpoints.begin(), endpoints.end());
-    endpoints.erase(std::unique(endpoints.begin(), endpoints.end()), endpoints.end());
+    if (!std::is_sorted(found.begin(), found.end(), before)) std::sort(found.begin(), found.end(), before);
+    found.erase(std::unique(found.begin(), found.end(), same), found.end());
+    endpoints.reserve(found.size());
+    for (const Found& f : found) {
+      topology::Endpoint& endpoint = endpoints.emplace_back();
+      endpoint.address = f.endpoint->address;
+      endpoint.port = f.port;
+      endpoint.zone = f.endpoint->zone;
+      endpoint.node = f.endpoint->node;
+      endpoint.health = health(f.endpoint->readiness);
+    }
   }
   return result;
 }

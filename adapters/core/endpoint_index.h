@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -32,8 +33,8 @@ class EndpointIndex {
  private:
   topology::PortEndpoints build(const Service& service) const;
 
-  std::map<topology::ServiceKey, Service> services_;
-  std::map<ObjectKey, EndpointSlice> slices_;
+  std::map<topology::ServiceKey, std::shared_ptr<const Service>> services_;
+  std::map<ObjectKey, std::shared_ptr<const EndpointSlice>> slices_;
   std::map<topology::ServiceKey, std::set<ObjectKey>> slices_of_;
   std::map<topology::ServiceKey, EndpointUpdate> told_;
 };

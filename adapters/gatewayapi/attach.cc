@@ -69,7 +69,7 @@ class Attacher {
   }
 
   bool allowed(const ListenerState& state) const {
-    return std::find(state.kinds.begin(), state.kinds.end(), GroupKind{object_->key.group, object_->key.kind}) != state.kinds.end() &&
+    return std::any_of(state.kinds.begin(), state.kinds.end(), [&](const GroupKind& k) { return k.kind == object_->key.kind && k.group == object_->key.group; }) &&
            admits(world_, state.listener.namespaces, state.owner->key.ns, object_->key.ns);
   }
 
@@ -191,7 +191,16 @@ class Attacher {
     for (size_t r = 0; r < route.rules.size(); ++r) {
       const Rule& rule = route.rules[r];
       for (size_t m = 0; m < rule.matches.size(); ++m) {
-        auto ranked = std::make_shared<RankedRoute>(RankedRoute{target_->rules[r], object_->created, name, r, m, std::nullopt});
+        auto ranked = std::make_shared<RankedRoute>();
+        if (m + 1 == rule.matches.size()) {  // nobody asks for the rule after this
+          ranked->route = std::move(target_->rules[r]);
+        } else {
+          ranked->route = target_->rules[r];
+        }
+        ranked->created = object_->created;
+        ranked->object = name;
+        ranked->rule = r;
+        ranked->match = m;
         ranked->route.name = absl::StrCat(name, route.grpc ? "/grpc" : "", "/rule/", r, "/match/", m);
         ranked->route.origin = origin_of(*object_, rule.matches[m].spot);
         ranked->route.match = rule.matches[m].match;
@@ -238,13 +247,12 @@ RouteOrder order_of(const Object& route) {
 void attach_route(World& world, const ObjectPtr& object) {
   const size_t told = world.result.diagnostics.size();
   const std::string& kind = object->key.kind;
-  std::vector<Diagnostic> unread;  // the store lets only checked objects through
   if (kind == "TLSRoute") {
-    const TlsRoute route = read_tls_route(*object, unread);
-    Attacher(world, object, route).run();
+    const std::shared_ptr<const TlsRoute> route = reading_of(*object, read_tls_route);
+    Attacher(world, object, *route).run();
   } else if (kind == "TCPRoute" || kind == "UDPRoute") {
-    const L4Route route = read_l4_route(*object, unread);
-    Attacher(world, object, route).run();
+    const std::shared_ptr<const L4Route> route = reading_of(*object, read_l4_route);
+    Attacher(world, object, *route).run();
   } else {
     AttachedRoute& record = world.routes[object->key];
     record = AttachedRoute{object, {}, 0, false};
@@ -263,9 +271,9 @@ void attach_routes(World& world) {
     for (const auto& [key, object] : world.snapshot.of(kGroup, kind)) objects.push_back(object);
   }
   // As RouteOrder says: what comes later finds who has what it wants.
-  std::stable_sort(objects.begin(), objects.end(), [](const ObjectPtr& a, const ObjectPtr& b) {
-    return std::tie(a->created, a->key.ns, a->key.name) < std::tie(b->created, b->key.ns, b->key.name);
-  });
+  const auto before = [](const ObjectPtr& a, const ObjectPtr& b) { return std::tie(a->created, a->key.ns, a->key.name) < std::tie(b->created, b->key.ns, b->key.name); };
+  if (!std::is_sorted(objects.begin(), objects.end(), before)) std::stable_sort(objects.begin(), objects.end(), before);
+  world.routes.reserve(objects.size());
   for (const ObjectPtr& object : objects) attach_route(world, object);
 }
 

@@ -82,8 +82,7 @@ class Resolver {
       fail("InvalidKind", ref.spot, absl::StrCat(ref.target.str(), " cannot be a backend; Service can"));
       return none;
     }
-    const GroupKind from{object_.key.group, object_.key.kind};
-    if (!world_.permitted(from, object_.key.ns, ref.target, ref.ns, ref.name)) {
+    if (ref.ns != object_.key.ns && !world_.permitted({object_.key.group, object_.key.kind}, object_.key.ns, ref.target, ref.ns, ref.name)) {
       fail("RefNotPermitted", ref.spot,
            absl::StrCat("no ReferenceGrant in namespace ", ref.ns, " lets ", object_.key.kind, "s of ", object_.key.ns, " refer to Service ", ref.name));
       return none;
@@ -171,6 +170,7 @@ RouteTarget resolve_shares(World& world, const Object& object, const Route& rout
 RouteTarget resolve_rules(World& world, const Object& object, const HttpRoute& route) {
   RouteTarget target;
   Resolver resolver(world, object, target, route.grpc ? Need::kGrpc : Need::kHttp);
+  target.rules.reserve(route.rules.size());
   for (const Rule& rule : route.rules) target.rules.push_back(resolver.rule(rule));
   return target;
 }

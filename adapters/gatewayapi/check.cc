@@ -12,6 +12,7 @@ namespace fairlead::adapters::gatewayapi {
 
 namespace {
 
+// Of routes, which there are thousands of, what was read is kept for the translation.
 struct KindReader {
   std::string_view kind;
   std::vector<std::string_view> versions;
@@ -22,12 +23,12 @@ const std::vector<KindReader>& readers() {
   static const std::vector<KindReader> kReaders = {
       {"GatewayClass", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_gateway_class(o, out); }},
       {"Gateway", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_gateway(o, out); }},
-      {"HTTPRoute", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_http_route(o, out); }},
+      {"HTTPRoute", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_and_keep(o, read_http_route, out); }},
       {"ListenerSet", {"v1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_listener_set(o, out); }},
-      {"GRPCRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_grpc_route(o, out); }},
-      {"TCPRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_l4_route(o, out); }},
-      {"UDPRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_l4_route(o, out); }},
-      {"TLSRoute", {"v1", "v1alpha3", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_tls_route(o, out); }},
+      {"GRPCRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_and_keep(o, read_grpc_route, out); }},
+      {"TCPRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_and_keep(o, read_l4_route, out); }},
+      {"UDPRoute", {"v1", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_and_keep(o, read_l4_route, out); }},
+      {"TLSRoute", {"v1", "v1alpha3", "v1alpha2"}, [](const Object& o, std::vector<Diagnostic>& out) { read_and_keep(o, read_tls_route, out); }},
       {"BackendTLSPolicy", {"v1", "v1alpha3"}, [](const Object& o, std::vector<Diagnostic>& out) { read_backend_tls_policy(o, out); }},
       {"ReferenceGrant", {"v1", "v1beta1"}, [](const Object& o, std::vector<Diagnostic>& out) { read_reference_grant(o, out); }},
   };
@@ -44,9 +45,7 @@ void refuse(const Object& object, std::string field, std::string message, std::v
 }  // namespace
 
 bool check_gateway_api(const Object& object, std::vector<Diagnostic>& out) {
-  std::vector<std::string_view> known;
   for (const KindReader& reader : readers()) {
-    known.push_back(reader.kind);
     if (object.key.kind != reader.kind) continue;
     const std::string_view version = version_of(object.api_version);
     if (std::find(reader.versions.begin(), reader.versions.end(), version) == reader.versions.end()) {
@@ -62,6 +61,8 @@ bool check_gateway_api(const Object& object, std::vector<Diagnostic>& out) {
       return true;
     }
   }
+  std::vector<std::string_view> known;
+  for (const KindReader& reader : readers()) known.push_back(reader.kind);
   const std::optional<std::string> meant = closest(object.key.kind, known);
   refuse(object, "kind",
          absl::StrCat("unknown kind '", object.key.kind, "'", meant ? absl::StrCat("; did you mean '", *meant, "'?") : ""), out);

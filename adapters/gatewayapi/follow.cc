@@ -75,7 +75,6 @@ class Follower {
     world_.suggestions -= route.suggestions;
     problems_changed_ |= world_.problems_of.erase(order) > 0;
     world_.result.status.erase(key);
-    world_.result.read_routes.erase(route.object);
     return true;
   }
 

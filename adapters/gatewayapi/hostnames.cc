@@ -1,7 +1,7 @@
 // Intersection of hostnames. See hostnames.h.
 #include "adapters/gatewayapi/hostnames.h"
 
-#include <set>
+#include <algorithm>
 
 #include "absl/strings/match.h"
 
@@ -24,14 +24,14 @@ std::optional<std::string> intersect(std::string_view a, std::string_view b) {
 }
 
 std::vector<std::string> route_hostnames(std::string_view listener, const std::vector<std::string>& route) {
-  std::set<std::string> result;
-  if (route.empty()) {
-    result.insert(listener.empty() ? "*" : std::string(listener));
-  }
+  std::vector<std::string> result;
+  if (route.empty()) result.emplace_back(listener.empty() ? "*" : listener);
   for (const std::string& name : route) {
-    if (std::optional<std::string> both = intersect(listener, name)) result.insert(*both);
+    if (std::optional<std::string> both = intersect(listener, name)) result.push_back(*std::move(both));
   }
-  return {result.begin(), result.end()};
+  std::sort(result.begin(), result.end());
+  result.erase(std::unique(result.begin(), result.end()), result.end());
+  return result;
 }
 
 }  // namespace fairlead::adapters::gatewayapi

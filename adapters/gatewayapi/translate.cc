@@ -185,20 +185,16 @@ void World::add_message(const ObjectKey& route, const Object& parent, const List
   }
 }
 
-std::shared_ptr<const HttpRoute> World::route(const ObjectPtr& object) {
-  const auto read = object->key.kind == "GRPCRoute" ? read_grpc_route : read_http_route;
-  return read_once(object, result.read_routes, previous ? &previous->read_routes : nullptr, read);
-}
+std::shared_ptr<const HttpRoute> World::route(const ObjectPtr& object) { return reading_of(*object, object->key.kind == "GRPCRoute" ? read_grpc_route : read_http_route); }
 
 const core::Service* World::service(const ObjectKey& key) {
   auto known = services.find(key);
   if (known == services.end()) {
     const ObjectPtr object = snapshot.find(key);
     if (!object) return nullptr;
-    std::vector<Diagnostic> unread;
-    known = services.emplace(key, core::read_service(*object, unread)).first;
+    known = services.emplace(key, reading_of(*object, core::read_service)).first;
   }
-  return &known->second;
+  return known->second.get();
 }
 
 std::shared_ptr<const core::TlsSecret> World::tls_secret(const ObjectPtr& object) {

@@ -22,8 +22,6 @@ struct CaBundle;
 
 namespace fairlead::adapters::gatewayapi {
 
-struct HttpRoute;
-
 struct Translation {
   intent::Model model;
   StatusSink status;
@@ -31,8 +29,7 @@ struct Translation {
   // within one object is in the snapshot's own diagnostics.
   std::vector<Diagnostic> diagnostics;
 
-  // Routes and secrets as read, so that the next translation reads only those that changed.
-  std::map<ObjectPtr, std::shared_ptr<const HttpRoute>> read_routes;
+  // Secrets as read, so that the next translation reads only those that changed. Routes are kept with their objects.
   std::map<ObjectPtr, std::shared_ptr<const core::TlsSecret>> read_secrets;
   std::map<ObjectPtr, std::shared_ptr<const core::CaBundle>> read_bundles;
 };

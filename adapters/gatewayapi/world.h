@@ -123,7 +123,7 @@ struct Known {
   std::map<ObjectKey, GatewayState> gateways;  // ours only
   std::map<ObjectKey, SetState> sets;          // of these
   std::map<std::string, std::vector<ReferenceGrant>> grants;  // by the namespace they stand in
-  std::map<ObjectKey, core::Service> services;  // read so far
+  absl::flat_hash_map<ObjectKey, std::shared_ptr<const core::Service>> services;  // asked for so far
   std::map<std::string, intent::Secret> secrets;  // that something refers to, by name
   std::map<intent::BackendKey, SecuredBackend> secured;
   std::map<ObjectKey, std::set<ObjectKey>> policy_ancestors;  // Gateways whose routes lead to what the policy is about
@@ -149,7 +149,7 @@ struct World : Known {
   void problem(Severity severity, const Object& object, const Spot& spot, std::string message);
   // Something more to say in the condition Accepted of a route at a listener.
   void add_message(const ObjectKey& route, const Object& parent, const Listener& listener, const std::string& message);
-  std::shared_ptr<const HttpRoute> route(const ObjectPtr& object);  // HTTPRoute or GRPCRoute, as read now or by the translation before
+  static std::shared_ptr<const HttpRoute> route(const ObjectPtr& object);  // HTTPRoute or GRPCRoute
   const core::Service* service(const ObjectKey& key);               // null when there is none
   std::shared_ptr<const core::TlsSecret> tls_secret(const ObjectPtr& object);
   std::shared_ptr<const core::CaBundle> ca_bundle(const ObjectPtr& object);

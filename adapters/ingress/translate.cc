@@ -268,10 +268,9 @@ class Translator {
     if (known == services_.end()) {
       const ObjectPtr object = snapshot_.find(key);
       if (!object) return nullptr;
-      std::vector<Diagnostic> unread;
-      known = services_.emplace(key, core::read_service(*object, unread)).first;
+      known = services_.emplace(key, reading_of(*object, core::read_service)).first;
     }
-    return &known->second;
+    return known->second.get();
   }
 
   std::string meant(const ObjectKey& key) {
@@ -374,7 +373,7 @@ class Translator {
   Translation result_;
   std::map<std::string, Class> classes_;  // ours, by name
   Class* default_ = nullptr;
-  std::map<ObjectKey, core::Service> services_;  // read so far
+  std::map<ObjectKey, std::shared_ptr<const core::Service>> services_;  // asked for so far
   int suggestions_ = 0;
 };
 

@@ -3,6 +3,7 @@
 // snapshot of the world costs pointers. Made on the source's thread, read by the pipeline's thread.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/doc.h"
@@ -39,6 +41,37 @@ struct ObjectKey {
   }
 };
 
+// What its check has made of an object's document, so that whoever uses the object need not read it again. Written by the check, before the store hands
+// the object on; read by the thread that owns the store. A copy of an object has none: copies are made to be changed.
+class Reading {
+ public:
+  Reading() = default;
+  Reading(const Reading&) {}
+  Reading& operator=(const Reading&) {
+    type_ = nullptr;
+    what_.reset();
+    return *this;
+  }
+
+  template <typename T>
+  void keep(std::shared_ptr<const T> what) const {
+    type_ = &kType<T>;
+    what_ = std::move(what);
+  }
+  // Null when nothing of that type has been kept.
+  template <typename T>
+  std::shared_ptr<const T> get() const {
+    return type_ == &kType<T> ? std::static_pointer_cast<const T>(what_) : nullptr;
+  }
+
+ private:
+  template <typename T>
+  static inline char kType = 0;  // its address stands for T
+
+  mutable const void* type_ = nullptr;
+  mutable std::shared_ptr<const void> what_;
+};
+
 struct Object {
   ObjectKey key;
   std::string api_version;  // as written: "gateway.networking.k8s.io/v1"
@@ -56,6 +89,8 @@ struct Object {
   // Bytes of the normalised document, hashed: equal means nothing changed but lines, resourceVersion, managedFields and, outside of the core
   // group, status.
   uint64_t content_hash = 0;
+
+  Reading reading;
 
   // "routes.yaml:12", or "HTTPRoute default/app@3" when there is no file.
   std::string place() const;
@@ -81,6 +116,26 @@ struct Diagnostic {
   // "routes.yaml:12: HTTPRoute default/app: spec.rules[0].name: message"
   std::string str() const;
 };
+
+template <typename T>
+using ReadObject = T (*)(const Object&, std::vector<Diagnostic>&);  // appends what is wrong
+
+// For a check: reads the object, and keeps what was read where nothing is wrong with it.
+template <typename T>
+std::shared_ptr<const T> read_and_keep(const Object& object, ReadObject<T> read, std::vector<Diagnostic>& out) {
+  const auto told = static_cast<std::ptrdiff_t>(out.size());
+  auto what = std::make_shared<const T>(read(object, out));
+  if (std::none_of(out.begin() + told, out.end(), [](const Diagnostic& d) { return d.severity == Severity::kError; })) object.reading.keep(what);
+  return what;
+}
+
+// The object as its check has read it, or read now.
+template <typename T>
+std::shared_ptr<const T> reading_of(const Object& object, ReadObject<T> read) {
+  if (std::shared_ptr<const T> kept = object.reading.get<T>()) return kept;
+  std::vector<Diagnostic> unread;  // the store lets only checked objects through
+  return std::make_shared<const T>(read(object, unread));
+}
 
 // Kinds that live outside namespaces; every other kind gets "default" when metadata.namespace is absent.
 bool is_cluster_scoped(std::string_view group, std::string_view kind);

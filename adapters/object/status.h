@@ -53,7 +53,8 @@ class StatusSink {
 
   // Sets or replaces the condition of that type.
   void set(const ObjectKey& object, const StatusScope& scope, Condition condition);
-  ScopeStatus& at(const ObjectKey& object, const StatusScope& scope) { return objects_[object][scope]; }
+  // Objects mostly come in their order.
+  ScopeStatus& at(const ObjectKey& object, const StatusScope& scope) { return objects_.try_emplace(objects_.end(), object)->second[scope]; }
   // All that is said of the object.
   void erase(const ObjectKey& object) { objects_.erase(object); }
   const Condition* find(const ObjectKey& object, const StatusScope& scope, std::string_view type) const;

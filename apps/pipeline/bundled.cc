@@ -1,7 +1,9 @@
 #include "apps/pipeline/bundled.h"
 
 #include <absl/strings/str_cat.h>
+#include <google/protobuf/arena.h>
 
+#include "apps/pipeline/plain_assignment.h"
 #include "dataplane/config/cluster.h"
 #include "dataplane/config/endpoints.h"
 #include "dataplane/config/extension.h"
@@ -32,10 +34,11 @@ absl::Status status_of(const absl::StatusOr<T>& parsed) {
 
 template <typename Message, typename Parse>
 absl::Status check(const resources::Resource& resource, Parse&& parse) {
-  Message message;
+  google::protobuf::Arena arena;
+  auto* message = google::protobuf::Arena::CreateMessage<Message>(&arena);
   const std::string_view body = resource.body();
-  if (!message.ParseFromArray(body.data(), static_cast<int>(body.size()))) return absl::InternalError("the bytes are not a message of the type");
-  return status_of(parse(message));
+  if (!message->ParseFromArray(body.data(), static_cast<int>(body.size()))) return absl::InternalError("the bytes are not a message of the type");
+  return status_of(parse(*message));
 }
 
 }  // namespace
@@ -60,6 +63,7 @@ absl::Status bundled_verdict(const resources::Resource& resource) {
     case Type::kCluster:
       return check<envoy::config::cluster::v3::Cluster>(resource, [](const auto& m) { return config::parse_cluster(m); });
     case Type::kEndpoint:
+      if (is_plain_assignment(resource.body())) return absl::OkStatus();
       return check<envoy::config::endpoint::v3::ClusterLoadAssignment>(resource, [](const auto& m) { return config::parse_endpoints(m); });
     case Type::kListener:
       return check<envoy::config::listener::v3::Listener>(resource, [](const auto& m) { return config::parse_listener(m); });

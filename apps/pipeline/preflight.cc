@@ -57,6 +57,7 @@ void Preflight::judge(snapshot::Update& update) {
   for (const ResourcePtr& a : update.assignments) set(alone(a), {a});
   for (const snapshot::Update::Gateway& g : update.gateways) {
     set(absl::StrCat("gateway:", g.key.str()), g.resources);
+    if (by_part_.empty()) continue;
     for (const ResourcePtr& r : g.resources) {
       if (r->type == resources::Type::kEndpoint) set(alone(r), {});  // told with the Gateway's
     }

@@ -239,23 +239,28 @@ void Translator::count(const plan::Cluster& cluster, int by) {
 
 // Clusters that are in both plans need not be looked at: both are sorted by name.
 void Translator::count(const plan::Plan* before, const plan::Plan* after) {
-  const std::vector<plan::Cluster> none;
-  const std::vector<plan::Cluster>& old = before ? before->clusters : none;
-  const std::vector<plan::Cluster>& now = after ? after->clusters : none;
+  const std::vector<fairlead::Shared<plan::Cluster>> none;
+  const std::vector<fairlead::Shared<plan::Cluster>>& old = before ? before->clusters : none;
+  const std::vector<fairlead::Shared<plan::Cluster>>& now = after ? after->clusters : none;
   std::vector<const plan::Cluster*> gone, come;
   auto o = old.begin();
   for (auto n = now.begin(); n != now.end(); ++n) {
-    for (; o != old.end() && o->name < n->name; ++o) gone.push_back(&*o);
-    if (o != old.end() && o->name == n->name) {
-      if (o->key == n->key && o->members.empty() && n->members.empty()) {
+    const plan::Cluster& c = **n;
+    if (o != old.end() && o->get() == &c && c.members.empty()) {
+      ++o;
+      continue;
+    }
+    for (; o != old.end() && (*o)->name < c.name; ++o) gone.push_back(o->get());
+    if (o != old.end() && (*o)->name == c.name) {
+      if ((*o)->key == c.key && (*o)->members.empty() && c.members.empty()) {
         ++o;
         continue;
       }
-      gone.push_back(&*o++);
+      gone.push_back((o++)->get());
     }
-    come.push_back(&*n);
+    come.push_back(&c);
   }
-  for (; o != old.end(); ++o) gone.push_back(&*o);
+  for (; o != old.end(); ++o) gone.push_back(o->get());
   for (const plan::Cluster* c : come) count(*c, 1);
   for (const plan::Cluster* c : gone) count(*c, -1);
 }

@@ -16,7 +16,7 @@ namespace {
 
 // A cluster as it was planned, and who uses it in this round.
 struct ClusterMemory {
-  Cluster planned;
+  std::shared_ptr<const Cluster> planned;    // null: it never was
   std::vector<const intent::Origin*> users;  // that it was planned for
   uint64_t round = 0;                        // that it was used in
   std::vector<const intent::Origin*> now;
@@ -256,7 +256,7 @@ class Round {
     auto before = memory.planned.begin();
     for (auto& [domain, made] : hosts) {
       if (!made) made.emplace(VirtualHost{host_name(table, domain), domain, {}});
-      while (before != memory.planned.end() && (*before)->domain < domain) ++before;
+      while (before != memory.planned.end() && before->get() != made->get() && (*before)->domain < domain) ++before;
       const bool same = before != memory.planned.end() && *before == *made;
       table.virtual_hosts.push_back(same ? *before : std::move(*made));
     }
@@ -342,7 +342,7 @@ class Round {
       table.filters.cors |= host.filters.cors;
       table.filters.sessions |= host.filters.sessions;
       for (const HostMemory::Use& u : host.uses) use(*u.cluster, u.protocol, *u.origin);
-      std::optional<Shared<VirtualHost>>& at = hosts[domain];
+      std::optional<Shared<VirtualHost>>& at = hosts.try_emplace(hosts.end(), domain)->second;  // they come in their order
       if (!at || (*at)->routes.empty()) {
         at = host.planned;
         continue;
@@ -397,7 +397,6 @@ class Round {
     cluster.round = memory_.round;
     cluster.now.clear();
     Cluster& next = cluster.next;
-    used_.push_back(&cluster);
     const intent::BackendKey key = next.key;
     const intent::BackendTls* tls = tls_of(key);
     const intent::BackendTls* own = passed_on ? nullptr : tls;
@@ -422,26 +421,29 @@ class Round {
     return tls != gateway_.backend_tls.end() && tls->backend == key ? &*tls : nullptr;
   }
 
-  // Users that are the same by pointer need not be looked at: they belong to the Gateway planned last, which is still there, and to this one.
   void add_clusters() {
-    for (ClusterMemory* c : used_) {
-      Cluster& before = c->planned;
-      c->next.origins = before.origins;
-      if (c->now != c->users || before != c->next) {
-        intent::UniqueOrigins origins;
-        for (const intent::Origin* origin : c->now) origins.add(*origin);
-        if (std::vector<intent::Origin> list = origins.take(); list != before.origins.list()) c->next.origins = intent::Origins(std::move(list));
-        before = c->next;
-      }
-      c->users.swap(c->now);
+    plan_.clusters.reserve(memory_.clusters.size() + made_up_.size());
+    for (auto& [key, cluster] : memory_.clusters) {
+      if (cluster.round != memory_.round) continue;
+      settle(cluster);
+      plan_.clusters.emplace_back(cluster.planned);
     }
-    std::vector<const Cluster*> all;
-    all.reserve(used_.size() + made_up_.size());
-    for (const ClusterMemory* c : used_) all.push_back(&c->planned);
-    for (const Cluster& c : made_up_) all.push_back(&c);
-    std::sort(all.begin(), all.end(), [](const Cluster* a, const Cluster* b) { return a->name < b->name; });
-    plan_.clusters.reserve(all.size());
-    for (const Cluster* c : all) plan_.clusters.push_back(*c);
+    for (Cluster& c : made_up_) plan_.clusters.emplace_back(std::move(c));
+    // The order of their keys is nearly that of their names.
+    const auto before = [](const Shared<Cluster>& a, const Shared<Cluster>& b) { return a->name < b->name; };
+    if (!std::is_sorted(plan_.clusters.begin(), plan_.clusters.end(), before)) std::sort(plan_.clusters.begin(), plan_.clusters.end(), before);
+  }
+
+  // Users that are the same by pointer need not be looked at: they belong to the Gateway planned last, which is still there, and to this one.
+  static void settle(ClusterMemory& c) {
+    c.next.origins = c.planned ? c.planned->origins : intent::Origins();
+    if (!c.planned || c.now != c.users || *c.planned != c.next) {
+      intent::UniqueOrigins origins;
+      for (const intent::Origin* origin : c.now) origins.add(*origin);
+      if (std::vector<intent::Origin> list = origins.take(); list != c.next.origins.list()) c.next.origins = intent::Origins(std::move(list));
+      if (!c.planned || *c.planned != c.next) c.planned = std::make_shared<const Cluster>(c.next);
+    }
+    c.users.swap(c.now);
   }
 
   bool warn_unknown(const intent::BackendKey& key, const intent::Origin& origin) {
@@ -476,7 +478,6 @@ class Round {
   Planner::Memory& memory_;
   Plan plan_;
   std::map<At, Port> ports_;
-  std::vector<ClusterMemory*> used_;
   std::deque<Cluster> made_up_;  // of several services
 };
 

@@ -86,7 +86,7 @@ struct Plan {
   intent::ScopeKey scope;
   std::vector<Listener> listeners;      // sorted by name
   std::vector<RouteTable> route_tables;  // sorted by name
-  std::vector<Cluster> clusters;        // sorted by name
+  std::vector<Shared<Cluster>> clusters;  // sorted by name
   std::vector<intent::Secret> secrets;  // those that listeners and clusters name, sorted by name
   std::vector<intent::Finding> findings;
   bool operator==(const Plan&) const = default;

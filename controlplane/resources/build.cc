@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <map>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <absl/container/flat_hash_map.h>
+#include <google/protobuf/arena.h>
 
 #include "controlplane/resources/messages.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
@@ -105,15 +107,24 @@ Builder& Builder::operator=(Builder&&) noexcept = default;
 
 namespace {
 
+template <typename Planned>
+const Planned& planned_part(const Planned& part) {
+  return part;
+}
+template <typename Planned>
+const Planned& planned_part(const Shared<Planned>& part) {
+  return *part;
+}
+
 // Appends a resource for each: the one it had, where it was planned alike, or a new one. `built` are those of `before`, or nothing.
 template <typename Planned, typename Make>
 void build_each(const std::vector<Planned>& now, const std::vector<Planned>* before, const ResourcePtr*& built, std::vector<ResourcePtr>& out, Make&& make) {
   absl::flat_hash_map<std::string_view, size_t> places;  // of `before`, once one is not where it is looked for
   size_t next = 0;
   const auto find = [&](const std::string& name) -> const size_t* {
-    if (next < before->size() && (*before)[next].name == name) return &next;
+    if (next < before->size() && planned_part((*before)[next]).name == name) return &next;
     if (places.empty()) {
-      for (size_t i = 0; i < before->size(); ++i) places.emplace((*before)[i].name, i);
+      for (size_t i = 0; i < before->size(); ++i) places.emplace(planned_part((*before)[i]).name, i);
     }
     const auto at = places.find(name);
     if (at == places.end()) return nullptr;
@@ -121,7 +132,7 @@ void build_each(const std::vector<Planned>& now, const std::vector<Planned>* bef
     return &next;
   };
   for (const Planned& p : now) {
-    const size_t* at = before && !before->empty() ? find(p.name) : nullptr;
+    const size_t* at = before && !before->empty() ? find(planned_part(p).name) : nullptr;
     out.push_back(at && (*before)[*at] == p ? built[*at] : make(p));
     if (at) ++next;
   }
@@ -153,19 +164,45 @@ std::vector<ResourcePtr> build(const plan::Plan& plan) {
 
 namespace {
 
-// Those that get traffic: the ready ones; when there is none, those that still serve.
-std::vector<topology::Endpoint> endpoints_in_use(const intent::BackendKey& key, const topology::View& topology) {
-  std::vector<topology::Endpoint> endpoints = topology.endpoints(key);
-  const bool any_ready = std::any_of(endpoints.begin(), endpoints.end(), [](const auto& e) { return e.health == topology::Health::kReady; });
+// Those that get traffic: the ready ones; when there is none, those that still serve. As long as the topology lives.
+std::vector<const topology::Endpoint*> endpoints_in_use(const intent::BackendKey& key, const topology::View& topology) {
+  const topology::Service* service = topology.find({key.ns, key.service});
+  if (!service) return {};
+  std::vector<const topology::Endpoint*> endpoints = service->look({key.port, key.udp});
+  const bool any_ready = std::any_of(endpoints.begin(), endpoints.end(), [](const auto* e) { return e->health == topology::Health::kReady; });
   const topology::Health taken = any_ready ? topology::Health::kReady : topology::Health::kServing;
-  std::erase_if(endpoints, [&](const topology::Endpoint& e) { return e.health != taken || e.weight == 0; });
+  std::erase_if(endpoints, [&](const topology::Endpoint* e) { return e->health != taken || e->weight == 0; });
   return endpoints;
+}
+
+// A locality's endpoints, in their order.
+using Localities = std::vector<std::pair<topology::Locality, std::vector<const topology::Endpoint*>>>;
+
+// Sorted; most services have one.
+Localities localities_of(std::vector<const topology::Endpoint*> endpoints) {
+  const auto before = [](const topology::Endpoint* a, const topology::Endpoint* b) { return std::tie(a->region, a->zone) < std::tie(b->region, b->zone); };
+  if (!std::is_sorted(endpoints.begin(), endpoints.end(), before)) std::stable_sort(endpoints.begin(), endpoints.end(), before);
+  Localities out;
+  for (auto at = endpoints.begin(); at != endpoints.end();) {
+    const auto end = std::find_if(at, endpoints.end(), [&](const topology::Endpoint* e) { return before(*at, e); });
+    out.emplace_back(topology::Locality((*at)->region, (*at)->zone), std::vector<const topology::Endpoint*>(at, end));
+    at = end;
+  }
+  return out;
 }
 
 void add_endpoint(const topology::Endpoint& from, envoy::config::endpoint::v3::LocalityLbEndpoints& to) {
   auto* endpoint = to.add_lb_endpoints();
   set_address(*endpoint->mutable_endpoint()->mutable_address(), from.address, from.port);
   if (from.weight != 1) endpoint->mutable_load_balancing_weight()->set_value(from.weight);
+}
+
+// Of an assignment's hundreds of messages each is dropped as soon as it is encoded.
+google::protobuf::ArenaOptions arena_for_many() {
+  google::protobuf::ArenaOptions options;
+  options.start_block_size = 32 << 10;
+  options.max_block_size = 256 << 10;
+  return options;
 }
 
 intent::Origin service_of(const intent::BackendKey& key) {
@@ -180,17 +217,20 @@ intent::Origin service_of(const intent::BackendKey& key) {
 
 std::map<topology::Locality, uint64_t> plain_weights(const intent::BackendKey& key, const topology::View& topology) {
   std::map<topology::Locality, uint64_t> out;
-  for (const topology::Endpoint& e : endpoints_in_use(key, topology)) out[{e.region, e.zone}] += e.weight;
+  for (const topology::Endpoint* e : endpoints_in_use(key, topology)) out[{e->region, e->zone}] += e->weight;
   return out;
 }
 
 ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View& topology, intent::Origins origins, const topology::LocalitySteps& steps) {
-  envoy::config::endpoint::v3::ClusterLoadAssignment out;
+  google::protobuf::Arena arena(arena_for_many());
+  auto& out = *google::protobuf::Arena::CreateMessage<envoy::config::endpoint::v3::ClusterLoadAssignment>(&arena);
   out.set_cluster_name(plan::cluster_name(key));
-  const std::vector<topology::Endpoint> endpoints = endpoints_in_use(key, topology);
-  std::map<topology::Locality, std::vector<const topology::Endpoint*>> localities;
-  for (const topology::Endpoint& e : endpoints) localities[{e.region, e.zone}].push_back(&e);
-  const bool stepped = std::any_of(steps.begin(), steps.end(), [&](const auto& s) { return s.second != 0 && localities.contains(s.first); });
+  const Localities localities = localities_of(endpoints_in_use(key, topology));
+  const auto weighed = [&](const topology::Locality& place) {
+    const auto step = steps.find(place);
+    return step != steps.end() && step->second != 0;
+  };
+  const bool stepped = !steps.empty() && std::any_of(localities.begin(), localities.end(), [&](const auto& locality) { return weighed(locality.first); });
   for (const auto& [place, members] : localities) {
     auto* locality = out.add_endpoints();
     if (!place.first.empty()) locality->mutable_locality()->set_region(place.first);
@@ -211,17 +251,18 @@ ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View
 
 ResourcePtr build_assignment(const plan::Cluster& cluster, const topology::View& topology, intent::Origins origins) {
   if (cluster.members.empty()) return build_assignment(cluster.key, topology, std::move(origins));
-  envoy::config::endpoint::v3::ClusterLoadAssignment out;
+  google::protobuf::Arena arena(arena_for_many());
+  auto& out = *google::protobuf::Arena::CreateMessage<envoy::config::endpoint::v3::ClusterLoadAssignment>(&arena);
   out.set_cluster_name(cluster.name);
   const bool unknown = origins.empty();
   for (const auto& [key, weight] : cluster.members) {
-    const std::vector<topology::Endpoint> endpoints = endpoints_in_use(key, topology);
+    const std::vector<const topology::Endpoint*> endpoints = endpoints_in_use(key, topology);
     if (unknown) origins.push_back(service_of(key));
     if (endpoints.empty()) continue;
     auto* locality = out.add_endpoints();
     locality->mutable_locality()->set_sub_zone(key.str());
     locality->mutable_load_balancing_weight()->set_value(weight);
-    for (const topology::Endpoint& e : endpoints) add_endpoint(e, *locality);
+    for (const topology::Endpoint* e : endpoints) add_endpoint(*e, *locality);
   }
   return make_resource(Type::kEndpoint, out.cluster_name(), out, std::move(origins));
 }

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <absl/container/flat_hash_map.h>
+
 #include "controlplane/plan/plan.h"
 #include "controlplane/resources/resource.h"
 #include "controlplane/topology/load_weights.h"
@@ -61,7 +63,7 @@ class AssignmentCache {
   size_t size() const { return assignments_.size(); }
 
  private:
-  std::map<intent::BackendKey, ResourcePtr> assignments_;
+  absl::flat_hash_map<intent::BackendKey, ResourcePtr> assignments_;
   std::map<intent::BackendKey, topology::LocalitySteps> steps_;  // those that have any
 };
 

@@ -296,9 +296,9 @@ struct EncodedTable::Host {
 EncodedTable::EncodedTable() = default;
 EncodedTable::~EncodedTable() = default;
 
-std::shared_ptr<const EncodedTable::Route> EncodedTable::encode(const intent::Route& r, const plan::VirtualHost& host, const plan::RouteTable& table) {
+std::shared_ptr<const EncodedTable::Route> EncodedTable::encode(const intent::Route& r, const plan::VirtualHost& host, const plan::RouteTable& table, Scratch& message) {
   auto out = std::make_shared<Route>();
-  route_v3::Route message;
+  message.Clear();
   if (wants_preflight_route(r)) {
     message.set_name(absl::StrCat(r.name, "/preflight"));
     fill_match(r.match, *message.mutable_match());
@@ -314,7 +314,7 @@ std::shared_ptr<const EncodedTable::Route> EncodedTable::encode(const intent::Ro
 }
 
 // `before`: the virtual host of that domain as it was, or null.
-EncodedTable::HostPtr EncodedTable::encode(const Shared<plan::VirtualHost>& v, const plan::RouteTable& table, const Host* before) {
+EncodedTable::HostPtr EncodedTable::encode(const Shared<plan::VirtualHost>& v, const plan::RouteTable& table, const Host* before, Scratch& scratch) {
   auto host = std::make_shared<Host>(Host{v, {}, nullptr, {}});
   absl::flat_hash_map<const intent::Route*, size_t> kept;
   if (before) {
@@ -326,7 +326,7 @@ EncodedTable::HostPtr EncodedTable::encode(const Shared<plan::VirtualHost>& v, c
   host->routes.reserve(v->routes.size());
   for (const Shared<intent::Route>& r : v->routes) {
     const auto at = kept.find(r.get());
-    host->routes.push_back(at != kept.end() ? before->routes[at->second] : encode(*r, *v, table));
+    host->routes.push_back(at != kept.end() ? before->routes[at->second] : encode(*r, *v, table, scratch));
     const Route& route = *host->routes.back();
     bytes.append(route.fields);
     host->clusters.insert(host->clusters.end(), route.clusters.begin(), route.clusters.end());
@@ -356,16 +356,22 @@ ResourcePtr EncodedTable::build(const plan::RouteTable& table) {
   }
   std::vector<HostPtr> now;
   std::vector<PartPtr> parts;
+  Scratch scratch;
   now.reserve(table.virtual_hosts.size());
   parts.reserve(table.virtual_hosts.size());
   auto before = hosts_.begin();  // both are sorted by domain
   for (const Shared<plan::VirtualHost>& v : table.virtual_hosts) {
+    if (before != hosts_.end() && (*before)->from.get() == v.get()) {  // as most are after a change
+      parts.push_back((*before)->part);
+      now.push_back(*before++);
+      continue;
+    }
     for (; before != hosts_.end() && (*before)->from->domain < v->domain; ++before) use(**before, -1);
     const bool there = before != hosts_.end() && (*before)->from->domain == v->domain;
     if (there && (*before)->from.get() == v.get()) {
       now.push_back(*before++);
     } else {
-      now.push_back(encode(v, table, there ? before->get() : nullptr));
+      now.push_back(encode(v, table, there ? before->get() : nullptr, scratch));
       use(*now.back(), 1);
       if (there) use(**before++, -1);
     }

@@ -32,8 +32,10 @@ class EncodedTable {
   struct Route;
   struct Host;
   using HostPtr = std::shared_ptr<const Host>;
-  static std::shared_ptr<const Route> encode(const intent::Route& route, const plan::VirtualHost& host, const plan::RouteTable& table);
-  static HostPtr encode(const Shared<plan::VirtualHost>& host, const plan::RouteTable& table, const Host* before);
+  // `scratch`: one message for all of them, what of it was allocated is used again.
+  using Scratch = envoy::config::route::v3::Route;
+  static std::shared_ptr<const Route> encode(const intent::Route& route, const plan::VirtualHost& host, const plan::RouteTable& table, Scratch& scratch);
+  static HostPtr encode(const Shared<plan::VirtualHost>& host, const plan::RouteTable& table, const Host* before, Scratch& scratch);
   void use(const Host& host, int by);
 
   uint16_t port_ = 0;

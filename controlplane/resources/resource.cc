@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <mutex>
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -13,6 +14,12 @@
 #include "controlplane/resources/messages.h"
 
 namespace fairlead::resources {
+
+struct Resource::Sotw {
+  std::once_flag once;
+  std::string frame;
+};
+
 namespace {
 
 struct TypeNames {
@@ -83,6 +90,16 @@ std::shared_ptr<const Resource::Timed> timed_frames(const Resource& r, std::stri
   return timed;
 }
 
+constexpr size_t kHashDigits = 16;  // as hex64() writes them
+
+size_t any_size_of(Type type, size_t body_size) { return field_size(type_url(type).size()) + field_size(body_size); }
+
+// The tail of its frame.
+std::string_view any_within(const Resource& r) {
+  const std::string_view frame = r.delta_frame;
+  return frame.substr(frame.size() - any_size_of(r.type, r.body().size()));
+}
+
 // `write` appends the body.
 template <typename Write>
 std::shared_ptr<Resource> frame_of(Type type, std::string name, size_t body_size, Write&& write, intent::Origins origins, std::string_view version,
@@ -93,31 +110,34 @@ std::shared_ptr<Resource> frame_of(Type type, std::string name, size_t body_size
   r->origins = std::move(origins);
   r->references = std::move(references);
   r->envelope = std::move(envelope);
+  r->sotw = std::make_shared<Resource::Sotw>();
+  r->version = version.empty() ? std::string(kHashDigits, '0') : std::string(version);
   const std::string_view url = type_url(type);
-  const size_t any_size = field_size(url.size()) + field_size(body_size);
-  r->sotw_frame.reserve(field_size(any_size));
-  wire::put_head(r->sotw_frame, 2, any_size);
-  wire::put_bytes(r->sotw_frame, 1, url);
-  wire::put_head(r->sotw_frame, 2, body_size);
-  write(r->sotw_frame);
-  const std::string_view any = std::string_view(r->sotw_frame).substr(r->sotw_frame.size() - any_size);
-  const std::string_view body = any.substr(any_size - body_size);
-  r->hash = content_hash(body);
+  const size_t any_size = any_size_of(type, body_size);
+  const std::string head = head_of(*r, false);
+  const size_t inner = head.size() + field_size(any_size);
+  std::string& frame = r->delta_frame;
+  frame.reserve(field_size(inner));
+  wire::put_head(frame, 2, inner);
+  const size_t version_at = frame.size() + 2;  // the head begins with it, after a tag and a length
+  frame.append(head);
+  wire::put_head(frame, 2, any_size);
+  wire::put_bytes(frame, 1, url);
+  wire::put_head(frame, 2, body_size);
+  r->body_offset = static_cast<uint32_t>(frame.size());
+  write(frame);
+  r->hash = content_hash(r->body());
   if (!r->envelope.aliases.empty() || r->envelope.ttl.count() > 0) {
     ContentHasher hasher;
-    hasher.add_field(body).add_field(duration(r->envelope.ttl));
+    hasher.add_field(r->body()).add_field(duration(r->envelope.ttl));
     for (const std::string& alias : r->envelope.aliases) hasher.add_field(alias);
     r->hash = hasher.finish();
   }
-  r->version = version.empty() ? hex64(r->hash.low) : std::string(version);
-  const std::string head = head_of(*r, false);
-  const size_t inner = head.size() + field_size(any.size());
-  r->delta_frame.reserve(field_size(inner));
-  wire::put_head(r->delta_frame, 2, inner);
-  r->delta_frame.append(head);
-  wire::put_bytes(r->delta_frame, 2, any);
-  r->body_offset = static_cast<uint32_t>(r->delta_frame.size() - body_size);
-  if (r->envelope.ttl.count() > 0) r->timed = timed_frames(*r, any);
+  if (version.empty()) {
+    r->version = hex64(r->hash.low);
+    frame.replace(version_at, kHashDigits, r->version);
+  }
+  if (r->envelope.ttl.count() > 0) r->timed = timed_frames(*r, any_within(*r));
   return r;
 }
 
@@ -128,13 +148,20 @@ ResourcePtr frame(Type type, std::string name, std::string_view body, intent::Or
 
 }  // namespace
 
+const std::string& Resource::sotw_frame() const {
+  static const std::string kNone;
+  if (!sotw) return kNone;
+  std::call_once(sotw->once, [this] { sotw->frame = response_field(any_within(*this)); });
+  return sotw->frame;
+}
+
 std::string serialize(const google::protobuf::Message& message) {
   std::string bytes;
   bytes.reserve(message.ByteSizeLong());
   google::protobuf::io::StringOutputStream stream(&bytes);
   google::protobuf::io::CodedOutputStream coded(&stream);
   coded.SetSerializationDeterministic(true);
-  message.SerializePartialToCodedStream(&coded);
+  message.SerializeWithCachedSizes(&coded);
   coded.Trim();
   return bytes;
 }

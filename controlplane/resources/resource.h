@@ -81,11 +81,13 @@ struct Resource {
   std::vector<Reference> references;  // sorted, unique
   Envelope envelope;
 
-  // Field 2 of a DiscoveryResponse: tag, length, Any. Append it to a response head and nothing else is needed.
-  std::string sotw_frame;
-  // Field 2 of a DeltaDiscoveryResponse: tag, length, Resource{name, version, Any}.
+  // Field 2 of a DeltaDiscoveryResponse: tag, length, Resource{name, version, Any}. Append it to a response head and nothing else is needed.
   std::string delta_frame;
   uint32_t body_offset = 0;  // the message itself is the tail of delta_frame from here
+  // Field 2 of a DiscoveryResponse: tag, length, Any. Put together when it is first asked for, and then kept: most clients want the other one.
+  const std::string& sotw_frame() const;
+  struct Sotw;
+  std::shared_ptr<Sotw> sotw;
   // The same frames with the time to live, and those that renew it without a body, for clients that know it; null without one.
   // In state of the world such a resource is an Any of a Resource.
   struct Timed {

@@ -40,7 +40,7 @@ net::Buffer FrameCache::bytes_of(const cpstream::WireMessage& message, size_t* m
 
 const net::Buffer& FrameCache::frame(const ResourcePtr& resource, bool delta) {
   if (auto found = frames_.find({resource.get(), delta}); found != frames_.end()) return found->second.bytes;
-  const std::string& bytes = delta ? resource->delta_frame : resource->sotw_frame;
+  const std::string& bytes = delta ? resource->delta_frame : resource->sotw_frame();
   if (frame_bytes_ + bytes.size() > sweep_at_) sweep();
   frame_bytes_ += bytes.size();
   Frame& made = frames_[{resource.get(), delta}];

@@ -19,7 +19,7 @@ struct WireMessage {
 
   std::string_view frame(size_t i) const {
     const resources::Resource& r = *shared[i];
-    if (!timed || !r.timed) return delta ? r.delta_frame : r.sotw_frame;
+    if (!timed || !r.timed) return delta ? r.delta_frame : r.sotw_frame();
     if (beat) return delta ? r.timed->delta_beat : r.timed->sotw_beat;
     return delta ? r.timed->delta : r.timed->sotw;
   }

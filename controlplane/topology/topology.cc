@@ -6,6 +6,19 @@
 
 namespace fairlead::topology {
 
+namespace {
+
+// Mostly they are sorted already, and they are large to be moved.
+void sort_endpoints(std::vector<Endpoint>& endpoints) {
+  if (!std::is_sorted(endpoints.begin(), endpoints.end())) std::sort(endpoints.begin(), endpoints.end());
+}
+
+bool alike(const std::vector<const Endpoint*>& a, const std::vector<const Endpoint*>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Endpoint* x, const Endpoint* y) { return *x == *y; });
+}
+
+}  // namespace
+
 std::string_view health_name(Health h) {
   switch (h) {
     case Health::kReady: return "ready";
@@ -17,11 +30,23 @@ std::string_view health_name(Health h) {
 
 std::vector<Endpoint> Service::endpoints(Port port) const {
   std::vector<Endpoint> out;
+  const std::vector<const Endpoint*> all = look(port);
+  out.reserve(all.size());
+  for (const Endpoint* e : all) out.push_back(*e);
+  return out;
+}
+
+std::vector<const Endpoint*> Service::look(Port port) const {
+  std::vector<const Endpoint*> out;
   for (const auto& [name, ports] : shards) {
-    if (auto found = ports.find(port); found != ports.end()) out.insert(out.end(), found->second.begin(), found->second.end());
+    const auto found = ports.find(port);
+    if (found == ports.end()) continue;
+    out.reserve(out.size() + found->second.size());
+    for (const Endpoint& e : found->second) out.push_back(&e);
   }
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
+  const auto before = [](const Endpoint* a, const Endpoint* b) { return *a < *b; };
+  if (!std::is_sorted(out.begin(), out.end(), before)) std::sort(out.begin(), out.end(), before);
+  out.erase(std::unique(out.begin(), out.end(), [](const Endpoint* a, const Endpoint* b) { return *a == *b; }), out.end());
   return out;
 }
 
@@ -57,7 +82,7 @@ Change Topology::apply(const ServiceKey& key, const Service* before, Service aft
   for (const Port port : ports) {
     const bool known_changed = old.has_port(port) != after.has_port(port) || old.by_load != after.by_load;
     change.known_changed |= known_changed;
-    if (known_changed || old.endpoints(port) != after.endpoints(port)) {
+    if (known_changed || !alike(old.look(port), after.look(port))) {
       change.ports.push_back({key.ns, key.name, port.number, port.udp});
     }
   }
@@ -72,7 +97,7 @@ Change Topology::apply(const ServiceKey& key, const Service* before, Service aft
 }
 
 Change Topology::set(const ServiceKey& service, std::string_view shard, PortEndpoints ports, bool by_load) {
-  for (auto& [port, endpoints] : ports) std::sort(endpoints.begin(), endpoints.end());
+  for (auto& [port, endpoints] : ports) sort_endpoints(endpoints);
   const auto* found = view_.services_.find(service);
   const std::shared_ptr<const Service> before = found ? *found : nullptr;
   Service after = before ? *before : Service{};

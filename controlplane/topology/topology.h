@@ -66,6 +66,8 @@ struct Service {
   bool by_load = false;  // its localities' weights are made of what clients report (load_weights.h)
   // The union over shards, sorted and without duplicates; empty when the port is unknown.
   std::vector<Endpoint> endpoints(Port port) const;
+  // The same without copies, for as long as this lives.
+  std::vector<const Endpoint*> look(Port port) const;
   bool has_port(Port port) const;
   bool operator==(const Service&) const = default;
 };

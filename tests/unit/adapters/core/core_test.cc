@@ -94,6 +94,26 @@ TEST_CASE("a service without slices has its ports, empty; a slice without its se
   CHECK(updates[0].ports.at(81).empty());
 }
 
+TEST_CASE("what the checks of Services and slices have read is used, and nothing of it where something is wrong") {
+  const auto objects = [] {
+    return std::vector<ObjectPtr>{service("[{name: http, port: 80}, {name: dns, port: 53, protocol: UDP}]"),
+                                  slice("a", "[{name: http, port: 3000}, {name: dns, port: 53, protocol: UDP}]", "[{addresses: [10.0.0.2], zone: z}, {addresses: [10.0.0.1], nodeName: n, conditions: {ready: false}}]")};
+  };
+  const std::vector<ObjectPtr> kept = objects();
+  std::vector<Diagnostic> out;
+  check_core(*kept[0], out);
+  check_discovery(*kept[1], out);
+  CHECK(out.empty());
+  CHECK(kept[0]->reading.get<Service>() != nullptr);
+  CHECK(kept[1]->reading.get<EndpointSlice>() != nullptr);
+  EndpointIndex one, other;
+  CHECK(one.apply(added(kept)) == other.apply(added(objects())));
+  const ObjectPtr bad = slice("a", "[{port: 3000}]", "[{addresses: [web.example.com]}]");
+  check_discovery(*bad, out);
+  CHECK(out.size() == 1);
+  CHECK(bad->reading.get<EndpointSlice>() == nullptr);
+}
+
 TEST_CASE("only services whose endpoints differ are reported") {
   EndpointIndex index;
   const ObjectPtr s = service("[{port: 80}]");

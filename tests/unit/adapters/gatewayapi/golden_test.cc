@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "adapters/core/core.h"
+#include "adapters/gatewayapi/schema.h"
 #include "adapters/gatewayapi/translate.h"
 #include "base/doc.h"
 #include "base/file.h"
@@ -113,6 +115,42 @@ TEST_CASE("Gateway API objects become the intent, conditions and errors of the g
     REQUIRE(want.ok());
     CHECK(got == *want);
   }
+}
+
+// The same checks, of which nothing stays with the objects.
+void register_forgetful_groups(Store& store) {
+  const auto forget = [](bool (*check)(const Object&, std::vector<Diagnostic>&)) {
+    return [check](const Object& object, std::vector<Diagnostic>& out) {
+      const Object copy = object;
+      return check(copy, out);
+    };
+  };
+  store.register_group(std::string(gatewayapi::kGroup), forget(gatewayapi::check_gateway_api));
+  store.register_group(std::string(gatewayapi::kExperimentalGroup), forget(gatewayapi::check_experimental));
+  store.register_group("", forget(core::check_core));
+  store.register_group(std::string(core::kDiscoveryGroup), forget(core::check_discovery));
+}
+
+TEST_CASE("a translation of what the checks have read is the one of objects that are read again") {
+  int kept_routes = 0;
+  for (const std::string& name : case_names()) {
+    INFO("case " << name);
+    Store kept, anew;
+    gatewayapi::register_groups(kept);
+    register_forgetful_groups(anew);
+    for (Store* store : {&kept, &anew}) {
+      store->apply(read_source("base", "base.yaml"));
+      store->apply(read_source("case", name + ".in.yaml"));
+    }
+    kept.snapshot()->for_each([&](const ObjectPtr& o) { kept_routes += o->reading.get<gatewayapi::HttpRoute>() ? 1 : 0; });
+    anew.snapshot()->for_each([&](const ObjectPtr& o) { CHECK(o->reading.get<gatewayapi::HttpRoute>() == nullptr); });
+    CHECK(kept.snapshot()->diagnostics() == anew.snapshot()->diagnostics());
+    const gatewayapi::Translation a = gatewayapi::translate(*kept.snapshot()), b = gatewayapi::translate(*anew.snapshot());
+    CHECK(intent::to_yaml(a.model) == intent::to_yaml(b.model));
+    CHECK(a.status.objects() == b.status.objects());
+    CHECK(a.diagnostics == b.diagnostics);
+  }
+  CHECK(kept_routes > 40);
 }
 
 }  // namespace

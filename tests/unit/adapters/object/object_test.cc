@@ -1,6 +1,7 @@
 // Identity and metadata of documents, texts of keys and diagnostics, conditions.
 #include <catch2/catch.hpp>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -123,6 +124,46 @@ TEST_CASE("errors in an object without a file name its field, not the line of a 
   add_errors(list, *o, out);
   REQUIRE(out.size() == 1);
   CHECK(out[0].str() == "Service default/a: spec: expected a map, got 7");
+}
+
+int times_read = 0;
+
+struct Thing {
+  std::string value;
+};
+Thing read_thing(const Object& object, std::vector<Diagnostic>& out) {
+  ++times_read;
+  const doc::Value* value = object.body.find("value");
+  if (!value) out.push_back({Severity::kError, object.key, "", 0, "value", "is required"});
+  if (value && value->as_string() == "odd") out.push_back({Severity::kWarning, object.key, "", 0, "value", "is odd"});
+  return {value ? value->as_string() : ""};
+}
+
+TEST_CASE("what a check has read stays with the object, unless something was wrong; a copy has nothing of it") {
+  std::vector<Diagnostic> out;
+  times_read = 0;
+  const ObjectPtr o = read("{apiVersion: v1, kind: Service, metadata: {name: a}, value: odd}", out);
+  const auto kept = read_and_keep(*o, read_thing, out);
+  REQUIRE(out.size() == 1);  // a warning makes no object bad
+  CHECK(reading_of(*o, read_thing) == kept);
+  CHECK(times_read == 1);
+  CHECK(o->reading.get<std::string>() == nullptr);
+
+  auto copy = std::make_shared<Object>(*o);
+  CHECK(copy->reading.get<Thing>() == nullptr);
+  copy->body = doc::with(o->body, "value", doc::string("other"));
+  CHECK(reading_of(*copy, read_thing)->value == "other");
+  *copy = *o;
+  CHECK(copy->reading.get<Thing>() == nullptr);
+  CHECK(reading_of(*o, read_thing)->value == "odd");
+
+  const ObjectPtr bad = read("{apiVersion: v1, kind: Service, metadata: {name: a}}", out);
+  read_and_keep(*bad, read_thing, out);
+  CHECK(bad->reading.get<Thing>() == nullptr);
+  // What was wrong with others before counts for nothing.
+  const ObjectPtr good = read("{apiVersion: v1, kind: Service, metadata: {name: a}, value: fine}", out);
+  read_and_keep(*good, read_thing, out);
+  CHECK(good->reading.get<Thing>() != nullptr);
 }
 
 TEST_CASE("a diagnostic reads as place, object, field, message") {

@@ -144,7 +144,7 @@ class World {
         CHECK(whole->hash == r->hash);
         CHECK(whole->references == r->references);
         CHECK(whole->delta_frame == r->delta_frame);
-        CHECK(whole->sotw_frame == r->sotw_frame);
+        CHECK(whole->sotw_frame() == r->sotw_frame());
       }
     }
   }
@@ -313,6 +313,7 @@ TEST_CASE("one changed route makes one route table anew, and everything else sta
   world.step();
   const auto before = world.told().scopes.at({"default", "edge"});
   const uint64_t whole = world.translator().translated().whole;
+  const std::vector<plan::PlanPtr> plans_before = world.translator().plans();
   world.put(route(42, "b"));
   world.step();
   const auto& after = world.told().scopes.at({"default", "edge"});
@@ -323,6 +324,10 @@ TEST_CASE("one changed route makes one route table anew, and everything else sta
     if (before.at(name) != r) changed.push_back(absl::StrCat(resources::short_name(r->type), " ", r->name));
   }
   CHECK(changed == std::vector<std::string>{"rds default/edge/0.0.0.0/8080"});
+  const std::vector<plan::PlanPtr> plans = world.translator().plans();
+  REQUIRE(plans.size() == 1);
+  REQUIRE(plans[0]->clusters.size() == 7);
+  for (size_t i = 0; i < 7; ++i) CHECK(plans[0]->clusters[i].get() == plans_before[0]->clusters[i].get());
   const auto& old_hosts = before.at({Type::kRoute, "default/edge/0.0.0.0/8080"})->virtual_hosts->all;
   const auto& hosts = after.at({Type::kRoute, "default/edge/0.0.0.0/8080"})->virtual_hosts->all;
   REQUIRE(old_hosts.size() == hosts.size());

@@ -1,6 +1,7 @@
 // What a resource is sent with besides its bytes.
 #include <catch2/catch.hpp>
 
+#include "base/hash.h"
 #include "controlplane/resources/resource.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
@@ -52,6 +53,33 @@ TEST_CASE("frames carry aliases always, a time to live only in the frames of the
     CHECK(inner.has_ttl());
     CHECK(inner.has_resource() == (frame == &r->timed->sotw));
   }
+}
+
+TEST_CASE("both frames carry the same Any, and that of state of the world is there whenever it is asked for") {
+  for (const std::string& name : {std::string("a"), std::string(100, 'x'), std::string(20'000, 'y')}) {
+    envoy::config::cluster::v3::Cluster m;
+    m.set_name(name);
+    const auto r = resources::make_resource(resources::Type::kCluster, name, m, {});
+    CHECK(r->version == hex64(r->hash.low));
+    CHECK(r->hash == content_hash(m.SerializeAsString()));
+    const auto before = resources::with_origins(*r, {});  // of one that nobody has asked yet
+    discovery::DiscoveryResponse sotw;
+    REQUIRE(sotw.ParseFromString(r->sotw_frame()));
+    REQUIRE(sotw.resources_size() == 1);
+    const discovery::Resource delta = in_delta(r->delta_frame);
+    CHECK(delta.version() == r->version);
+    CHECK(delta.name() == name);
+    CHECK(sotw.resources(0).SerializeAsString() == delta.resource().SerializeAsString());
+    CHECK(delta.resource().value() == r->body());
+    CHECK(r->sotw_frame().data() == r->sotw_frame().data());
+    CHECK(before->sotw_frame() == r->sotw_frame());
+    CHECK(resources::with_origins(*r, {})->sotw_frame() == r->sotw_frame());
+    const auto verbatim = resources::with_version(*r, "v1");
+    CHECK(in_delta(verbatim->delta_frame).version() == "v1");
+    CHECK(verbatim->sotw_frame() == r->sotw_frame());
+    CHECK(verbatim->hash == r->hash);
+  }
+  CHECK(resources::unresolved(resources::Type::kVirtualHost, "a")->sotw_frame().empty());
 }
 
 TEST_CASE("without an envelope a resource is what it always was; with one it is another, and keeps it under another version or name") {

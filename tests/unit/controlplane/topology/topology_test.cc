@@ -57,6 +57,10 @@ TEST_CASE("shards are independent: their endpoints are joined, sorted and withou
   t.set(app, "west", {{80, {at("10.1.0.1"), at("10.0.0.1")}}});
   const auto all = t.view().endpoints(app80);
   REQUIRE(all.size() == 3);
+  const auto by_pointer = t.view().find(app)->look(80);
+  REQUIRE(by_pointer.size() == 3);
+  for (size_t i = 0; i < 3; ++i) CHECK(*by_pointer[i] == all[i]);
+  CHECK(t.view().find(app)->look(81).empty());
   CHECK(all[0].address == "10.0.0.1");
   CHECK(t.remove(app, "east").ports == std::vector{app80});
   CHECK(t.view().endpoints(app80).size() == 2);
