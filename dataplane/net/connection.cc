@@ -419,7 +419,7 @@ void Connection::flush() {
     if (state_ == State::Closed) return;
   }
   if (!output_.empty()) {
-    if (state_ == State::Flushing && bytes_sent_ != before) start_timer(options_.delayed_close);
+    if (state_ == State::Flushing && bytes_sent_ != before && options_.delayed_close.count() > 0) start_timer(options_.delayed_close);
     // What on_write_low added goes in the next turn; nothing is waited for if the socket still has room.
     if (!write_blocked_) loop_.run_at_flush(flush_task_);
     return;

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -257,6 +258,31 @@ TEST_CASE("a peer that never closes runs into the delayed close timeout", "[conn
   REQUIRE(loop.run_until([&] { return server.events.closes == 1; }, 5s));
   CHECK(server.events.reason == CloseReason::DelayedCloseTimeout);
   CHECK(read_all(fd) == "bye");
+  close(fd);
+}
+
+TEST_CASE("without a delayed close timeout a flush takes as long as its peer likes", "[connection]") {
+  EventLoop loop;
+  Connection::Options options;
+  options.delayed_close = 0ms;
+  Server server(loop, options);
+  int fd = raw_client(server.socket.local_address());
+  REQUIRE(loop.run_until([&] { return server.connection != nullptr; }, 5s));
+  const std::string bytes(16'000'000, 'x');  // more than the kernel holds, so that a part of it goes first
+  server.connection->write(bytes);
+  server.connection->close(CloseType::Flush);
+  loop.run_until([&] { return server.events.closes == 1; }, 20ms);
+  REQUIRE(server.events.closes == 0);
+  size_t got = 0;
+  std::string room(65536, '\0');
+  REQUIRE(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+  REQUIRE(loop.run_until([&] {
+    for (ssize_t n; (n = read(fd, room.data(), room.size())) > 0;) got += static_cast<size_t>(n);
+    return server.events.closes == 1;
+  }, 5s));
+  for (ssize_t n; (n = read(fd, room.data(), room.size())) > 0;) got += static_cast<size_t>(n);
+  CHECK(got == bytes.size());
+  CHECK(server.events.reason == CloseReason::Local);
   close(fd);
 }
 
