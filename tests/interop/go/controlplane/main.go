@@ -28,6 +28,7 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
@@ -46,6 +47,7 @@ type file struct {
 	// Filters that configuration discovery brings.
 	Extensions []any `json:"extensions"`
 	Secrets    []any `json:"secrets"`
+	Runtimes   []any `json:"runtimes"`
 }
 
 // parse turns each item into a message made by fresh.
@@ -90,6 +92,7 @@ func load(path string, version int) (*cache.Snapshot, error) {
 		{resource.RouteType, f.Routes, func() proto.Message { return &routev3.RouteConfiguration{} }},
 		{resource.ExtensionConfigType, f.Extensions, func() proto.Message { return &corev3.TypedExtensionConfig{} }},
 		{resource.SecretType, f.Secrets, func() proto.Message { return &tlsv3.Secret{} }},
+		{resource.RuntimeType, f.Runtimes, func() proto.Message { return &runtimev3.Runtime{} }},
 	} {
 		if resources[kind.url], err = parse(kind.items, kind.fresh); err != nil {
 			return nil, err
@@ -130,7 +133,7 @@ func (oneForAll) ID(*corev3.Node) string { return "" }
 
 func main() {
 	generated := flag.String("generate", "", "CLUSTERSxENDPOINTS instead of a file")
-	config := flag.String("config", "", "YAML file with clusters, endpoints, listeners, routes, extensions and secrets")
+	config := flag.String("config", "", "YAML file with clusters, endpoints, listeners, routes, extensions, secrets and runtimes")
 	scaled := flag.Int("scale", 0, "so many clusters and routes instead of a file, see scale.go")
 	listen := flag.Int("listen", 0, "port of the listener of -scale")
 	upstream := flag.Int("upstream", 0, "port of the endpoints of -scale")
