@@ -1,9 +1,11 @@
 // Servers that let go of OpenSSL's SSL after the handshake, beside OpenSSL's client, whose bytes go through memory so that a test decides which come together.
+#include <malloc.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <deque>
 
 #include "tests/unit/dataplane/tls/endpoints.h"
 
@@ -14,6 +16,12 @@ using namespace fairlead::test;
 using tls::Count;
 
 namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kAllocationsCounted = false;  // the sanitizers' own allocators do not say
+#else
+constexpr bool kAllocationsCounted = true;
+#endif
 
 const Authority& ca() {
   static const Authority authority;
@@ -466,6 +474,43 @@ TEST_CASE("a client that goes away while it is written to is a broken pipe, once
   REQUIRE(meeting.pair.until([&] { return meeting.pair.server.closed; }));
   CHECK(meeting.pair.server.counts[Count::kConnectionError] == 0);
   CHECK(meeting.pair.server.failure() == "");
+}
+
+TEST_CASE("an idle connection that has had a request holds at most 2.5 KB, its Connection and what this test keeps of it included") {
+  constexpr int kFew = 260, kMany = 340;  // by then the thread has all the keyed ciphers that it ever keeps
+  net::EventLoop loop;
+  const auto context = server_context(serving(host()));
+  std::deque<Pair> pairs;
+  std::vector<int> fds;
+  size_t few = 0;
+  for (int i = 0; i < kMany; ++i) {
+    if (i == kFew) few = mallinfo2().uordblks;
+    Pair& pair = pairs.emplace_back(loop);
+    fds.push_back(pair.serve(context));
+    MemoryClient client;
+    client.fd = fds.back();
+    client.take();
+    client.send();
+    REQUIRE(pair.until([&] {
+      client.take();
+      return client.done;
+    }));
+    client.say("ask");
+    REQUIRE(pair.until([&] { return pair.server.received == "ask"; }));
+    pair.server.connection->write("answer");
+    REQUIRE(pair.until([&] {
+      client.take();
+      return client.received == "answer";
+    }));
+    client.fd = -1;  // stays
+  }
+  const double each = (static_cast<double>(mallinfo2().uordblks) - static_cast<double>(few)) / (kMany - kFew);
+  WARN("bytes of an idle connection: " << each);
+  if (kAllocationsCounted) {
+    CHECK(each > 500);
+    CHECK(each <= 2500);
+  }
+  for (const int fd : fds) ::close(fd);
 }
 
 }  // namespace own_records_test
