@@ -28,7 +28,6 @@ namespace {
 constexpr std::string_view kOrcaType = "xds.data.orca.v3.OrcaLoadReport";
 constexpr std::string_view kBinaryHeader = "endpoint-load-metrics-bin";
 constexpr std::string_view kPrefixedHeader = "endpoint-load-metrics";
-constexpr std::string_view kNamedPrefix = "named_metrics.";
 
 struct OrcaField {
   std::string_view name;
@@ -43,7 +42,7 @@ struct OrcaMap {
   std::string_view name, prefix;
   std::map<std::string, double, std::less<>> OrcaReport::* field;
 };
-constexpr std::array<OrcaMap, 3> kOrcaMaps = {{{"named_metrics", kNamedPrefix, &OrcaReport::named_metrics},
+constexpr std::array<OrcaMap, 3> kOrcaMaps = {{{"named_metrics", "named_metrics.", &OrcaReport::named_metrics},
                                                {"utilization", "utilization.", &OrcaReport::utilization},
                                                {"request_cost", "request_cost.", &OrcaReport::request_cost}}};
 
@@ -84,8 +83,9 @@ absl::StatusOr<OrcaReport> read_orca_json(std::string_view text) {
   return from_orca_message(*message);
 }
 
-// Envoy 1.40: of maps named metrics alone, and nothing twice
+// Envoy 1.40: numbers that are not negative, nothing twice, and no costs
 absl::StatusOr<OrcaReport> read_orca_text(std::string_view text) {
+  if (text.empty()) return absl::InvalidArgumentError("says nothing");
   OrcaReport out;
   std::set<std::string_view> seen;
   for (std::string_view entry : absl::StrSplit(text, ',')) {
@@ -94,17 +94,17 @@ absl::StatusOr<OrcaReport> read_orca_text(std::string_view text) {
     const size_t at = entry.find_first_of("=:");
     const std::string_view name = entry.substr(0, at);
     double value = 0;
-    if (name.empty() || at == std::string_view::npos || !absl::SimpleAtod(entry.substr(at + 1), &value) || !std::isfinite(value)) {
+    if (name.empty() || at == std::string_view::npos || !absl::SimpleAtod(entry.substr(at + 1), &value) || !std::isfinite(value) || value < 0) {
       return absl::InvalidArgumentError(absl::StrCat("not NAME=NUMBER: \"", entry, "\""));
     }
     if (!seen.insert(name).second) return absl::InvalidArgumentError(absl::StrCat("said twice: \"", name, "\""));
     if (double OrcaReport::* field = orca_field(name); field != nullptr) {
       out.*field = value;
-    } else if (absl::StartsWith(name, kNamedPrefix) && name.size() > kNamedPrefix.size()) {
-      out.named_metrics.emplace(name.substr(kNamedPrefix.size()), value);
-    } else {
-      return absl::InvalidArgumentError(absl::StrCat("unknown: \"", name, "\""));
+      continue;
     }
+    const auto map = std::find_if(kOrcaMaps.begin(), kOrcaMaps.end(), [&](const OrcaMap& m) { return absl::StartsWith(name, m.prefix) && name.size() > m.prefix.size(); });
+    if (map == kOrcaMaps.end() || map->field == &OrcaReport::request_cost) return absl::InvalidArgumentError(absl::StrCat("unknown: \"", name, "\""));
+    (out.*map->field).emplace(name.substr(map->prefix.size()), value);
   }
   return out;
 }

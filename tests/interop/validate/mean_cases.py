@@ -1,6 +1,6 @@
 """More configurations, after cases.py: places where a reader is easily too strict or too mild. Nested extensions, unknown fields
 at depth, names given twice, durations and shares at their edges, what stands beside what."""
-from cases import (ADS, EDS, FILE_LOG, H2, MISSING, NODE, REGEX, ROUTER, STATUS_500, TYPE, access_log, action, add_header, address, assignment,
+from cases import (ADS, DYNAMIC, EDS, FILE_LOG, H2, MISSING, NODE, REGEX, ROUTER, STATUS_500, TYPE, access_log, action, add_header, address, assignment,
                    bootstrap, case, change, cluster, clusters, dynamic, endpoint, field_table, hcm, hcm_filter, host, listener, listeners,
                    local_reply, localities, match, one_cluster, one_endpoint, one_listener, route, route_table, routes, table, virtual_host)
 
@@ -391,6 +391,23 @@ table("mean-dynamic", dynamic, {
     "unknown-field": {"ads_config": change(ADS, {"grpc_service": []})}, "validators-unknown": {"ads_config": change(ADS, {"config_validators": [{"name": "x", "typed_config": {"@type": "type.googleapis.com/acme.V"}}]})},
     "locator": {"cds_resources_locator": "xdstp://a/b"},
 })
+
+
+def load_stats(**changes):
+    return change(DYNAMIC, {"cluster_manager": {"load_stats_config": change(ADS, changes)}})
+
+
+table("mean-load-stats", load_stats, {
+    "plain": {}, "delta": {"api_type": "DELTA_GRPC"}, "rest": {"api_type": "REST", "grpc_services": MISSING, "cluster_names": ["a"]}, "api-type-missing": {"api_type": MISSING},
+    "aggregated": {"api_type": "AGGREGATED_GRPC"}, "transport-auto": {"transport_api_version": MISSING}, "transport-v2": {"transport_api_version": "V2"},
+    "unknown-cluster": {"grpc_services": [{"envoy_grpc": {"cluster_name": "b"}}]}, "no-services": {"grpc_services": MISSING}, "empty-service": {"grpc_services": [{}]},
+    "no-cluster-name": {"grpc_services": [{"envoy_grpc": {}}]}, "two-services": {"grpc_services": [{"envoy_grpc": {"cluster_name": "a"}}] * 2}, "cluster-names-with-grpc": {"cluster_names": ["a"]},
+    "initial-metadata": {"grpc_services": [{"envoy_grpc": {"cluster_name": "a"}, "initial_metadata": [{"key": "k", "value": "v"}]}]},
+    "google-grpc": {"grpc_services": [{"google_grpc": {"target_uri": "127.0.0.1:1", "stat_prefix": "x"}}]},
+})
+case("mean-load-stats/no-node", change(load_stats(), {"node": MISSING}))
+case("mean-load-stats/null", bootstrap(cluster_manager={"load_stats_config": None}))
+case("mean-load-stats/empty", bootstrap(cluster_manager={"load_stats_config": {}}))
 for name, source in {"self": {"self": {}}, "two-kinds": {"ads": {}, "path": "/dev/null"}, "path": {"path": "/dev/null"}, "path-missing": {"path": "/nonexistent"}, "empty": {},
                      "watched": {"path_config_source": {"path": "/dev/null", "watched_directory": {"path": "/tmp"}}},
                      "watched-missing": {"path_config_source": {"path": "/dev/null", "watched_directory": {"path": "/nonexistent"}}},

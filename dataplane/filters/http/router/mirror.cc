@@ -35,8 +35,8 @@ class Mirror final : public net::Deferred, public http::MessageReceiver, public 
     if (!body_.empty()) sender_->send_data(body_, !trailers_);
     if (trailers_) sender_->send_trailers(*trailers_);
   }
-  void on_pool_failure(upstream::ResetReason, std::string_view) override {
-    ++host_->counters.rq_error;
+  void on_pool_failure(upstream::ResetReason reason, std::string_view) override {
+    if (reason != upstream::ResetReason::kOverflow && reason != upstream::ResetReason::kNoPool) ++host_->counters.rq_error;
     done(false);
   }
 

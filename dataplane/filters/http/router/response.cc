@@ -354,9 +354,9 @@ void RouterFilter::on_attempt_reset(ResetReason reason, std::string_view detail)
     return fail(503, "no healthy upstream", "no_healthy_upstream", ResponseFlag::NoHealthyUpstream);
   }
   upstream::Host& host = *attempt_.host();
-  ++host.counters.rq_error;
   if (reason == ResetReason::kRemoteReset && !attempt_.http2()) cells().add(cluster_->shared().stats, ClusterStat::upstream_rq_rx_reset);
   if (retry_lost_connection(reason)) return;
+  if (reason != ResetReason::kOverflow) ++host.counters.rq_error;  // Envoy 1.40: that a breaker is open is no host's failure
   if (reason != ResetReason::kOverflow && reason != ResetReason::kLocalConnectFailure) host.report_local(upstream::LocalResult::ConnectFailed);  // Envoy 1.40: whatever ended it
   if (retry_reset(reason, attempt_.request_left())) return;
   if (upstream::never_connected(reason)) stream().mutable_info().upstream_transport_failure_reason = in_arena(absl::StrReplaceAll(detail, {{" ", "_"}}));

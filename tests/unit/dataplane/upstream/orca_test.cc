@@ -42,7 +42,7 @@ constexpr std::string_view kJson = R"({"cpu_utilization": 0.5, "application_util
 }  // namespace
 
 TEST_CASE("a load report as text: single numbers and named metrics, separated by commas") {
-  const auto report = told("TEXT cpu_utilization=0.3, mem_utilization:0.8,,named_metrics.foo=-1e3,eps=1 , rps_fractional=7,application_utilization=2");
+  const auto report = told("TEXT cpu_utilization=0.3, mem_utilization:0.8,,named_metrics.foo=1e3,eps=1 , utilization.disk=2, rps_fractional=7,application_utilization=2");
   INFO(report.status().ToString());
   REQUIRE(report.ok());
   CHECK(report->cpu_utilization == 0.3);
@@ -50,8 +50,8 @@ TEST_CASE("a load report as text: single numbers and named metrics, separated by
   CHECK(report->eps == 1);
   CHECK(report->rps_fractional == 7);
   CHECK(report->application_utilization == 2);
-  CHECK(report->named_metrics.at("foo") == -1000);
-  CHECK(told("TEXT ")->cpu_utilization == 0);
+  CHECK(report->named_metrics.at("foo") == 1000);
+  CHECK(report->utilization.at("disk") == 2);
 }
 
 TEST_CASE("a load report as JSON and as bytes holds maps too") {
@@ -76,7 +76,10 @@ TEST_CASE("a load report that cannot be read says why, and none is no error of i
   CHECK_THAT(wrong("TEXT cpu_utilization=nan"), Contains("NAME=NUMBER"));
   CHECK_THAT(wrong("TEXT cpu_utilization=inf"), Contains("NAME=NUMBER"));
   CHECK_THAT(wrong("TEXT cpu_utilization=1,cpu_utilization=1"), Contains("twice"));
-  CHECK_THAT(wrong("TEXT utilization.disk=1"), Contains("unknown"));
+  CHECK_THAT(wrong("TEXT cpu_utilization=-1"), Contains("NAME=NUMBER"));
+  CHECK_THAT(wrong("TEXT"), Contains("nothing"));
+  CHECK_THAT(wrong("TEXT request_cost.q=1"), Contains("unknown"));
+  CHECK_THAT(wrong("TEXT utilization.=1"), Contains("unknown"));
   CHECK_THAT(wrong("TEXT named_metrics.=1"), Contains("unknown"));
   CHECK_THAT(wrong("JSON {\"cpu\": 1}"), Contains("cpu"));
   CHECK_FALSE(wrong("JSON {").empty());
