@@ -235,7 +235,7 @@ void Epoch::want_secrets(const std::vector<config::SecretRef>& secrets, Time now
 }
 
 void Epoch::secret_answered(std::string_view key) {
-  if (const auto it = secrets_.find(key); it != secrets_.end()) it->second.answered = true;
+  if (const auto it = secrets_.find(key); it != secrets_.end()) it->second.answered = it->second.there = true;
 }
 
 void Epoch::give_up_secret(std::string_view name) {
@@ -243,26 +243,42 @@ void Epoch::give_up_secret(std::string_view name) {
     if (state.name == name) state.answered = true;
 }
 
-const config::SecretRef* Epoch::first_awaited(const std::vector<config::SecretRef>& secrets) const {
+const config::SecretRef* Epoch::first_lacking(const std::vector<config::SecretRef>& secrets, Lack what) const {
   for (const config::SecretRef& secret : secrets)
-    if (const auto it = secrets_.find(secret.key); it != secrets_.end() && !it->second.answered) return &secret;
+    if (const auto it = secrets_.find(secret.key); it != secrets_.end() && !(what == Lack::answer ? it->second.answered : it->second.there)) return &secret;
   return nullptr;
 }
 
-const config::SecretRef* Epoch::awaited_secret(const config::ClusterConfig& cluster) const {
+const config::SecretRef* Epoch::first_lacking(const config::ClusterConfig& cluster, Lack what) const {
   const config::SecretRef* found = nullptr;
   cluster.each_tls([&](const config::UpstreamTls& tls) {
-    if (found == nullptr) found = first_awaited(tls.secrets);
+    if (found == nullptr) found = first_lacking(tls.secrets, what);
   });
   return found;
 }
 
-const config::SecretRef* Epoch::awaited_secret(const config::ListenerConfig& listener) const {
-  const config::SecretRef* found = nullptr;
-  for_each_tls(&listener, [&](const std::vector<config::SecretRef>& secrets) {
-    if (found == nullptr) found = first_awaited(secrets);
-  });
-  return found;
+// What keeps the new form of a cluster from going live; null: nothing.
+const config::SecretRef* Epoch::awaited_secret(const config::ClusterConfig& next, const config::ClusterConfig* live) const {
+  const bool live_works = live != nullptr && first_lacking(*live, Lack::secret) == nullptr;
+  return first_lacking(next, live_works ? Lack::secret : Lack::answer);
+}
+
+// Likewise of a listener. A chain that serves does not stop for a secret that has not come; one that is new, or has none of its own, holds nobody up.
+const config::SecretRef* Epoch::awaited_secret(const ListenerState& state) const {
+  const auto serves_now = [&](const config::FilterChain& chain, size_t place) {
+    if (state.live == nullptr) return false;
+    for (size_t i = 0; i < state.live->chain_count(); ++i) {
+      const config::FilterChain& other = *state.live->chain(i);
+      if (other.name == chain.name && (!chain.name.empty() || i == place)) return other.tls == nullptr || first_lacking(other.tls->secrets, Lack::secret) == nullptr;
+    }
+    return false;
+  };
+  for (size_t i = 0; i < state.next->chain_count(); ++i) {
+    const config::FilterChain& chain = *state.next->chain(i);
+    if (chain.tls == nullptr || chain.tls->secrets.empty()) continue;
+    if (const auto* found = first_lacking(chain.tls->secrets, serves_now(chain, i) ? Lack::secret : Lack::answer)) return found;
+  }
+  return nullptr;
 }
 
 // Of everything live or warming.
@@ -324,8 +340,9 @@ bool Epoch::to_be_checked(const Candidate& candidate) const {
 std::vector<config::ClusterEntry> Epoch::awaiting_checks() const {
   std::vector<config::ClusterEntry> out;
   for (const std::string& name : warming_) {
-    const Candidate& next = *clusters_.find(name)->second.next;
-    if (to_be_checked(next) && awaited_secret(*next.config) == nullptr) out.push_back({next.config, endpoint_set(*next.config), false});
+    const ClusterState& state = clusters_.find(name)->second;
+    const Candidate& next = *state.next;
+    if (to_be_checked(next) && awaited_secret(*next.config, state.live.get()) == nullptr) out.push_back({next.config, endpoint_set(*next.config), false});
   }
   return out;
 }
@@ -339,7 +356,7 @@ bool Epoch::promote_clusters(Time now) {
   bool any = false;
   for (auto it = warming_.begin(); it != warming_.end();) {
     ClusterState& state = clusters_.find(*it)->second;
-    if ((!warm(*state.next->config) && now < state.next->deadline) || to_be_checked(*state.next) || awaited_secret(*state.next->config) != nullptr) {
+    if ((!warm(*state.next->config) && now < state.next->deadline) || to_be_checked(*state.next) || awaited_secret(*state.next->config, state.live.get()) != nullptr) {
       ++it;
       continue;
     }
@@ -436,7 +453,7 @@ void Epoch::drop_unused_extensions() {
 }
 
 bool Epoch::listener_ready(ListenerState& state, Time now) const {
-  if (awaited_filter(*state.next) != nullptr || awaited_secret(*state.next) != nullptr) return false;
+  if (awaited_filter(*state.next) != nullptr || awaited_secret(state) != nullptr) return false;
   std::vector<std::string> clusters, already;
   if (inline_clusters(state.next.get(), clusters)) {
     const bool had = inline_clusters(state.live.get(), already);
@@ -680,15 +697,15 @@ std::vector<Epoch::Waiting> Epoch::waiting() const {
     return missing(clusters);
   };
   for (const auto& [name, state] : clusters_)
-    if (state.next.has_value() && awaited_secret(*state.next->config) != nullptr)
-      out.push_back({"cluster", name, absl::StrCat("secret '", awaited_secret(*state.next->config)->name, "'")});
+    if (const auto* secret = state.next.has_value() ? awaited_secret(*state.next->config, state.live.get()) : nullptr)
+      out.push_back({"cluster", name, absl::StrCat("secret '", secret->name, "'")});
     else if (state.next.has_value())
       out.push_back({"cluster", name, to_be_checked(*state.next) ? "the first round of health checks" : state.next->config->discovery == Discovery::Eds ? absl::StrCat("endpoints of '", state.next->config->eds_service_name, "'") : "name resolution"});
   for (const auto& [name, state] : tables_)
     if (state.next != nullptr) out.push_back({"route table", name, missing(state.next->cluster_names())});
   for (const auto& [name, state] : listeners_)
-    if (state.next != nullptr && awaited_secret(*state.next) != nullptr)
-      out.push_back({"listener", name, absl::StrCat("secret '", awaited_secret(*state.next)->name, "'")});
+    if (const auto* secret = state.next != nullptr ? awaited_secret(state) : nullptr)
+      out.push_back({"listener", name, absl::StrCat("secret '", secret->name, "'")});
     else if (state.next != nullptr && awaited_filter(*state.next) != nullptr)
       out.push_back({"listener", name, absl::StrCat("filter config '", awaited_filter(*state.next)->name, "'")});
     else if (state.next != nullptr)

@@ -11,7 +11,8 @@
 //  * a listener goes live when its route table is live or its time is up; the old one serves meanwhile; inline tables count as route tables;
 //  * a listener waits, besides, for an answer for each of its discovered filters (but those that may start with their default), or its time; one
 //    subscription serves all filters of a name and source, and what comes for it goes live at once, with the next snapshot;
-//  * a cluster and a listener wait, besides, for an answer for each of the secrets of their TLS, or its time;
+//  * a cluster and a listener wait, besides, for an answer for each of the secrets of their TLS, or its time; where the old form has all of its
+//    own, for the secret itself, however long that takes: of a listener, chain by chain (the same: by name, or without one by place);
 //  * a table that no listener names any more goes one snapshot later than the listener: connections that drain keep what it said;
 //  * what becomes ready together is one snapshot.
 // Invariant: no snapshot has a live table that names a cold or absent cluster which an earlier snapshot served.
@@ -163,6 +164,7 @@ class Epoch {
     config::ConfigSource source;
     Time deadline{};
     bool answered = false;
+    bool there = false;     // some version of it has come
   };
 
   const Endpoints* endpoints_of(const config::ClusterConfig& cluster) const;
@@ -178,9 +180,11 @@ class Epoch {
   const config::FilterDiscovery* awaited_filter(const config::ListenerConfig& listener) const;
   void end_extension_waits(Time now);
   void want_secrets(const std::vector<config::SecretRef>& secrets, Time now);
-  const config::SecretRef* awaited_secret(const config::ClusterConfig& cluster) const;
-  const config::SecretRef* awaited_secret(const config::ListenerConfig& listener) const;
-  const config::SecretRef* first_awaited(const std::vector<config::SecretRef>& secrets) const;
+  const config::SecretRef* awaited_secret(const config::ClusterConfig& next, const config::ClusterConfig* live) const;
+  const config::SecretRef* awaited_secret(const ListenerState& state) const;
+  enum class Lack : uint8_t { answer, secret };
+  const config::SecretRef* first_lacking(const std::vector<config::SecretRef>& secrets, Lack what) const;
+  const config::SecretRef* first_lacking(const config::ClusterConfig& cluster, Lack what) const;
   template <class Visit>
   void each_secret(const Visit& visit) const;
   void drop_unused_secrets();

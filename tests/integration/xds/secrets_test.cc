@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <functional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -167,6 +168,126 @@ TEST_CASE("a cluster waits for the secrets of its TLS, fails requests without th
   CHECK(proxy.stat("cluster.up.upstream_cx_total") == "2");
   ads.send_delta("sds", "s4", {{"2", absl::StrCat("name: ca\nvalidation_context: {trusted_ca: ", in_line("nonsense"), "}\n")}});
   CHECK_THAT(ads.next_delta("sds").error_detail().message(), Contains("secret 'ca'") && Contains("Failed to load trusted CA certificates from <inline>"));
+}
+
+// Asks again and again from a thread of its own.
+class Asking {
+ public:
+  explicit Asking(std::function<bool()> ask) : thread_([this, ask = std::move(ask)] {
+    while (!stop_) {
+      bool good = false;
+      try {
+        good = ask();
+      } catch (const std::exception&) {
+      }
+      good ? ++good_ : ++bad_;
+    }
+  }) {}
+  ~Asking() { end(); }
+  void end() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  int good() const { return good_; }
+  int bad() const { return bad_; }
+  void more() const {  // some that began after this call
+    const int before = good_ + bad_;
+    while (good_ + bad_ < before + 5) std::this_thread::yield();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::atomic<int> good_{0}, bad_{0};
+  std::thread thread_;
+};
+
+const std::string kSoon = "{ads: {}, resource_api_version: V3, initial_fetch_timeout: 0.2s}";
+
+TEST_CASE("a listener whose new certificate has not come serves the old one, however long that takes, and one that is taken back while it is in use") {
+  FakeAds ads;
+  ProxyProcess proxy(ads_bootstrap(ads.port(), true));
+  begin(ads, tls_listener("l", named("s")));
+  ads.next_delta("sds");
+  ads.send_delta("sds", "1", {{"1", pair_of("s", ca().issue("one"))}});
+  ads.next_delta("sds");
+  proxy.wait_for_state("LIVE");
+  const uint16_t port = proxy.port("l");
+  TlsClient first(port);
+  std::atomic<int> others{0};
+  Asking asking([&] {
+    TlsClient client(port);
+    if (client.peer_name() != "one") ++others;
+    return client.get("/") == 200;
+  });
+  ads.send_delta("lds", "l2", {{"2", tls_listener("l", named("t", kSoon))}});
+  CHECK_FALSE(ads.next_delta("lds").has_error_detail());
+  CHECK(ads.next_delta("sds").resource_names_subscribe(0) == "t");
+  proxy.wait_for_stat("listener_manager.total_listeners_warming", "1");
+  proxy.wait_for_stat("sds.t.init_fetch_timeout", "1");
+  ads.send_delta("sds", "2", {}, {"s", "t"});  // the one in use, and the one that is waited for
+  CHECK_FALSE(ads.next_delta("sds").has_error_detail());
+  asking.more();
+  CHECK(proxy.stat("listener_manager.total_listeners_warming") == "1");
+  CHECK_THAT(proxy.admin("/init_dump").body, Contains("secret 't'"));
+  CHECK(others == 0);
+  CHECK(first.get("/") == 200);
+  ads.send_delta("sds", "3", {{"1", pair_of("t", ca().issue("two"))}});
+  while (ads.next_delta("sds").response_nonce() != "3") {
+  }
+  proxy.wait_for_stat("listener_manager.total_listeners_warming", "0");
+  while (others == 0) std::this_thread::yield();
+  for (int i = 0; i < 8; ++i) CHECK(TlsClient(port).peer_name() == "two");  // both workers
+  asking.end();
+  CHECK(asking.bad() == 0);
+  CHECK(first.get("/") == 200);
+  CHECK(proxy.stat(stat_of(proxy, "l", "downstream_context_secrets_not_ready")) == "0");
+}
+
+TEST_CASE("a cluster whose new secrets have not come serves with the old ones, however long that takes") {
+  FakeAds ads;
+  ProxyProcess proxy(ads_bootstrap(ads.port(), true));
+  ads.next_delta("cds");
+  ads.send_delta("cds", "c1", {});
+  ads.next_delta("cds");
+  ads.next_delta("lds");
+  ads.send_delta("lds", "l1", {{"1", tls_listener("back", named("host"), ", validation_context_sds_secret_config: " + named("clients"))}});
+  ads.next_delta("lds");
+  ads.next_delta("sds");
+  ads.send_delta("sds", "s1", {{"1", pair_of("host", ca().issue("host", "DNS:example.test"))}, {"1", trust("clients", ca())}});
+  ads.next_delta("sds");
+  const auto cluster = [&](const std::string& client) {
+    return static_cluster("up", proxy.port("back"), tls_socket("Upstream", "tls_certificate_sds_secret_configs: [" + named(client, kSoon) + "], validation_context_sds_secret_config: " + named("clients"), ", sni: example.test"));
+  };
+  ads.send_delta("cds", "c2", {{"1", cluster("one")}});
+  CHECK_FALSE(ads.next_delta("cds").has_error_detail());
+  ads.next_delta("sds");
+  ads.send_delta("sds", "s2", {{"1", pair_of("one", ca().issue("one"))}});
+  ads.next_delta("sds");
+  proxy.wait_for_stat("cluster_manager.warming_clusters", "0");
+  ads.send_delta("lds", "l2", {{"1", listener("front", "route_config: {virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: up}}]}]}")}});
+  CHECK_FALSE(ads.next_delta("lds").has_error_detail());
+  const uint16_t front = proxy.port("front");
+  Asking asking([&] {
+    RawSocket socket = RawSocket::connect(front);
+    socket.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    return socket.read_response().body == "direct";
+  });
+  ads.send_delta("cds", "c3", {{"2", cluster("two")}});
+  CHECK_FALSE(ads.next_delta("cds").has_error_detail());
+  proxy.wait_for_stat("sds.two.init_fetch_timeout", "1");
+  asking.more();
+  CHECK(proxy.stat("cluster_manager.warming_clusters") == "1");
+  const std::string connections = proxy.stat("cluster.up.upstream_cx_total");
+  ads.send_delta("sds", "s3", {{"1", pair_of("two", ca().issue("two"))}});
+  while (ads.next_delta("sds").response_nonce() != "s3") {
+  }
+  proxy.wait_for_stat("cluster_manager.warming_clusters", "0");
+  asking.more();
+  asking.end();
+  CHECK(asking.bad() == 0);
+  CHECK(asking.good() > 10);
+  CHECK(proxy.stat("cluster.up.upstream_cx_total") != connections);  // new ones, with the new certificate
+  CHECK(proxy.stat("cluster.up.client_ssl_socket_factory.upstream_context_secrets_not_ready") == "0");
 }
 
 TEST_CASE("secrets over a stream of their own") {

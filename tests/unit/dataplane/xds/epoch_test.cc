@@ -642,6 +642,86 @@ TEST_CASE("the wait for a secret ends with its time; without a limit it does not
   CHECK_FALSE(w.live("m"));
 }
 
+TEST_CASE("a form whose secret does not come in time takes nothing from one that serves: it goes live when the secret comes") {
+  World w;
+  w.tls_listener("l", World::secret("s"));
+  w.tls_cluster("c", World::secret("s"));
+  w.epoch.secret_answered("s\nads");
+  w.commit();
+  const auto listener = w.epoch.current()->listeners.at("l");
+  const auto cluster = w.epoch.current()->cluster("c")->config;
+  w.tls_listener("l", World::secret("t", 200ms), 2);
+  w.tls_cluster("c", World::secret("t", 200ms), 2);
+  w.commit();
+  SECTION("its time is up") { w.now += 1h; }
+  SECTION("the server has none, or one that is refused") { w.epoch.give_up_secret("t"); }
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l") == listener);
+  CHECK(w.epoch.current()->cluster("c")->config == cluster);
+  CHECK(w.epoch.wanted().secrets.size() == 2);
+  CHECK(w.epoch.waiting().size() == 2);
+  CHECK((!w.epoch.next_deadline().has_value() || *w.epoch.next_deadline() > w.now));
+  w.epoch.secret_answered("t\nads");
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l") != listener);
+  CHECK(w.epoch.current()->cluster("c")->config != cluster);
+  CHECK(w.epoch.wanted().secrets.size() == 1);
+}
+
+TEST_CASE("a form whose secret does not come goes live where the old one lacks a secret as well") {
+  World w;
+  w.tls_listener("l", World::secret("s", 200ms));
+  w.tls_cluster("c", World::secret("s", 200ms));
+  w.now += 200ms;
+  w.commit();
+  const auto listener = w.epoch.current()->listeners.at("l");
+  const auto cluster = w.epoch.current()->cluster("c")->config;
+  w.tls_listener("l", World::secret("t", 200ms), 2);
+  w.tls_cluster("c", World::secret("t", 200ms), 2);
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l") == listener);
+  w.now += 200ms;
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l") != listener);
+  CHECK(w.epoch.current()->cluster("c")->config != cluster);
+}
+
+TEST_CASE("a chain that comes to a listener without its secret holds up the others no longer than its time") {
+  const auto listener = [](const std::vector<std::pair<std::string, std::string>>& chains, uint64_t hash) {
+    auto out = std::make_shared<config::ListenerConfig>();
+    out->name = "l";
+    out->content_hash = hash;
+    for (const auto& [name, secret] : chains) {
+      auto tls = std::make_shared<config::DownstreamTls>();
+      tls->secrets.push_back(World::secret(secret, 200ms));
+      auto chain = std::make_shared<config::FilterChain>();
+      chain->name = name;
+      chain->tls = std::move(tls);
+      out->chains.push_back(std::move(chain));
+    }
+    return out;
+  };
+  World w;
+  w.epoch.set_listener(listener({{"a", "s"}, {"b", "s"}}, 1), w.now);
+  w.epoch.secret_answered("s\nads");
+  w.commit();
+  REQUIRE(w.live("l"));
+  w.epoch.set_listener(listener({{"new", "t"}, {"a", "s"}, {"b", "s"}}, 2), w.now);
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l")->content_hash == 1);
+  w.now += 200ms;
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l")->content_hash == 2);
+  // one that lacks it already goes on lacking it; one that served goes on serving
+  w.epoch.set_listener(listener({{"a", "s"}, {"new", "t"}}, 3), w.now);
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l")->content_hash == 3);
+  w.epoch.set_listener(listener({{"a", "u"}, {"new", "t"}}, 4), w.now);
+  w.now += 1h;
+  w.commit();
+  CHECK(w.epoch.current()->listeners.at("l")->content_hash == 3);
+}
+
 TEST_CASE("a listener with another secret waits for it while its old form serves; the old secret is let go then") {
   World w;
   w.tls_listener("l", World::secret("s"));
