@@ -192,6 +192,52 @@ TEST_CASE("load reports: drops by category, and only of the clusters that were a
   CHECK(report.cluster_stats(0).cluster_name() == "a");
 }
 
+TEST_CASE("load reports: a gRPC call counts by its status, wherever that comes; what times out has failed; where a breaker is open no host has") {
+  FakeUpstream calls(
+      [](const UpstreamRequest& request) {
+        UpstreamReply reply;
+        if (request.path == "/grpc/head") {
+          reply.body.clear();
+          reply.headers.emplace_back("grpc-status", "13");
+        } else if (request.path != "/grpc/none") {
+          reply.trailers.emplace_back("grpc-status", request.path.substr(6));
+        }
+        return reply;
+      },
+      true);
+  FakeUpstream silent([](const UpstreamRequest&) {
+    UpstreamReply reply;
+    reply.never = true;
+    return reply;
+  });
+  FakeLrs server(asks_for({}));
+  const std::string table =
+      "route_config: {name: rc, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /grpc}, route: {cluster: grpc}}, {match: {prefix: /slow}, route: {cluster: slow, timeout: 0.1s}}, "
+      "{match: {prefix: /full}, route: {cluster: full}}]}]}";
+  ProxyProcess proxy(reporting("lrs") + static_bootstrap({stream_cluster("grpc", calls.port()), static_cluster("slow", silent.port()),
+                                                          static_cluster("full", silent.port(), "circuit_breakers: {thresholds: [{max_pending_requests: 0}]}\n"), stream_cluster("lrs", server.port())},
+                                                         {listener("l", table)}));
+  proxy.wait_for_state("LIVE");
+  server.next();
+  server.next();
+  const auto call = [&](const std::string& path) {
+    RawSocket client = RawSocket::connect(proxy.port("l"));
+    client.send("POST " + path + " HTTP/1.1\r\nhost: test\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    client.read_response();
+  };
+  for (const char* path : {"/grpc/0", "/grpc/5", "/grpc/14", "/grpc/head", "/grpc/none"}) call(path);
+  Seen seen = read_until(server, "grpc", [](const Seen& s) { return s.succeeded + s.failed == 5; });
+  CHECK(seen.succeeded == 2);
+  CHECK(seen.failed == 3);
+  CHECK(proxy.get("l", "/slow").status == 504);
+  seen = read_until(server, "slow", [](const Seen& s) { return s.failed == 1; });
+  CHECK(seen.issued == 1);
+  CHECK(proxy.get("l", "/full").status == 503);
+  seen = read_until(server, "full", [](const Seen& s) { return s.dropped == 1; });
+  CHECK(seen.failed == 0);
+  CHECK(seen.issued == 0);
+}
+
 TEST_CASE("load that was counted while the server was away is reported when it is back") {
   FakeUpstream up;
   FakeLrs server(asks_for({}));
