@@ -2,6 +2,7 @@
 #include "dataplane/upstream/pool/host.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <absl/strings/ascii.h>
@@ -104,7 +105,7 @@ HostLoad Host::take_load() {
 }
 
 void Host::add_metric(std::string_view name, double value) {
-  if (!load_) return;
+  if (!load_ || !std::isfinite(value)) return;  // one answer must not spoil the sum of all
   auto it = load_->metrics.find(name);
   if (it == load_->metrics.end()) {
     if (load_->metrics.size() >= kMostMetrics) return;

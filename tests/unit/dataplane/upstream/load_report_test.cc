@@ -1,5 +1,6 @@
 // Load reports from the counters of hosts on two workers: differences, what is in progress, drops, hosts and clusters that go between two reports.
 #include <catch2/catch.hpp>
+#include <limits>
 
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/load_report.h"
@@ -141,6 +142,7 @@ TEST_CASE("endpoints are reported beside their localities when the server asks f
   w.host(1, "a", "2").counters.rq_success = 1;
   w.host(1, "a", "2").add_metric("cpu_utilization", 0.5);
   w.host(1, "a", "2").add_metric("cpu_utilization", 0.25);
+  w.host(1, "a", "2").add_metric("cpu_utilization", std::numeric_limits<double>::quiet_NaN());
   const LoadStatsRequest sent = w.filled();
   const auto& stats = of(sent, "a").upstream_locality_stats(0);
   REQUIRE(stats.upstream_endpoint_stats_size() == 2);  // the third has nothing to tell
