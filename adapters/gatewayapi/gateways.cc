@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "adapters/gatewayapi/features.h"
 #include "adapters/gatewayapi/world.h"
+#include "base/doc_at.h"
 #include "base/strings.h"
 
 namespace fairlead::adapters::gatewayapi {
@@ -77,7 +78,23 @@ void find_kinds(ListenerState& state) {
   state.bad_kinds = absl::StrJoin(bad, ", ");
 }
 
-void take_addresses(GatewayState& state) {
+// Whether the Gateway's proxies are behind a Service that the control plane has made for it. What spec.addresses asks for is then the load balancer's, and no
+// pod has it. Only asked for Gateways that ask for addresses.
+bool behind_service(const World& world, const Object& gateway) {
+  const std::string uid = text_at(gateway.body, "metadata.uid");
+  if (uid.empty()) return false;
+  for (const auto& [key, service] : world.snapshot.of("", "Service")) {
+    if (key.ns != gateway.key.ns) continue;
+    const doc::Value* labels = service->body.find_path("metadata.labels");
+    const doc::Value* by = labels ? labels->find("app.kubernetes.io/managed-by") : nullptr;
+    if (!by || !by->is_string() || by->as_string() != "fairlead-control") continue;
+    const auto owners = items_at(service->body, "metadata.ownerReferences");
+    if (std::any_of(owners.begin(), owners.end(), [&](const doc::Value& o) { return text_at(o, "uid") == uid; })) return true;
+  }
+  return false;
+}
+
+void take_addresses(const World& world, GatewayState& state) {
   for (const GatewayAddress& a : state.gateway.addresses) {
     unsigned char buffer[sizeof(in6_addr)];
     if (a.type != "IPAddress") {
@@ -90,7 +107,7 @@ void take_addresses(GatewayState& state) {
       state.addresses.push_back(a.value);
     }
   }
-  if (state.addresses.empty()) state.addresses = {"0.0.0.0"};
+  if (state.addresses.empty() || behind_service(world, *state.object)) state.addresses = {"0.0.0.0"};
 }
 
 void take_parameters(World& world, GatewayState& state) {
@@ -106,7 +123,7 @@ GatewayState take_gateway(World& world, const ObjectPtr& object, Gateway gateway
   GatewayState state;
   state.object = object;
   state.gateway = std::move(gateway);
-  take_addresses(state);
+  take_addresses(world, state);
   if (!state.address_problem.empty()) {
     world.problem(Severity::kError, *object, state.gateway.addresses.front().spot, state.address_problem);
   }

@@ -365,6 +365,9 @@ void check_addresses(const Object& gateway, StatusSink::Scopes& said) {
 void check_plane(const Object& gateway, const Plane& plane, StatusSink::Scopes& said) {
   if (!plane.trouble.empty()) {
     set_unprogrammed(said, "DataPlaneFailed", plane.trouble);
+  } else if (const std::string lacking = lacking_addresses(gateway, {}); plane.addresses.empty() && !lacking.empty()) {
+    // As long as nobody gives it, it cannot be used: a load balancer does not say whether it ever will.
+    set_unprogrammed(said, "AddressNotUsable", absl::StrCat("spec.addresses: its data plane does not have ", lacking, ": ", plane.missing));
   } else if (plane.addresses.empty()) {
     set_unprogrammed(said, "AddressNotAssigned", plane.missing);
   } else {

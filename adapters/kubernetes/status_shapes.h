@@ -52,7 +52,7 @@ struct Plane {
   std::string trouble;  // why its objects are not as they shall be
   bool operator==(const Plane&) const = default;
 };
-// Programmed=False where there is trouble (DataPlaneFailed), no address (AddressNotAssigned), or not one that the Gateway asks for (AddressNotUsable).
+// Programmed=False where there is trouble (DataPlaneFailed), no address (AddressNotAssigned), or not (yet) one that the Gateway asks for (AddressNotUsable).
 void check_plane(const Object& gateway, const Plane& plane, StatusSink::Scopes& said);
 
 struct Shaping {

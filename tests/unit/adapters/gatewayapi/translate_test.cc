@@ -107,6 +107,32 @@ TEST_CASE("gateways that a change does not touch keep their pointer") {
   CHECK(w.gateway("two") == two);
 }
 
+TEST_CASE("proxies listen on the addresses that a Gateway asks for, but on all of theirs behind a Service of its own, whose these are then") {
+  World w;
+  const auto listens = [&] {
+    const intent::Listener& l = w.gateway("one")->listeners.at(0);
+    std::vector<std::string> all{l.address};
+    all.insert(all.end(), l.more_addresses.begin(), l.more_addresses.end());
+    return all;
+  };
+  CHECK(listens() == std::vector<std::string>{"0.0.0.0"});
+  w.put("{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: one, uid: u-1}, spec: {gatewayClassName: fairlead, addresses: [{value: 192.0.2.1}, {value: 192.0.2.2}], "
+        "listeners: [{name: http, port: 80, protocol: HTTP}]}}");
+  CHECK(listens() == std::vector<std::string>{"192.0.2.1", "192.0.2.2"});
+  const auto service = [](const std::string& manager, const std::string& owner) {
+    return "{apiVersion: v1, kind: Service, metadata: {name: one-fairlead, labels: {app.kubernetes.io/managed-by: " + manager +
+           "}, ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, name: one, uid: " + owner + "}]}, spec: {ports: [{port: 80}]}}";
+  };
+  w.put(service("somebody", "u-1"));
+  CHECK(listens().size() == 2);
+  w.put(service("fairlead-control", "u-2"));
+  CHECK(listens().size() == 2);
+  w.put(service("fairlead-control", "u-1"));
+  CHECK(listens() == std::vector<std::string>{"0.0.0.0"});
+  w.remove({"", "Service", "default", "one-fairlead"});
+  CHECK(listens().size() == 2);
+}
+
 TEST_CASE("a route whose new text is bad is served as it was") {
   World w;
   w.put(kGrant);

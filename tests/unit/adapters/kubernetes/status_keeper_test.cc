@@ -633,5 +633,18 @@ TEST_CASE("what is in the way of a data plane, and an address that it has not go
   CHECK(m.addresses() == R"([{"type":"IPAddress","value":"10.96.0.9"}])");
 }
 
+TEST_CASE("an address that a Gateway asks for and no load balancer has given yet is not usable") {
+  ManagedWorld m;
+  m.w.api.apply("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge}\nspec: {gatewayClassName: fairlead, addresses: [{value: 192.0.2.1}], listeners: [{name: http, port: 8080, protocol: HTTP}]}");
+  m.service("spec: {type: LoadBalancer, clusterIP: 10.96.0.9, ports: [{port: 8080}]}");
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "reason") == "AddressNotUsable");
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "message") ==
+        "spec.addresses: its data plane does not have 192.0.2.1: no load balancer has given Service default/edge-fairlead an address yet");
+  m.service("spec: {type: LoadBalancer, clusterIP: 10.96.0.9, ports: [{port: 8080}]}\nstatus: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}");
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed") == "True");
+}
+
 }  // namespace
 }  // namespace fairlead::adapters::kubernetes::status_keeper_test
