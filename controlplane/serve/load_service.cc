@@ -33,11 +33,12 @@ class LoadService::Stream final : public rpc::CallEvents {
     if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
       return end(absl::InvalidArgumentError("the request is not an envoy.service.load_stats.v3.LoadStatsRequest"));
     }
-    if (!named_) {  // what it has to say of load counts from its next message on: before it was asked there is no interval
+    const bool first = !named_;
+    if (first) {
       if (absl::Status status = introduce(request); !status.ok()) return end(status);
-    } else {
-      service_.core_.loads().report(id_, request, service_.clock_.monotonic());
+      drop_timeless(request);
     }
+    if (!first || request.cluster_stats_size() > 0) service_.core_.loads().report(id_, request, service_.clock_.monotonic());
     tell();
   }
   void on_client_done() override { end(absl::OkStatus()); }
@@ -53,6 +54,12 @@ class LoadService::Stream final : public rpc::CallEvents {
     service_.core_.loads().open(id_, node_.id, call_.peer()->address);
     FL_LOG(info, "xds", "node ", node_.id, " reports its load every ", service_.options_.interval.count(), " s");
     return absl::OkStatus();
+  }
+  // Envoy 1.40 says in the first message of a stream what was done since the last one of the stream before. What is told without a time is no rate.
+  static void drop_timeless(lrs::LoadStatsRequest& request) {
+    auto& all = *request.mutable_cluster_stats();
+    const auto timeless = [](const auto& stats) { return stats.load_report_interval().seconds() <= 0 && stats.load_report_interval().nanos() <= 0; };
+    all.erase(std::remove_if(all.begin(), all.end(), timeless), all.end());
   }
   // What to report and how often, first and whenever that has changed.
   void tell() {

@@ -236,6 +236,23 @@ TEST_CASE("rule 61: LRS: a client is told what to report and how often, and what
   CHECK(loads().find("reporters")->items().empty());
   CHECK(loads().find("clusters")->items()[0].find("localities")->items()[0].find("issued")->as_number() == 10);
 
+  // Envoy's stream after a broken one begins with what was done meanwhile
+  auto back_context = context();
+  auto back = stub->StreamLoadStats(back_context.get());
+  LoadStatsRequest resumed = report;
+  resumed.mutable_node()->set_id("n1");
+  resumed.mutable_node()->set_cluster("edge");
+  resumed.mutable_cluster_stats(0)->mutable_upstream_locality_stats(0)->set_total_issued_requests(4);
+  resumed.add_cluster_stats()->set_cluster_name("timeless");
+  resumed.mutable_cluster_stats(1)->add_upstream_locality_stats()->set_total_issued_requests(1);
+  back->Write(resumed);
+  REQUIRE(back->Read(&told));
+  REQUIRE(loads().find("clusters")->items().size() == 1);
+  CHECK(loads().find("clusters")->items()[0].find("localities")->items()[0].find("issued")->as_number() == 14);
+  CHECK(loads().find("clusters")->items()[0].find("localities")->items()[0].find("requests_per_s")->as_number() == 2);
+  back_context->TryCancel();
+  back->Finish();
+
   auto nameless = context();
   auto bad = stub->StreamLoadStats(nameless.get());
   bad->Write(report);
