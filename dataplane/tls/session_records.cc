@@ -17,6 +17,7 @@ namespace {
 using net::IoResult;
 
 constexpr size_t kIncoming = 65536;
+constexpr int kMostHeldInHandshake = 16384;  // nobody who has not proved anything yet may have more of our memory
 static_assert(kIncoming >= 2 * Records::kMaxRecord);
 
 // Where bytes are on their way from and to the kernel. One a thread: nothing of it is kept between calls.
@@ -56,7 +57,7 @@ int Session::receive_sparingly(char* into, int size) {
   if (have == 0) {
     if (established_ || !wants_own_records_) return receive(into, size);
     char* room = reinterpret_cast<char*>(incoming_room());
-    const int n = receive(room, kIncoming);
+    const int n = receive(room, kMostHeldInHandshake);
     if (n <= 0) return n;
     have = static_cast<size_t>(n);
     const size_t take = std::min(have, static_cast<size_t>(size));

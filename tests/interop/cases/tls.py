@@ -2,7 +2,9 @@
 what logs, statistics and /certs tell, and which configurations are refused: the same in Envoy and in fairlead-proxy."""
 import http.server
 import json
+import os
 import re
+import select
 import subprocess
 import threading
 import time
@@ -223,6 +225,41 @@ def resumption(folder, port, version):
     return "resumed" if "Reused, TLS" in out else "new"
 
 
+def key_updates(port, cipher):
+    """What is answered between new keys: s_client changes its own (k), or asks for the server's, too (K)."""
+    client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3", "-ciphersuites", cipher], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def until(text):
+        seen = b""
+        while text not in seen:
+            if not select.select([client.stdout], [], [], 20)[0]:
+                client.kill()
+                return f"no {text} in {seen[-300:]}"
+            piece = os.read(client.stdout.fileno(), 65536)
+            if not piece:
+                return f"ended without {text}: {seen[-300:]}"
+            seen += piece
+        return ""
+
+    def say(text):
+        os.write(client.stdin.fileno(), text)
+
+    seen = [until(b"Verify return code")]
+    for command in b"KkKKkkK":
+        say(bytes([command]) + b"\n")
+        seen.append(until(b"KEYUPDATE"))
+        say(b"GET /direct HTTP/1.1\r\nhost: a\r\n\r\n")
+        seen.append(until(b"HTTP/1.1 200"))
+    say(b"GET /direct HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    seen.append(until(b"HTTP/1.1 200") or until(b"closed"))
+    client.stdin.close()
+    client.wait(20)
+    client.stdout.close()
+    if any(seen):
+        raise lab.Failed(f"key updates: {[what for what in seen if what][0]}")
+    return "answered"
+
+
 def observe(box, kind, folder, ports):
     out = folder / f"access-{kind}.log"
     out.unlink(missing_ok=True)
@@ -242,6 +279,10 @@ def observe(box, kind, folder, ports):
                     status, body = curl(folder, ports[mode], "/echo", version, "--tls-max", "1.2", *cert, *old, "--ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256", name="uri.test")
                     lines = [line for line in body.splitlines() if line.startswith(("x-forwarded-client-cert", "x-forwarded-proto"))]
                     seen[f"header: {mode} {shown} {version} {'old' if old else ''}"] = [status, *sorted(lines)]
+        status, body = curl(folder, ports[mode], "/echo", "--http1.1", "--tls13-ciphers", "TLS_AES_128_GCM_SHA256", "--cert", folder / "chain.pem", "--key", folder / "client.key", name="uri.test")
+        seen[f"header: {mode} over 1.3"] = [status, *sorted(line for line in body.splitlines() if line.startswith("x-forwarded-client-cert"))]
+    for cipher in ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"):
+        seen[f"key updates: {cipher}"] = key_updates(ports["several"], cipher)
     own = ["--cert", folder / "client.pem", "--key", folder / "client.key"]
     seen["route: validated"] = curl(folder, ports["several"], "/validated", *own)
     seen["route: not presented"] = curl(folder, ports["several"], "/validated")
