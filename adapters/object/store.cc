@@ -48,16 +48,34 @@ bool same_content(const ObjectSnapshot::ByName& a, const ObjectSnapshot::ByName&
 
 }  // namespace
 
-const ObjectSnapshot::ByName& ObjectSnapshot::of(std::string_view group, std::string_view kind) const {
-  static const ByName kNone;
+KindObjects KindObjects::with(const std::vector<Change>& changes) const {
+  KindObjects out;
+  out.sorted_.reserve(sorted_.size() + changes.size());
+  auto at = sorted_.begin();
+  for (const auto& [key, object] : changes) {
+    const auto until = std::lower_bound(at, sorted_.end(), key, [](const ObjectPtr& o, const ObjectKey& k) { return o->key < k; });
+    out.sorted_.insert(out.sorted_.end(), at, until);
+    at = until;
+    if (at != sorted_.end() && (*at)->key == key) ++at;
+    if (object) out.sorted_.push_back(object);
+  }
+  out.sorted_.insert(out.sorted_.end(), at, sorted_.end());
+  return out;
+}
+
+ObjectPtr KindObjects::find(const ObjectKey& key) const {
+  const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), key, [](const ObjectPtr& o, const ObjectKey& k) { return o->key < k; });
+  return at != sorted_.end() && (*at)->key == key ? *at : nullptr;
+}
+
+const KindObjects& ObjectSnapshot::of(std::string_view group, std::string_view kind) const {
+  static const KindObjects kNone;
   auto it = kinds_.find({std::string(group), std::string(kind)});
   return it == kinds_.end() ? kNone : *it->second;
 }
 
 ObjectPtr ObjectSnapshot::find(const ObjectKey& key) const {
-  const ByName& all = of(key.group, key.kind);
-  auto it = all.find(key);
-  return it == all.end() ? nullptr : it->second;
+  return of(key.group, key.kind).find(key);
 }
 
 bool ObjectSnapshot::synced() const {
@@ -135,8 +153,8 @@ void Store::accept(Layer& layer, const ObjectPtr& object) {
   }
 }
 
-// Decides again which source's version of `key` is used. `copies` holds the kinds that change in this step.
-void Store::refresh(const ObjectKey& key, Copies& copies, ChangeSet& changes) {
+// Decides again which source's version of `key` is used. `kinds` holds what changes in this step.
+void Store::refresh(const ObjectKey& key, KindChanges& kinds, ChangeSet& changes) {
   ObjectPtr winner;
   for (auto& l : layers_) {
     l->shadowed.erase(key);
@@ -152,13 +170,10 @@ void Store::refresh(const ObjectKey& key, Copies& copies, ChangeSet& changes) {
   }
   ObjectPtr before = current_->find(key);
   if (before == winner) return;
-  std::shared_ptr<ObjectSnapshot::ByName>& objects = copies[{key.group, key.kind}];
-  if (!objects) objects = std::make_shared<ObjectSnapshot::ByName>(current_->of(key.group, key.kind));
+  kinds[{key.group, key.kind}].emplace_back(key, winner);
   if (!winner) {
-    objects->erase(key);
     changes.removed.push_back(before);
   } else {
-    (*objects)[key] = winner;
     (before ? changes.changed : changes.added).push_back(winner);
   }
 }
@@ -204,10 +219,10 @@ ChangeSet Store::apply(const SourceUpdate& update) {
   l.status.objects = l.good.size();
 
   ChangeSet changes;
-  Copies copies;
-  for (const ObjectKey& key : touched) refresh(key, copies, changes);
+  KindChanges kinds;
+  for (const ObjectKey& key : touched) refresh(key, kinds, changes);
   auto next = std::make_shared<ObjectSnapshot>(*current_);
-  for (auto& [kind, objects] : copies) next->kinds_[kind] = std::move(objects);
+  for (const auto& [kind, list] : kinds) next->kinds_[kind] = std::make_shared<const KindObjects>(current_->of(kind.first, kind.second).with(list));
   next->rejected_ = gather_rejected();
   next->diagnostics_ = gather_diagnostics();
   changes.diagnostics_changed = next->diagnostics_ != current_->diagnostics_ || !same_content(next->rejected(), current_->rejected());

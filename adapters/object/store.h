@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "adapters/object/object.h"
@@ -38,13 +39,46 @@ struct SourceStatus {
   size_t objects = 0;
 };
 
+// The objects of one kind, in the order of their keys; goes through them as a map from key to object would. A list of pointers: with one of ten thousand
+// changed a copy costs a reference count for each.
+class KindObjects {
+ public:
+  class Iterator {
+   public:
+    explicit Iterator(std::vector<ObjectPtr>::const_iterator at) : at_(at) {}
+    std::pair<const ObjectKey&, const ObjectPtr&> operator*() const { return {(*at_)->key, *at_}; }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    bool operator==(const Iterator&) const = default;
+
+   private:
+    std::vector<ObjectPtr>::const_iterator at_;
+  };
+
+  // What becomes of a key: its object, or null when it goes.
+  using Change = std::pair<ObjectKey, ObjectPtr>;
+  // `changes` in the order of their keys, each once.
+  KindObjects with(const std::vector<Change>& changes) const;
+
+  Iterator begin() const { return Iterator(sorted_.begin()); }
+  Iterator end() const { return Iterator(sorted_.end()); }
+  size_t size() const { return sorted_.size(); }
+  bool empty() const { return sorted_.empty(); }
+  ObjectPtr find(const ObjectKey& key) const;  // null: there is none
+
+ private:
+  std::vector<ObjectPtr> sorted_;
+};
+
 // One immutable state of the world. Iteration order is that of ObjectKey, so translations are reproducible.
 class ObjectSnapshot {
  public:
   using ByName = std::map<ObjectKey, ObjectPtr>;
 
   // All objects of a kind in the order of namespace and name; empty when there are none.
-  const ByName& of(std::string_view group, std::string_view kind) const;
+  const KindObjects& of(std::string_view group, std::string_view kind) const;
   ObjectPtr find(const ObjectKey& key) const;
   template <typename F>
   void for_each(F&& f) const {  // every object, by group, kind, namespace and name
@@ -63,7 +97,7 @@ class ObjectSnapshot {
 
  private:
   friend class Store;
-  std::map<std::pair<std::string, std::string>, std::shared_ptr<const ByName>> kinds_;
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<const KindObjects>> kinds_;
   std::shared_ptr<const ByName> rejected_ = std::make_shared<const ByName>();
   std::vector<Diagnostic> diagnostics_;
   std::vector<SourceStatus> sources_;
@@ -103,12 +137,12 @@ class Store {
 
  private:
   struct Layer;
-  using Copies = std::map<std::pair<std::string, std::string>, std::shared_ptr<ObjectSnapshot::ByName>>;
+  using KindChanges = std::map<std::pair<std::string, std::string>, std::vector<KindObjects::Change>>;
 
   Layer& layer(const std::string& source);
   void accept(Layer& layer, const ObjectPtr& object);
   bool check_foreign_group(const Object& object, std::vector<Diagnostic>& out) const;
-  void refresh(const ObjectKey& key, Copies& copies, ChangeSet& changes);
+  void refresh(const ObjectKey& key, KindChanges& kinds, ChangeSet& changes);
   std::vector<Diagnostic> gather_diagnostics() const;
   std::shared_ptr<const ObjectSnapshot::ByName> gather_rejected() const;
 

@@ -1,7 +1,11 @@
 // The store: change sets, last good versions, sources of different rank, foreign groups.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <map>
+#include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adapters/object/store.h"
@@ -63,6 +67,45 @@ TEST_CASE("a change set says what was added, changed and removed") {
   CHECK(before->size() == 2);
   CHECK(before->find(key("b")) == b);
   CHECK(before->revision() < f.store.snapshot()->revision());
+}
+
+TEST_CASE("after any changes the objects of a kind are those that are there, in the order of their keys, and earlier snapshots stay as they were") {
+  Fixture f;
+  std::mt19937 random(1);
+  std::map<ObjectKey, ObjectPtr> there;
+  std::vector<std::pair<ObjectSnapshotPtr, std::map<ObjectKey, ObjectPtr>>> history;
+  for (int step = 0; step < 200; ++step) {
+    std::vector<ObjectPtr> objects;
+    std::vector<ObjectKey> removed;
+    for (unsigned i = random() % 5; i > 0; --i) {
+      const std::string name = "n" + std::to_string(random() % 30);
+      if (random() % 3 == 0) {
+        removed.push_back(key(name));
+      } else {
+        objects.push_back(make(name, std::to_string(step)));
+      }
+    }
+    for (const ObjectPtr& o : objects) there[o->key] = o;
+    for (const ObjectKey& k : removed) there.erase(k);
+    f.store.apply(update("one", std::move(objects), std::move(removed)));
+    history.emplace_back(f.store.snapshot(), there);
+  }
+  for (const auto& [snapshot, want] : history) {
+    std::map<ObjectKey, ObjectPtr> got;
+    std::vector<ObjectKey> order;
+    for (const auto& [k, o] : snapshot->of("ours", "Thing")) {
+      order.push_back(k);
+      got.emplace(k, o);
+    }
+    CHECK(got == want);
+    CHECK(order.size() == want.size());
+    CHECK(std::is_sorted(order.begin(), order.end()));
+    CHECK(snapshot->size() == want.size());
+    for (int i = 0; i < 30; ++i) {
+      const ObjectKey k = key("n" + std::to_string(i));
+      CHECK(snapshot->find(k) == (want.contains(k) ? want.at(k) : nullptr));
+    }
+  }
 }
 
 TEST_CASE("an object whose new version is bad keeps its last good one, and says so") {
