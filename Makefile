@@ -86,9 +86,9 @@ test-kubernetes: build ## against a real Kubernetes API server, with a proxy for
 	@tests/lab/run tests/lab/managed
 	@tests/lab/chart --steady $${STEADY:-20}
 
-conformance: build ## the Gateway API conformance suite: every profile and feature, with both data planes; reports in build/lab
+conformance: build ## the Gateway API conformance suite: every profile and feature, with both data planes, and with the chart; reports in build/lab
 	@$(call need,$(KUBERNETES_PACKAGES))
-	@for proxy in fairlead-proxy envoy; do tests/lab/conformance --all --proxy $$proxy --report build/lab/$$proxy.yaml; done
+	@for proxy in fairlead-proxy envoy managed; do tests/lab/conformance --all --proxy $$proxy --report build/lab/$$proxy.yaml; done
 
 test-helm: build ## the chart, rendered by Helm in every mode (the first time builds Helm, some minutes)
 	@$(call need,$(TEST_PACKAGES))
