@@ -311,11 +311,12 @@ void Connection::read_ready() {
     if (result == ReadResult::Error) {
       return finish(last_error_ == ECONNRESET || last_error_ == EPIPE ? CloseReason::RemoteReset : CloseReason::Remote);
     }
-    if (bytes >= budget) {
+    const size_t cost = std::max(bytes, kReadPerTurn / 16);  // what a transport reads may come to next to nothing, and be work all the same
+    if (cost >= budget) {
       if (readable_) loop_.run_soon(resume_task_);
       return;
     }
-    budget -= bytes;
+    budget -= cost;
   }
 }
 

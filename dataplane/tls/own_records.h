@@ -52,7 +52,7 @@ struct OwnRecords {
 
   Records records;
   std::unique_ptr<SealedBatch> pending;  // null: nothing waits
-  bool unseen = false;                   // what the session holds came with the handshake
+  bool unseen = false;                   // what the session holds has not been looked at to its end
   bool fin = false, broken = false;      // the descriptor has ended; it takes nothing any more
   bool resumed = false, presented = false;
   uint8_t batch = Records::kMaxSealed;   // records in the next write; fewer to a peer that takes them slowly

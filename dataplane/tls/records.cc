@@ -33,7 +33,12 @@ void Records::fail(uint8_t alert, int reason) {
 
 Records::Opened Records::open(unsigned char* wire, size_t size, net::Buffer& into) {
   Opened out;
+  updates_in_call_ = 0;
   while (state_ == State::kOpen && size - out.consumed >= RecordCipher::kHeader) {
+    if (updates_in_call_ == kMostKeyUpdates) {
+      out.paused = true;
+      break;
+    }
     unsigned char* header = wire + out.consumed;
     const size_t length = static_cast<size_t>(header[3]) << 8 | header[4];
     // Judged before the rest of it has come.
@@ -139,6 +144,7 @@ void Records::take_key_update() {
   message_size_ = 0;
   if (message_[4] > 1) return fail(SSL_AD_ILLEGAL_PARAMETER, SSL_R_BAD_KEY_UPDATE);
   if (++key_updates_ > kMostKeyUpdates) return fail(SSL_AD_UNEXPECTED_MESSAGE, SSL_R_TOO_MANY_KEY_UPDATES);
+  ++updates_in_call_;
   if (message_[4] == 1) key_due_ = true;
   if (!read_.next_key()) fail(SSL_AD_INTERNAL_ERROR, ERR_R_INTERNAL_ERROR);
 }

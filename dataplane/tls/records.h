@@ -40,8 +40,9 @@ class Records {
   struct Opened {
     size_t consumed = 0;  // of the wire: the records that were whole
     size_t content = 0;   // bytes that `into` has got
+    bool paused = false;  // whole records are left: others are to have their turn before so many new keys are made
   };
-  // Opens all whole records at `wire`, which is written over.
+  // Opens all whole records at `wire`, which is written over, unless it pauses.
   Opened open(unsigned char* wire, size_t size, net::Buffer& into);
 
   struct Sealed {
@@ -75,6 +76,7 @@ class Records {
   uint8_t message_size_ = 0;   // of a handshake message that is on its way, at most a KeyUpdate's
   uint8_t message_[5] = {};
   uint8_t empty_ = 0, warnings_ = 0, key_updates_ = 0;  // in a row
+  uint8_t updates_in_call_ = 0;
   int reason_ = 0;
 };
 

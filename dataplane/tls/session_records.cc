@@ -109,10 +109,10 @@ IoResult Session::own_failed(size_t bytes) {
 
 IoResult Session::read_own(net::Buffer& into, size_t limit) {
   OwnRecords& own = *own_;
-  size_t total = 0;
+  size_t total = 0, wire = 0;
   for (;;) {
     if (own.fin || own.records.state() == Records::State::kEnded) return {IoResult::Next::Closed, total, 0};
-    if (total >= limit) return {IoResult::Next::Again, total, 0};
+    if (total >= limit || wire >= kIncoming) return {IoResult::Next::Again, total, 0};  // much may come to little
     if (!own.unseen && !can_read_) return {IoResult::Next::Done, total, 0};
     unsigned char* room = incoming_room();
     size_t have = held_.size();
@@ -131,9 +131,10 @@ IoResult Session::read_own(net::Buffer& into, size_t limit) {
       }
       have += static_cast<size_t>(n);
     }
-    own.unseen = false;
     const Records::Opened opened = own.records.open(room, have, into);
+    own.unseen = opened.paused;
     total += opened.content;
+    wire += opened.paused ? kIncoming : opened.consumed;
     hold(room + opened.consumed, have - opened.consumed);
     if (own.records.state() == Records::State::kFailed) return own_failed(total);
   }

@@ -265,6 +265,18 @@ TEST_CASE("either side's new keys are taken up, many times") {
   }
 }
 
+TEST_CASE("any number of new keys that come together are taken up") {
+  Meeting meeting(serving(host()));
+  MemoryClient client;
+  meeting.meet(client);
+  for (int i = 0; i < 500; ++i) {
+    REQUIRE(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+    REQUIRE(SSL_write(client.ssl(), "x", 1) == 1);
+  }
+  client.send();
+  REQUIRE(meeting.hears(std::string(500, 'x')));
+}
+
 TEST_CASE("its tickets are taken back, by a server that lets go again") {
   const auto context = server_context(serving(host()));
   std::shared_ptr<SSL_SESSION> ticket;

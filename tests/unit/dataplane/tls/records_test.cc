@@ -308,6 +308,26 @@ TEST_CASE("a client's new keys are followed, and answered once before the next d
   }
 }
 
+TEST_CASE("a client that does little but change its keys is heard in turns") {
+  Talk talk;
+  std::string wire, said;
+  for (int i = 0; i < 100; ++i) {
+    wire += talk.sealed(kHandshake, kUpdate);
+    REQUIRE(talk.says.next_key());
+    wire += talk.sealed(kData, std::string(1, static_cast<char>('a' + i % 26)));
+    said += static_cast<char>('a' + i % 26);
+  }
+  int turns = 0;
+  for (bool paused = true; paused; ++turns) {
+    const auto opened = talk.records.open(reinterpret_cast<unsigned char*>(wire.data()), wire.size(), talk.got);
+    wire.erase(0, opened.consumed);
+    paused = opened.paused;
+  }
+  CHECK(turns == 4);
+  CHECK(wire.empty());
+  CHECK(talk.taken() == said);
+}
+
 TEST_CASE("a KeyUpdate in pieces is one, if nothing comes between them") {
   Talk talk;
   for (const char c : kUpdate) talk.say(kHandshake, std::string(1, c), 2);
