@@ -219,12 +219,16 @@ void FileLoader::merge(SourceUpdate& update) {
       if (now.emplace(&object->key, object).second) update.kept.push_back(object->key);
     }
   }
+  size_t stayed = 0;
   for (const auto& [key, object] : now) {
     auto old = delivered_.find(key);
+    if (old != delivered_.end()) ++stayed;
     if (old == delivered_.end() || old->second != object) update.upserted.push_back(object);
   }
-  for (const auto& [key, object] : delivered_) {
-    if (!now.contains(key)) update.removed.push_back(*key);
+  if (stayed < delivered_.size()) {
+    for (const auto& [key, object] : delivered_) {
+      if (!now.contains(key)) update.removed.push_back(*key);
+    }
   }
   std::sort(update.upserted.begin(), update.upserted.end(), [](const ObjectPtr& a, const ObjectPtr& b) { return a->key < b->key; });
   std::sort(update.removed.begin(), update.removed.end());

@@ -35,8 +35,9 @@ class FileLoader {
 
  private:
   struct FileState;
+  // Few objects of different kinds share a name, and every load goes over all of them.
   struct KeyHash {
-    size_t operator()(const ObjectKey* key) const { return absl::HashOf(*key); }
+    size_t operator()(const ObjectKey* key) const { return absl::HashOf(key->ns, key->name); }
   };
   struct KeyEqual {
     bool operator()(const ObjectKey* a, const ObjectKey* b) const { return *a == *b; }
