@@ -1,6 +1,7 @@
 // Packets and descriptors over Unix sockets; where processes meet.
 #include "dataplane/server/restart/channel.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,6 +44,27 @@ TEST_CASE("as many descriptors as fit in a packet arrive; more are refused") {
   CHECK(ends.second.await(5s)->descriptors.size() == kMostDescriptors);
   many.push_back(0);
   CHECK_FALSE(ends.first.send(Ready{}, many).ok());
+}
+
+TEST_CASE("where descriptors run out, UDP sessions come as far as there is room; of anything else all have to") {
+  auto ends = *Channel::pair();
+  const std::vector<int> many(20, 0);
+  const UdpSessions sessions{7, std::vector<std::string>(many.size(), "state")};
+  REQUIRE(ends.first.send(sessions, many).ok());
+  REQUIRE(ends.first.send(Sockets{SocketType::stream, "127.0.0.1:80"}, many).ok());
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int lowest = dup(0);
+  close(lowest);
+  const rlimit few{static_cast<rlim_t>(lowest) + 5, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const auto some = ends.second.await(5s);
+  const auto none = ends.second.await(5s);
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(some.ok());
+  CHECK(some->message == Message(sessions));
+  CHECK(some->descriptors.size() <= 5);
+  CHECK(absl::IsInvalidArgument(none.status()));
 }
 
 TEST_CASE("nothing, a peer that has gone, nonsense, and one that does not read") {
