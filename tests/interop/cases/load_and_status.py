@@ -41,12 +41,6 @@ spec:
     virtual_hosts:
     - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app}}}}]}}
 """
-REPORTS = """cluster_manager:
-  load_stats_config:
-    api_type: GRPC
-    transport_api_version: V3
-    grpc_services: [{envoy_grpc: {cluster_name: fairlead-control}}]
-"""
 
 
 def run(lab):
@@ -60,9 +54,7 @@ def run(lab):
     source = lab.write("source/greeter.yaml", greeter.replace("    type: EDS\n", "    type: EDS\n    lrs_server: {self: {}}\n")).parent
     _, xds, admin = lab.control(source, "--load-report-interval-s", "1")
 
-    config = pathlib.Path(lab.bootstrap("envoy", "edge", xds, node_admin))
-    config.write_text(config.read_text() + REPORTS)
-    lab.proxy("envoy", config, node_admin)
+    lab.proxy("envoy", lab.bootstrap("envoy", "edge", xds, node_admin, "--report-load"), node_admin)
     bootstrap = lab.write("grpc.json", subprocess.run([BIN / "fairlead", "bootstrap", "--for", "grpc", "--id", "grpc-client", "--xds-address", xds],
                                                       check=True, capture_output=True, text=True).stdout)
     lab.start("xdsclient", [PEERS / "xdsclient", "--target", "xds:///greeter", "--count", "40", "--linger", "20s"], env={"GRPC_XDS_BOOTSTRAP": str(bootstrap)})

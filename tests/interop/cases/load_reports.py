@@ -99,7 +99,8 @@ def add_up(reports):
 
 
 def reports_of(server):
-    return [json.loads(line) for line in server.text().splitlines() if line.startswith("{")]
+    whole = server.text().rpartition("\n")[0]  # the last line may still be on its way
+    return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
 
 def through(l, kind, upstream, dead):

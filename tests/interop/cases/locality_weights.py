@@ -1,7 +1,6 @@
-"""Weights of localities by load: Envoy tells by LRS what two zones' endpoints say of their utilization in ORCA, is sent weights made of that, and gives the
-zone that is less busy more of its requests."""
+"""Weights of localities by load: Envoy and fairlead-proxy tell by LRS what two zones' endpoints say of their utilization in ORCA, are sent weights made of that, and
+give the zone that is less busy more of their requests."""
 import http.server
-import pathlib
 import re
 import threading
 
@@ -38,12 +37,6 @@ addressType: IPv4
 ports: [{{name: http, port: {upstream}}}]
 endpoints: [{{addresses: [127.0.0.1], zone: a}}, {{addresses: [127.0.0.2], zone: b}}]
 """
-REPORTS = """cluster_manager:
-  load_stats_config:
-    api_type: GRPC
-    transport_api_version: V3
-    grpc_services: [{envoy_grpc: {cluster_name: fairlead-control}}]
-"""
 
 
 class Zone(http.server.BaseHTTPRequestHandler):
@@ -64,33 +57,40 @@ class Zone(http.server.BaseHTTPRequestHandler):
 
 
 def run(lab):
-    port, upstream, node_admin = free_port(), free_port(), f"127.0.0.1:{free_port()}"
+    upstream = free_port()
     servers = [http.server.ThreadingHTTPServer((host, upstream), Zone) for host in Zone.BUSY]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        source = lab.write("source/all.yaml", SOURCE.format(port=port, upstream=upstream)).parent
-        control, xds, _ = lab.control(source, "--load-report-interval-s", "4")
-        config = pathlib.Path(lab.bootstrap("envoy", "edge", xds, node_admin))
-        config.write_text(config.read_text() + REPORTS)
-        lab.proxy("envoy", config, node_admin)
-        await_true("Envoy serves", lambda: get(f"127.0.0.1:{port}", "/").status == 200)
-
-        def share(n):
-            return sum(get(f"127.0.0.1:{port}", "/").body == b"a" for _ in range(n)) / n
-
-        told = re.compile(r"default/app/80: weights of localities by load: a x(1\.\d+), b x(0\.\d+)")
-        before = share(100)
-        require(0.45 < before < 0.55, f"zone a gets {before} of plain weights")
-
-        def moved():
-            share(50)  # too few requests in a report say nothing
-            return told.search(control.text())
-
-        await_true("weights are made of what Envoy reports", moved, timeout=60)
-        factors = [float(f) for f in told.search(control.text()).groups()]
-        wanted = factors[0] / sum(factors)
-        await_true("Envoy goes by them", lambda: abs(share(200) - wanted) < 0.02, timeout=20)
+        for kind in ("envoy", "proxy"):
+            weigh(lab, kind, upstream)
     finally:
         for server in servers:
             server.shutdown()
+            server.server_close()
+
+
+def weigh(lab, kind, upstream):
+    port, node_admin = free_port(), f"127.0.0.1:{free_port()}"
+    source = lab.write(f"{kind}/all.yaml", SOURCE.format(port=port, upstream=upstream)).parent
+    control, xds, _ = lab.control(source, "--load-report-interval-s", "4")
+    client = lab.proxy(kind, lab.bootstrap(kind, "edge", xds, node_admin, "--report-load"), node_admin)
+    await_true(f"{kind} serves", lambda: get(f"127.0.0.1:{port}", "/").status == 200)
+
+    def share(n):
+        return sum(get(f"127.0.0.1:{port}", "/").body == b"a" for _ in range(n)) / n
+
+    told = re.compile(r"default/app/80: weights of localities by load: a x(1\.\d+), b x(0\.\d+)")
+    before = share(100)
+    require(0.45 < before < 0.55, f"zone a gets {before} of plain weights from {kind}")
+
+    def moved():
+        share(50)  # too few requests in a report say nothing
+        return told.search(control.text())
+
+    await_true(f"weights are made of what {kind} reports", moved, timeout=60)
+    factors = [float(f) for f in told.search(control.text()).groups()]
+    wanted = factors[0] / sum(factors)
+    await_true(f"{kind} goes by them", lambda: abs(share(200) - wanted) < 0.02, timeout=20)
+    lab.stop(client)
+    lab.stop(control)
