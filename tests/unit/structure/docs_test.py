@@ -43,6 +43,7 @@ def programs():
         names |= set(re.findall(r"add_executable\(([\w-]+)", part.read_text()))
         names |= {"fuzz_" + n for n in re.findall(r"^fairlead_fuzz\((\S+)", part.read_text(), re.M)}
         names |= {f"bench_{n}" for n in re.findall(r"^fairlead_bench\((\S+)", part.read_text(), re.M)}
+        names |= set(re.findall(r"^add_custom_target\((\w+)\)", part.read_text(), re.M))
     return names
 
 
