@@ -43,12 +43,21 @@ struct Curves {
   bool any() const { return p256 || p384 || p521; }
 };
 
+bool serves(SSL* ssl, const SSL_CIPHER& cipher) {
+  const STACK_OF(SSL_CIPHER)* served = SSL_get_ciphers(ssl);
+  for (int i = 0; i < sk_SSL_CIPHER_num(served); ++i) {
+    if (SSL_CIPHER_get_protocol_id(sk_SSL_CIPHER_value(served, i)) == SSL_CIPHER_get_protocol_id(&cipher)) return true;
+  }
+  return false;
+}
+
+// One that is served here: a client whose only suites in common are RSA's gets that certificate.
 bool offers_ecdsa_suite(SSL* ssl) {
   const unsigned char* data = nullptr;
   const size_t size = SSL_client_hello_get0_ciphers(ssl, &data);
   for (size_t i = 0; i + 1 < size; i += 2) {
     const SSL_CIPHER* cipher = SSL_CIPHER_find(ssl, data + i);
-    if (cipher != nullptr && SSL_CIPHER_get_auth_nid(cipher) == NID_auth_ecdsa) return true;
+    if (cipher != nullptr && SSL_CIPHER_get_auth_nid(cipher) == NID_auth_ecdsa && serves(ssl, *cipher)) return true;
   }
   return false;
 }

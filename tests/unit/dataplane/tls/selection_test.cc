@@ -65,6 +65,9 @@ TEST_CASE("among certificates of one name ECDSA is shown to clients that can, RS
   shop.add("rsa b", "DNS:b.test", "rsa");
   CHECK(shop.shown("a.test") == "ec");
   CHECK(shop.shown("a.test", only_rsa()) == "rsa");
+  tls::Parameters others;  // its suites with ECDSA are none that are served
+  others.ciphers = {"ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-GCM-SHA256"};
+  CHECK(shop.shown("a.test", others) == "rsa");
   CHECK(shop.shown("a.test", only_rsa_13()) == "rsa");
   CHECK(shop.shown("b.test", only_rsa_13()) == "rsa b");
   CHECK(shop.shown("b.test") == "ec384");
