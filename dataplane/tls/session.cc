@@ -65,7 +65,10 @@ Session::Session() = default;
 
 Session::~Session() {
   close(false);
-  if (ssl_ != nullptr) SSL_free(ssl_);
+  if (ssl_ == nullptr) return;
+  // Else OpenSSL forgets the session of a connection that ends without a word, as most do. After fatal alerts it has done so already.
+  if (established_) SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  SSL_free(ssl_);
 }
 
 std::unique_ptr<Session> Session::accept(std::shared_ptr<const ServerContext> context, std::unique_ptr<Observer> observer) {
