@@ -84,10 +84,10 @@ absl::Status Server::start() {
     FL_ASSIGN_OR_RETURN(outlier_log_, logs_->open(path));
   }
   shared_clusters_ = std::make_unique<upstream::SharedClusters>(*stats_);
+  if (bootstrap_.config->load_stats.has_value()) shared_clusters_->report_loads();
   discovery_counters_ = std::make_unique<DiscoveryCounters>(*stats_, *shared_clusters_);
   upstream::LocalZone zone;
   zone.cluster = bootstrap_.config->local_cluster_name;
-  if (bootstrap_.config->load_stats.has_value()) shared_clusters_->report_loads();
   if (bootstrap_.config->node->has_locality()) {
     const auto& own = bootstrap_.config->node->locality();
     zone.locality.emplace(own.region(), own.zone(), own.sub_zone());
@@ -315,10 +315,6 @@ void Server::start_dynamic(uint64_t seed) {
   from.attempted = [this](xds::Type type) { subscription_stats_->attempted(type); };
   from.connected = [this](bool connected) { stats_->cells(0).set(control_plane_scope_->gauge("connected_state"), connected ? 1 : 0); };
   sources_ = std::make_unique<xds::Sources>(std::move(from));
-}
-
-xds::Outcome Server::apply(const xds::Update& update) {
-  const auto begin = steady_clock::now();
   if (!bootstrap_.config->load_stats.has_value()) return;
   LoadReporter::Options loads;
   loads.loop = loop_.get();
@@ -349,6 +345,10 @@ void Server::gather_loads(std::function<void(upstream::Loads)> done) {
         upstream::add_loads(gathered->loads, shared_clusters_->departed_loads()->take());
         done(std::move(gathered->loads));
       });
+}
+
+xds::Outcome Server::apply(const xds::Update& update) {
+  const auto begin = steady_clock::now();
   xds::Outcome outcome = ingest_->apply(update);
   subscription_stats_->updated(update, outcome, std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - begin));
   if (!outcome.status.ok()) {

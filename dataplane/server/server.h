@@ -131,10 +131,10 @@ class Server {
   absl::Status make_overload(const config::OverloadConfig& config);
   void watch_threads();
   void count_stalls();
+  void gather_loads(std::function<void(upstream::Loads)> done);
 
   enum class Stage : uint8_t { runtime, clusters, listeners, done };
   Options options_;
-  void gather_loads(std::function<void(upstream::Loads)> done);
   const std::string version_;
   LoadedBootstrap bootstrap_;
   std::unique_ptr<net::EventLoop> loop_;
@@ -158,10 +158,10 @@ class Server {
   std::unique_ptr<xds::Ingest> ingest_;
   std::unique_ptr<xds::Connector> connector_;
   std::unique_ptr<xds::Sources> sources_;
+  std::unique_ptr<LoadReporter> load_reporter_;  // null: nobody asks
   std::unique_ptr<xds::DirectoryWatch> file_watch_;
   std::unique_ptr<ListenerSet> listeners_;
   GlobalConnections connections_;
-  std::unique_ptr<LoadReporter> load_reporter_;  // null: nobody asks
   std::unique_ptr<OverloadManager> overload_;  // null: the bootstrap has none
   std::vector<std::unique_ptr<WorkerSlot>> workers_;
   std::unique_ptr<Publisher> publisher_;
