@@ -57,7 +57,9 @@ std::shared_ptr<const adapters::StatusSink> all_of(const std::vector<const adapt
 
 class Live::Loop {
  public:
-  Loop(Options options, const Clock& clock, Sink sink) : options_(std::move(options)), clock_(clock), sink_(std::move(sink)), translator_(options_.weighing), preflight_(options_.version) {}
+  Loop(Options options, const Clock& clock, Sink sink) : options_(std::move(options)), clock_(clock), sink_(std::move(sink)), translator_(options_.weighing), preflight_(options_.version) {
+    visible_ = store_.snapshot();  // whoever asks before start() is told of nothing
+  }
   ~Loop() { stop(); }
 
   absl::Status start();

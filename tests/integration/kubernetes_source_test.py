@@ -56,7 +56,8 @@ class Cluster:
         await_http(self.admin, "/readyz", self.process)
 
     def sources(self):
-        return json.loads(get(self.admin, "/debug/sources").body)["sources"][0]
+        """What is said of the one source; nothing before it has started."""
+        return (json.loads(get(self.admin, "/debug/sources").body)["sources"] or [{}])[0]
 
     def proxy(self):
         self.ready()

@@ -102,6 +102,12 @@ class Running {
 
 }  // namespace
 
+TEST_CASE("whoever asks for sources before the pipeline has started is told of none") {
+  Live live(Live::Options{{"file:/nowhere"}}, RealClock::instance(), [](snapshot::Update) {});
+  CHECK(live.sources().find("sources")->items().empty());
+  CHECK(live.objects().is_map());
+}
+
 TEST_CASE("nothing is handed over before every source has been read once") {
   TemporaryDirectory one, two;
   one.write("a.yaml", gateway_yaml() + route_yaml("app") + service_yaml("app"));
