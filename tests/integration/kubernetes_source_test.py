@@ -158,7 +158,7 @@ class Source(unittest.TestCase):
         self.assertNotEqual(get(c.admin, "/readyz").status, 200)
         c.lab.write("config", '{"contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}], "current-context": "a", "clusters": [{"name": "c", "cluster": {"server": "https://x"}}],\n'
                     '"users": [{"name": "u", "user": {"exec": {"command": "aws"}}}]}')
-        p = c.lab.start("fairlead-control-3", [BIN / "fairlead-control", "--source", c.source])
+        p = c.lab.start("fairlead-control-3", [BIN / "fairlead-control", "--source", c.source, "--xds-address", f"127.0.0.1:{c.port}", "--admin-address", c.edge])
         p.await_line(r"config:2: users\[0\]\.user\.exec: plug-ins are not run \(aws\)")
 
     def test_a_cluster_of_a_thousand_services(self):
