@@ -7,8 +7,6 @@
 #include <google/protobuf/field_mask.pb.h>
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/timestamp.pb.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -16,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "base/descriptors.h"
 #include "base/doc_proto_read.h"
+#include "base/serialize.h"
 #include "base/strings.h"
 
 namespace fairlead::doc {
@@ -58,16 +57,6 @@ void fill_list(const Value& value, pb::ListValue* out) {
 
 void fill_struct(const Value& value, pb::Struct* out) {
   for (const Entry& entry : value.entries()) fill_value(entry.value, &(*out->mutable_fields())[entry.key]);
-}
-
-std::string deterministic_bytes(const pb::Message& message) {
-  std::string bytes;
-  pb::io::StringOutputStream stream(&bytes);
-  pb::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializePartialToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
 }
 
 }  // namespace
@@ -173,7 +162,7 @@ void MessageReader::any(const Value& value, pb::Message* message, const FieldPat
   }
   pb::Any packed;
   packed.set_type_url(url);
-  packed.set_value(deterministic_bytes(*inside));
+  packed.set_value(serialize(*inside));
   assign(message, std::move(packed));
 }
 

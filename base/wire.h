@@ -13,6 +13,18 @@ inline void put_varint(std::string& out, uint64_t value) {
   out.push_back(static_cast<char>(value));
 }
 
+// Takes a varint of at most `most_bytes` off the front of `bytes`. False: there is none; what is left of `bytes` then means nothing.
+inline bool take_varint(std::string_view& bytes, uint64_t& value, int most_bytes = 10) {
+  value = 0;
+  for (int shift = 0; shift < 7 * most_bytes && !bytes.empty(); shift += 7) {
+    const auto byte = static_cast<unsigned char>(bytes.front());
+    bytes.remove_prefix(1);
+    value |= uint64_t{byte & 0x7fu} << shift;
+    if (byte < 0x80) return true;
+  }
+  return false;
+}
+
 inline size_t varint_size(uint64_t value) {
   size_t n = 1;
   for (; value >= 0x80; value >>= 7) ++n;

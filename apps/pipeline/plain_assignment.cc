@@ -10,6 +10,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/wire.h"
+
 namespace fairlead::pipeline {
 namespace {
 
@@ -40,14 +42,8 @@ class PlainFields {
 
  private:
   bool varint(uint64_t& value) {  // in its shortest form, and up to 35 bits: none is larger here
-    value = 0;
-    for (int shift = 0; shift < 35 && !bytes_.empty(); shift += 7) {
-      const auto byte = static_cast<uint8_t>(bytes_.front());
-      bytes_.remove_prefix(1);
-      value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) return byte != 0 || shift == 0;
-    }
-    return false;
+    const size_t before = bytes_.size();
+    return wire::take_varint(bytes_, value, 5) && before - bytes_.size() == wire::varint_size(value);
   }
 
   std::string_view bytes_;

@@ -10,6 +10,7 @@
 #include <absl/strings/str_replace.h>
 #include <re2/re2.h>
 
+#include "base/serialize.h"
 #include "base/wire.h"
 
 namespace fairlead::resources {

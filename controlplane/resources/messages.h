@@ -16,9 +16,6 @@
 
 namespace fairlead::resources {
 
-// Deterministically: the same message always gives the same bytes.
-std::string serialize(const google::protobuf::Message& message);
-
 // A route table as it was encoded last: what of its virtual hosts and their routes is the same by pointer is not encoded again. The bytes are those
 // of the message, since a repeated field's elements stand one after the other.
 class EncodedTable {

@@ -5,13 +5,11 @@
 #include <iterator>
 #include <mutex>
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/message.h>
 
 #include "base/descriptors.h"
+#include "base/serialize.h"
 #include "base/wire.h"
-#include "controlplane/resources/messages.h"
 
 namespace fairlead::resources {
 
@@ -153,17 +151,6 @@ const std::string& Resource::sotw_frame() const {
   if (!sotw) return kNone;
   std::call_once(sotw->once, [this] { sotw->frame = response_field(any_within(*this)); });
   return sotw->frame;
-}
-
-std::string serialize(const google::protobuf::Message& message) {
-  std::string bytes;
-  bytes.reserve(message.ByteSizeLong());
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeWithCachedSizes(&coded);
-  coded.Trim();
-  return bytes;
 }
 
 std::array<Type, kTypeCount> all_types() {

@@ -8,6 +8,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/wire.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
 namespace fairlead::cpstream {
@@ -21,7 +22,7 @@ class Scanner {
   // False: not a field we read here.
   bool next(uint64_t& field, std::string_view& value) {
     uint64_t tag = 0, size = 0;
-    if (!varint(tag) || (tag & 7) != 2 || !varint(size) || size > rest_.size()) return false;
+    if (!wire::take_varint(rest_, tag, 5) || (tag & 7) != 2 || !wire::take_varint(rest_, size, 5) || size > rest_.size()) return false;
     field = tag >> 3;
     value = rest_.substr(0, size);
     rest_.remove_prefix(size);
@@ -29,17 +30,6 @@ class Scanner {
   }
 
  private:
-  bool varint(uint64_t& value) {
-    value = 0;
-    for (int shift = 0; shift < 35; shift += 7) {
-      if (rest_.empty()) return false;
-      const auto byte = static_cast<unsigned char>(rest_.front());
-      rest_.remove_prefix(1);
-      value |= uint64_t{byte & 0x7fu} << shift;
-      if (byte < 0x80) return true;
-    }
-    return false;
-  }
   std::string_view rest_;
 };
 

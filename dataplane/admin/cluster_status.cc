@@ -3,7 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/doc_proto.h"
-#include "dataplane/net/address.h"
+#include "dataplane/config/address.h"
 #include "envoy/admin/v3/clusters.pb.h"
 
 namespace fairlead::admin {
@@ -34,16 +34,6 @@ void breakers_text(std::string& out, const config::ClusterConfig& c, std::string
   const std::string lead = absl::StrCat(c.name, "::", priority, "_priority::");
   absl::StrAppend(&out, lead, "max_connections::", b.max_connections, "\n", lead, "max_pending_requests::", b.max_pending_requests, "\n");
   absl::StrAppend(&out, lead, "max_requests::", b.max_requests, "\n", lead, "max_retries::", b.max_retries, "\n");
-}
-
-void set_address(envoy::config::core::v3::Address* out, const std::string& text) {
-  const auto address = net::Address::parse(text);
-  if (address.ok() && address->is_ip()) {
-    out->mutable_socket_address()->set_address(address->ip_string());
-    out->mutable_socket_address()->set_port_value(address->port());
-  } else {
-    out->mutable_pipe()->set_path(text);
-  }
 }
 
 }  // namespace
@@ -92,7 +82,7 @@ std::string clusters_json(const std::vector<ClusterRow>& rows) {
     }
     for (const HostStatus& h : row.hosts) {
       auto* host = status->add_host_statuses();
-      set_address(host->mutable_address(), h.address);
+      config::set_address(*host->mutable_address(), h.address);
       auto stat = [&](std::string_view name, uint64_t value, bool gauge) {
         auto* s = host->add_stats();
         s->set_name(std::string(name));

@@ -10,11 +10,11 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "base/hash.h"
+#include "base/serialize.h"
 #include "dataplane/config/fields.h"
+#include "dataplane/net/address.h"
 #include "envoy/config/core/v3/address.pb.h"
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/core/v3/config_source.pb.h"
@@ -24,16 +24,7 @@
 namespace fairlead::config {
 namespace core = envoy::config::core::v3;
 
-uint64_t hash_of(const google::protobuf::Message& message) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    message.SerializeToCodedStream(&coded);
-  }
-  return xx_hash64(bytes);
-}
+uint64_t hash_of(const google::protobuf::Message& message) { return xx_hash64(serialize(message)); }
 
 bool Address::is_ip() const {
   char bytes[16];
@@ -43,6 +34,16 @@ bool Address::is_ip() const {
 std::string Address::text() const {
   if (kind == Kind::Pipe) return path;
   return host.find(':') == std::string::npos ? absl::StrCat(host, ":", port) : absl::StrCat("[", host, "]:", port);
+}
+
+void set_address(core::Address& out, const std::string& text) {
+  const auto address = net::Address::parse(text);
+  if (address.ok() && address->is_ip()) {
+    out.mutable_socket_address()->set_address(address->ip_string());
+    out.mutable_socket_address()->set_port_value(address->port());
+  } else {
+    out.mutable_pipe()->set_path(text);
+  }
 }
 
 absl::StatusOr<Address> parse_address(const core::Address& proto, const std::string& field) {

@@ -74,6 +74,8 @@ struct ConfigSource {
 
 // `field` starts every error, e.g. "listener 'a': address".
 absl::StatusOr<Address> parse_address(const envoy::config::core::v3::Address& proto, const std::string& field);
+// A host's address as net::Address writes it; what is no IP address is a path.
+void set_address(envoy::config::core::v3::Address& out, const std::string& text);
 absl::StatusOr<ConfigSource> parse_config_source(const envoy::config::core::v3::ConfigSource& proto, const std::string& field);
 absl::StatusOr<ApiSource> parse_api_source(const envoy::config::core::v3::ApiConfigSource& proto, const std::string& field);
 absl::StatusOr<SocketOption> parse_socket_option(const envoy::config::core::v3::SocketOption& proto, const std::string& field);

@@ -3,10 +3,9 @@
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "base/hash.h"
+#include "base/serialize.h"
 #include "dataplane/router/compiler.h"
 #include "dataplane/router/cors.h"
 #include "dataplane/router/host_index.h"
@@ -17,16 +16,7 @@
 namespace fairlead::router {
 namespace {
 
-// Maps are sorted, so equal messages have equal hashes in every process.
-uint64_t hash_of(const google::protobuf::Message& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return xx_hash64(bytes);
-}
+uint64_t hash_of(const google::protobuf::Message& message) { return xx_hash64(serialize(message)); }
 
 }  // namespace
 

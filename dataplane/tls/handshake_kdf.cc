@@ -16,20 +16,16 @@ namespace fairlead::tls {
 namespace {
 
 constexpr const char* kProperties = "?provider=fairlead";
-constexpr size_t kMaxHash = 48, kMaxField = 255;
 
 thread_local std::unique_ptr<HandshakeSecrets>* listening = nullptr;
 
-struct Bytes {
-  const unsigned char* data = nullptr;
-  size_t size = 0;
-};
-
-Bytes octets_of(const OSSL_PARAM* parameters, const char* name) {
+// Without data: there is none.
+std::string_view octets_of(const OSSL_PARAM* parameters, const char* name) {
   const OSSL_PARAM* found = OSSL_PARAM_locate_const(parameters, name);
   if (found == nullptr || found->data_type != OSSL_PARAM_OCTET_STRING) return {};
-  return {static_cast<const unsigned char*>(found->data), found->data_size};
+  return {static_cast<const char*>(found->data), found->data_size};
 }
+const unsigned char* bytes_of(std::string_view octets) { return reinterpret_cast<const unsigned char*>(octets.data()); }
 
 std::optional<LabelHash> hash_of(const OSSL_PARAM* parameters) {
   const OSSL_PARAM* found = OSSL_PARAM_locate_const(parameters, OSSL_KDF_PARAM_DIGEST);
@@ -40,58 +36,26 @@ std::optional<LabelHash> hash_of(const OSSL_PARAM* parameters) {
   return std::nullopt;
 }
 
-// HKDF-Expand-Label (RFC 8446, 7.1), of any size: exporters ask for more than one block.
-bool expand_secret(LabelHash hash, Bytes secret, Bytes prefix, Bytes label, Bytes context, unsigned char* out, size_t size) {
-  const size_t block_size = size_of(hash);
-  if (secret.data == nullptr || prefix.size + label.size > kMaxField || context.size > kMaxField || size > 255 * block_size) return false;
-  unsigned char text[kMaxHash + 2 + 1 + kMaxField + 1 + kMaxField + 1], block[64];
-  unsigned char* at = text + block_size;  // the block before goes in front
-  const auto put = [&](Bytes bytes) {
-    if (bytes.size != 0) std::memcpy(at, bytes.data, bytes.size);
-    at += bytes.size;
-  };
-  *at++ = static_cast<unsigned char>(size >> 8);
-  *at++ = static_cast<unsigned char>(size);
-  *at++ = static_cast<unsigned char>(prefix.size + label.size);
-  put(prefix);
-  put(label);
-  *at++ = static_cast<unsigned char>(context.size);
-  put(context);
-  bool done = true;
-  for (size_t made = 0, number = 1; made < size && done; made += block_size, ++number) {
-    *at = static_cast<unsigned char>(number);
-    unsigned char* begin = number == 1 ? text + block_size : text;
-    done = keyed_hash(hash, secret.data, secret.size, begin, static_cast<size_t>(at + 1 - begin), block);
-    if (done) std::memcpy(out + made, block, std::min(block_size, size - made));
-    std::memcpy(text, block, block_size);
-  }
-  OPENSSL_cleanse(block, sizeof block);
-  OPENSSL_cleanse(text, block_size);
-  return done;
-}
-
 // Of no messages: what stands for them where a secret is derived from another.
-Bytes hash_of_nothing(LabelHash hash) {
+std::string_view hash_of_nothing(LabelHash hash) {
   struct Digest {
     unsigned char bytes[EVP_MAX_MD_SIZE] = {};
     explicit Digest(const EVP_MD* md) { EVP_Digest("", 0, bytes, nullptr, md, nullptr); }
   };
   static const Digest sha256(EVP_sha256()), sha384(EVP_sha384());
-  return {hash == LabelHash::kSha384 ? sha384.bytes : sha256.bytes, size_of(hash)};
+  return {reinterpret_cast<const char*>(hash == LabelHash::kSha384 ? sha384.bytes : sha256.bytes), size_of(hash)};
 }
 
 // HKDF-Extract of `key` with what Derive-Secret makes of the secret before, as in RFC 8446's picture; either may be missing.
-bool extract_secret(LabelHash hash, Bytes before, Bytes key, Bytes prefix, Bytes label, unsigned char* out, size_t size) {
-  constexpr unsigned char kZeros[kMaxHash] = {};
+bool extract_secret(LabelHash hash, std::string_view before, std::string_view key, std::string_view prefix, std::string_view label, unsigned char* out, size_t size) {
+  constexpr char kZeros[kMaxHash] = {};
   const size_t hash_size = size_of(hash);
   if (size != hash_size) return false;
   unsigned char salt[kMaxHash] = {}, made[64];
   bool done = true;
-  if (before.data != nullptr) {
-    done = expand_secret(hash, before, prefix, label, hash_of_nothing(hash), salt, hash_size);
-  }
-  if (key.data == nullptr) key = {kZeros, hash_size};
-  done = done && keyed_hash(hash, salt, hash_size, key.data, key.size, made);
+  if (before.data() != nullptr) done = expand_label(hash, before, prefix, label, hash_of_nothing(hash), salt, hash_size);
+  if (key.data() == nullptr) key = {kZeros, hash_size};
+  done = done && keyed_hash(hash, salt, hash_size, bytes_of(key), key.size(), made);
   if (done) std::memcpy(out, made, hash_size);
   OPENSSL_cleanse(salt, sizeof salt);
   OPENSSL_cleanse(made, sizeof made);
@@ -99,10 +63,9 @@ bool extract_secret(LabelHash hash, Bytes before, Bytes key, Bytes prefix, Bytes
 }
 
 // The record layer's, of both sides.
-void tell(Bytes label, const unsigned char* secret, size_t size) {
-  const std::string_view name(reinterpret_cast<const char*>(label.data), label.size);
-  const bool server = name == "s ap traffic";
-  if (!server && name != "c ap traffic") return;
+void tell(std::string_view label, const unsigned char* secret, size_t size) {
+  const bool server = label == "s ap traffic";
+  if (!server && label != "c ap traffic") return;
   if (*listening == nullptr) *listening = std::make_unique<HandshakeSecrets>();
   TrafficSecret told;
   std::memcpy(told.bytes.data(), secret, size);
@@ -116,9 +79,9 @@ int kdf_derive(void*, unsigned char* out, size_t size, const OSSL_PARAM paramete
   if (how == nullptr || OSSL_PARAM_get_int(how, &mode) != 1) return 0;
   const std::optional<LabelHash> hash = hash_of(parameters);
   if (!hash) return 0;
-  const Bytes key = octets_of(parameters, OSSL_KDF_PARAM_KEY), prefix = octets_of(parameters, OSSL_KDF_PARAM_PREFIX), label = octets_of(parameters, OSSL_KDF_PARAM_LABEL);
+  const std::string_view key = octets_of(parameters, OSSL_KDF_PARAM_KEY), prefix = octets_of(parameters, OSSL_KDF_PARAM_PREFIX), label = octets_of(parameters, OSSL_KDF_PARAM_LABEL);
   if (mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY) return extract_secret(*hash, octets_of(parameters, OSSL_KDF_PARAM_SALT), key, prefix, label, out, size) ? 1 : 0;
-  if (mode != EVP_KDF_HKDF_MODE_EXPAND_ONLY || !expand_secret(*hash, key, prefix, label, octets_of(parameters, OSSL_KDF_PARAM_DATA), out, size)) return 0;
+  if (mode != EVP_KDF_HKDF_MODE_EXPAND_ONLY || !expand_label(*hash, key, prefix, label, octets_of(parameters, OSSL_KDF_PARAM_DATA), out, size)) return 0;
   if (listening != nullptr && size == size_of(*hash)) tell(label, out, size);
   return 1;
 }

@@ -3,6 +3,7 @@
 
 #include <openssl/core_names.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "dataplane/tls/openssl.h"
@@ -67,23 +68,41 @@ void forget_keyed_hashes() {
 
 TrafficSecret::~TrafficSecret() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
 
-bool expand_label(Suite suite, const TrafficSecret& secret, std::string_view label, unsigned char* out, size_t size) {
-  constexpr std::string_view kPrefix = "tls13 ";
-  unsigned char text[64], block[64];
-  if (secret.size != hash_size(suite) || size > hash_size(suite) || 5 + kPrefix.size() + label.size() > sizeof text) return false;
-  unsigned char* at = text;
+bool expand_label(LabelHash hash, std::string_view secret, std::string_view prefix, std::string_view label, std::string_view context, unsigned char* out, size_t size) {
+  constexpr size_t kMaxField = 255;
+  const size_t block_size = size_of(hash);
+  if (secret.data() == nullptr || prefix.size() + label.size() > kMaxField || context.size() > kMaxField || size > 255 * block_size) return false;
+  unsigned char text[kMaxHash + 2 + 1 + kMaxField + 1 + kMaxField + 1], block[64];
+  unsigned char* at = text + block_size;  // the block before goes in front
+  const auto put = [&](std::string_view bytes) {
+    if (!bytes.empty()) std::memcpy(at, bytes.data(), bytes.size());
+    at += bytes.size();
+  };
   *at++ = static_cast<unsigned char>(size >> 8);
   *at++ = static_cast<unsigned char>(size);
-  *at++ = static_cast<unsigned char>(kPrefix.size() + label.size());
-  at = static_cast<unsigned char*>(std::memcpy(at, kPrefix.data(), kPrefix.size())) + kPrefix.size();
-  at = static_cast<unsigned char*>(std::memcpy(at, label.data(), label.size())) + label.size();
-  *at++ = 0;  // the context's size
-  *at++ = 1;  // the first block of output, which is enough
-  const LabelHash hash = suite == Suite::kAes256Gcm ? LabelHash::kSha384 : LabelHash::kSha256;
-  const bool done = keyed_hash(hash, secret.bytes.data(), secret.size, text, static_cast<size_t>(at - text), block);
-  if (done) std::memcpy(out, block, size);
+  *at++ = static_cast<unsigned char>(prefix.size() + label.size());
+  put(prefix);
+  put(label);
+  *at++ = static_cast<unsigned char>(context.size());
+  put(context);
+  bool done = true;
+  for (size_t made = 0, number = 1; made < size && done; made += block_size, ++number) {
+    *at = static_cast<unsigned char>(number);
+    unsigned char* begin = number == 1 ? text + block_size : text;
+    done = keyed_hash(hash, reinterpret_cast<const unsigned char*>(secret.data()), secret.size(), begin, static_cast<size_t>(at + 1 - begin), block);
+    if (done) std::memcpy(out + made, block, std::min(block_size, size - made));
+    std::memcpy(text, block, block_size);
+  }
   OPENSSL_cleanse(block, sizeof block);
+  OPENSSL_cleanse(text, block_size);
   return done;
+}
+
+bool expand_label(Suite suite, const TrafficSecret& secret, std::string_view label, unsigned char* out, size_t size) {
+  constexpr size_t kLongest = 53;  // of labels without the prefix; TLS 1.3 has none of half of that
+  if (secret.size != hash_size(suite) || size > hash_size(suite) || label.size() > kLongest) return false;
+  const LabelHash hash = suite == Suite::kAes256Gcm ? LabelHash::kSha384 : LabelHash::kSha256;
+  return expand_label(hash, {reinterpret_cast<const char*>(secret.bytes.data()), secret.size}, "tls13 ", label, "", out, size);
 }
 
 bool next_secret(Suite suite, TrafficSecret& secret) {

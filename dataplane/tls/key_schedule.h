@@ -29,12 +29,15 @@ struct TrafficSecret {
 
 // HMAC with the suites' hashes, of which a thread keeps one each: to look them up for each use costs more than to hash. False when OpenSSL fails.
 enum class LabelHash : uint8_t { kSha256, kSha384 };
+constexpr size_t kMaxHash = 48;
 constexpr size_t size_of(LabelHash hash) { return hash == LabelHash::kSha384 ? 48 : 32; }
 bool keyed_hash(LabelHash hash, const unsigned char* key, size_t key_size, const unsigned char* text, size_t size, unsigned char* out);
 // What they made of the last key is overwritten. Whoever has used them does that when he is done.
 void forget_keyed_hashes();
 
-// HKDF-Expand-Label with an empty context and the suite's hash; `size` is at most that of the hash. False when OpenSSL fails.
+// HKDF-Expand-Label (RFC 8446, 7.1), of any size: exporters ask for more than one block. `secret` without data: false; also when OpenSSL fails.
+bool expand_label(LabelHash hash, std::string_view secret, std::string_view prefix, std::string_view label, std::string_view context, unsigned char* out, size_t size);
+// The same with an empty context and the suite's hash; `size` is at most that of the hash. False when OpenSSL fails.
 bool expand_label(Suite suite, const TrafficSecret& secret, std::string_view label, unsigned char* out, size_t size);
 // The secret that follows a KeyUpdate, in place. False when OpenSSL fails; the secret is then the old one.
 bool next_secret(Suite suite, TrafficSecret& secret);

@@ -4,23 +4,13 @@
 #include <chrono>
 #include <utility>
 
-#include "dataplane/net/address.h"
+#include "dataplane/config/address.h"
 #include "envoy/service/load_stats/v3/lrs.pb.h"
 
 namespace fairlead::upstream {
 namespace {
 
 namespace endpoint_v3 = envoy::config::endpoint::v3;
-
-void set_report_address(envoy::config::core::v3::Address* out, const std::string& text) {
-  const auto address = net::Address::parse(text);
-  if (address.ok() && address->is_ip()) {
-    out->mutable_socket_address()->set_address(address->ip_string());
-    out->mutable_socket_address()->set_port_value(address->port());
-  } else {
-    out->mutable_pipe()->set_path(text);
-  }
-}
 
 void set_report_interval(google::protobuf::Duration* out, std::chrono::microseconds measured) {
   out->set_seconds(measured.count() / 1'000'000);
@@ -58,7 +48,7 @@ void add_localities(const ClusterLoad& load, bool endpoints, endpoint_v3::Cluste
       sum += it->second;
       if (!endpoints || it->first.address.empty()) continue;
       auto& one = *stats.add_upstream_endpoint_stats();
-      set_report_address(one.mutable_address(), it->first.address);
+      config::set_address(*one.mutable_address(), it->first.address);
       set_numbers(it->second, one);
     }
     set_numbers(sum, stats);

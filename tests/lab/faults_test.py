@@ -10,7 +10,7 @@ import time
 
 import cluster
 from gateway_test import Load
-from space import await_answer, get, name_of, same
+from space import await_answer, get, name_of, same, shop
 from wire import Wire
 
 NEEDS_DATA_PLANE = True
@@ -41,15 +41,6 @@ def mark(space, value):
 
 def marked(address, value):
     return lambda: dict(get(address).headers).get("x-mark") == value
-
-
-def shop(space):
-    space.deploy("web", replicas=2)
-    space.service("web")
-    address = space.gateway("edge")
-    space.route("web", "edge", "web")
-    await_answer("an answer", address)
-    return address
 
 
 def test_watches_that_are_cut_at_random_lose_nothing(space):

@@ -4,7 +4,7 @@ import threading
 import time
 
 import cluster
-from space import address_of, await_answer, get, name_of, require, same
+from space import address_of, await_answer, get, name_of, require, same, shop
 
 NEEDS_DATA_PLANE = True
 
@@ -86,11 +86,7 @@ class Load:
 
 
 def test_an_api_server_that_is_killed_costs_no_request_and_changes_arrive_once_it_is_back(space):
-    space.deploy("web", replicas=2)
-    space.service("web")
-    address = space.gateway("edge")
-    space.route("web", "edge", "web")
-    await_answer("an answer", address)
+    address = shop(space)
     with Load(address) as load:
         space.lab.kill("kube-apiserver", signal.SIGKILL)
         sent = load.sent
@@ -106,11 +102,7 @@ def test_an_api_server_that_is_killed_costs_no_request_and_changes_arrive_once_i
 
 
 def test_fairlead_control_that_is_killed_costs_no_request(space):
-    space.deploy("web", replicas=2)
-    space.service("web")
-    address = space.gateway("edge")
-    space.route("web", "edge", "web")
-    await_answer("an answer", address)
+    address = shop(space)
     with Load(address) as load:
         space.lab.kill("fairlead-control", signal.SIGKILL)
         sent = load.sent

@@ -168,3 +168,13 @@ def require(condition, what):
 def same(what, got, wanted):
     if got != wanted:
         raise cluster.Failed(f"{what} is {got!r}, not {wanted!r}")
+
+
+def shop(space):
+    """Two echo servers behind a route of a Gateway, which answers; its address."""
+    space.deploy("web", replicas=2)
+    space.service("web")
+    address = space.gateway("edge")
+    space.route("web", "edge", "web")
+    await_answer("an answer", address)
+    return address

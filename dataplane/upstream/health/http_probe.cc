@@ -198,21 +198,6 @@ void HttpProbe::drop() {
 
 std::unique_ptr<Probe> make_http_probe(ProbeTarget target, ProbeEvents& events) { return std::make_unique<HttpProbe>(std::move(target), events); }
 
-namespace {
-
-// Reads a varint at `at` and moves on; false when the bytes end before it does.
-bool read_varint(std::string_view bytes, size_t& at, uint64_t& value) {
-  value = 0;
-  for (int shift = 0; at < bytes.size() && shift < 64; shift += 7) {
-    const auto byte = static_cast<unsigned char>(bytes[at++]);
-    value |= uint64_t{byte & 127u} << shift;
-    if (byte < 128) return true;
-  }
-  return false;
-}
-
-}  // namespace
-
 // HealthCheckRequest { string service = 1; } behind gRPC's five bytes: not compressed, length.
 std::string grpc_health_request(std::string_view service) {
   std::string message;
@@ -228,25 +213,25 @@ bool grpc_health_serving(std::string_view body) {
   size_t length = 0;
   for (int i = 1; i < 5; ++i) length = length << 8 | static_cast<unsigned char>(body[i]);
   if (length != body.size() - 5) return false;
-  const std::string_view message = body.substr(5);
+  std::string_view message = body.substr(5);
   bool serving = false;
-  for (size_t at = 0; at < message.size();) {
-    uint64_t tag = 0, value = 0;
-    if (!read_varint(message, at, tag)) return false;
+  while (!message.empty()) {
+    uint64_t tag = 0, value = 0, skipped = 0;
+    if (!wire::take_varint(message, tag)) return false;
     switch (tag & 7) {
       case 0:
-        if (!read_varint(message, at, value)) return false;
+        if (!wire::take_varint(message, value)) return false;
         if (tag >> 3 == 1) serving = value == 1;
         break;
-      case 1: at += 8; break;
+      case 1: skipped = 8; break;
       case 2:
-        if (!read_varint(message, at, value) || value > message.size() - at) return false;
-        at += value;
+        if (!wire::take_varint(message, skipped)) return false;
         break;
-      case 5: at += 4; break;
+      case 5: skipped = 4; break;
       default: return false;
     }
-    if (at > message.size()) return false;
+    if (skipped > message.size()) return false;
+    message.remove_prefix(skipped);
   }
   return serving;
 }

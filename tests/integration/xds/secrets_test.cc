@@ -57,6 +57,14 @@ void begin(FakeAds& ads, const std::string& listener) {
   CHECK(ads.next_delta("lds").error_detail().message().empty());
 }
 
+// No cluster, and the listener `back`, a server that asks for a certificate; both its secrets are there at once.
+void begin_with_server(FakeAds& ads, const MadeCertificate& host) {
+  begin(ads, tls_listener("back", named("host"), ", validation_context_sds_secret_config: " + named("clients")));
+  ads.next_delta("sds");
+  ads.send_delta("sds", "s1", {{"1", pair_of("host", host)}, {"1", trust("clients", ca())}});
+  CHECK_FALSE(ads.next_delta("sds").has_error_detail());
+}
+
 TEST_CASE("a listener is not there before its certificate is; a new one serves the next handshake, and connections go on with theirs") {
   FakeAds ads;
   ProxyProcess proxy(ads_bootstrap(ads.port(), true));
@@ -130,16 +138,7 @@ TEST_CASE("a cluster waits for the secrets of its TLS, fails requests without th
   const std::string soon = "{ads: {}, resource_api_version: V3, initial_fetch_timeout: 0.2s}";
   const MadeCertificate host = ca().issue("host", "DNS:example.test"), client = ca().issue("client");
   const Authority stranger("Stranger");
-  ads.next_delta("cds");
-  ads.send_delta("cds", "c1", {});
-  ads.next_delta("cds");
-  ads.next_delta("lds");
-  // a server that asks for a certificate; both its secrets are there at once
-  ads.send_delta("lds", "l1", {{"1", tls_listener("back", named("host"), ", validation_context_sds_secret_config: " + named("clients"))}});
-  ads.next_delta("lds");
-  ads.next_delta("sds");
-  ads.send_delta("sds", "s1", {{"1", pair_of("host", host)}, {"1", trust("clients", ca())}});
-  CHECK_FALSE(ads.next_delta("sds").has_error_detail());
+  begin_with_server(ads, host);
   const uint16_t port = proxy.port("back");
   ads.send_delta("cds", "c2", {{"1", static_cluster("up", port, tls_socket("Upstream", "tls_certificate_sds_secret_configs: [" + named("client", soon) + "], combined_validation_context: {default_validation_context: "
                                                                                         "{match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: example.test}}]}, validation_context_sds_secret_config: " + named("ca", soon) + "}",
@@ -246,15 +245,7 @@ TEST_CASE("a listener whose new certificate has not come serves the old one, how
 TEST_CASE("a cluster whose new secrets have not come serves with the old ones, however long that takes") {
   FakeAds ads;
   ProxyProcess proxy(ads_bootstrap(ads.port(), true));
-  ads.next_delta("cds");
-  ads.send_delta("cds", "c1", {});
-  ads.next_delta("cds");
-  ads.next_delta("lds");
-  ads.send_delta("lds", "l1", {{"1", tls_listener("back", named("host"), ", validation_context_sds_secret_config: " + named("clients"))}});
-  ads.next_delta("lds");
-  ads.next_delta("sds");
-  ads.send_delta("sds", "s1", {{"1", pair_of("host", ca().issue("host", "DNS:example.test"))}, {"1", trust("clients", ca())}});
-  ads.next_delta("sds");
+  begin_with_server(ads, ca().issue("host", "DNS:example.test"));
   const auto cluster = [&](const std::string& client) {
     return static_cluster("up", proxy.port("back"), tls_socket("Upstream", "tls_certificate_sds_secret_configs: [" + named(client, kSoon) + "], validation_context_sds_secret_config: " + named("clients"), ", sni: example.test"));
   };

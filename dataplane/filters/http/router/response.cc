@@ -140,10 +140,9 @@ void RouterFilter::on_upstream_headers(http::HeaderMap& headers, bool end_stream
   upstream::Host& host = *attempt_.host();
   if (cluster_->wants_metrics()) note_load(headers);
   if (host.shared_health() != nullptr) report_health(host, status, headers);
-  if (retry_) {
+  if (retry_ && retry_response(status, headers)) {
     ++host.counters.rq_error;  // Envoy 1.40: an answer that is tried again is one, whatever it says
-    if (retry_response(status, headers)) return;
-    --host.counters.rq_error;
+    return;
   }
   count_outcome(status, headers, end_stream);
   if (follow_redirect(status, headers)) return;
