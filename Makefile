@@ -27,6 +27,9 @@ FUZZ_PACKAGES := clang-14 libclang-rt-14-dev llvm-14
 FORMAT_PACKAGES := clang-format-14
 KUBERNETES_PACKAGES := etcd-server iproute2 openssl curl python3-venv python3-yaml
 
+# waits for another installation that goes on
+APT_GET := apt-get -o DPkg::Lock::Timeout=300
+
 # $(call need,PACKAGES): installs what is missing, and says so; nothing to do is silent.
 define need
 missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=("$$p"); done; \
@@ -35,8 +38,8 @@ if [ "$${#missing[@]}" -gt 0 ]; then \
   command -v apt-get >/dev/null && command -v $${sudo:-apt-get} >/dev/null || \
     { echo "These Debian packages are missing, and only root can install them with apt-get: $${missing[*]}" >&2; exit 1; }; \
   echo "Installing Debian packages$${sudo:+ through sudo}: $${missing[*]}"; \
-  $$sudo apt-get update -qq; \
-  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+  $$sudo $(APT_GET) update -qq; \
+  $$sudo env DEBIAN_FRONTEND=noninteractive $(APT_GET) install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
 fi
 endef
 

@@ -58,13 +58,13 @@ class Make(unittest.TestCase):
         self.debian(missing=["ccache", "mold"])
         r = self.make("deps")
         self.assertEqual((r.returncode, r.stdout, r.stderr), (0, "Installing Debian packages: ccache mold\n", ""))
-        self.assertEqual(self.calls.read_text(), "apt-get update -qq \napt-get install -y -qq --no-install-recommends ccache mold noninteractive\n")
+        self.assertEqual(self.calls.read_text(), "apt-get -o DPkg::Lock::Timeout=300 update -qq \napt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends ccache mold noninteractive\n")
 
     def test_sudo_when_not_root_never_asks_questions_of_packages(self):
         self.debian(missing=["mold"], user=1000)
         r = self.make("deps")
         self.assertEqual((r.returncode, r.stdout), (0, "Installing Debian packages through sudo: mold\n"))
-        self.assertIn("apt-get install -y -qq --no-install-recommends mold noninteractive\n", self.calls.read_text())
+        self.assertIn("apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends mold noninteractive\n", self.calls.read_text())
 
     def test_without_sudo_it_says_what_is_missing(self):
         self.debian(missing=["mold"], user=1000, sudo=False)
