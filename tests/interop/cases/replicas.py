@@ -1,0 +1,172 @@
+"""Two replicas of fairlead-control behind one address, under load, with Envoy and fairlead-proxy in both protocols: one is killed, and comes back, and the
+other is killed. No request fails, what did not change is not changed anywhere, and what does arrives over the replica that is left."""
+import http.client
+import re
+import signal
+import socket
+import threading
+
+from lab import await_true, free_port, free_ports, get, require, same
+
+EDGE = """apiVersion: fairlead.io/v1alpha1
+kind: EnvoyResources
+metadata: {{name: {name}}}
+spec:
+  nodes: {{clusters: [{name}]}}
+  resources:
+  - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
+    name: app
+    type: EDS
+    connect_timeout: 5s
+    eds_cluster_config: {{eds_config: {{ads: {{}}, resource_api_version: V3}}}}
+  - "@type": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
+    cluster_name: app
+    endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]}}]
+  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+    name: edge
+    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: hcm
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          rds: {{route_config_name: edge, config_source: {{ads: {{}}, resource_api_version: V3}}}}
+          http_filters: [{{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
+  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+    name: edge
+    response_headers_to_add: [{{header: {{key: x-edit, value: "{edit}"}}}}]
+    virtual_hosts: [{{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app}}}}]}}]
+"""
+CHANGES = ("listener_manager.listener_modified", "listener_manager.listener_removed", "cluster_manager.cluster_modified", "cluster_manager.cluster_removed")
+
+
+class Balancer:
+    """A Service's address: each connection goes to the next server that takes it."""
+
+    def __init__(self, backends):
+        self.backends, self.turn, self.open = backends, 0, True
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listening.accept()
+            except OSError:
+                return
+            for _ in self.backends:
+                self.turn += 1
+                host, port = self.backends[self.turn % len(self.backends)].split(":")
+                try:
+                    server = socket.create_connection((host, int(port)), timeout=5)
+                except OSError:
+                    continue
+                server.settimeout(None)
+                for a, b in ((client, server), (server, client)):
+                    threading.Thread(target=self.pass_on, args=(a, b), daemon=True).start()
+                break
+            else:
+                client.close()
+
+    @staticmethod
+    def pass_on(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Load:
+    """A client of each port that never pauses; counts what is not 200."""
+
+    def __init__(self, ports):
+        self.stopped, self.good, self.bad = threading.Event(), dict.fromkeys(ports, 0), []
+        self.threads = [threading.Thread(target=self.run, args=item) for item in ports.items()]
+
+    def run(self, name, port):
+        while not self.stopped.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            try:
+                for _ in range(200):
+                    connection.request("GET", "/")
+                    reply = connection.getresponse()
+                    reply.read()
+                    if reply.status != 200:
+                        self.bad.append(f"{name}: {reply.status}")
+                    self.good[name] += 1
+            except (OSError, http.client.HTTPException) as error:
+                self.bad.append(f"{name}: {error!r}")
+            connection.close()
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def run(lab):
+    upstream = free_port()
+    lab.nginx({upstream: "app"})
+    kinds = {"envoy-sotw": ("envoy", "--sotw"), "envoy-delta": ("envoy", "--delta"), "proxy-sotw": ("proxy", "--sotw"), "proxy-delta": ("proxy", "--delta")}
+    ports, admins = free_ports(kinds), {name: f"127.0.0.1:{port}" for name, port in free_ports(kinds).items()}
+
+    def write(edit):
+        for name, port in ports.items():
+            lab.write(f"source/{name}.yaml", EDGE.format(name=name, port=port, upstream=upstream, edit=edit))
+
+    write("first")
+    source = lab.dir / "source"
+    replicas = [lab.control(source) for _ in range(2)]  # (process, xDS, admin)
+    balancer = Balancer([xds for _, xds, _ in replicas])
+    for name, (kind, protocol) in kinds.items():
+        lab.proxy(kind, lab.bootstrap(kind, name, balancer.address, admins[name], protocol, "--id", name), admins[name])
+
+    def edited(edit):
+        for name, port in ports.items():
+            await_true(f"{name} has {edit!r}", lambda: get(f"127.0.0.1:{port}", "/").header("x-edit") == edit, timeout=30)
+
+    def streams(replica):
+        return int(re.search(r"^fairlead_control_streams (\d+)$", get(replica[2], "/metrics").body.decode(), re.M)[1])
+
+    def changes():
+        out = {}
+        for name, admin in admins.items():
+            text = get(admin, "/stats?filter=_manager").body.decode()
+            out[name] = {what: int(found[1]) for what in CHANGES if (found := re.search(rf"^{re.escape(what)}: (\d+)$", text, re.M))}
+        return out
+
+    edited("first")
+    require(all(streams(r) > 0 for r in replicas), f"all went to one replica: {[streams(r) for r in replicas]}")
+    before = changes()
+    require(all(set(found) == set(CHANGES) for found in before.values()), f"statistics: {before}")
+    with Load(ports) as load:
+        for victim, survivor in ((0, 1), (1, 0)):
+            process, xds, admin = replicas[victim]
+            process.process.send_signal(signal.SIGKILL)
+            process.process.wait()
+            await_true("all are served by the one that is left", lambda: streams(replicas[survivor]) == len(kinds), timeout=30)
+            same(f"what has changed without replica {victim}", changes(), before)
+            write(f"without {victim}")
+            edited(f"without {victim}")
+            # back, where it was
+            lab.processes.remove(process)
+            fresh = lab.start(f"fairlead-control-{victim}", [*process.process.args[:3], "--xds-address", xds, "--admin-address", admin])
+            replicas[victim] = (fresh, xds, admin)
+            await_true("the replica is back", lambda: get(admin, "/readyz").status == 200)
+        good = dict(load.good)
+        await_true("load goes on", lambda: all(load.good[name] > good[name] for name in kinds))
+    same("clusters and listeners that changed", changes(), before)
+    require(not load.bad, f"of {sum(load.good.values())} requests failed: {load.bad[:20]}")
