@@ -10,6 +10,7 @@ import threading
 import time
 
 import lab
+from lb_config import proxy
 
 SMOKE = True
 TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
@@ -229,16 +230,19 @@ def key_updates(port, cipher):
     """What is answered between new keys: s_client changes its own (k), or asks for the server's, too (K)."""
     client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3", "-ciphersuites", cipher], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
+    heard = b""
+
     def until(text):
-        seen = b""
-        while text not in seen:
+        nonlocal heard  # what comes behind the text in the same piece is for the next
+        while text not in heard:
             if not select.select([client.stdout], [], [], 20)[0]:
                 client.kill()
-                return f"no {text} in {seen[-300:]}"
+                return f"no {text} in {heard[-300:]}"
             piece = os.read(client.stdout.fileno(), 65536)
             if not piece:
-                return f"ended without {text}: {seen[-300:]}"
-            seen += piece
+                return f"ended without {text}: {heard[-300:]}"
+            heard += piece
+        heard = heard.partition(text)[2]
         return ""
 
     def say(text):
@@ -311,6 +315,48 @@ def observe(box, kind, folder, ports):
     return seen
 
 
+S_SERVERS = {  # openssl s_server as the host: its certificate, its options, the context's validation
+    "tls 1.3": ("ec", ["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"], "CA"),
+    "tls 1.2": ("ec", ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], "CA"),
+    "tls 1.1": ("ec", ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "CA"),
+    "chacha": ("ec", ["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"], "CA"),
+    "rsa": ("rsa", ["-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"], "CA"),
+    "p-256": ("ec", ["-tls1_3", "-curves", "P-256", "-ciphersuites", "TLS_AES_128_GCM_SHA256"], "CA"),
+    "no curve in common": ("ec", ["-tls1_3", "-curves", "P-384"], "CA"),
+    "without tickets": ("ec", ["-tls1_3", "-num_tickets", "0", "-ciphersuites", "TLS_AES_128_GCM_SHA256"], "CA"),
+    "asks for a certificate": ("ec", ["-tls1_3", "-Verify", "1", "-verify_return_error", "-CAfile", "ca.pem", "-ciphersuites", "TLS_AES_128_GCM_SHA256"], "CA"),
+    "small records": ("ec", ["-tls1_3", "-max_send_frag", "512", "-ciphersuites", "TLS_AES_128_GCM_SHA256"], "CA"),
+    "not trusted": ("foreign", ["-tls1_3"], "CA"),
+    "another name": ("uri", ["-tls1_3"], "example.test"),
+}
+
+
+def to_s_server(box, kind, folder):
+    """What s_server tells of each of two connections, in the page that it answers with."""
+    clusters, servers = [], []
+    for name, (own, options, trusted) in S_SERVERS.items():
+        port = lab.free_port()
+        servers.append(box.start(f"s_server-{name.replace(' ', '-')}-{kind}", ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", folder / f"{own}.pem", "-key", folder / f"{own}.key", "-www",
+                                                        *[folder / o if o.endswith(".pem") else o for o in options]]))
+        lab.await_port(port, servers[-1])
+        more = {} if trusted == "CA" else {"match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": trusted}}]}
+        context = {"sni": "example.test", "common_tls_context": {"tls_params": {"tls_maximum_protocol_version": "TLSv1_3"}, "tls_certificates": [pair(folder, "client")], "validation_context": trust(folder, **more)}}
+        clusters.append({"name": name.replace(" ", "-"), "connect_timeout": "5s", "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]},
+                         "transport_socket": {"name": "tls", "typed_config": {"@type": f"{TLS}.UpstreamTlsContext", **context}}})
+    port, admin = lab.free_port(), lab.free_port()
+    process = box.proxy(kind, box.write(f"s_server-{kind}.json", json.dumps(proxy(port, admin, clusters))), f"127.0.0.1:{admin}")
+    seen = {}
+    for name in S_SERVERS:
+        for turn in ("first", "second"):
+            reply = lab.get(f"127.0.0.1:{port}", f"/{name.replace(' ', '-')}")
+            page = reply.body.decode()
+            found = re.search(r"(New|Reused), (\S+), Cipher is (\S+)", page)
+            seen[f"s_server: {name}, {turn}"] = (reply.status, *(found.groups() if found else ()), "Client certificate" in page)
+    for one in (process, *servers):
+        box.stop(one)
+    return seen
+
+
 REFUSED = {  # a field of the listener's or the cluster's context that makes it invalid, and words that both errors have
     "key of another": ({"tls_certificates": [{"chain": "ec", "key": "rsa"}]}, "Failed to load private key"),
     "no key": ({"tls_certificates": [{"chain": "ec"}]}, "private key"),
@@ -366,7 +412,7 @@ def run(box):
     ports = lab.free_ports(["admin", "echo", "several", "h1only", "scan", "narrow", "stateless", "never", "required", *MODES])
     server = echo_server(ports["echo"])
     try:
-        seen = {kind: {**observe(box, kind, folder, ports), **verdicts(box, kind, folder, ports)} for kind in ("envoy", "fairlead")}
+        seen = {kind: {**observe(box, kind, folder, ports), **verdicts(box, kind, folder, ports), **to_s_server(box, kind, folder)} for kind in ("envoy", "fairlead")}
     finally:
         server.shutdown()
     differ = []

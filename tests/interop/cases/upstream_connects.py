@@ -166,7 +166,27 @@ def through(l, kind):
         only_six.close()
 
 
+def to_haproxy(l, kind):
+    """haproxy as who is told: it answers with whom it takes for the client, and where that one connected to."""
+    port, admin, told = lab.free_port(), lab.free_port(), lab.free_port()
+    haproxy = l.start(f"haproxy-{kind}", ["haproxy", "-db", "-q", "-f", l.write(f"haproxy-{kind}.cfg", f"defaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  timeout server 5s\n"
+                      f"frontend told\n  bind 127.0.0.1:{told} accept-proxy\n  http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port] %[dst]:%[dst_port]\"\n")])
+    lab.await_port(told, haproxy)
+    config = proxy(port, admin, [cluster(version, [{"address": place("127.0.0.1", told)}], **proxied(version=version)) for version in ("V1", "V2")])
+    process = l.proxy(kind, l.write(f"haproxy-{kind}.json", json.dumps(config)), f"127.0.0.1:{admin}")
+    seen = {}
+    for version in ("V1", "V2"):
+        with socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.9", 0), timeout=5) as s:
+            s.sendall(f"GET /{version} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
+            body = b"".join(iter(lambda: s.recv(65536), b"")).partition(b"\r\n\r\n")[2].decode()
+            lab.require(body == f"127.0.0.9:{s.getsockname()[1]} 127.0.0.1:{port}", f"haproxy was told by {kind} in {version}: {body!r}")
+        seen[f"haproxy {version}"] = "told"
+    l.stop(process)
+    l.stop(haproxy)
+    return seen
+
+
 def run(l):
-    envoy, fairlead = through(l, "envoy"), through(l, "fairlead")
+    envoy, fairlead = ({**through(l, kind), **to_haproxy(l, kind)} for kind in ("envoy", "fairlead"))
     for key in sorted({*envoy, *fairlead}):
         lab.same(key, fairlead.get(key), envoy.get(key))
