@@ -1,5 +1,8 @@
 """Bytes through a proxy that does not look at them, beside HAProxy in its TCP mode and Envoy: ping-pong and bulk. CPU per exchange, memory.
-A relay without any proxy around it (net_relay.cc: one epoll turn, one recv and one send a message; splice in bulk) shows what the kernel alone takes."""
+A relay without any proxy around it (net_relay.cc: one epoll turn, one recv and one send a message; splice in bulk) shows what the kernel alone takes,
+and where a process may have a ring, one over io_uring (uring_relay.cc) what that would change."""
+import subprocess
+
 from http_races import nginx_upstream, race, wrk
 from lab import BIN, envoy, free_port
 
@@ -39,6 +42,8 @@ static_resources:
 def tcp_command(lab, name, port, upstream, splice=False):
     if name == "bare relay":
         return [BIN / "bench_net_relay", "splice" if splice else "epoll", port, upstream]
+    if name == "io_uring relay":
+        return [BIN / "bench_uring_relay", "tcp", port, upstream]
     if name == "haproxy":
         options = "\n  option splice-request\n  option splice-response" if splice else ""
         return ["haproxy", "-db", "-f", lab.write("haproxy-tcp.cfg", HAPROXY_TCP.format(port=port, upstream=upstream, splice=options))]
@@ -50,9 +55,14 @@ def tcp_command(lab, name, port, upstream, splice=False):
 NAMES = ["fairlead-proxy", "haproxy", "envoy", "bare relay"]  # the last: the system calls alone
 
 
+def io_uring_relay():
+    """Its name, where the kernel and what guards it let a process have a ring; else nothing."""
+    return ["io_uring relay"] if subprocess.run([BIN / "bench_uring_relay", "check"], stderr=subprocess.DEVNULL, check=False).returncode == 0 else []
+
+
 def tcp(options):
     """Ping-pong of 128 bytes over 64 connections without HTTP, beside HAProxy and Envoy."""
-    race("TCP ping-pong, 64 connections", NAMES, nginx_upstream, wrk, options, [(["haproxy"], 1.10), (["envoy"], 0.5)], commands=tcp_command)
+    race("TCP ping-pong, 64 connections", NAMES + io_uring_relay(), nginx_upstream, wrk, options, [(["haproxy"], 1.10), (["envoy"], 0.5)], commands=tcp_command)
 
 
 def tcp_bulk(options):

@@ -2,26 +2,11 @@
 import statistics
 import subprocess
 
+from datagrams import udp_bootstrap
 from lab import BIN, Lab, await_http, envoy, free_port
 from measure import OTHER_CORES, SERVER_CORE, cpu, pinned, table, verdict
+from tcp_races import io_uring_relay
 
-UDP = """
-admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
-static_resources:
-  listeners:
-  - name: l
-    address: {{socket_address: {{protocol: UDP, address: 127.0.0.1, port_value: {port}}}}}
-    listener_filters:
-    - name: udp
-      typed_config:
-        "@type": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig
-        stat_prefix: u
-        matcher: {{on_no_match: {{action: {{name: route, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.Route, cluster: up}}}}}}}}
-  clusters:
-  - name: up
-    type: STATIC
-    load_assignment: {{cluster_name: up, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]}}]}}
-"""
 NAMES = ["fairlead-proxy", "envoy", "bare relay"]  # the last: the system calls alone
 
 
@@ -30,11 +15,13 @@ def round_of(lab, name, options, window):
     port, upstream, admin = free_port(), free_port(), free_port()
     echo = lab.start(f"echo-{name}", pinned(OTHER_CORES, [BIN / "bench_udp_load", "echo", upstream]))
     echo.await_line("ready")
-    if name == "bare relay":
-        server = lab.start(name, pinned(SERVER_CORE, [BIN / "bench_udp_load", "relay", port, upstream]))
+    if name in ("bare relay", "io_uring relay"):
+        relay = [BIN / "bench_udp_load", "relay"] if name == "bare relay" else [BIN / "bench_uring_relay", "udp"]
+        server = lab.start(name, pinned(SERVER_CORE, [*relay, port, upstream]))
         server.await_line("ready")
     else:
-        config = lab.write(f"{name}-udp.yaml", UDP.format(admin=admin, port=port, upstream=upstream))
+        cluster, listener = udp_bootstrap(port, [upstream])
+        config = lab.write(f"{name}-udp.yaml", f"admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}\nstatic_resources:\n  clusters:\n{cluster}  listeners:\n{listener}")
         command = [envoy() if name == "envoy" else BIN / "fairlead-proxy", "-c", config, "--concurrency", "1", "--log-level", "error"]
         server = lab.start(name, pinned(SERVER_CORE, command + (["--base-id", str(port)] if name == "envoy" else [])))
         await_http(f"127.0.0.1:{admin}", "/ready", server)
@@ -51,10 +38,11 @@ def round_of(lab, name, options, window):
 
 def udp(options):
     """Datagrams of 256 bytes there and back over 64 sessions, one or 16 of each under way, beside Envoy."""
+    names = NAMES + io_uring_relay()
     for window in (1, 16):
-        found = {name: [] for name in NAMES}
+        found = {name: [] for name in names}
         for _ in range(options.rounds):
-            for name in NAMES:
+            for name in names:
                 with Lab() as lab:
                     found[name].append(round_of(lab, name, options, window))
         median = {name: [statistics.median(one) for one in zip(*rounds)] for name, rounds in found.items()}

@@ -108,7 +108,7 @@ class Stream:
 
 
 def udp_bootstrap(port, hosts, idle="60s"):
-    """A cluster and a listener, as lists of static_resources."""
+    """A cluster and a listener, as lists of static_resources. Envoy takes them too."""
     endpoints = ", ".join(f"{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {p}}}}}}}}}" for p in hosts)
     cluster = f"  - {{name: hosts, connect_timeout: 5s, lb_policy: ROUND_ROBIN, load_assignment: {{cluster_name: hosts, endpoints: [{{lb_endpoints: [{endpoints}]}}]}}}}\n"
     listener = f"""  - name: udp
@@ -118,7 +118,7 @@ def udp_bootstrap(port, hosts, idle="60s"):
       typed_config:
         "@type": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig
         stat_prefix: u
-        cluster: hosts
+        matcher: {{on_no_match: {{action: {{name: route, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.Route, cluster: hosts}}}}}}}}
         idle_timeout: {idle}
 """
     return cluster, listener
