@@ -406,4 +406,40 @@ def nginx_any(lab):
     return port
 
 
-AT_SCALE = {"memory": memory, "scale": scale, "routes": routes}
+# --- load reports ------------------------------------------------------------------------------------------------------------
+
+def reporting(name, clusters, on):
+    """Of a proxy with so many idle clusters whose load is asked for each second, or not at all: CPU seconds over a while, reports in it, resident bytes."""
+    answer = '{"send_all_clusters": true, "load_reporting_interval": "1s"}'
+    stats = 'cluster_manager: {load_stats_config: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: lrs}}]}}\n' if on else ""
+    with Lab() as lab:
+        server = lab.start("lrs", pinned(OTHER_CORES, [PEERS / "lrs", "--response", answer]))
+        port, admin = int(server.await_line(r"listening 127\.0\.0\.1:(\d+)")[1]), free_port()
+        lrs = CLUSTER.format(i=99999, port=port).replace("outbound-service-99999", "lrs") + "\n    http2_protocol_options: {}"
+        text = "node: {id: edge-1, cluster: edge}\n" + stats + bootstrap(admin, clusters="".join(CLUSTER.format(i=i, port=9) for i in range(clusters)) + lrs)
+        pid = start(lab, name, lab.write(f"{name}.yaml", text), admin).process.pid
+
+        def reports():
+            return sum(line.startswith("{") for line in server.text().splitlines())
+        if on:
+            wait_for(lambda: reports() >= 4, 60)
+        else:
+            time.sleep(2)
+        before, had = cpu(pid), reports()
+        time.sleep(12)
+        return cpu(pid) - before, reports() - had, rss(pid)
+
+
+def load_reports(options):
+    """10,000 idle clusters whose load is reported each second: CPU of a report, and resident memory of it by cluster, beside Envoy."""
+    build_go_peers()
+    rows, figures, clusters = [], {}, 10_000
+    for name in NAMES:
+        without, reported = reporting(name, clusters, False), reporting(name, clusters, True)
+        figures[name] = ((reported[0] - without[0]) / max(reported[1], 1) * 1000, (reported[2] - without[2]) / clusters)
+        rows.append((name, f"{figures[name][0]:.1f}", f"{figures[name][1]:.0f}", f"{without[2] / 2**20:.0f}"))
+    table(f"{clusters} idle clusters, a load report of them all each second", rows, ["proxy", "CPU ms/report", "bytes/cluster", "MiB without"])
+    verdict("CPU of a report at most Envoy's", figures["fairlead-proxy"][0] / figures["envoy"][0], 1)
+
+
+AT_SCALE = {"load-reports": load_reports, "memory": memory, "scale": scale, "routes": routes}
