@@ -43,7 +43,7 @@ if [ "$${#missing[@]}" -gt 0 ]; then \
 fi
 endef
 
-.PHONY: help deps configure build run test unit integration interop interop-smoke test-kubernetes conformance test-helm bench fuzz check-full format install clean
+.PHONY: help deps configure build run test unit integration interop interop-smoke test-kubernetes conformance conformance-core test-helm bench fuzz check-full format install clean
 
 help: ## this list
 	@echo "Fairlead: make TARGET [PRESET=release|debug|asan-ubsan|tsan|fuzz] [JOBS=N]"; echo
@@ -89,6 +89,10 @@ test-kubernetes: build ## against a real Kubernetes API server, with a proxy for
 	@tests/lab/run tests/lab/managed
 	@tests/lab/chart --steady $${STEADY:-20}
 
+conformance-core: build ## the core of the Gateway API conformance suite, every profile, with fairlead-proxy: the part that CI runs
+	@$(call need,$(KUBERNETES_PACKAGES))
+	@tests/lab/conformance --core
+
 conformance: build ## the Gateway API conformance suite: every profile and feature, with both data planes, and with the chart; reports in build/lab
 	@$(call need,$(KUBERNETES_PACKAGES))
 	@for proxy in fairlead-proxy envoy managed; do tests/lab/conformance --all --proxy $$proxy --report build/lab/$$proxy.yaml; done
@@ -97,8 +101,8 @@ test-helm: build ## the chart, rendered by Helm in every mode (the first time bu
 	@$(call need,$(TEST_PACKAGES))
 	@helm/test
 
-bench: build ## every benchmark beside its peers; prints ratios
-	@$(call need,$(BENCH_PACKAGES))
+bench: build ## every benchmark beside its peers; prints ratios (the first time builds Kubernetes)
+	@$(call need,$(BENCH_PACKAGES) $(KUBERNETES_PACKAGES))
 	@bench/run all
 
 fuzz: deps ## every fuzz target for FUZZ_SECONDS (60)

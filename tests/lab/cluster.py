@@ -62,6 +62,12 @@ def await_true(what, check, timeout=30, pause=0.05):
     raise Failed(f"{what}: not within {timeout:g} s (last: {last})")
 
 
+def built(*programs):
+    for program in programs:
+        if not (BIN / program).exists():
+            raise Failed(f"{BIN / program} is missing: `make build`")
+
+
 class Cluster:
     """All state is in the folder, so that any process in the namespaces can open it and stop or start a part."""
 
@@ -104,7 +110,10 @@ class Cluster:
     def kill(self, name, number=signal.SIGKILL, wait=True):
         """Ends a part and waits until it is gone; or sends it another signal."""
         pid = int((self.folder / f"{name}.pid").read_text())
-        os.kill(pid, number)
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return  # it has ended by itself
         if wait:
             await_true(f"the end of {name}", lambda: not alive(pid))
 
@@ -134,7 +143,7 @@ class Cluster:
         self.start("node", LAB / "lab-node", "--kubeconfig", self.kubeconfig, "--address", NODE, "--dns", DNS, "--images", self.folder / "images", "--state", self.folder / "pods")
         if channel != "none":
             self.kubectl("apply", "--server-side", "-f", LAB / "crd" / channel)
-            self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+            self.kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={int(30 * PATIENCE)}s")
         await_true("the node's readiness", lambda: any(c["type"] == "Ready" and c["status"] == "True" for c in self.get("node/node0")["status"]["conditions"]))
         await_true("the default ServiceAccount", lambda: self.get("serviceaccount/default"))
 
@@ -179,23 +188,25 @@ class Cluster:
             "-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.pem")
         return self.folder / f"{name}.pem", self.folder / f"{name}.key"
 
-    def run_fairlead(self, data_plane, *flags):
-        """fairlead-control on this cluster, and proxies for its Gateways. Secrets go to proxies over TLS only, and only to the Gateway's own."""
-        for name in ("fairlead-control", "fairlead", *(["fairlead-proxy"] if data_plane == "fairlead-proxy" else [])):
-            if not (BIN / name).exists():
-                raise Failed(f"{BIN / name} is missing: `make build`")
-        certificate, key = self.certificate("xds", f"DNS:{XDS_NAME}")
-        self.start("fairlead-control", BIN / "fairlead-control", "--source", f"kubernetes:{self.kubeconfig}", "--xds-address", XDS, "--admin-address", CONTROL_ADMIN,
-                   "--xds-tls-cert", certificate, "--xds-tls-key", key, "--xds-tls-client-ca", self.folder / "ca.pem",
-                   "--xds-authorize", "spiffe://lab/ns/{ns}/gateway/{name}=id:*,cluster:{name},gateway:{ns}/{name}", *flags)
+    def run_fairlead(self, data_plane):
+        """fairlead-control on this cluster, and proxies for its Gateways."""
+        self.run_control()
+        if data_plane == "fairlead-proxy":
+            built("fairlead-proxy")
         self.start("data-planes", sys.executable, HERE / "data_planes.py", "--proxy", data_plane)
+
+    def run_control(self):
+        """Secrets go to proxies over TLS only, and only to the Gateway's own."""
+        built("fairlead-control", "fairlead")
+        certificate, key = self.certificate("xds", f"DNS:{XDS_NAME}")
+        return self.start("fairlead-control", BIN / "fairlead-control", "--source", f"kubernetes:{self.kubeconfig}", "--xds-address", XDS, "--admin-address", CONTROL_ADMIN,
+                   "--xds-tls-cert", certificate, "--xds-tls-key", key, "--xds-tls-client-ca", self.folder / "ca.pem",
+                   "--xds-authorize", "spiffe://lab/ns/{ns}/gateway/{name}=id:*,cluster:{name},gateway:{ns}/{name}")
 
     def images(self):
         """From now on pods of our images are run: with the very file systems that `docker build` would give them."""
         for name, programs in IMAGES.items():
-            for program in programs:
-                if not (BIN / program).exists():
-                    raise Failed(f"{BIN / program} is missing: `make build`")
+            built(*programs)
             made = self.folder / "images" / f"{name}.making"
             run(ROOT / "images/rootfs", made, *(BIN / program for program in programs))
             made.rename(self.folder / "images" / name)

@@ -1,46 +1,18 @@
 """What goes wrong between the control plane and a real API server, and what people do to the objects there: traffic goes on, and what is said of it is true in the end."""
 import base64
-import contextlib
 import json
 import random
 import signal
 import socket
 import ssl
+import threading
 import time
 
 import cluster
-from gateway_test import Load
+from faults import FIRST, ROUTES, SECOND, Load, behind_a_wire, conditions, leads, lost, mark, marked, routes, second_replica, untold
 from space import await_answer, get, name_of, same, shop
-from wire import Wire
 
 NEEDS_DATA_PLANE = True
-
-
-@contextlib.contextmanager
-def behind_a_wire(lab):
-    """fairlead-control, started anew with a wire to the API server."""
-    command = json.loads((lab.folder / "fairlead-control.json").read_text())
-    wire = Wire(lab)
-    lab.kill("fairlead-control")
-    try:
-        lab.start("fairlead-control", *(word.replace(f"kubernetes:{lab.kubeconfig}", f"kubernetes:{wire.kubeconfig}") for word in command))
-        yield wire
-    finally:
-        lab.kill("fairlead-control")
-        wire.close()
-        lab.start("fairlead-control", *command)
-
-
-def mark(space, value):
-    """The route of `space`, which marks its answers."""
-    body = {"metadata": {}, "spec": {"rules": [{"backendRefs": [{"name": "web", "port": 80}], "filters": [
-        {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x-mark", "value": value}]}}]}]}}
-    answer = space.lab.ask("PATCH", f"/apis/gateway.networking.k8s.io/v1/namespaces/{space.name}/httproutes/web", body, "application/merge-patch+json")
-    same("the edit", answer.status, 200)
-
-
-def marked(address, value):
-    return lambda: dict(get(address).headers).get("x-mark") == value
 
 
 def test_watches_that_are_cut_at_random_lose_nothing(space):
@@ -61,7 +33,6 @@ def test_watches_that_are_cut_at_random_lose_nothing(space):
         wire.cut()
         cluster.await_true("the last edit", marked(address, "last"), timeout=60)
         await_answer("a route made meanwhile", address, "/later")
-    same(f"failures of {load.sent} requests", load.bad, [])
 
 
 def test_a_revision_that_etcd_has_compacted_is_listed_again_and_what_was_deleted_meanwhile_goes(space):
@@ -86,11 +57,6 @@ def test_a_revision_that_etcd_has_compacted_is_listed_again_and_what_was_deleted
         cluster.await_true("the edit", marked(address, "new"), timeout=60)
         # the prefix's route is gone: what has it now is the route of everything
         cluster.await_true("the end of what was deleted", lambda: get(address, "/gone").json["pod"].startswith("web-"))
-    same(f"failures of {load.sent} requests", load.bad, [])
-
-
-def conditions(things, name, kind):
-    return next(((c["status"], c["reason"]) for t in things if t.get("name", name) == name for c in t["conditions"] if c["type"] == kind), ("", ""))
 
 
 def certificate_of(address):
@@ -121,7 +87,6 @@ def test_a_secret_that_is_replaced_by_garbage_costs_no_connection_and_is_told(sp
         put_certificate(space, certificate.read_bytes())
         cluster.await_true("that all is well again", lambda: listener()[0] == "True")
         same("the certificate in the end", certificate_of(address), good)
-    same(f"failures of {load.sent} requests", load.bad, [])
 
 
 def put_certificate(space, text):
@@ -144,7 +109,6 @@ def test_of_five_hundred_routes_that_all_want_the_same_the_first_has_it_and_all_
             return [name_of(r) for r in routes if not r.get("status", {}).get("parents") or conditions(r["status"]["parents"], None, "Accepted")[0] != "True"]
         cluster.await_true("that every route is told", lambda: told() == [], timeout=90)
         cluster.await_true("that the Gateway counts them", lambda: space.get("gateway/edge")["status"]["listeners"][0]["attachedRoutes"] == 501)
-    same(f"failures of {load.sent} requests", load.bad, [])
 
 
 def test_a_crd_that_is_deleted_and_comes_back_costs_no_request(space):
@@ -152,12 +116,90 @@ def test_a_crd_that_is_deleted_and_comes_back_costs_no_request(space):
     lab = space.lab
     with Load(address) as load:
         lab.kubectl("delete", "crd", "httproutes.gateway.networking.k8s.io")
-        sent = load.sent
-        cluster.await_true("requests without it", lambda: load.sent > sent + 300)
+        load.more("without it", 300)
         lab.kubectl("apply", "--server-side", "-f", cluster.LAB / "crd/standard")
-        lab.kubectl("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", "--timeout=30s")
+        lab.kubectl("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", f"--timeout={int(30 * cluster.PATIENCE)}s")
         cluster.await_true("the kind again", lambda: lab.ask("GET", f"/apis/gateway.networking.k8s.io/v1/namespaces/{space.name}/httproutes").status == 200)
         space.route("web", "edge", "web")
         mark(space, "back")
         cluster.await_true("an edit of what came back", marked(address, "back"), timeout=60)
-    same(f"failures of {load.sent} requests", load.bad, [])
+
+
+def test_a_leader_that_is_killed_while_it_writes_is_followed_by_one_that_writes_the_rest(space):
+    address = shop(space)
+    lab, many = space.lab, 300
+    cluster.await_true("that the first replica leads", lambda: leads(FIRST), timeout=60)
+
+    def create(first, step):
+        for i in range(first, many, step):
+            lab.ask("POST", ROUTES.format(space.name), {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": f"new-{i:03}"}, "spec": {
+                "parentRefs": [{"name": "edge"}], "rules": [{"matches": [{"path": {"value": f"/new/{i}"}}], "backendRefs": [{"name": "web", "port": 80}]}]}})
+    with second_replica(lab), Load(address):
+        creators = [threading.Thread(target=create, args=(i, 4)) for i in range(4)]
+        for creator in creators:
+            creator.start()
+        cluster.await_true("the first statuses", lambda: len([r for r in routes(space) if r.get("status", {}).get("parents")]) > 20, pause=0)
+        lab.kill(FIRST)
+        told = len([r for r in routes(space) if r.get("status", {}).get("parents")])
+        for creator in creators:
+            creator.join()
+        same("how many there are", len(routes(space)), many + 1)
+        same("whether some were left to write", told < many, True)
+        cluster.await_true("that the second replica leads", lambda: leads(SECOND), timeout=60)
+        lab.restart(FIRST)  # as a Deployment would; the proxy comes back to it, and it tells the leader what the proxy says
+        cluster.await_true("that every route is told that it is in use", lambda: untold(space) == [], timeout=90)
+        for i in range(0, many, 17):
+            same(f"the status of /new/{i}", get(address, f"/new/{i}").status, 200)
+        same("whether the first replica leads again", leads(FIRST), False)
+
+
+def test_an_api_server_that_hangs_costs_no_request_and_changes_arrive_when_it_goes_on(space):
+    address = shop(space)
+    lab = space.lab
+    with Load(address) as load:
+        lab.kill("kube-apiserver", signal.SIGSTOP, wait=False)
+        try:
+            cluster.await_true("that nobody writes any more", lambda: not leads(FIRST), timeout=60)  # it renews no Lease
+            load.more("after that")
+        finally:
+            lab.kill("kube-apiserver", signal.SIGCONT, wait=False)
+        lab.await_api()
+        mark(space, "after")
+        cluster.await_true("the edit", marked(address, "after"), timeout=60)
+        space.route("later", "edge", "web", path="/later")
+        cluster.await_true("that every route is told so", lambda: untold(space) == [], timeout=60)
+
+
+def test_a_token_that_is_no_longer_valid_costs_no_request_and_a_new_one_is_taken_up(space):
+    address = shop(space)
+    lab = space.lab
+    space.kubectl("create", "serviceaccount", "control")
+    lab.kubectl("create", "clusterrolebinding", space.name, "--clusterrole=cluster-admin", f"--serviceaccount={space.name}:control")
+    token, config = lab.folder / "control.token", json.loads(lab.kubeconfig.read_text())
+
+    def issue(bound):
+        space.kubectl("create", "secret", "generic", bound)
+        fresh = lab.folder / "control.token.new"
+        fresh.write_text(space.kubectl("create", "token", "control", "--bound-object-kind=Secret", f"--bound-object-name={bound}"))
+        fresh.rename(token)
+    issue("first")
+    config["users"][0]["user"] = {"tokenFile": str(token)}
+    kubeconfig = lab.folder / "control.kubeconfig"
+    kubeconfig.write_text(json.dumps(config))
+    try:
+        with behind_a_wire(lab, kubeconfig) as wire, Load(address) as load:
+            mark(space, "first")
+            cluster.await_true("an edit, read with the first token", marked(address, "first"))
+            space.kubectl("delete", "secret", "first")  # an hour is the shortest that a token may last: this ends it now
+
+            def told():
+                wire.cut()  # a server may let a watch live on that has begun with it
+                return "401" in lost()
+            cluster.await_true("word of it", told, timeout=60, pause=1)
+            mark(space, "second")
+            load.more("without a token")
+            issue("second")
+            cluster.await_true("the edit, read with the second token", marked(address, "second"), timeout=60)
+            cluster.await_true("that every route is told so", lambda: untold(space) == [], timeout=60)
+    finally:
+        lab.kubectl("delete", "clusterrolebinding", space.name)

@@ -6,12 +6,12 @@ import cluster
 
 
 class Wire:
-    def __init__(self, lab):
+    def __init__(self, lab, kubeconfig):
         self.mutex, self.pairs = threading.Lock(), set()
         self.listener = socket.create_server((cluster.NODE, 0))
         port = self.listener.getsockname()[1]
         self.kubeconfig = lab.folder / f"wire-{port}.kubeconfig"
-        self.kubeconfig.write_text(lab.kubeconfig.read_text().replace(cluster.API, f"https://{cluster.NODE}:{port}"))
+        self.kubeconfig.write_text(kubeconfig.read_text().replace(cluster.API, f"https://{cluster.NODE}:{port}"))
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
