@@ -33,6 +33,7 @@ def test_watches_that_are_cut_at_random_lose_nothing(space):
         wire.cut()
         cluster.await_true("the last edit", marked(address, "last"), timeout=60)
         await_answer("a route made meanwhile", address, "/later")
+        cluster.await_true("that every route is told so", lambda: untold(space) == [], timeout=60)
 
 
 def test_a_revision_that_etcd_has_compacted_is_listed_again_and_what_was_deleted_meanwhile_goes(space):
@@ -57,6 +58,7 @@ def test_a_revision_that_etcd_has_compacted_is_listed_again_and_what_was_deleted
         cluster.await_true("the edit", marked(address, "new"), timeout=60)
         # the prefix's route is gone: what has it now is the route of everything
         cluster.await_true("the end of what was deleted", lambda: get(address, "/gone").json["pod"].startswith("web-"))
+        cluster.await_true("that every route is told so", lambda: untold(space) == [], timeout=60)
 
 
 def certificate_of(address):
@@ -123,6 +125,7 @@ def test_a_crd_that_is_deleted_and_comes_back_costs_no_request(space):
         space.route("web", "edge", "web")
         mark(space, "back")
         cluster.await_true("an edit of what came back", marked(address, "back"), timeout=60)
+        cluster.await_true("that every route is told so", lambda: untold(space) == [], timeout=60)
 
 
 def test_a_leader_that_is_killed_while_it_writes_is_followed_by_one_that_writes_the_rest(space):
