@@ -17,6 +17,8 @@ namespace fairlead {
 
 namespace {
 
+constexpr std::chrono::hours kClocksDiffer{24};  // by no more than that, those of replicas and proxies
+
 template <auto F>
 struct Free {
   template <typename T>
@@ -52,7 +54,8 @@ std::string text_of(BIO* bio) {
 SystemTime time_of(const ASN1_TIME* time) {
   std::tm fields{};
   if (ASN1_TIME_to_tm(time, &fields) != 1) return {};
-  return std::chrono::system_clock::from_time_t(timegm(&fields));
+  // "never" is written as the year 9999, which our clock's nanoseconds do not reach
+  return std::chrono::system_clock::from_time_t(std::min(timegm(&fields), std::chrono::system_clock::to_time_t(SystemTime::max())));
 }
 
 bool add_extension(X509* to, X509* issuer, int nid, const std::string& value) {
@@ -85,9 +88,10 @@ absl::StatusOr<IssuedCertificate> issue_client_certificate(std::string_view auth
   const KeyPtr key(EVP_EC_gen("P-256"));
   const X509Ptr made(X509_new());
   if (!key || !made) return failed("no key could be made");
-  // A clock that is behind must not take it for one from the future.
-  const time_t from = std::chrono::system_clock::to_time_t(now - std::chrono::minutes(5));
-  const time_t until = std::chrono::system_clock::to_time_t(std::min(now + lifetime, time_of(X509_get0_notAfter(issuer.get()))));
+  const SystemTime end = std::min(now + lifetime, time_of(X509_get0_notAfter(issuer.get())));
+  // Clocks that are behind ours by hours must not take it for one from the future. A share of its life at most: when it is to be renewed is reckoned from its beginning.
+  const SystemTime begin = now - std::min<SystemTime::duration>(kClocksDiffer, std::max<SystemTime::duration>(end - now, {}) / 4);
+  const time_t from = std::chrono::system_clock::to_time_t(begin), until = std::chrono::system_clock::to_time_t(end);
   bool good = X509_set_version(made.get(), 2) == 1;
   const std::unique_ptr<BIGNUM, Free<BN_free>> serial(BN_new());
   good = good && serial && BN_rand(serial.get(), 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 && BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(made.get())) != nullptr;

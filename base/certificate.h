@@ -15,7 +15,7 @@ struct IssuedCertificate {
   std::string certificate, key;  // PEM
 };
 
-// With a new P-256 key. The authority: PEM, the first certificate of a chain counts.
+// With a new P-256 key. The authority: PEM, the first certificate of a chain counts. It begins up to a day before `now`, so that it holds where clocks are hours behind this one.
 absl::StatusOr<IssuedCertificate> issue_client_certificate(std::string_view authority, std::string_view authority_key, const std::string& uri, SystemTime now, std::chrono::seconds lifetime);
 
 struct Validity {

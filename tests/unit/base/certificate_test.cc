@@ -65,6 +65,29 @@ TEST_CASE("a certificate for a client is for one URI, and lasts as long as asked
   CHECK(longer->key != issued->key);
 }
 
+TEST_CASE("a certificate holds already where the clock is hours behind, and two thirds of its life are never over when it is made") {
+  const SystemTime now = std::chrono::system_clock::now();
+  const auto [authority, key] = make_authority(true, 10L * 365 * 86'400);
+  const auto [short_authority, short_key] = make_authority(true, 3600);
+  const auto year = issue_client_certificate(authority, key, kUri, now, 365 * 24h), hour = issue_client_certificate(short_authority, short_key, kUri, now, 365 * 24h);
+  REQUIRE(year.ok());
+  REQUIRE(hour.ok());
+  const auto v = validity_of(year->certificate, year->key, authority, kUri), s = validity_of(hour->certificate, hour->key, short_authority, kUri);
+  REQUIRE(v.ok());
+  REQUIRE(s.ok());
+  CHECK(v->from <= now - 23h);
+  CHECK(s->from <= now - 10min);
+  CHECK(s->from + 2 * (s->until - s->from) / 3 > now + 20min);
+}
+
+TEST_CASE("an authority that never ends, which certificates write as the year 9999, is one that ends late") {
+  const SystemTime now = std::chrono::system_clock::now();
+  const auto [authority, key] = make_authority(true, 7000L * 365 * 86'400);
+  const auto issued = issue_client_certificate(authority, key, kUri, now, 48h);
+  REQUIRE(issued.ok());
+  CHECK(validity_of(issued->certificate, issued->key, authority, kUri)->until > now + 47h);
+}
+
 TEST_CASE("what another authority has signed, is for another URI or has another key is not taken for ours") {
   const SystemTime now = std::chrono::system_clock::now();
   const auto [authority, key] = make_authority(true, 86'400);
