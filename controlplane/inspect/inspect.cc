@@ -139,8 +139,9 @@ doc::Value diff(const StreamRecord& stream, const snapshot::Snapshot& wanted, co
       const auto& [want, has] = pair;
       const bool same = want && has && want->hash == has->hash && want->version == has->version;
       if ((same && settled) || (!want && !has)) continue;
-      const bool refused = want && std::any_of(t.status.refused.begin(), t.status.refused.end(),
-                                               [&](const auto& entry) { return entry.first == name && entry.second == want->hash; });
+      const bool refused = want && std::any_of(t.status.refused.begin(), t.status.refused.end(), [&name = name, &want = want](const auto& entry) {
+        return entry.first == name && entry.second == want->hash;
+      });
       const ResourcePtr accepted = session.client_accepted(t.type, name);
       if (same && accepted && accepted->hash == want->hash) continue;
       items.push_back(Fields()
