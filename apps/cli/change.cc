@@ -18,11 +18,6 @@ namespace {
 
 constexpr size_t kMostFields = 12;  // of one resource, in a table; all are in -o json
 
-int fail(const absl::Status& status) {
-  std::cerr << "fairlead: " << status.message() << "\n";
-  return absl::IsFailedPrecondition(status) ? 1 : 2;
-}
-
 std::vector<snapshot::SnapshotPtr> snapshots(const snapshot::Catalog& catalog) {
   std::vector<snapshot::SnapshotPtr> out;
   for (const std::string& scope : catalog.scopes()) out.push_back(catalog.find(scope));
@@ -84,7 +79,7 @@ void print(const why::ScopeChange& change) {
 
 }  // namespace
 
-int show_file_diff(const Client& client, Format format, const DiffOptions& options) {
+int show_file_diff(Servers& servers, Format format, const DiffOptions& options) {
   std::vector<std::string> fresh = options.paths, old = options.old_paths;
   if (old.empty() && fresh.size() == 2) {  // -f NEW -f OLD
     old.push_back(fresh.back());
@@ -98,13 +93,14 @@ int show_file_diff(const Client& client, Format format, const DiffOptions& optio
   if (!now.ok()) return fail(now.status());
   std::vector<snapshot::SnapshotPtr> before;
   if (old.empty()) {
-    const auto live = client.get("/debug/snapshots");
+    const auto live = servers.get("/debug/snapshots");
     if (!live.ok()) return fail(live.status());
     auto read = why::snapshots_from_doc(*live);
     if (!read.ok()) return fail(read.status());
     before = *std::move(read);
-    const auto status = client.get("/debug/status");
-    if (status.ok()) join_proxies(*status, (*now)->catalog);
+    if (const auto statuses = servers.get_each("/debug/status"); statuses.ok()) {
+      for (const Answer& a : *statuses) join_proxies(a.value, (*now)->catalog);
+    }
   } else {
     const auto was = pipeline::run_offline(old);
     if (!was.ok()) return fail(was.status());
@@ -121,8 +117,8 @@ int show_file_diff(const Client& client, Format format, const DiffOptions& optio
   } else {
     for (const why::ScopeChange& change : changes) print(change);
   }
-  if ((*now)->count(intent::Severity::kError) > 0) return 1;
-  return options.exit_code && !changes.empty() ? 1 : 0;
+  if ((*now)->count(intent::Severity::kError) > 0) return servers.code(1);
+  return servers.code(options.exit_code && !changes.empty() ? 1 : 0);
 }
 
 }  // namespace fairlead::cli

@@ -11,7 +11,7 @@ namespace fairlead::cli {
 
 namespace {
 
-httplib::Params params_of(const std::map<std::string, std::string>& parameters) {
+httplib::Params params_of(const Parameters& parameters) {
   httplib::Params params;
   for (const auto& [name, value] : parameters) {
     if (!value.empty()) params.emplace(name, value);
@@ -19,15 +19,11 @@ httplib::Params params_of(const std::map<std::string, std::string>& parameters) 
   return params;
 }
 
-absl::Status no_answer(const std::string& server, httplib::Error error) {
-  return absl::UnavailableError(absl::StrCat("no answer from fairlead-control at ", server, " (", httplib::to_string(error), "); is it running, and is its --admin-address this one?"));
-}
-
 // Of an answer other than 200.
-absl::Status refusal(const std::string& server, const std::string& path, int status, const std::string& body) {
+absl::Status refusal(const std::string& at, const std::string& path, int status, const std::string& body) {
   const absl::StatusOr<doc::Value> value = doc::parse_json(body, path);
   const std::string message = value.ok() ? text_at(*value, "error") : "";
-  return absl::FailedPreconditionError(message.empty() ? absl::StrCat("the server at ", server, " answered ", path, " with status ", status) : message);
+  return absl::FailedPreconditionError(message.empty() ? absl::StrCat("the server ", at, " answered ", path, " with status ", status) : message);
 }
 
 }  // namespace
@@ -41,20 +37,25 @@ absl::Status Client::check_server() const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<doc::Value> Client::get(const std::string& path, const std::map<std::string, std::string>& parameters) const {
+absl::Status Client::no_answer(std::string_view error) const {
+  return absl::UnavailableError(absl::StrCat("no answer from fairlead-control ", at_, " (", error, ")",
+                                             lost_ ? absl::StrCat(": ", lost_()) : "; is it running, and is its --admin-address this one?", hint_));
+}
+
+absl::StatusOr<doc::Value> Client::get(const std::string& path, const Parameters& parameters) const {
   if (absl::Status s = check_server(); !s.ok()) return s;
   httplib::Client http(absl::StrCat("http://", server_));
   http.set_connection_timeout(5);
   http.set_read_timeout(30);
   const httplib::Result answer = http.Get(path, params_of(parameters), httplib::Headers());
-  if (!answer) return no_answer(server_, answer.error());
-  if (answer->status != 200) return refusal(server_, path, answer->status, answer->body);
+  if (!answer) return no_answer(httplib::to_string(answer.error()));
+  if (answer->status != 200) return refusal(at_, path, answer->status, answer->body);
   absl::StatusOr<doc::Value> value = doc::parse_json(answer->body, absl::StrCat("http://", server_, path));
   if (value.ok()) return value;
-  return absl::UnavailableError(absl::StrCat("what answers at ", server_, " is not fairlead-control: ", value.status().message()));
+  return absl::UnavailableError(absl::StrCat("what answers ", at_, " is not fairlead-control: ", value.status().message()));
 }
 
-absl::Status Client::follow(const std::string& path, const std::map<std::string, std::string>& parameters, const std::function<bool(std::string_view)>& line) const {
+absl::Status Client::follow(const std::string& path, const Parameters& parameters, const std::function<bool(std::string_view)>& line) const {
   if (absl::Status s = check_server(); !s.ok()) return s;
   httplib::Client http(absl::StrCat("http://", server_));
   http.set_connection_timeout(5);
@@ -75,9 +76,11 @@ absl::Status Client::follow(const std::string& path, const std::map<std::string,
         return true;
       });
   if (stopped) return absl::OkStatus();
-  if (!answer && status == 0) return no_answer(server_, answer.error());
-  if (status != 200) return refusal(server_, path, status, rest);
-  return answer ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("the connection to ", server_, " broke (", httplib::to_string(answer.error()), ")"));
+  if (!answer && status == 0) return no_answer(httplib::to_string(answer.error()));
+  if (status != 200) return refusal(at_, path, status, rest);
+  return answer ? absl::OkStatus()
+                : absl::UnavailableError(absl::StrCat("the connection to the server ", at_, " broke (", httplib::to_string(answer.error()), ")",
+                                                      lost_ ? absl::StrCat(": ", lost_()) : ""));
 }
 
 absl::Status Client::ask(const std::string& path, std::string_view program) const {
@@ -86,9 +89,11 @@ absl::Status Client::ask(const std::string& path, std::string_view program) cons
   http.set_connection_timeout(2);
   http.set_read_timeout(2);
   const httplib::Result answer = http.Get(path);
-  if (!answer) return absl::UnavailableError(absl::StrCat("no answer from ", program, " at ", server_, " (", httplib::to_string(answer.error()), ")"));
+  if (!answer)
+    return absl::UnavailableError(
+        absl::StrCat("no answer from ", program, " ", at_, " (", httplib::to_string(answer.error()), ")", lost_ ? absl::StrCat(": ", lost_()) : ""));
   if (answer->status == 200) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(program, " at ", server_, " is not ready: ", absl::StripAsciiWhitespace(answer->body)));
+  return absl::FailedPreconditionError(absl::StrCat(program, " ", at_, " is not ready: ", absl::StripAsciiWhitespace(answer->body)));
 }
 
 }  // namespace fairlead::cli

@@ -7,16 +7,16 @@ std::string completion_script(const std::string& shell) {
   if (shell == "bash") {
     return R"sh(# source <(fairlead completion bash)
 _fairlead() {
-  local current=${COMP_WORDS[COMP_CWORD]} line=${COMP_LINE:0:COMP_POINT} words given=() server=() flag= flags= word
+  local current=${COMP_WORDS[COMP_CWORD]} line=${COMP_LINE:0:COMP_POINT} words given=() server=() flag= flags= word cluster="--kubernetes --context --kubeconfig --namespace --selector --pod"
   read -ra words <<<"$line"  # COMP_WORDS is split at colons too
   [[ $line == *" " ]] || unset "words[-1]"
   for word in "${words[@]:1}"; do
     if [[ $flag ]]; then
-      [[ $flag != --server ]] || server=(--server "$word")
+      case $flag in --server|--context|--kubeconfig|-n|--namespace|-l|--selector|--pod) server+=("$flag" "$word");; esac
       flag=
     else
       case $word in
-        --server=*) server=("$word");;
+        --server=*|--context=*|--kubeconfig=*|--namespace=*|--selector=*|--pod=*|--kubernetes) server+=("$word");;
         --*=*|--strict|--sotw|--delta|--exit-code|--help|--version|-h) ;;
         -*) flag=$word;;
         *) given+=("$word");;
@@ -27,21 +27,22 @@ _fairlead() {
     "") ;;
     -o|--output) COMPREPLY=($(compgen -W "table json yaml" -- "$current")); return;;
     --for) COMPREPLY=($(compgen -W "proxy envoy grpc" -- "$current")); return;;
-    -f|--file|--old|--requests|--access-log|--junit) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return;;
+    --context) COMPREPLY=($(compgen -W "$(kubectl config get-contexts -o name 2>/dev/null)" -- "$current")); return;;
+    -f|--file|--old|--kubeconfig|--requests|--access-log|--junit) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return;;
     *) return;;
   esac
   case ${given[0]:-} in
-    "") COMPREPLY=($(compgen -W "status config diff why route-test watch nacks conditions load ready bootstrap check translate completion --server --output --version --help" -- "$current")); return;;
+    "") COMPREPLY=($(compgen -W "status config diff why route-test watch nacks conditions load ready bootstrap check translate completion --server $cluster --output --version --help" -- "$current")); return;;
     bootstrap) flags="--for --cluster --id --gateway --xds-address --xds-tls-ca --xds-tls-cert --xds-tls-key --xds-tls-server-name --admin-address --report-load --sotw --delta";;
     check) flags="-f --strict -o";;
     translate) flags="-f --scope -o";;
-    config) flags="--name --server -o";;
-    diff) flags="-f --old --requests --access-log --exit-code --server -o";;
-    why) flags="-H -f --gateway --server -o";;
-    route-test) flags="-f --gateway --proxy --junit --server -o";;
+    config) flags="--name --server $cluster -o";;
+    diff) flags="-f --old --requests --access-log --exit-code --server $cluster -o";;
+    why) flags="-H -f --gateway --server $cluster -o";;
+    route-test) flags="-f --gateway --proxy --junit --server $cluster -o";;
     completion) ;;
-    ready) flags="--proxy --server";;
-    *) flags="--server -o";;
+    ready) flags="--proxy --server $cluster";;
+    *) flags="--server $cluster -o";;
   esac
   if [[ $current == -* ]]; then
     COMPREPLY=($(compgen -W "$flags --help" -- "$current"))
@@ -64,11 +65,21 @@ complete -F _fairlead fairlead
     return R"sh(#compdef fairlead
 # fairlead completion zsh > "${fpath[1]}/_fairlead"
 _fairlead_proxies() {
-  local server=${opt_args[--server]}
-  compadd -- ${(f)"$(fairlead ${server:+--server} ${server:+${server//\\:/:}} status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p')"}
+  local flag at=()
+  for flag in --server --context --kubeconfig --namespace --selector --pod; do
+    (( ${+opt_args[$flag]} )) && at+=($flag ${opt_args[$flag]//\\:/:})
+  done
+  (( ${+opt_args[--kubernetes]} )) && at+=(--kubernetes)
+  compadd -- ${(f)"$(fairlead $at status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p')"}
 }
 _arguments -C \
   '--server[HOST:PORT of the control plane]:address:' \
+  '--kubernetes[in the cluster of the current context]' \
+  '--context[of the kubeconfig]:context:($(kubectl config get-contexts -o name 2>/dev/null))' \
+  '--kubeconfig[a kubeconfig]:file:_files' \
+  '(-n --namespace)'{-n,--namespace}'[of the control plane]:namespace:' \
+  '(-l --selector)'{-l,--selector}'[labels of its pods]:labels:' \
+  '--pod[this replica alone]:pod:' \
   '(-o --output)'{-o,--output}'[form of the answer]:form:(table json yaml)' \
   '1:command:(status config diff why route-test watch nacks conditions load ready bootstrap check translate completion)' \
   '*::argument:->rest'
@@ -90,6 +101,12 @@ esac
 complete -c fairlead -f
 complete -c fairlead -n __fish_use_subcommand -a "status config diff why route-test watch nacks conditions load ready bootstrap check translate completion"
 complete -c fairlead -l server -x -d "HOST:PORT of the control plane"
+complete -c fairlead -l kubernetes -d "in the cluster of the current context"
+complete -c fairlead -l context -x -d "of the kubeconfig" -a "(kubectl config get-contexts -o name 2>/dev/null)"
+complete -c fairlead -l kubeconfig -r -F
+complete -c fairlead -s n -l namespace -x -d "of the control plane"
+complete -c fairlead -s l -l selector -x -d "labels of its pods"
+complete -c fairlead -l pod -x -d "this replica alone"
 complete -c fairlead -s o -l output -x -a "table json yaml"
 function __fairlead_proxies
   fairlead status -o json 2>/dev/null | sed -n 's/.*"node": "\(.*\)",*/\1/p'

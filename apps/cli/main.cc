@@ -1,7 +1,11 @@
-// fairlead: asks a running control plane, checks and translates files, writes bootstraps.
+// fairlead: asks a running control plane, checks and translates files, writes bootstraps. Called kubectl-fairlead it is a plug-in of kubectl, which asks the
+// control plane in the cluster; called kubectl_complete-fairlead it completes the plug-in's words.
+#include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -17,17 +21,66 @@ using namespace fairlead::cli;
 
 const std::map<std::string, Format> kFormats{{"table", Format::kTable}, {"json", Format::kJson}, {"yaml", Format::kYaml}};
 
+std::string usage_hint() { return program() + " --help lists commands and flags.\n"; }
+
+// The words that say who is to be asked. As a plug-in of kubectl: a control plane in the cluster, unless an address is given.
+class Whom {
+ public:
+  Whom(CLI::App& app, bool plugin) : kubernetes_(plugin) {
+    const char* of_server = plugin ? "admin address of fairlead-control (HOST:PORT), instead of the cluster's"
+                                   : "admin address of fairlead-control (HOST:PORT); before the default comes $FAIRLEAD_SERVER";
+    server_option_ = app.add_option("--server", server_, of_server);
+    if (!plugin) server_option_->capture_default_str();
+    if (!plugin) add(app.add_flag("--kubernetes", kubernetes_, "ask the control plane in the cluster of kubectl's current context; so does each of these:"));
+    add(app.add_option("--context", cluster_.context, "a context of the kubeconfig"));
+    add(app.add_option("--kubeconfig", cluster_.kubeconfig, "a kubeconfig; else $KUBECONFIG, or ~/.kube/config"));
+    add(app.add_option("-n,--namespace", cluster_.name_space, "where the control plane is; else it is looked for in all"));
+    add(app.add_option("-l,--selector", cluster_.labels, "labels of its pods, where they are not app.kubernetes.io/name=fairlead"));
+    add(app.add_option("--pod", cluster_.pod, "this replica alone, ready or not; else all that are ready"));
+  }
+
+  // Once the words are read; empty: nothing.
+  std::string wrong() const {
+    const CLI::Option* option = given();
+    return option && *server_option_ ? "--server is an address, " + option->get_name() + " is of a cluster: one or the other" : "";
+  }
+  Servers servers() const {
+    if (*server_option_) return Servers(Client(server_));
+    if (kubernetes_ || given()) return Servers(cluster_);
+    const char* from_environment = std::getenv("FAIRLEAD_SERVER");
+    return Servers(from_environment && *from_environment ? Client(from_environment) : Client(server_, " One in a cluster is asked with --kubernetes"));
+  }
+
+ private:
+  void add(CLI::Option* option) {
+    option->group("In a cluster, through kubectl");
+    of_cluster_.push_back(option);
+  }
+  const CLI::Option* given() const {
+    const auto at = std::find_if(of_cluster_.begin(), of_cluster_.end(), [](const CLI::Option* option) { return option->count() > 0; });
+    return at == of_cluster_.end() ? nullptr : *at;
+  }
+
+  std::string server_ = "127.0.0.1:18001";
+  ClusterOptions cluster_;
+  bool kubernetes_;
+  CLI::Option* server_option_ = nullptr;
+  std::vector<const CLI::Option*> of_cluster_;
+};
+
 int run(int argc, char** argv) {
-  CLI::App app{"Fairlead: what every proxy was sent, has accepted, and why.", "fairlead"};
-  app.failure_message([](const CLI::App*, const CLI::Error& error) { return std::string("fairlead: ") + error.what() + "\nfairlead --help lists commands and flags.\n"; });
-  app.set_version_flag("--version", "fairlead " FAIRLEAD_VERSION);
+  const std::string path = argv[0], name_called = path.substr(path.rfind('/') + 1);
+  const bool plugin = name_called.starts_with("kubectl");
+  if (plugin) call_program("kubectl fairlead");
+  CLI::App app{"Fairlead: what every proxy was sent, has accepted, and why.", program()};
+  app.failure_message([](const CLI::App*, const CLI::Error& error) { return std::string("fairlead: ") + error.what() + "\n" + usage_hint(); });
+  app.set_version_flag("--version", (plugin ? "kubectl-fairlead " : "fairlead ") + std::string(FAIRLEAD_VERSION));
   app.require_subcommand(1);
   app.footer("Exit codes: 0 fine, 1 wrong configuration or refused, 2 the command could not be carried out.");
-  std::string server = "127.0.0.1:18001";
   Format format = Format::kTable;
   bool format_given = false;
-  app.add_option("--server", server, "admin address of fairlead-control (HOST:PORT)")->envname("FAIRLEAD_SERVER")->capture_default_str();
-  app.fallthrough();  // --server and -o also after the command
+  Whom whom(app, plugin);
+  app.fallthrough();  // --server, -n and -o also after the command
   app.add_option_function<std::string>(
          "-o,--output", [&](const std::string& name) { format = kFormats.at(name), format_given = true; }, "table, json or yaml")
       ->check(CLI::IsMember({"table", "json", "yaml"}))
@@ -100,6 +153,7 @@ int run(int argc, char** argv) {
   auto* completion = app.add_subcommand("completion", "prints a completion script");
   completion->add_option("shell", shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
 
+  if (name_called == "kubectl_complete-fairlead") return complete_for_kubectl(app, {argv + 1, argv + argc});
   try {
     app.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {
@@ -108,28 +162,32 @@ int run(int argc, char** argv) {
     std::vector<std::string> names;
     for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) names.push_back(command->get_name());
     const auto meant = fairlead::closest(words.front(), {names.begin(), names.end()});
-    std::cerr << "fairlead: unknown command \"" << words.front() << "\"" << (meant ? "; did you mean \"" + *meant + "\"?" : "") << "\nfairlead --help lists commands and flags.\n";
+    std::cerr << "fairlead: unknown command \"" << words.front() << "\"" << (meant ? "; did you mean \"" + *meant + "\"?" : "") << "\n" << usage_hint();
     return 2;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  const Client client(server);
-  if (*status) return show_status(client, format);
-  if (*config) return show_config(client, format, type, proxy, name);
+  if (const std::string wrong = whom.wrong(); !wrong.empty()) {
+    std::cerr << "fairlead: " << wrong << "\n";
+    return 2;
+  }
+  Servers servers = whom.servers();
+  if (*status) return show_status(servers, format);
+  if (*config) return show_config(servers, format, type, proxy, name);
   if (*diff) {
     if (proxy.empty() == change.paths.empty()) {
       std::cerr << "fairlead: " << (proxy.empty() ? "proxy is required, or -f FILES" : "a proxy or -f FILES, not both") << "\n";
       return 2;
     }
-    return change.paths.empty() ? show_diff(client, format, proxy) : show_file_diff(client, format, change);
+    return change.paths.empty() ? show_diff(servers, format, proxy) : show_file_diff(servers, format, change);
   }
-  if (*why) return show_why(client, format, asked);
-  if (*route_test) return run_route_tests(client, format, tests);
-  if (*watched) return watch(client, format, kinds);
-  if (*nacks) return show_nacks(client, format);
-  if (*conditions) return show_conditions(client, format);
-  if (*load) return show_load(client, format);
-  if (*ready) return show_ready(client, ready_proxy);
+  if (*why) return show_why(servers, format, asked);
+  if (*route_test) return run_route_tests(servers, format, tests);
+  if (*watched) return watch(servers, format, kinds);
+  if (*nacks) return show_nacks(servers, format);
+  if (*conditions) return show_conditions(servers, format);
+  if (*load) return show_load(servers, format);
+  if (*ready) return show_ready(servers, ready_proxy);
   if (*check) return check_files(paths, format, strict);
   if (*translate) return translate_files(paths, format_given ? format : Format::kYaml, scope);
   if (*completion) {

@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <iostream>
+#include <map>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -10,17 +13,6 @@
 namespace fairlead::cli {
 
 namespace {
-
-int fail(const absl::Status& status) {
-  std::cerr << "fairlead: " << status.message() << "\n";
-  return absl::IsFailedPrecondition(status) ? 1 : 2;
-}
-
-std::vector<doc::Value> items(const doc::Value& value, std::string_view key) {
-  const doc::Value* list = value.find(key);
-  if (!list) return {};
-  return {list->items().begin(), list->items().end()};
-}
 
 // "routes.yaml:12" of the first origin, and how many more there are.
 std::string place_of(const doc::Value& value) {
@@ -71,11 +63,131 @@ std::vector<std::string> wrong_lines(const doc::Value& sources, const doc::Value
   }
   const size_t more = found.size() > kMostFindings ? found.size() - kMostFindings : 0;
   lines.insert(lines.end(), found.begin(), found.end() - static_cast<ptrdiff_t>(more));
-  if (more > 0) lines.push_back(absl::StrCat("and ", more, " more: see fairlead conditions"));
+  if (more > 0) lines.push_back(absl::StrCat("and ", more, " more: see ", program(), " conditions"));
   return lines;
 }
 
-std::string or_dash(std::string s) { return s.empty() ? "-" : s; }
+// In a cluster each row ends with the replica.
+std::vector<std::string> head(std::vector<std::string> columns, bool replicas) {
+  if (replicas) columns.push_back("REPLICA");
+  return columns;
+}
+
+std::vector<doc::Value> sorted_proxies(const std::vector<Answer>& statuses) {
+  std::vector<doc::Value> proxies = items_of(statuses, "proxies");
+  std::stable_sort(proxies.begin(), proxies.end(), [](const doc::Value& a, const doc::Value& b) {
+    return std::pair(text_at(a, "node"), text_at(a, "connected")) < std::pair(text_at(b, "node"), text_at(b, "connected"));
+  });
+  return proxies;
+}
+
+doc::Value whole_status(doc::Value status, const doc::Value& sources, const doc::Value& findings) {
+  for (const doc::Value* more : {&sources, &findings}) {
+    for (const doc::Entry& e : more->entries()) status = doc::with(status, e.key, e.value);
+  }
+  return status;
+}
+
+// The same of several: every item of every list says whose it is, and findings who all have them.
+doc::Value status_of_replicas(const std::vector<Answer>& statuses, const std::vector<Answer>& sources, const std::vector<Answer>& findings,
+                              const Replicas& replicas) {
+  std::vector<doc::Entry> entries{{"proxies", doc::list(sorted_proxies(statuses)), {}}, {"unmatched", doc::list(items_of(statuses, "unmatched")), {}}};
+  for (const Answer& a : sources) {
+    for (const doc::Entry& e : a.value.entries()) {
+      if (std::none_of(entries.begin(), entries.end(), [&](const doc::Entry& there) { return there.key == e.key; }))
+        entries.push_back({e.key, doc::list(items_of(sources, e.key)), {}});
+    }
+  }
+  entries.push_back({"findings", doc::list(said_items(findings, "findings")), {}});
+  std::vector<doc::Value> pods;
+  for (const std::vector<Pod>* some : {&replicas.ready, &replicas.unready}) {
+    for (const Pod& p : *some) {
+      const bool asked = std::any_of(statuses.begin(), statuses.end(), [&](const Answer& a) { return a.from == p.name; });
+      doc::Value pod = doc::map({{"name", doc::string(p.name), {}}, {"namespace", doc::string(p.name_space), {}}, {"asked", doc::boolean(asked), {}}});
+      const std::string why_not = p.ending ? "it is ending" : p.unready;
+      pods.push_back(why_not.empty() ? pod : doc::with(pod, "unready", doc::string(why_not)));
+    }
+  }
+  entries.push_back({"replicas", doc::list(std::move(pods)), {}});
+  return doc::map(std::move(entries));
+}
+
+void print_proxies(const std::vector<Answer>& statuses, bool replicas) {
+  Table table(head({"PROXY", "CLUSTER", "SCOPE", "CLIENT", "CONNECTED SINCE", "KIND", "CDS", "EDS", "LDS", "RDS"}, replicas));
+  std::vector<std::string> notes;
+  for (const doc::Value& p : sorted_proxies(statuses)) {
+    std::string client_class = text_at(p, "class");
+    client_class = client_class.substr(0, client_class.find('#'));
+    std::vector<std::string> row{text_at(p, "node"), text_at(p, "cluster"), text_at(p, "scope"), client_class, text_at(p, "connected"), text_at(p, "kind")};
+    for (const char* type : {"cds", "eds", "lds", "rds"}) {
+      row.push_back(or_dash(text_at(p, absl::StrCat("types.", type, ".state"))));
+      const std::string error = text_at(p, absl::StrCat("types.", type, ".error"));
+      if (!error.empty()) notes.push_back(absl::StrCat(text_at(p, "node"), " refused ", type, ": ", error));
+      if (text_at(p, absl::StrCat("types.", type, ".held")) == "true") {
+        notes.push_back(absl::StrCat(text_at(p, "node"), " keeps the ", type, " it has: something that cannot be read has no last good version"));
+      }
+    }
+    if (replicas) row.push_back(text_at(p, "replica"));
+    table.add(std::move(row));
+  }
+  for (const doc::Value& u : items_of(statuses, "unmatched"))
+    notes.push_back(absl::StrCat(text_at(u, "node"), " has no configuration: ", text_at(u, "reason")));
+  if (table.empty()) {
+    std::cout << "no proxy is connected"
+              << (replicas ? absl::StrCat(" to ", statuses.size() == 1 ? statuses[0].from : absl::StrCat("any of ", statuses.size(), " replicas")) : "")
+              << "\n";
+  } else {
+    std::cout << table.text(colours());
+  }
+  for (const std::string& note : notes) std::cout << "  " << plain(note) << "\n";
+}
+
+// What is wrong; what not all replicas say, with the names of those that do.
+void print_wrong(const std::vector<Answer>& sources, const std::vector<Answer>& findings) {
+  Said said;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    for (const std::string& line : wrong_lines(sources[i].value, findings[i].value)) said.add(line, sources[i].from);
+  }
+  for (const auto& [line, by] : said.all()) {
+    const bool error = line.starts_with("error: ");
+    const size_t word = error || line.starts_with("warning: ") ? line.find(':') : 0;
+    std::cout << (colours() ? (error ? "\033[31m" : "\033[33m") : "") << line.substr(0, word) << (colours() ? "\033[0m" : "") << plain(line.substr(word))
+              << (by.size() == sources.size() ? "" : absl::StrCat(" [", absl::StrJoin(by, ", "), "]")) << "\n";
+  }
+}
+
+// Of conditions that several replicas told, those that say something: a replica without a proxy of a scope knows nothing of it, others may.
+std::vector<doc::Value> known_conditions(std::vector<doc::Value> all) {
+  const auto key = [](const doc::Value& c) { return std::tuple(text_at(c, "object"), text_at(c, "scope"), text_at(c, "type")); };
+  std::set<std::tuple<std::string, std::string, std::string>> known;
+  for (const doc::Value& c : all) {
+    if (text_at(c, "status") != "Unknown") known.insert(key(c));
+  }
+  std::erase_if(all, [&](const doc::Value& c) { return text_at(c, "status") == "Unknown" && known.contains(key(c)); });
+  std::stable_sort(all.begin(), all.end(), [&](const doc::Value& a, const doc::Value& b) { return key(a) < key(b); });
+  return all;
+}
+
+// "status of kubernetes: written by POD (Lease NAMESPACE/NAME)", once for each source.
+std::vector<std::string> writers(const std::vector<Answer>& sources) {
+  std::map<std::string, std::pair<bool, std::string>> lines;  // by source; whether the one that writes has said so
+  for (const Answer& a : sources) {
+    for (const doc::Value& s : items(a.value, "status")) {
+      const std::string source = text_at(s, "source"), leader = text_at(s, "leader"), lease = text_at(s, "lease");
+      const bool writes = text_at(s, "writes") == "true";
+      const std::string who = writes           ? a.from.empty() ? "written by this replica" : "written by " + a.from
+                              : leader.empty() ? "written by nobody at the moment"
+                                               : "written by " + leader;
+      const auto at = lines.find(source);
+      if (at == lines.end() || (writes && !at->second.first)) {
+        lines[source] = {writes, absl::StrCat("status of ", source, ": ", who, lease.empty() ? "" : absl::StrCat(" (Lease ", lease, ")"))};
+      }
+    }
+  }
+  std::vector<std::string> out;
+  for (auto& [source, line] : lines) out.push_back(std::move(line.second));
+  return out;
+}
 
 // Its first certificate, with the number of those behind it.
 void add_secret(Table& table, const std::string& scope, const doc::Value& r) {
@@ -92,57 +204,45 @@ void add_secret(Table& table, const std::string& scope, const doc::Value& r) {
 
 }  // namespace
 
-int show_status(const Client& client, Format format) {
-  absl::StatusOr<doc::Value> status = client.get("/debug/status");
-  if (!status.ok()) return fail(status.status());
-  const absl::StatusOr<doc::Value> sources = client.get("/debug/sources");
-  if (!sources.ok()) return fail(sources.status());
-  const absl::StatusOr<doc::Value> findings = client.get("/debug/findings");
-  if (!findings.ok()) return fail(findings.status());
+int show_status(Servers& servers, Format format) {
+  const auto asked = servers.all();
+  if (!asked.ok()) return fail(asked.status());
+  std::vector<Answer> statuses, sources, findings;
+  absl::Status last;
+  for (const Server& server : **asked) {
+    absl::StatusOr<doc::Value> parts[] = {server.client.get("/debug/status"), doc::Value(), doc::Value()};
+    if (parts[0].ok()) parts[1] = server.client.get("/debug/sources");
+    if (parts[0].ok() && parts[1].ok()) parts[2] = server.client.get("/debug/findings");
+    const auto bad = std::find_if(std::begin(parts), std::end(parts), [](const auto& part) { return !part.ok(); });
+    if (bad != std::end(parts)) {
+      last = bad->status();
+      if ((*asked)->size() > 1) servers.tell(server, last);
+      continue;
+    }
+    statuses.push_back({server.name, *parts[0]}), sources.push_back({server.name, *parts[1]}), findings.push_back({server.name, *parts[2]});
+  }
+  if (statuses.empty()) return (*asked)->size() > 1 ? 2 : fail(last);
   if (format != Format::kTable) {
-    for (const doc::Value* more : {&*sources, &*findings}) {
-      for (const doc::Entry& e : more->entries()) *status = doc::with(*status, e.key, e.value);
-    }
-    std::cout << render(*status, format);
-    return 0;
+    std::cout << render(servers.kubectl() ? status_of_replicas(statuses, sources, findings, servers.replicas())
+                                          : whole_status(statuses[0].value, sources[0].value, findings[0].value),
+                        format);
+    return servers.code(0);
   }
-  Table table({"PROXY", "CLUSTER", "SCOPE", "CLIENT", "CONNECTED SINCE", "KIND", "CDS", "EDS", "LDS", "RDS"});
-  std::vector<std::string> notes;
-  for (const doc::Value& p : items(*status, "proxies")) {
-    std::string client_class = text_at(p, "class");
-    client_class = client_class.substr(0, client_class.find('#'));
-    std::vector<std::string> row{text_at(p, "node"), text_at(p, "cluster"), text_at(p, "scope"), client_class, text_at(p, "connected"), text_at(p, "kind")};
-    for (const char* type : {"cds", "eds", "lds", "rds"}) {
-      row.push_back(or_dash(text_at(p, absl::StrCat("types.", type, ".state"))));
-      const std::string error = text_at(p, absl::StrCat("types.", type, ".error"));
-      if (!error.empty()) notes.push_back(absl::StrCat(text_at(p, "node"), " refused ", type, ": ", error));
-      if (text_at(p, absl::StrCat("types.", type, ".held")) == "true") {
-        notes.push_back(absl::StrCat(text_at(p, "node"), " keeps the ", type, " it has: something that cannot be read has no last good version"));
-      }
-    }
-    table.add(std::move(row));
+  print_proxies(statuses, servers.kubectl() != nullptr);
+  print_wrong(sources, findings);
+  for (const Pod& pod : servers.replicas().unready) {
+    std::cout << "  " << pod.name << " is not asked: " << (pod.ending ? "it is ending" : "it is not ready: " + plain(pod.unready)) << "\n";
   }
-  for (const doc::Value& u : items(*status, "unmatched")) notes.push_back(absl::StrCat(text_at(u, "node"), " has no configuration: ", text_at(u, "reason")));
-  if (table.empty()) {
-    std::cout << "no proxy is connected\n";
-  } else {
-    std::cout << table.text(colours());
-  }
-  for (const std::string& note : notes) std::cout << "  " << plain(note) << "\n";
-  for (const std::string& line : wrong_lines(*sources, *findings)) {
-    const bool error = line.starts_with("error: ");
-    const size_t word = error || line.starts_with("warning: ") ? line.find(':') : 0;
-    std::cout << (colours() ? (error ? "\033[31m" : "\033[33m") : "") << line.substr(0, word) << (colours() ? "\033[0m" : "") << plain(line.substr(word)) << "\n";
-  }
-  return 0;
+  return servers.code(0);
 }
 
-int show_config(const Client& client, Format format, const std::string& type, const std::string& proxy, const std::string& name) {
-  absl::StatusOr<doc::Value> answer = client.get("/debug/config", {{"type", type == "all" ? "" : type}, {"proxy", proxy}, {"name", name}});
+int show_config(Servers& servers, Format format, const std::string& type, const std::string& proxy, const std::string& name) {
+  const Parameters parameters{{"type", type == "all" ? "" : type}, {"proxy", proxy}, {"name", name}};
+  absl::StatusOr<doc::Value> answer = proxy.empty() ? servers.get("/debug/config", parameters) : servers.get_of(proxy, "/debug/config", parameters);
   if (!answer.ok()) return fail(answer.status());
   if (format != Format::kTable) {
     std::cout << render(*answer, format);
-    return 0;
+    return servers.code(0);
   }
   const bool secrets = type == "sds" || type == "secret" || type == "secrets";
   Table table(secrets ? std::vector<std::string>{"SCOPE", "NAME", "CERTIFICATE", "FOR", "EXPIRES", "VERSION", "FROM"} : std::vector<std::string>{"SCOPE", "TYPE", "NAME", "VERSION", "FROM"});
@@ -161,15 +261,15 @@ int show_config(const Client& client, Format format, const std::string& type, co
     for (const doc::Value& s : items(*answer, "scopes")) add(text_at(s, "scope"), s);
   }
   std::cout << (table.empty() ? "nothing\n" : table.text(colours()));
-  return 0;
+  return servers.code(0);
 }
 
-int show_diff(const Client& client, Format format, const std::string& proxy) {
-  absl::StatusOr<doc::Value> answer = client.get("/debug/diff", {{"proxy", proxy}});
+int show_diff(Servers& servers, Format format, const std::string& proxy) {
+  absl::StatusOr<doc::Value> answer = servers.get_of(proxy, "/debug/diff", {{"proxy", proxy}});
   if (!answer.ok()) return fail(answer.status());
   if (format != Format::kTable) {
     std::cout << render(*answer, format);
-    return 0;
+    return servers.code(0);
   }
   Table table({"TYPE", "NAME", "WANTED", "SENT", "ACCEPTED", "WHY"});
   if (const doc::Value* types = answer->find("types")) {
@@ -180,51 +280,55 @@ int show_diff(const Client& client, Format format, const std::string& proxy) {
     }
   }
   std::cout << (table.empty() ? absl::StrCat(proxy, " has accepted all it should have\n") : table.text(colours()));
-  return 0;
+  return servers.code(0);
 }
 
-int show_nacks(const Client& client, Format format) {
-  absl::StatusOr<doc::Value> answer = client.get("/debug/nacks");
-  if (!answer.ok()) return fail(answer.status());
+int show_nacks(Servers& servers, Format format) {
+  const absl::StatusOr<std::vector<Answer>> answers = servers.get_each("/debug/nacks");
+  if (!answers.ok()) return fail(answers.status());
+  const std::vector<doc::Value> nacks = items_of(*answers, "nacks");
   if (format != Format::kTable) {
-    std::cout << render(*answer, format);
-    return 0;
+    std::cout << render(doc::map({{"nacks", doc::list(nacks), {}}}), format);
+    return servers.code(0);
   }
-  const std::vector<doc::Value> nacks = items(*answer, "nacks");
   if (nacks.empty()) std::cout << "nothing was refused\n";
   for (const doc::Value& n : nacks) {
     std::vector<std::string> nodes;
     for (const doc::Value& node : items(n, "nodes")) nodes.push_back(node.as_string());
-    const std::string serving = text_at(n, "serving");
-    std::cout << place_of(n) << ": " << text_at(n, "type") << " " << text_at(n, "name") << " refused by " << text_at(n, "class") << " (" << absl::StrJoin(nodes, ", ")
-              << "), " << text_at(n, "count") << (text_at(n, "count") == "1" ? " time, " : " times, last ") << text_at(n, "latest") << "\n  " << plain(text_at(n, "message")) << "\n  "
+    const std::string serving = text_at(n, "serving"), replica = text_at(n, "replica");
+    std::cout << place_of(n) << ": " << text_at(n, "type") << " " << text_at(n, "name") << " refused by " << text_at(n, "class") << " ("
+              << absl::StrJoin(nodes, ", ") << "), " << text_at(n, "count") << (text_at(n, "count") == "1" ? " time, " : " times, last ")
+              << text_at(n, "latest") << (replica.empty() ? "" : absl::StrCat(" [", replica, "]")) << "\n  " << plain(text_at(n, "message")) << "\n  "
               << (serving.empty() ? "it never accepted one: left out" : absl::StrCat("still served: version ", serving)) << "\n";
   }
-  return 0;
+  return servers.code(0);
 }
 
-int show_conditions(const Client& client, Format format) {
-  absl::StatusOr<doc::Value> answer = client.get("/debug/conditions");
-  if (!answer.ok()) return fail(answer.status());
+int show_conditions(Servers& servers, Format format) {
+  const absl::StatusOr<std::vector<Answer>> answers = servers.get_each("/debug/conditions");
+  if (!answers.ok()) return fail(answers.status());
+  const std::vector<doc::Value> all = said_items(*answers, "conditions"), conditions = answers->size() > 1 ? known_conditions(all) : all;
   if (format != Format::kTable) {
-    std::cout << render(*answer, format);
-    return 0;
+    std::cout << render(doc::map({{"conditions", doc::list(conditions), {}}}), format);
+    return servers.code(0);
   }
-  Table table({"OBJECT", "PLACE", "SCOPE", "CONDITION", "STATUS", "REASON", "MESSAGE"});
-  for (const doc::Value& c : items(*answer, "conditions")) {
-    table.add({text_at(c, "object"), text_at(c, "place"), or_dash(text_at(c, "scope")), text_at(c, "type"), text_at(c, "status"), text_at(c, "reason"), text_at(c, "message")});
+  Table table(head({"OBJECT", "PLACE", "SCOPE", "CONDITION", "STATUS", "REASON", "MESSAGE"}, servers.kubectl() != nullptr));
+  for (const doc::Value& c : conditions) {
+    std::vector<std::string> row{text_at(c, "object"), text_at(c, "place"),  or_dash(text_at(c, "scope")), text_at(c, "type"),
+                                 text_at(c, "status"), text_at(c, "reason"), text_at(c, "message")};
+    if (servers.kubectl()) {
+      std::vector<std::string> by;
+      for (const doc::Value& name : items(c, "replicas")) by.push_back(name.as_string());
+      row.push_back(by.size() == answers->size() && by.size() > 1 ? "all" : absl::StrJoin(by, ", "));
+    }
+    table.add(std::move(row));
   }
   std::cout << (table.empty() ? "nothing\n" : table.text(colours()));
   // where these are written, and by whom
-  if (const absl::StatusOr<doc::Value> sources = client.get("/debug/sources"); sources.ok()) {
-    for (const doc::Value& s : items(*sources, "status")) {
-      const std::string leader = text_at(s, "leader"), lease = text_at(s, "lease");
-      const bool writes = text_at(s, "writes") == "true";
-      std::cout << "status of " << text_at(s, "source") << ": " << (writes ? "written by this replica" : leader.empty() ? "written by nobody at the moment" : absl::StrCat("written by ", leader))
-                << (lease.empty() ? "" : absl::StrCat(" (Lease ", lease, ")")) << "\n";
-    }
+  if (const absl::StatusOr<std::vector<Answer>> sources = servers.get_each("/debug/sources"); sources.ok()) {
+    for (const std::string& line : writers(*sources)) std::cout << line << "\n";
   }
-  return 0;
+  return servers.code(0);
 }
 
 }  // namespace fairlead::cli

@@ -4,10 +4,19 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iostream>
+#include <utility>
 
 #include <absl/strings/str_cat.h>
 
 namespace fairlead::cli {
+
+namespace {
+std::string called = "fairlead";
+}  // namespace
+
+const std::string& program() { return called; }
+void call_program(std::string name) { called = std::move(name); }
 
 bool colours() { return isatty(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr; }
 
@@ -57,6 +66,19 @@ std::string plain(std::string_view text) {
 std::string render(const doc::Value& value, Format format) {
   return format == Format::kJson ? doc::to_json(value, true) + "\n" : doc::to_yaml(value);
 }
+
+int fail(const absl::Status& status) {
+  std::cerr << "fairlead: " << status.message() << "\n";
+  return absl::IsFailedPrecondition(status) ? 1 : 2;
+}
+
+std::vector<doc::Value> items(const doc::Value& value, std::string_view key) {
+  const doc::Value* list = value.find(key);
+  if (!list) return {};
+  return {list->items().begin(), list->items().end()};
+}
+
+std::string or_dash(std::string text) { return text.empty() ? "-" : text; }
 
 std::string text_at(const doc::Value& value, std::string_view path) {
   const doc::Value* at = value.find_path(path);

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include <absl/status/status.h>
+
 #include "base/doc.h"
 
 namespace fairlead::cli {
@@ -31,6 +33,17 @@ std::string render(const doc::Value& value, Format format);
 
 // With control characters (what a proxy says may hold any) as spaces, so that nothing but us speaks to the terminal.
 std::string plain(std::string_view text);
+
+// What we are called: "fairlead", or "kubectl fairlead" as a plug-in.
+const std::string& program();
+void call_program(std::string name);
+
+// Says what is wrong on standard error. The exit code: 1 when the server said no, 2 when it could not be carried out.
+int fail(const absl::Status& status);
+
+// The items of a list of the document; none when it is not there.
+std::vector<doc::Value> items(const doc::Value& value, std::string_view key);
+std::string or_dash(std::string text);  // for a cell that would be empty
 
 // A string of the document at a dotted path; "" when it is not there.
 std::string text_at(const doc::Value& value, std::string_view path);

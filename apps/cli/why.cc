@@ -16,19 +16,9 @@ namespace fairlead::cli {
 
 namespace {
 
-int fail(const absl::Status& status) {
-  std::cerr << "fairlead: " << status.message() << "\n";
-  return absl::IsFailedPrecondition(status) ? 1 : 2;
-}
-
 std::string from_of(const doc::Value& v) {
   const std::string place = text_at(v, "from"), object = text_at(v, "object");
   return place.empty() || object.starts_with(place) ? object : absl::StrCat(place, " ", object);
-}
-
-std::vector<doc::Value> items(const doc::Value& value, std::string_view key) {
-  const doc::Value* list = value.find(key);
-  return list ? std::vector<doc::Value>(list->items().begin(), list->items().end()) : std::vector<doc::Value>();
 }
 
 void print_answer(const doc::Value& answer) {
@@ -47,7 +37,7 @@ void print_answer(const doc::Value& answer) {
 }
 
 // Whose snapshot is meant, of files or of a running server.
-absl::StatusOr<snapshot::SnapshotPtr> snapshot_of(const Client& client, const std::vector<std::string>& paths, const why::Wanted& wanted) {
+absl::StatusOr<snapshot::SnapshotPtr> snapshot_of(Servers& servers, const std::vector<std::string>& paths, const why::Wanted& wanted) {
   if (!paths.empty()) {
     FL_ASSIGN_OR_RETURN(const auto offline, pipeline::run_offline(paths));
     for (const intent::Finding& f : offline->findings) {
@@ -56,28 +46,30 @@ absl::StatusOr<snapshot::SnapshotPtr> snapshot_of(const Client& client, const st
     return why::choose(offline->catalog, wanted);
   }
   if (!wanted.proxy.empty()) {
-    FL_ASSIGN_OR_RETURN(const doc::Value config, client.get("/debug/config", {{"proxy", wanted.proxy}}));
+    FL_ASSIGN_OR_RETURN(const doc::Value config, servers.get_of(wanted.proxy, "/debug/config", {{"proxy", wanted.proxy}}));
     return why::snapshot_from_doc(wanted.proxy, config);
   }
-  FL_ASSIGN_OR_RETURN(const doc::Value scopes, client.get("/debug/snapshots"));
+  FL_ASSIGN_OR_RETURN(const doc::Value scopes, servers.get("/debug/snapshots"));
   FL_ASSIGN_OR_RETURN(const std::vector<snapshot::SnapshotPtr> all, why::snapshots_from_doc(scopes));
   return why::choose(all, wanted);
 }
 
 }  // namespace
 
-int show_why(const Client& client, Format format, const WhyOptions& options) {
+int show_why(Servers& servers, Format format, const WhyOptions& options) {
   const size_t n = options.words.size();
-  if (n < 2) return fail(absl::InvalidArgumentError("which request? fairlead why [PROXY] METHOD URL"));
+  if (n < 2) return fail(absl::InvalidArgumentError(absl::StrCat("which request? ", program(), " why [PROXY] METHOD URL")));
   const why::Wanted wanted{options.gateway, n == 3 ? options.words[0] : ""};
   const std::string &method = options.words[n - 2], &url = options.words[n - 1];
   absl::StatusOr<why::Request> request = why::make_request(method, url, options.headers);
   if (!request.ok()) return fail(request.status());
   absl::StatusOr<doc::Value> answer;
   if (options.paths.empty()) {
-    answer = client.get("/why", {{"proxy", wanted.proxy}, {"gateway", wanted.gateway}, {"method", method}, {"url", url}, {"header", absl::StrJoin(options.headers, "\n")}});
+    const Parameters parameters{
+        {"proxy", wanted.proxy}, {"gateway", wanted.gateway}, {"method", method}, {"url", url}, {"header", absl::StrJoin(options.headers, "\n")}};
+    answer = wanted.proxy.empty() ? servers.get("/why", parameters) : servers.get_of(wanted.proxy, "/why", parameters);
   } else {
-    const auto snapshot = snapshot_of(client, options.paths, wanted);
+    const auto snapshot = snapshot_of(servers, options.paths, wanted);
     if (!snapshot.ok()) return fail(snapshot.status());
     why::World world(*snapshot);
     answer = doc::with(why::to_doc(*request, why::explain(world, *request)), "scope", doc::string((*snapshot)->scope));
@@ -89,17 +81,17 @@ int show_why(const Client& client, Format format, const WhyOptions& options) {
     std::cout << render(*answer, format);
   }
   const std::string kind = text_at(*answer, "kind");
-  return kind == "not found" || kind == "refused" || kind == "no connection" ? 1 : 0;
+  return servers.code(kind == "not found" || kind == "refused" || kind == "no connection" ? 1 : 0);
 }
 
-int run_route_tests(const Client& client, Format format, const RouteTestOptions& options) {
+int run_route_tests(Servers& servers, Format format, const RouteTestOptions& options) {
   const auto text = read_file(options.file);
   if (!text.ok()) return fail(text.status());
   const auto tests = why::read_route_tests(*text, options.file);
   if (!tests.ok()) return fail(tests.status());
   why::Wanted wanted{options.gateway, options.proxy};
   if (wanted.empty()) wanted = tests->wanted;
-  const auto snapshot = snapshot_of(client, options.paths, wanted);
+  const auto snapshot = snapshot_of(servers, options.paths, wanted);
   if (!snapshot.ok()) return fail(snapshot.status());
   why::World world(*snapshot);
   const std::vector<why::Outcome> outcomes = why::run_route_tests(world, *tests);
@@ -110,7 +102,7 @@ int run_route_tests(const Client& client, Format format, const RouteTestOptions&
   }
   if (format != Format::kTable) {
     std::cout << render(why::outcomes_doc(outcomes), format);
-    return failed > 0 ? 1 : 0;
+    return servers.code(failed > 0 ? 1 : 0);
   }
   const bool coloured = colours();
   for (const why::Outcome& o : outcomes) {
@@ -121,7 +113,7 @@ int run_route_tests(const Client& client, Format format, const RouteTestOptions&
     std::cout << "\n";
   }
   std::cout << outcomes.size() << " requests, " << failed << " failed\n";
-  return failed > 0 ? 1 : 0;
+  return servers.code(failed > 0 ? 1 : 0);
 }
 
 }  // namespace fairlead::cli

@@ -186,7 +186,7 @@ class Words(unittest.TestCase):
     def complete(self, words):
         """What bash offers for the last of these words; `fairlead` is a stand-in that knows two proxies and names the server it is asked for."""
         script = run("completion", "bash").stdout
-        stand_in = 'fairlead() { case $1 in --server) ;; --server=*) set -- "" "${1#*=}";; *) set -- "" none;; esac; printf \'  "node": "edge-1",\\n  "node": "at-%s"\\n\' "$2"; }\n'
+        stand_in = 'fairlead() { case $1 in --server|--context) ;; --server=*) set -- "" "${1#*=}";; *) set -- "" none;; esac; printf \'  "node": "edge-1",\\n  "node": "at-%s"\\n\' "$2"; }\n'
         split = [part for word in words for part in (re.split("(:)", word) if ":" in word else [word])]  # as bash does
         asked = f"{stand_in}{script}\nCOMP_LINE={shlex.quote(' '.join(words))}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({shlex.join(split)}); COMP_CWORD={len(split) - 1}; _fairlead; echo ${{COMPREPLY[@]}}\n"
         r = subprocess.run(["bash"], input=asked, text=True, capture_output=True, cwd=ROOT)
@@ -195,8 +195,8 @@ class Words(unittest.TestCase):
 
     def test_bash_completes_words_where_they_belong(self):
         for words, offered in ((["config", "cl"], ["clusters"]), (["config", "clusters", ""], ["edge-1", "at-none"]), (["diff", "e"], ["edge-1"]),
-                               (["--server", "127.0.0.1:7", "diff", "at"], ["at-127.0.0.1:7"]), (["diff", "--server=h:7", "at"], ["at-h:7"]),
-                               (["status", "--s"], ["--server"]), (["nacks", "-o", "y"], ["yaml"]), (["-o", "json", "sta"], ["status"]),
+                               (["--server", "127.0.0.1:7", "diff", "at"], ["at-127.0.0.1:7"]), (["diff", "--server=h:7", "at"], ["at-h:7"]), (["--context", "moon", "diff", "at"], ["at-moon"]),
+                               (["status", "--ser"], ["--server"]), (["status", "--cont"], ["--context"]), (["nacks", "--sel"], ["--selector"]), (["nacks", "-o", "y"], ["yaml"]), (["-o", "json", "sta"], ["status"]),
                                (["check", "--st"], ["--strict"]), (["check", "-f", "examples/quick"], ["examples/quickstart"]), (["bootstrap", "--for", "g"], ["grpc"]),
                                (["completion", ""], ["bash", "zsh", "fish"]), (["status", ""], [])):
             self.assertEqual(self.complete(["fairlead", *words]), offered, words)

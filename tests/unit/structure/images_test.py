@@ -55,7 +55,8 @@ def lint(path):
         told(f"USER is {user}: the kubelet's runAsNonRoot needs a number that is not root's")
     if not entry or pathlib.PurePath(entry[0]).name not in programs or not entry[0].startswith("/usr/local/bin/"):
         told(f"ENTRYPOINT {entry} is none of its programs: {programs}")
-    made = set(re.findall(r"^fairlead_binary\(\S+ (\S+)", (ROOT / "CMakeLists.txt").read_text(), re.M))
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    made = set(re.findall(r"^fairlead_binary\(\S+ (\S+)", cmake, re.M)) | set(re.search(r"^foreach\(name (kubectl[^)]*)\)", cmake, re.M)[1].split())
     for program in set(programs) - made:
         told(f"no build makes {program}")
     return user, programs
