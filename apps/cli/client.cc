@@ -59,7 +59,7 @@ absl::Status Client::follow(const std::string& path, const Parameters& parameter
   if (absl::Status s = check_server(); !s.ok()) return s;
   httplib::Client http(absl::StrCat("http://", server_));
   http.set_connection_timeout(5);
-  http.set_read_timeout(30);  // there is an empty line each second
+  http.set_read_timeout(10);  // there is an empty line each second
   int status = 0;
   bool stopped = false;
   std::string rest;
