@@ -19,24 +19,16 @@
 #include <string>
 #include <vector>
 
+#include "bench/loopback.h"
+
 namespace {
+
+using fairlead::bench::fail;
+using fairlead::bench::loopback;
 
 using Clock = std::chrono::steady_clock;
 constexpr size_t kBatch = 32;
 constexpr size_t kRoom = 2048;
-
-sockaddr_in loopback(uint16_t port) {
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  at.sin_port = htons(port);
-  return at;
-}
-
-[[noreturn]] void fail(const char* what) {
-  std::perror(what);
-  std::exit(1);
-}
 
 int bound(uint16_t port) {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

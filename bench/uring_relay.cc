@@ -21,14 +21,14 @@
 #include <string>
 #include <vector>
 
+#include "bench/loopback.h"
+
 namespace {
 
-constexpr unsigned kMostDescriptors = 8192;
+using fairlead::bench::fail;
+using fairlead::bench::loopback;
 
-[[noreturn]] void fail(const char* what) {
-  std::perror(what);
-  std::exit(1);
-}
+constexpr unsigned kMostDescriptors = 8192;
 
 unsigned load(unsigned* at) { return std::atomic_ref(*at).load(std::memory_order_acquire); }
 void store(unsigned* at, unsigned value) { std::atomic_ref(*at).store(value, std::memory_order_release); }
@@ -153,13 +153,6 @@ struct Done {
   bool more;  // else the multishot has ended
 };
 
-sockaddr_in loopback(uint16_t port) {
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  at.sin_port = htons(port);
-  return at;
-}
 int bound(int type, uint16_t port) {
   const int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1, room = 4 << 20;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

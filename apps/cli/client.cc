@@ -39,8 +39,10 @@ absl::Status Client::check_server() const {
 
 absl::Status Client::no_answer(std::string_view error) const {
   return absl::UnavailableError(absl::StrCat("no answer from fairlead-control ", at_, " (", error, ")",
-                                             lost_ ? absl::StrCat(": ", lost_()) : "; is it running, and is its --admin-address this one?", hint_));
+                                             lost_ ? lost() : "; is it running, and is its --admin-address this one?", hint_));
 }
+
+std::string Client::lost() const { return lost_ ? absl::StrCat(": ", lost_()) : ""; }
 
 absl::StatusOr<doc::Value> Client::get(const std::string& path, const Parameters& parameters) const {
   if (absl::Status s = check_server(); !s.ok()) return s;
@@ -79,8 +81,7 @@ absl::Status Client::follow(const std::string& path, const Parameters& parameter
   if (!answer && status == 0) return no_answer(httplib::to_string(answer.error()));
   if (status != 200) return refusal(at_, path, status, rest);
   return answer ? absl::OkStatus()
-                : absl::UnavailableError(absl::StrCat("the connection to the server ", at_, " broke (", httplib::to_string(answer.error()), ")",
-                                                      lost_ ? absl::StrCat(": ", lost_()) : ""));
+                : absl::UnavailableError(absl::StrCat("the connection to the server ", at_, " broke (", httplib::to_string(answer.error()), ")", lost()));
 }
 
 absl::Status Client::ask(const std::string& path, std::string_view program) const {
@@ -89,9 +90,7 @@ absl::Status Client::ask(const std::string& path, std::string_view program) cons
   http.set_connection_timeout(2);
   http.set_read_timeout(2);
   const httplib::Result answer = http.Get(path);
-  if (!answer)
-    return absl::UnavailableError(
-        absl::StrCat("no answer from ", program, " ", at_, " (", httplib::to_string(answer.error()), ")", lost_ ? absl::StrCat(": ", lost_()) : ""));
+  if (!answer) return absl::UnavailableError(absl::StrCat("no answer from ", program, " ", at_, " (", httplib::to_string(answer.error()), ")", lost()));
   if (answer->status == 200) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(program, " ", at_, " is not ready: ", absl::StripAsciiWhitespace(answer->body)));
 }

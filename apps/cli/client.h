@@ -32,6 +32,7 @@ class Client {
  private:
   absl::Status check_server() const;
   absl::Status no_answer(std::string_view error) const;
+  std::string lost() const;  // what is known of the way, behind a colon; empty without one
   std::string server_;  // HOST:PORT
   std::string at_;      // for messages
   std::string hint_;
