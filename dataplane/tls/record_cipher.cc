@@ -35,15 +35,14 @@ class KeyedCiphers {
       slots_[index].used = true;
       return slots_[index].context.get();
     }
-    const size_t taken = take();
+    const size_t taken = take(suite);
     Slot& slot = slots_[taken];
     lease = slot.lease = 0;
-    // in place where it was of the same kind, which is a third of the work
-    const bool alike = slot.ready && slot.suite == suite && slot.seals == seals;
+    // in place where it was of the same suite, which is half of the work; the direction makes no difference
+    const bool alike = slot.ready && slot.suite == suite;
     slot.ready = EVP_CipherInit_ex(slot.context.get(), alike ? nullptr : cipher_of(suite), nullptr, key, nullptr, seals ? 1 : 0) == 1;
     if (!slot.ready) return nullptr;
     slot.suite = suite;
-    slot.seals = seals;
     slot.used = true;
     lease = slot.lease = next_++ * kMost + taken;
     return slot.context.get();
@@ -61,14 +60,15 @@ class KeyedCiphers {
 
  private:
   static constexpr size_t kMost = 512;
+  static constexpr uint32_t kPassing = 16;
   struct Slot {
     RecordCipherCtx context;
     uint64_t lease = 0;
     Suite suite{};
-    bool seals = false, ready = false, used = false;
+    bool ready = false, used = false;
   };
 
-  size_t take() {
+  size_t take(Suite suite) {
     if (!free_.empty()) {
       const size_t index = free_.back();
       free_.pop_back();
@@ -78,6 +78,9 @@ class KeyedCiphers {
       slots_.push_back({RecordCipherCtx(EVP_CIPHER_CTX_new())});
       return slots_.size() - 1;
     }
+    // When more connections are busy than there are ciphers for, most that have none pass through one, which is in the processor's cache, and the
+    // others keep theirs: if each took what was used longest ago, then, in turns, nobody would ever find his own again.
+    if (++misses_ % kPassing != 0) return static_cast<size_t>(suite);
     while (slots_[hand_].used) {  // ends: what it passes is not in use the second time
       slots_[hand_].used = false;
       hand_ = (hand_ + 1) % kMost;
@@ -96,6 +99,7 @@ class KeyedCiphers {
   std::vector<Slot> slots_;
   std::vector<uint16_t> free_;
   size_t hand_ = 0;
+  uint32_t misses_ = 0;
   uint64_t next_ = first_lease();
 };
 
