@@ -108,8 +108,10 @@ void read_control(msghdr& header, DatagramMessage& out, uint32_t& overflow) {
   }
 }
 
+// Nothing is set before it is used: there is one for each message that a call might have.
 struct OutMessage {
-  size_t datagrams = 0;
+  size_t datagrams;
+  PeerAddress peer;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
 };
 
@@ -143,6 +145,19 @@ void write_control(msghdr& header, OutMessage& out, const DatagramPath* from, si
   header.msg_controllen = used;
 }
 
+// Most calls are of one that needs no header.
+SentDatagrams send_one(int fd, OutDatagram& datagram) {
+  PeerAddress peer;
+  const socklen_t size = datagram.to != nullptr ? peer_sockaddr(*datagram.to, peer) : 0;
+  ssize_t n;
+  do {
+    n = sendto(fd, datagram.bytes.data(), datagram.bytes.size(), MSG_DONTWAIT, size != 0 ? &peer.any : nullptr, size);
+  } while (n < 0 && errno == EINTR);
+  datagram.lost = n < 0;
+  if (datagram.lost) return {.errors = 1};
+  return {.datagrams = 1, .bytes = datagram.bytes.size()};
+}
+
 // How many datagrams a socket has lost to a full buffer since it was made: one that comes from another process may have lost some there.
 uint32_t lost_so_far(int fd) {
   std::array<uint32_t, SK_MEMINFO_VARS> info{};
@@ -160,13 +175,50 @@ bool cannot_segment(int error) { return error == EINVAL || error == EIO || error
 Address DatagramPath::peer_address() const { return address_of(peer, v6, scope, peer_port); }
 Address DatagramPath::local_address(uint16_t port) const { return address_of(local, v6, 0, port); }
 
+// Bound and connected sockets share the room, but not the headers: what each kind asks for changes seldom, so they stay set from call to call.
 struct DatagramBatch::Space {
+  struct Headers {
+    void set(Space& space, size_t room, bool names, bool controls);
+    void reset_used();
+    std::array<mmsghdr, kMessages> of;
+    std::array<iovec, kMessages> parts;
+    size_t room = 0, most = 0;
+    size_t used = 0;  // that the kernel has written to
+    bool names = false, controls = false;
+  };
+
   std::unique_ptr<char[]> bytes{new char[kPool]};  // not touched here: pages come with the datagrams
-  std::array<mmsghdr, kMessages> headers;
-  std::array<iovec, kMessages> parts;
+  Headers bound, connected;
   std::array<PeerAddress, kMessages> peers;
   alignas(cmsghdr) std::array<std::array<char, kControl>, kMessages> control;
 };
+
+void DatagramBatch::Space::Headers::set(Space& space, size_t room_in, bool names_in, bool controls_in) {
+  room = room_in;
+  names = names_in;
+  controls = controls_in;
+  const size_t stride = (room / 64 + 1) * 64 + 64;  // an odd number of cache lines keeps neighbours off the same sets
+  most = std::min(kMessages, kPool / stride);
+  for (size_t i = 0; i < most; ++i) {
+    parts[i] = {space.bytes.get() + i * stride, room};
+    msghdr& header = of[i].msg_hdr;
+    header = {};
+    header.msg_iov = &parts[i];
+    header.msg_iovlen = 1;
+    if (names) header.msg_name = &space.peers[i];
+    if (controls) header.msg_control = space.control[i].data();
+  }
+  used = most;
+}
+
+void DatagramBatch::Space::Headers::reset_used() {
+  for (size_t i = 0; i < used; ++i) {
+    msghdr& header = of[i].msg_hdr;
+    if (names) header.msg_namelen = sizeof(PeerAddress);
+    if (controls) header.msg_controllen = kControl;
+  }
+  used = 0;
+}
 
 DatagramBatch::DatagramBatch() : messages_(kMessages) {}
 DatagramBatch::~DatagramBatch() = default;
@@ -174,43 +226,29 @@ DatagramBatch::~DatagramBatch() = default;
 DatagramBatch::Received DatagramBatch::receive(int fd, size_t largest, bool joined, const Address* local) {
   if (space_ == nullptr) space_ = std::make_unique<Space>();
   Space& space = *space_;
-  // a message that was joined is as long as any; an odd number of cache lines keeps neighbours off the same sets
-  const size_t room = joined ? kMaxDatagram : std::min(largest, kMaxDatagram);
-  const size_t stride = (room / 64 + 1) * 64 + 64;
-  const size_t most = std::min(kMessages, kPool / stride);
-  const bool controls = joined || local != nullptr;
-  for (size_t i = 0; i < most; ++i) {
-    space.parts[i] = {space.bytes.get() + i * stride, room};
-    msghdr& header = space.headers[i].msg_hdr;
-    header = {};
-    header.msg_iov = &space.parts[i];
-    header.msg_iovlen = 1;
-    if (local != nullptr) {
-      header.msg_name = &space.peers[i];
-      header.msg_namelen = sizeof(PeerAddress);
-    }
-    if (controls) {
-      header.msg_control = space.control[i].data();
-      header.msg_controllen = kControl;
-    }
-  }
+  const size_t room = joined ? kMaxDatagram : std::min(largest, kMaxDatagram);  // a message that was joined is as long as any
+  const bool names = local != nullptr, controls = joined || names;
+  Space::Headers& headers = names ? space.bound : space.connected;
+  if (headers.room != room || headers.controls != controls || headers.most == 0) headers.set(space, room, names, controls);
+  headers.reset_used();
   Received out;
   count_ = 0;
-  const int n = recvmmsg(fd, space.headers.data(), static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
+  const int n = recvmmsg(fd, headers.of.data(), static_cast<unsigned>(headers.most), MSG_DONTWAIT, nullptr);
   if (n < 0) {
     if (errno != EAGAIN) out.error = errno;
     out.more = errno != EAGAIN;
     return out;
   }
-  out.more = static_cast<size_t>(n) == most;
-  for (int i = 0; i < n; ++i) {
-    msghdr& header = space.headers[static_cast<size_t>(i)].msg_hdr;
+  headers.used = static_cast<size_t>(n);
+  out.more = headers.used == headers.most;
+  for (size_t i = 0; i < headers.used; ++i) {
+    msghdr& header = headers.of[i].msg_hdr;
     DatagramMessage& message = messages_[count_];
     message.segment = 0;
-    message.bytes = {static_cast<const char*>(space.parts[static_cast<size_t>(i)].iov_base), space.headers[static_cast<size_t>(i)].msg_len};
-    if (local != nullptr) {
+    message.bytes = {static_cast<const char*>(headers.parts[i].iov_base), headers.of[i].msg_len};
+    if (names) {
       message.path = {};
-      set_peer(space.peers[static_cast<size_t>(i)], message.path);
+      set_peer(space.peers[i], message.path);
       message.path.local = local->bytes();
     }
     if (controls && header.msg_controllen != 0) read_control(header, message, out.overflow);
@@ -226,43 +264,50 @@ DatagramBatch::Received DatagramBatch::receive(int fd, size_t largest, bool join
 
 // --- What leaves ----------------------------------------------------------------------------------------------------------
 
-size_t segment_run(std::span<const std::string_view> datagrams) {
+size_t segment_run(std::span<const OutDatagram> datagrams) {
   if (datagrams.empty()) return 0;
-  const size_t size = datagrams[0].size();
+  const size_t size = datagrams[0].bytes.size();
   if (size == 0) return 1;
   const size_t most = std::min({kMaxSegments, kMaxMessage / size, datagrams.size()});
   for (size_t n = 1; n < most; ++n) {
-    if (datagrams[n].size() == size) continue;
-    return datagrams[n].size() < size && !datagrams[n].empty() ? n + 1 : n;
+    const OutDatagram& next = datagrams[n];
+    if (next.to != datagrams[0].to) return n;
+    if (next.bytes.size() == size) continue;
+    return next.bytes.size() < size && !next.bytes.empty() ? n + 1 : n;
   }
   return std::max<size_t>(most, 1);
 }
 
-SentDatagrams send_datagrams(int fd, std::span<const std::string_view> datagrams, const DatagramPath* to, bool from_local, bool& segment) {
-  PeerAddress peer;
-  const socklen_t peer_size = to != nullptr ? peer_sockaddr(*to, peer) : 0;
-  const DatagramPath* from = from_local ? to : nullptr;
+SentDatagrams send_datagrams(int fd, std::span<OutDatagram> datagrams, bool from_local, bool& segment) {
+  if (datagrams.size() == 1 && (datagrams[0].to == nullptr || !from_local)) return send_one(fd, datagrams[0]);
   SentDatagrams out;
   std::array<mmsghdr, kMessagesPerSend> headers;
   std::array<OutMessage, kMessagesPerSend> messages;
   std::array<iovec, kMessagesPerSend * 2> parts;
+  const auto lose = [&](size_t count) {
+    for (OutDatagram& one : datagrams.first(count)) one.lost = true;
+    out.errors += count;
+    datagrams = datagrams.subspan(count);
+  };
   while (!datagrams.empty()) {
     size_t count = 0, used = 0, taken = 0;
     while (taken < datagrams.size() && count < kMessagesPerSend) {
       size_t run = segment ? segment_run(datagrams.subspan(taken)) : 1;
       run = std::min(run, parts.size() - used);
       if (run == 0) break;
-      msghdr& header = headers[count].msg_hdr;
+      const OutDatagram& first = datagrams[taken];
+      OutMessage& message = messages[count];
+      msghdr& header = headers[count++].msg_hdr;
       header = {};
-      if (to != nullptr) {
-        header.msg_name = &peer;
-        header.msg_namelen = peer_size;
+      if (first.to != nullptr) {
+        header.msg_name = &message.peer;
+        header.msg_namelen = peer_sockaddr(*first.to, message.peer);
       }
       header.msg_iov = &parts[used];
       header.msg_iovlen = run;
-      for (size_t i = 0; i < run; ++i) parts[used++] = {const_cast<char*>(datagrams[taken + i].data()), datagrams[taken + i].size()};
-      write_control(header, messages[count], from, run > 1 ? datagrams[taken].size() : 0);
-      messages[count++].datagrams = run;
+      for (size_t i = 0; i < run; ++i) parts[used++] = {const_cast<char*>(datagrams[taken + i].bytes.data()), datagrams[taken + i].bytes.size()};
+      write_control(header, message, from_local ? first.to : nullptr, run > 1 ? first.bytes.size() : 0);
+      message.datagrams = run;
       taken += run;
     }
     const int n = count == 1 ? (sendmsg(fd, &headers[0].msg_hdr, MSG_DONTWAIT) < 0 ? -1 : 1) : sendmmsg(fd, headers.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
@@ -270,7 +315,7 @@ SentDatagrams send_datagrams(int fd, std::span<const std::string_view> datagrams
     size_t gone = 0;
     for (int i = 0; i < n; ++i) gone += messages[static_cast<size_t>(i)].datagrams;
     out.datagrams += gone;
-    for (size_t i = 0; i < gone; ++i) out.bytes += datagrams[i].size();
+    for (size_t i = 0; i < gone; ++i) out.bytes += datagrams[i].bytes.size();
     datagrams = datagrams.subspan(gone);
     if (n > 0) continue;  // whatever stopped it shows again with the next message
     if (error == EINTR) continue;
@@ -278,12 +323,7 @@ SentDatagrams send_datagrams(int fd, std::span<const std::string_view> datagrams
       segment = false;
       continue;
     }
-    if (error == EAGAIN || error == ENOBUFS) {  // the rest would meet the same
-      out.errors += datagrams.size();
-      return out;
-    }
-    out.errors += messages[0].datagrams;
-    datagrams = datagrams.subspan(messages[0].datagrams);
+    lose(error == EAGAIN || error == ENOBUFS ? datagrams.size() : messages[0].datagrams);  // the rest would meet the same
   }
   return out;
 }
@@ -350,8 +390,6 @@ void UdpPort::read_some() {
   loop_.run_soon(again_);
 }
 
-SentDatagrams UdpPort::send(const DatagramPath& to, std::span<const std::string_view> datagrams) {
-  return send_datagrams(options_.fd, datagrams, &to, many_locals_, segment_);
-}
+SentDatagrams UdpPort::send(std::span<OutDatagram> datagrams) { return send_datagrams(options_.fd, datagrams, many_locals_, segment_); }
 
 }  // namespace fairlead::net

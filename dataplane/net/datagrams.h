@@ -75,16 +75,23 @@ class DatagramBatch {
   size_t count_ = 0;
 };
 
-// How many of the first datagrams may leave as one message: all of one size, but for a shorter last.
-size_t segment_run(std::span<const std::string_view> datagrams);
+// One that is to leave: to the path's peer, or from a connected socket (`to` null).
+struct OutDatagram {
+  std::string_view bytes;
+  const DatagramPath* to = nullptr;
+  bool lost = false;  // the kernel did not take it
+};
+
+// How many of the first datagrams may leave as one message: all of one size, but for a shorter last, and to one peer: `to` is the same pointer.
+size_t segment_run(std::span<const OutDatagram> datagrams);
 
 struct SentDatagrams {
   size_t datagrams = 0, bytes = 0;
-  size_t errors = 0;  // datagrams that the kernel did not take: they are lost
+  size_t errors = 0;  // those that are marked as lost
 };
-// Sends in order, from a connected socket (`to` null) or to the path's peer, as from the path's local address if `from_local`.
+// Sends in order, with as few calls as may be; as from the path's local address if `from_local`.
 // `segment`: whether equal neighbours may go as one message; cleared when the kernel refuses such.
-SentDatagrams send_datagrams(int fd, std::span<const std::string_view> datagrams, const DatagramPath* to, bool from_local, bool& segment);
+SentDatagrams send_datagrams(int fd, std::span<OutDatagram> datagrams, bool from_local, bool& segment);
 
 // The kernel's name of a socket, the same in every process that has a descriptor of it. 0: none.
 uint64_t socket_cookie(int fd);
@@ -109,7 +116,7 @@ class UdpPort final : private FdHandler {
   UdpPort(EventLoop& loop, const Options& options, UdpPortEvents& events);
   ~UdpPort() override;
 
-  SentDatagrams send(const DatagramPath& to, std::span<const std::string_view> datagrams);
+  SentDatagrams send(std::span<OutDatagram> datagrams);
   // What comes meanwhile waits in the socket.
   void pause();
   void resume();

@@ -1,6 +1,7 @@
 // udp_proxy over real sockets: sessions, their ends, limits, hosts that come and go, what is counted and logged.
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <optional>
 #include <set>
 
@@ -80,6 +81,31 @@ TEST_CASE("a burst arrives whole and in order, each datagram by itself, and so d
   CHECK(proxy.stat("udp.u.downstream_sess_total") == 1);
   CHECK(proxy.wait_for_stat("udp.u.downstream_sess_rx_datagrams", burst.size()));
   CHECK(proxy.wait_for_stat("udp.u.downstream_sess_tx_datagrams", burst.size()));
+}
+
+TEST_CASE("answers to many clients at once reach each whole and in order: small ones, which leave together, large ones and empty ones") {
+  constexpr size_t kClients = 100;
+  UdpSocket up;
+  std::array<UdpSocket, kClients> clients;
+  TestUdp proxy("cluster: up\n" + kLog, {cluster_yaml("up", {up.port()})});
+  std::array<uint16_t, kClients> homes{};
+  for (size_t i = 0; i < kClients; ++i) {
+    clients[i].send(proxy.port(), std::to_string(i));
+    CHECK(up.receive() == std::to_string(i));
+    homes[i] = up.from();
+  }
+  const auto answers = [](size_t i) { return std::vector<std::string>{"first " + std::to_string(i), std::string(3000 + i, 'x'), "second " + std::to_string(i), ""}; };
+  proxy.hand_over(std::nullopt, [&] {  // all of them wait when it reads again
+    for (size_t i = 0; i < kClients; ++i)
+      for (const std::string& one : answers(i)) up.send(homes[i], one);
+  });
+  for (size_t i = 0; i < kClients; ++i)
+    for (const std::string& one : answers(i)) REQUIRE(clients[i].receive() == one);
+  CHECK(proxy.wait_for_stat("udp.u.downstream_sess_tx_datagrams", 4 * kClients));
+  proxy.publish({});  // what each session has sent is counted before it is logged
+  size_t logged = 0;
+  for (const std::string& line : proxy.access_log(kClients)) logged += line.starts_with("UdpSessionEnd up 1 ") && line.find(" 4 3") != std::string::npos;
+  CHECK(logged == kClients);
 }
 
 TEST_CASE("datagrams longer than asked for are dropped, on either side, unless they may be joined") {

@@ -19,6 +19,10 @@ using upstream::Health;
 
 namespace {
 
+constexpr size_t kAnswerRoom = 65'536;
+constexpr size_t kMostAnswers = 64;
+constexpr size_t kCopiedAnswers = 2048;  // bytes of a batch: copying more would cost about as much as a call of its own
+
 struct Factory final : stream::UdpFilterFactory {
   std::shared_ptr<const Shared> shared;
   std::unique_ptr<stream::UdpFilter> create(stream::WorkerContext& worker, const net::UdpPort::Options& port) const override {
@@ -48,7 +52,7 @@ void register_filter(stream::UdpFilterRegistry& registry) {
 }
 
 UdpProxy::UdpProxy(std::shared_ptr<const Shared> shared, stream::WorkerContext& worker, const net::UdpPort::Options& port)
-    : shared_(std::move(shared)), worker_(worker), port_(worker.loop(), port, *this) {
+    : shared_(std::move(shared)), worker_(worker), port_(worker.loop(), port, *this), send_answers_(net::LoopTask::of<&UdpProxy::send_answers>(this)) {
   for (const std::string& name : shared_->config->clusters) {
     slots_.push_back(std::make_unique<ClusterSlot>());
     slots_.back()->name = name;
@@ -57,6 +61,7 @@ UdpProxy::UdpProxy(std::shared_ptr<const Shared> shared, stream::WorkerContext& 
 }
 
 UdpProxy::~UdpProxy() {
+  send_answers();
   if (handed_over_) absl::erase_if(sessions_, [](const auto& entry) { return entry.second->fd_ >= 0; });
   end_all([](const Session&) { return true; });
   log_proxy();
@@ -97,7 +102,7 @@ void UdpProxy::add_piece(Session& session, std::string_view bytes) {
 
 void UdpProxy::send_pending(Session& session) {
   out_.clear();
-  for (int32_t at = session.first_; at >= 0; at = pieces_[static_cast<size_t>(at)].next) out_.push_back(pieces_[static_cast<size_t>(at)].bytes);
+  for (int32_t at = session.first_; at >= 0; at = pieces_[static_cast<size_t>(at)].next) out_.push_back({.bytes = pieces_[static_cast<size_t>(at)].bytes});
   session.first_ = session.last_ = -1;
   session.send_upstream(out_);
 }
@@ -177,6 +182,7 @@ Session* UdpProxy::create(const SessionKey& key, ClusterSlot& slot, upstream::Re
 }
 
 void UdpProxy::end(const SessionKey& key) {
+  send_answers();
   const auto it = sessions_.find(key);
   log_session(*it->second, format::LogType::UdpSessionEnd);
   sessions_.erase(it);
@@ -184,6 +190,7 @@ void UdpProxy::end(const SessionKey& key) {
 
 template <class Which>
 void UdpProxy::end_all(const Which& which) {
+  send_answers();
   absl::erase_if(sessions_, [&](const auto& entry) {
     if (!which(*entry.second)) return false;
     log_session(*entry.second, format::LogType::UdpSessionEnd);
@@ -196,15 +203,50 @@ void UdpProxy::on_idle(Session& session) {
   end(SessionKey(session.key()));
 }
 
-void UdpProxy::answer(Session& session, std::span<const std::string_view> datagrams) {
-  const net::SentDatagrams sent = port_.send(session.key_.path, datagrams);
-  session.counts_.tx_errors += sent.errors;
-  session.counts_.tx_bytes += sent.bytes;
-  session.counts_.tx_datagrams += sent.datagrams;
-  if (sent.errors != 0) count(Stat::downstream_sess_tx_errors, sent.errors);
-  sent_ += sent.bytes;
-  count(Stat::downstream_sess_tx_bytes, sent.bytes);
-  count(Stat::downstream_sess_tx_datagrams, sent.datagrams);
+void UdpProxy::answer(Session& session) {
+  size_t bytes = 0;
+  for (net::OutDatagram& datagram : out_) {
+    datagram.to = &session.key_.path;
+    bytes += datagram.bytes.size();
+  }
+  const bool kept = bytes <= kCopiedAnswers && out_.size() <= kMostAnswers;
+  if (!kept || answer_size_ + bytes > kAnswerRoom || answers_.size() + out_.size() > kMostAnswers) send_answers();
+  if (!kept) {
+    const net::SentDatagrams sent = port_.send(out_);
+    return count_answers(session, sent.datagrams, sent.bytes, sent.errors);
+  }
+  if (answer_bytes_ == nullptr) answer_bytes_.reset(new char[kAnswerRoom]);
+  for (const net::OutDatagram& datagram : out_) {
+    char* at = answer_bytes_.get() + answer_size_;
+    std::copy(datagram.bytes.begin(), datagram.bytes.end(), at);
+    answer_size_ += datagram.bytes.size();
+    answers_.push_back({.bytes = {at, datagram.bytes.size()}, .to = datagram.to});
+    answering_.push_back(&session);
+  }
+  worker_.loop().run_at_flush(send_answers_);
+}
+
+void UdpProxy::send_answers() {
+  send_answers_.cancel();
+  if (answers_.empty()) return;
+  port_.send(answers_);
+  for (size_t i = 0; i < answers_.size(); ++i) {
+    const bool lost = answers_[i].lost;
+    count_answers(*answering_[i], lost ? 0 : 1, lost ? 0 : answers_[i].bytes.size(), lost ? 1 : 0);
+  }
+  answers_.clear();
+  answering_.clear();
+  answer_size_ = 0;
+}
+
+void UdpProxy::count_answers(Session& session, uint64_t datagrams, uint64_t bytes, uint64_t errors) {
+  session.counts_.tx_errors += errors;
+  session.counts_.tx_bytes += bytes;
+  session.counts_.tx_datagrams += datagrams;
+  if (errors != 0) count(Stat::downstream_sess_tx_errors, errors);
+  sent_ += bytes;
+  count(Stat::downstream_sess_tx_bytes, bytes);
+  count(Stat::downstream_sess_tx_datagrams, datagrams);
 }
 
 // --- Hot restarts ---------------------------------------------------------------------------------------------------------
@@ -213,6 +255,7 @@ void UdpProxy::pause() {
   if (std::exchange(paused_, true)) return;
   port_.pause();
   for (const auto& [key, session] : sessions_) session->pause();
+  send_answers();
 }
 
 void UdpProxy::resume() {

@@ -13,6 +13,7 @@
 #include "dataplane/filters/udp/udp_proxy/config.h"
 #include "dataplane/filters/udp/udp_proxy/session.h"
 #include "dataplane/format/context.h"
+#include "dataplane/net/event_loop.h"
 #include "dataplane/stream/udp_filter.h"
 
 namespace fairlead::filters::udp::udp_proxy {
@@ -60,13 +61,16 @@ class UdpProxy final : public stream::UdpFilter, private net::UdpPortEvents {
   ClusterSlot* route(const net::DatagramPath& path);
   ClusterSlot* slot_of(std::string_view cluster) const;
   void add_piece(Session& session, std::string_view bytes);
+  void count_answers(Session& session, uint64_t datagrams, uint64_t bytes, uint64_t errors);
   void send_pending(Session& session);
   void end(const SessionKey& key);
   template <class Which>
   void end_all(const Which& which);
 
-  // Sessions' side.
-  void answer(Session& session, std::span<const std::string_view> datagrams);
+  // Sessions' side. Small answers of a turn are kept to its end and leave together: one call for many clients, whose next datagrams then come
+  // together too. Before a session ends, what is kept goes.
+  void answer(Session& session);  // with out_, whose bytes are the batch's
+  void send_answers();
   void on_idle(Session& session);
   void log_session(const Session& session, format::LogType type) const;
   void log_facts(const SessionFacts& facts, format::LogType type) const;
@@ -82,7 +86,12 @@ class UdpProxy final : public stream::UdpFilter, private net::UdpPortEvents {
   absl::flat_hash_map<SessionKey, std::unique_ptr<Session>> sessions_;
   std::vector<Piece> pieces_;
   std::vector<Session*> touched_;
-  std::vector<std::string_view> out_;
+  std::vector<net::OutDatagram> out_;
+  std::unique_ptr<char[]> answer_bytes_;    // of kAnswerRoom; null until there is something
+  size_t answer_size_ = 0;
+  std::vector<net::OutDatagram> answers_;   // their bytes are there
+  std::vector<Session*> answering_;         // whose each is
+  net::LoopTask send_answers_;
   uint64_t received_ = 0, sent_ = 0;  // bytes, those without a session too
   bool paused_ = false;
   bool handed_over_ = false;          // another process has the sessions with a socket, unless this one resumes

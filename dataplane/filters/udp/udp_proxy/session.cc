@@ -127,9 +127,9 @@ bool Session::open() {
   return true;
 }
 
-void Session::send_upstream(std::span<const std::string_view> datagrams) {
+void Session::send_upstream(std::span<net::OutDatagram> datagrams) {
   uint64_t bytes = 0;
-  for (const std::string_view datagram : datagrams) bytes += datagram.size();
+  for (const net::OutDatagram& datagram : datagrams) bytes += datagram.bytes.size();
   counts_.rx_bytes += bytes;
   counts_.rx_datagrams += datagrams.size();
   proxy_.count(Stat::downstream_sess_rx_bytes, bytes);
@@ -137,7 +137,7 @@ void Session::send_upstream(std::span<const std::string_view> datagrams) {
   arm_idle();
   stats::Cells& cells = proxy_.cells();
   if (!open()) return cells.add(slot_->stats, ClusterUdpStat::sess_tx_errors, datagrams.size());
-  const net::SentDatagrams sent = net::send_datagrams(fd_, datagrams, nullptr, false, segment_);
+  const net::SentDatagrams sent = net::send_datagrams(fd_, datagrams, false, segment_);
   if (sent.errors != 0) cells.add(slot_->stats, ClusterUdpStat::sess_tx_errors, sent.errors);
   if (sent.datagrams == 0) return;
   cells.add(slot_->stats, ClusterUdpStat::sess_tx_datagrams, sent.datagrams);
@@ -154,16 +154,16 @@ void Session::read_some() {
     if (got.error != 0) cells.add(slot_->stats, ClusterUdpStat::sess_rx_errors);
     if (got.truncated != 0) cells.add(slot_->stats, ClusterUdpStat::sess_rx_datagrams_dropped, got.truncated);
     if (got.messages != 0) {
-      std::vector<std::string_view>& out = proxy_.out_;
+      std::vector<net::OutDatagram>& out = proxy_.out_;
       out.clear();
       uint64_t bytes = 0;
       for (const net::DatagramMessage& message : batch.messages()) {
         bytes += message.bytes.size();
-        net::for_each_datagram(message, [&](std::string_view datagram) { out.push_back(datagram); });
+        net::for_each_datagram(message, [&](std::string_view datagram) { out.push_back({.bytes = datagram}); });
       }
       cells.add(slot_->stats, ClusterUdpStat::sess_rx_datagrams, out.size());
       cells.add(cluster_->shared().stats, ClusterStat::upstream_cx_rx_bytes_total, bytes);
-      proxy_.answer(*this, out);
+      proxy_.answer(*this);
     }
     if (!got.more) return;
   }

@@ -49,7 +49,7 @@ class Session final : private net::FdHandler {
 
   // The client's datagrams, sent by send_pending(): several of a batch may leave together. `first`: the number of the first in the batch's list.
   bool pending() const { return first_ >= 0; }
-  void send_upstream(std::span<const std::string_view> datagrams);
+  void send_upstream(std::span<net::OutDatagram> datagrams);
 
  private:
   friend class UdpProxy;

@@ -62,15 +62,19 @@ struct Seen final : UdpPortEvents {
   uint64_t dropped = 0;
 };
 
-std::vector<std::string_view> views(const std::vector<std::string>& of) { return {of.begin(), of.end()}; }
+std::vector<OutDatagram> out(const std::vector<std::string>& of, const DatagramPath* to = nullptr) {
+  std::vector<OutDatagram> made;
+  for (const std::string& bytes : of) made.push_back({.bytes = bytes, .to = to});
+  return made;
+}
 
 }  // namespace
 
 TEST_CASE("neighbours of one size and a shorter last leave as one message") {
   const auto run = [](std::vector<size_t> sizes) {
     static const std::string bytes(70'000, 'x');
-    std::vector<std::string_view> datagrams;
-    for (const size_t size : sizes) datagrams.push_back(std::string_view(bytes).substr(0, size));
+    std::vector<OutDatagram> datagrams;
+    for (const size_t size : sizes) datagrams.push_back({.bytes = std::string_view(bytes).substr(0, size)});
     return segment_run(datagrams);
   };
   CHECK(run({}) == 0);
@@ -83,6 +87,9 @@ TEST_CASE("neighbours of one size and a shorter last leave as one message") {
   CHECK(run(std::vector<size_t>(100, 5)) == 64);       // the kernel's most
   CHECK(run(std::vector<size_t>(100, 10'000)) == 6);   // an IP packet's most
   CHECK(run({65'500, 65'500}) == 1);
+  const DatagramPath one, other;
+  const std::vector<OutDatagram> mixed{{.bytes = "a", .to = &one}, {.bytes = "b", .to = &one}, {.bytes = "c", .to = &other}};
+  CHECK(segment_run(mixed) == 2);  // each peer has its own
 }
 
 TEST_CASE("every datagram arrives as it was, whatever left with it") {
@@ -92,10 +99,11 @@ TEST_CASE("every datagram arrives as it was, whatever left with it") {
   bool segment = GENERATE(true, false);
   std::vector<std::string> sent;
   for (int i = 0; i < 100; ++i) sent.push_back(std::string(i % 7 == 0 ? 0 : i < 50 ? 100 : static_cast<size_t>(i), static_cast<char>('a' + i % 26)));
-  const SentDatagrams out = send_datagrams(fd, views(sent), nullptr, false, segment);
-  CHECK(out.datagrams == sent.size());
-  CHECK(out.errors == 0);
-  CHECK(out.bytes == std::accumulate(sent.begin(), sent.end(), size_t{0}, [](size_t n, const std::string& s) { return n + s.size(); }));
+  std::vector<OutDatagram> datagrams = out(sent);
+  const SentDatagrams done = send_datagrams(fd, datagrams, false, segment);
+  CHECK(done.datagrams == sent.size());
+  CHECK(done.errors == 0);
+  CHECK(done.bytes == std::accumulate(sent.begin(), sent.end(), size_t{0}, [](size_t n, const std::string& s) { return n + s.size(); }));
   for (const std::string& one : sent) CHECK(to.receive() == one);
   close(fd);
 }
@@ -105,10 +113,12 @@ TEST_CASE("what the kernel refuses counts as lost, and the rest goes on") {
   const int fd = open_connected_udp(to.address, false);
   bool segment = true;
   const std::vector<std::string> sent{"a", std::string(70'000, 'x'), "b"};
-  const SentDatagrams out = send_datagrams(fd, views(sent), nullptr, false, segment);
-  CHECK(out.datagrams == 2);
-  CHECK(out.bytes == 2);
-  CHECK(out.errors == 1);
+  std::vector<OutDatagram> datagrams = out(sent);
+  const SentDatagrams done = send_datagrams(fd, datagrams, false, segment);
+  CHECK(done.datagrams == 2);
+  CHECK(done.bytes == 2);
+  CHECK(done.errors == 1);
+  CHECK((!datagrams[0].lost && datagrams[1].lost && !datagrams[2].lost));
   CHECK(to.receive() == "a");
   CHECK(to.receive() == "b");
   close(fd);
@@ -127,7 +137,8 @@ TEST_CASE("a socket that joins datagrams gives them back one by one") {
   std::vector<std::string> sent;
   for (int i = 0; i < 20; ++i) sent.push_back(std::string(i == 19 ? 10 : 200, static_cast<char>('a' + i)));
   bool segment = true;
-  REQUIRE(send_datagrams(up.fd, views(sent), nullptr, false, segment).datagrams == 20);
+  std::vector<OutDatagram> datagrams = out(sent);
+  REQUIRE(send_datagrams(up.fd, datagrams, false, segment).datagrams == 20);
   DatagramBatch batch;
   std::vector<std::string> got;
   for (;;) {
@@ -159,10 +170,11 @@ TEST_CASE("a port hears from every peer, answers it, and says what was lost") {
   CHECK(seen.paths[0].local_address(bound->local_address().port()) == bound->local_address());
   CHECK(seen.paths[0] == seen.paths[2]);
   CHECK_FALSE(seen.paths[0] == seen.paths[1]);
-  const std::vector<std::string> answers{"x", "yy"};
-  CHECK(port.send(seen.paths[1], views(answers)).datagrams == 2);
+  std::vector<OutDatagram> answers{{.bytes = "x", .to = &seen.paths[1]}, {.bytes = "for one", .to = &seen.paths[0]}, {.bytes = std::string_view("yy"), .to = &seen.paths[1]}};
+  CHECK(port.send(answers).datagrams == 3);  // with one call
   CHECK(two.receive() == "x");
   CHECK(two.receive() == "yy");
+  CHECK(one.receive() == "for one");
 }
 
 TEST_CASE("an answer comes from the address that was asked") {
@@ -183,7 +195,8 @@ TEST_CASE("an answer comes from the address that was asked") {
     REQUIRE(loop.run_until([&] { return seen.paths.size() == before + 1; }, 10s));
     CHECK(seen.paths.back().local_address(asked.port()) == asked);
     CHECK(seen.paths.back().peer_address() == client.address);
-    CHECK(port.send(seen.paths.back(), std::vector<std::string_view>{"answer"}).datagrams == 1);
+    std::vector<OutDatagram> answers{{.bytes = "answer", .to = &seen.paths.back()}};
+    CHECK(port.send(answers).datagrams == 1);
     Address from;
     CHECK(client.receive(&from) == "answer");
     CHECK(from == asked);
