@@ -3,8 +3,6 @@
 #include <catch2/catch.hpp>
 #include <functional>
 
-#include "absl/strings/numbers.h"
-#include "base/doc.h"
 #include "tests/integration/support/fake_upstream.h"
 #include "tests/integration/support/http2_client.h"
 #include "tests/integration/xds/proxy_process.h"
@@ -17,21 +15,13 @@ namespace {
 
 const std::string kDirect = "route_config: {name: r, virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: ok}}}]}]}";
 
-double allocated(const ProxyProcess& proxy) {
-  const auto answer = doc::parse_json(proxy.admin("/memory").body, "memory");
-  REQUIRE(answer.ok());
-  double bytes = 0;
-  REQUIRE(absl::SimpleAtod(std::string(answer->find("allocated")->as_string()), &bytes));
-  return bytes;
-}
-
 // `make(n)`: a bootstrap with n of them.
 double bytes_each(const std::function<std::string(int)>& make) {
   constexpr int kFew = 100, kMany = 1100;
   const auto at_rest = [&](int n) {
     ProxyProcess proxy(make(n));
     proxy.wait_for_state("LIVE");
-    return allocated(proxy);
+    return proxy.allocated();
   };
   return (at_rest(kMany) - at_rest(kFew)) / (kMany - kFew);
 }
@@ -69,7 +59,7 @@ TEST_CASE("an idle connection that has had a request costs at most 2 KB") {
       open.back().send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
       REQUIRE(open.back().read_response().status == 200);
     }
-    return allocated(proxy);
+    return proxy.allocated();
   };
   const double few = more(50);
   const double bytes = (more(400) - few) / 400;
@@ -93,7 +83,7 @@ TEST_CASE("an HTTP/2 request that waits for its answer costs at most a third of 
   const auto more = [&](size_t n) {
     for (size_t i = 0; i < n; ++i) client.start("GET", "/");
     REQUIRE(upstream.wait_for(sent += n));
-    return allocated(proxy);
+    return proxy.allocated();
   };
   const double few = more(100);
   const double bytes = (more(800) - few) / 800;

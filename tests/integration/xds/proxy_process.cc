@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <stdexcept>
 #include <thread>
 
@@ -15,6 +17,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/doc.h"
 
 namespace fairlead::testing {
 namespace {
@@ -87,6 +90,18 @@ double ProxyProcess::cpu_seconds() const {
   uint64_t user = 0, system = 0;
   if (fields.size() < 13 || !absl::SimpleAtoi(fields[11], &user) || !absl::SimpleAtoi(fields[12], &system)) throw std::runtime_error("no CPU time of the proxy");
   return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+double ProxyProcess::allocated() const {
+  const auto answer = doc::parse_json(admin("/memory").body, "memory");
+  double bytes = 0;
+  if (!answer.ok() || !absl::SimpleAtod(std::string(answer->find("allocated")->as_string()), &bytes)) throw std::runtime_error("/memory tells nothing");
+  return bytes;
+}
+
+size_t ProxyProcess::descriptors() const {
+  const std::filesystem::directory_iterator open(absl::StrCat("/proc/", pid_, "/fd"));
+  return static_cast<size_t>(std::distance(begin(open), end(open)));
 }
 
 void ProxyProcess::signal(int number) { kill(pid_, number); }

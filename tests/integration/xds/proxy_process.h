@@ -32,6 +32,8 @@ class ProxyProcess {
   bool running();
   pid_t pid() const { return pid_; }
   double cpu_seconds() const;  // that it has used so far, all threads together
+  double allocated() const;    // bytes; the sanitizers' allocators do not say
+  size_t descriptors() const;  // that it has open
   std::string log() const;  // what it has written to standard error so far
   const std::string& directory() const { return directory_.path(); }
 
