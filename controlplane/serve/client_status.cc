@@ -6,12 +6,14 @@
 #include <optional>
 #include <utility>
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/struct.pb.h>
 
 #include "base/descriptors.h"
 #include "base/redact.h"
 #include "dataplane/matching/matchers.h"
+#include "envoy/admin/v3/config_dump.pb.h"
 #include "envoy/service/status/v3/csds.pb.h"
 
 namespace fairlead::serve {
@@ -262,25 +264,121 @@ absl::StatusOr<std::string> client_status(std::string_view request, const EachSt
   return answer.SerializeAsString();
 }
 
-status::ClientConfig sync_status(const StreamView& stream) {
+// --- for istioctl ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::string text_in(const Struct& metadata, const std::string& key) {
+  const auto found = metadata.fields().find(key);
+  return found == metadata.fields().end() ? "" : found->second.string_value();
+}
+
+// A pod's: what it says itself, else its Gateway's. Empty: not known.
+std::string namespace_of(const snapshot::Node& node, const Struct& metadata) {
+  const std::string said = text_in(metadata, "NAMESPACE");
+  return said.empty() ? node.gateway.substr(0, node.gateway.find('/')) : said;
+}
+
+bool is_called(const snapshot::Node& node, std::string_view name) {
+  if (node.id == name || absl::StrContains(node.id, absl::StrCat("~", name, "~"))) return true;
+  if (!name.starts_with(absl::StrCat(node.id, "."))) return false;
+  const std::string in = namespace_of(node, metadata_of(node));
+  return in.empty() || name.substr(node.id.size() + 1) == in;  // istioctl always names one
+}
+
+// The last refusal that stands, of this stream or of its class of clients; empty: none does.
+std::string error_of(const StreamView& stream, Type type, const cpstream::TypeStatus& of_type) {
+  if (of_type.state == cpstream::TypeStatus::State::kError) return of_type.error;
+  const auto at = std::find_if(stream.refused.begin(), stream.refused.end(), [&](const verdict::Refused* r) { return r->type == type && r->frozen; });
+  return at == stream.refused.end() ? "" : (*at)->message;
+}
+
+}  // namespace
+
+status::ClientConfig sync_status(const StreamView& stream, const inspect::Now& now) {
   status::ClientConfig out;
   fill_node(out, stream.node);
-  // What istioctl's columns are made of; its own proxies say these of themselves.
-  auto& metadata = *out.mutable_node()->mutable_metadata();
-  metadata = metadata_of(stream.node);
-  auto& fields = *metadata.mutable_fields();
-  if (!fields.contains("CLUSTER_ID")) fields["CLUSTER_ID"].set_string_value(stream.node.cluster);
-  if (!fields.contains("ISTIO_VERSION")) fields["ISTIO_VERSION"].set_string_value(absl::StrCat(stream.node.user_agent, "/", stream.node.user_agent_version));
+  // These and no more, as istiod does: istioctl reads all metadata as Istio's own, and one node whose LABELS are no map, say, would spoil its answer for all.
+  const Struct said = metadata_of(stream.node);
+  auto& fields = *out.mutable_node()->mutable_metadata()->mutable_fields();
+  const auto put = [&](const std::string& key, const std::string& otherwise) {
+    const std::string value = text_in(said, key);
+    if (!value.empty() || !otherwise.empty()) fields[key].set_string_value(value.empty() ? otherwise : value);
+  };
+  put("CLUSTER_ID", stream.node.cluster);
+  put("NAMESPACE", namespace_of(stream.node, said));
+  put("ISTIO_VERSION", absl::StrCat(stream.node.user_agent, "/", stream.node.user_agent_version));
   for (Type type : resources::all_types()) {
-    const cpstream::TypeStatus type_status = stream.session.status(type);
-    const bool always = type == Type::kCluster || type == Type::kListener || type == Type::kEndpoint || type == Type::kRoute;
-    if (type_status.state == cpstream::TypeStatus::State::kNotRequested && !always) continue;
-    const status::ConfigStatus state = status_of(type_status.state);
-    add_per_xds(out, type, state);
+    const cpstream::TypeStatus of_type = stream.session.status(type);
+    const bool asked = of_type.state != cpstream::TypeStatus::State::kNotRequested;
+    const bool column = type == Type::kCluster || type == Type::kListener || type == Type::kEndpoint || type == Type::kRoute || type == Type::kExtensionConfig;
+    if (!asked && !column) continue;
     auto& one = *out.add_generic_xds_configs();
     one.set_type_url(std::string(resources::type_url(type)));
-    one.set_config_status(state);
+    // UNKNOWN is what istioctl takes for a type that nobody asked for
+    one.set_config_status(asked ? status_of(of_type.state) : status::UNKNOWN);
+    const auto at = [&](MonotonicTime t) { return now.wall - std::chrono::duration_cast<SystemTime::duration>(now.mono - t); };
+    if (!of_type.sent_version.empty()) set_time(one.mutable_last_updated(), at(of_type.sent_at));
+    if (const std::string error = asked ? error_of(stream, type, of_type) : ""; !error.empty()) {
+      one.set_config_status(status::ERROR);
+      one.mutable_error_state()->set_details(error);
+      if (of_type.error_at != MonotonicTime{}) set_time(one.mutable_error_state()->mutable_last_update_attempt(), at(of_type.error_at));
+    }
+    add_per_xds(out, type, one.config_status());
   }
+  return out;
+}
+
+absl::StatusOr<envoy::admin::v3::ConfigDump> config_dump(std::string_view name, const EachStream& each) {
+  namespace admin = envoy::admin::v3;
+  admin::ClustersConfigDump clusters;
+  admin::ListenersConfigDump listeners;
+  admin::RoutesConfigDump routes;
+  admin::EcdsConfigDump filters;
+  size_t left = kMostStatusBytes;
+  bool fits = true;
+  std::string found;  // its id: of a node with a stream for each type all are told
+  const auto each_wanted = [&](const StreamView& stream, Type type, const auto& add) {
+    for (const cpstream::ResourceState& r : stream.session.resources(type, stream.wanted)) {
+      if (!r.wanted || !fits) continue;
+      fits = r.wanted->body().size() < left;
+      if (!fits) return;
+      left -= r.wanted->body().size();
+      set_content(add(*r.wanted), *r.wanted);
+    }
+  };
+  each([&](const StreamView& stream) {
+    if (!stream.session.asks() || (found.empty() ? !is_called(stream.node, name) : stream.node.id != found)) return;
+    found = stream.node.id;
+    each_wanted(stream, Type::kCluster, [&](const resources::Resource& r) {
+      auto& one = *clusters.add_dynamic_active_clusters();
+      one.set_version_info(r.version);
+      return one.mutable_cluster();
+    });
+    each_wanted(stream, Type::kListener, [&](const resources::Resource& r) {
+      auto& one = *listeners.add_dynamic_listeners();
+      one.set_name(r.name);
+      one.mutable_active_state()->set_version_info(r.version);
+      return one.mutable_active_state()->mutable_listener();
+    });
+    each_wanted(stream, Type::kRoute, [&](const resources::Resource& r) {
+      auto& one = *routes.add_dynamic_route_configs();
+      one.set_version_info(r.version);
+      return one.mutable_route_config();
+    });
+    each_wanted(stream, Type::kExtensionConfig, [&](const resources::Resource& r) {
+      auto& one = *filters.add_ecds_filters();
+      one.set_version_info(r.version);
+      return one.mutable_ecds_filter();
+    });
+  });
+  admin::ConfigDump out;
+  if (found.empty()) return out;
+  if (!fits) return absl::ResourceExhaustedError(absl::StrCat("what ", found, " shall have is larger than ", kMostStatusBytes >> 20, " MiB"));
+  out.add_configs()->PackFrom(clusters);
+  out.add_configs()->PackFrom(listeners);
+  out.add_configs()->PackFrom(routes);
+  out.add_configs()->PackFrom(filters);
   return out;
 }
 

@@ -1,5 +1,5 @@
-// What each client was sent and has accepted, as the server sees it, in the messages of envoy.service.status.v3: for CSDS, and for
-// `istioctl proxy-status`, which asks for the same over ADS. Pure; the caller's thread.
+// What each client was sent and has accepted, as the server sees it, in the messages of envoy.service.status.v3: for CSDS, and for istioctl, which
+// asks for the same over ADS (istio_debug.h). Pure; the caller's thread.
 #pragma once
 
 #include <functional>
@@ -18,6 +18,9 @@
 
 namespace google::protobuf {
 class Struct;
+}
+namespace envoy::admin::v3 {
+class ConfigDump;
 }
 namespace envoy::service::status::v3 {
 class ClientConfig;
@@ -50,14 +53,18 @@ class NodeMatchers {
 };
 
 inline constexpr std::string_view kStatusServiceName = "envoy.service.status.v3.ClientStatusDiscoveryService";
-inline constexpr std::string_view kDebugTypes = "istio.io/debug/";  // of requests over ADS that ask about other streams
 inline constexpr size_t kMostStatusBytes = 8 << 20;  // of one answer: all other streams wait for it
 
 // Answers a serialised ClientStatusRequest with a serialised ClientStatusResponse. InvalidArgument: it is none, or its matchers cannot be;
 // ResourceExhausted: the answer would be too large. Secrets are never told, only that there are some.
 absl::StatusOr<std::string> client_status(std::string_view request, const EachStream& each, const inspect::Now& now);
 
-// One entry a type, without resources: what istiod answers to "istio.io/debug/syncz".
-envoy::service::status::v3::ClientConfig sync_status(const StreamView& stream);
+// One entry a type, without resources: what istioctl's columns are made of.
+envoy::service::status::v3::ClientConfig sync_status(const StreamView& stream, const inspect::Now& now);
+
+// What the client of that name shall have of clusters, listeners, routes and filters, in the sections of Envoy's own /config_dump; secrets are not told.
+// `name`: a node's id, or POD.NAMESPACE of a node whose id is POD, or has "~POD.NAMESPACE~" in it as Istio's have. No section: nobody is called so.
+// ResourceExhausted: it would be too large.
+absl::StatusOr<envoy::admin::v3::ConfigDump> config_dump(std::string_view name, const EachStream& each);
 
 }  // namespace fairlead::serve

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "controlplane/serve/istio_debug.h"
 #include "controlplane/stream/decode.h"
 
 namespace fairlead::serve {
@@ -370,9 +371,11 @@ void Core::request(StreamId id, std::string_view bytes) {
   if (!stream.session) {
     if (absl::Status s = start(id, stream, *request); !s.ok()) return end(id, stream, s);
   }
-  if (!stream.only && request->type_url.starts_with(kDebugTypes)) {
-    if (absl::Status s = may_inspect(*stream.peer); !s.ok()) return end(id, stream, s);
-    return answer_debug(id, stream.kind == StreamKind::kDelta, *request);
+  if (!stream.only && is_debug_type(request->type_url)) {
+    absl::Status s = may_inspect(*stream.peer);
+    if (s.ok()) s = answer_debug(id, stream.kind == StreamKind::kDelta, *request);
+    if (!s.ok()) end(id, stream, s);
+    return;
   }
   // its own snapshot may be older than what others have been told since
   const bool endpoints = stream.only ? *stream.only == Type::kEndpoint : request->type_url == resources::type_url(Type::kEndpoint);

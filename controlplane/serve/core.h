@@ -131,7 +131,7 @@ class Core {
   absl::Status may_open(const rpc::Peer& peer);
   absl::Status start(StreamId id, Stream& stream, const cpstream::Request& request);
   absl::Status deny(Denial why, absl::Status status);
-  void answer_debug(StreamId id, bool delta, const cpstream::Request& request);
+  absl::Status answer_debug(StreamId id, bool delta, const cpstream::Request& request);
   void deliver(StreamId id, Stream& stream, cpstream::Output output);
   void refuse(Stream& stream, const cpstream::Refusal& refusal);
   void end(StreamId id, Stream& stream, const absl::Status& status);

@@ -3,8 +3,8 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "controlplane/serve/client_status.h"
 #include "controlplane/serve/core.h"
+#include "controlplane/serve/istio_debug.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "envoy/service/status/v3/csds.pb.h"
 
@@ -12,7 +12,6 @@ namespace fairlead::serve {
 
 namespace {
 
-constexpr std::string_view kSyncType = "istio.io/debug/syncz";  // istioctl proxy-status
 constexpr std::string_view kNonce = "debug-";  // no session's: those are numbers
 
 }  // namespace
@@ -24,30 +23,23 @@ absl::Status Core::may_inspect(const rpc::Peer& peer) const {
 
 absl::Status Core::may_be(const rpc::Peer& peer, const snapshot::Node& node) const { return authorization_ ? authorization_->check(peer, node) : absl::OkStatus(); }
 
-void Core::answer_debug(StreamId id, bool delta, const cpstream::Request& request) {
-  if (request.nonce.starts_with(kNonce)) return;  // an ACK
-  std::vector<std::pair<std::string, std::string>> found;  // node, serialised ClientConfig
-  if (request.type_url == kSyncType) {
-    each_stream([&](const StreamView& view) {
-      bool asks = false;  // who has asked for no resource is no proxy, but somebody like the one who asks here
-      for (resources::Type t : resources::all_types()) asks |= view.session.status(t).state != cpstream::TypeStatus::State::kNotRequested;
-      if (asks) found.emplace_back(view.node.id, sync_status(view).SerializeAsString());
-    });
-  }
+absl::Status Core::answer_debug(StreamId id, bool delta, const cpstream::Request& request) {
+  if (request.nonce.starts_with(kNonce)) return absl::OkStatus();  // an ACK
+  absl::StatusOr<std::vector<DebugResource>> answer = debug_answer(request, [this](const auto& f) { each_stream(f); }, {clock_.system(), clock_.monotonic()});
+  if (!answer.ok()) return answer.status();
   const std::string nonce = absl::StrCat(kNonce, ++debug_nonces_);
   // What istioctl prints of a control plane it reads out of this.
   const std::string identifier = absl::StrCat("{\"Component\":\"fairlead\",\"ID\":\"", options_.identifier, "\",\"Info\":{\"version\":\"", options_.version, "\"}}");
-  const std::string config = "type.googleapis.com/envoy.service.status.v3.ClientConfig";
   cpstream::WireMessage message;
   message.delta = delta;
   if (message.delta) {
     envoy::service::discovery::v3::DeltaDiscoveryResponse response;
-    for (auto& [node, bytes] : found) {
+    for (DebugResource& r : *answer) {
       auto& one = *response.add_resources();
-      one.set_name(node);
+      one.set_name(r.name);
       one.set_version(nonce);
-      one.mutable_resource()->set_type_url(config);
-      one.mutable_resource()->set_value(std::move(bytes));
+      one.mutable_resource()->set_type_url(r.type_url);
+      one.mutable_resource()->set_value(std::move(r.bytes));
     }
     response.set_system_version_info(nonce);
     response.set_type_url(request.type_url);
@@ -56,10 +48,10 @@ void Core::answer_debug(StreamId id, bool delta, const cpstream::Request& reques
     message.head = response.SerializeAsString();
   } else {
     envoy::service::discovery::v3::DiscoveryResponse response;
-    for (auto& [node, bytes] : found) {
+    for (DebugResource& r : *answer) {
       auto& one = *response.add_resources();
-      one.set_type_url(config);
-      one.set_value(std::move(bytes));
+      one.set_type_url(r.type_url);
+      one.set_value(std::move(r.bytes));
     }
     response.set_version_info(nonce);  // istioctl waits for one that is not empty
     response.set_type_url(request.type_url);
@@ -68,6 +60,7 @@ void Core::answer_debug(StreamId id, bool delta, const cpstream::Request& reques
     message.head = response.SerializeAsString();
   }
   wire_.send(id, std::move(message));
+  return absl::OkStatus();
 }
 
 }  // namespace fairlead::serve

@@ -156,6 +156,8 @@ class Session {
     const State* s = find(Type::kEndpoint);
     return s ? &s->subscription : nullptr;
   }
+  // Whether it has asked for anything: who has not is no proxy, but somebody who asks about others.
+  bool asks() const { return !states_.empty(); }
   TypeStatus status(Type type) const;
   // What the client has of a name: sent and not refused. Null when it has none, or does not subscribe to it.
   ResourcePtr client_has(Type type, std::string_view name) const;

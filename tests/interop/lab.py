@@ -20,6 +20,7 @@ VENV = ROOT / "build/venv"
 ENVOY_VERSION = "1.40.0"
 GO_VERSION = "1.26.0"
 HELM_VERSION = "v3.18.6"
+ISTIO_VERSION = "v0.0.0-20260827124520-eed52ebb66ad"  # its releases are no Go versions: main of 27 August 2026, and it wants Go 1.26
 
 
 class Failed(Exception):
@@ -69,16 +70,22 @@ def go():
     return str(VENV / "bin/go")
 
 
-def helm():
-    """Helm: the one on the PATH, else the pinned one, built into build/tools."""
-    found = shutil.which("helm")
-    if found:
-        return found
+def built_tool(name, package, version, takes):
+    """A Go program of another project in a pinned version, built into build/tools once."""
     tools = ROOT / "build/tools"
-    if not (tools / "helm").exists():
-        print(f"Building Helm {HELM_VERSION} (some minutes the first time)", flush=True)
-        subprocess.run([go(), "install", f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"], check=True, env={**os.environ, "GOBIN": str(tools)})
-    return tools / "helm"
+    if not (tools / name).exists():
+        print(f"Building {name} {version} ({takes} the first time)", flush=True)
+        subprocess.run([go(), "install", f"{package}@{version}"], check=True, env={**os.environ, "GOBIN": str(tools)})
+    return tools / name
+
+
+def helm():
+    """Helm: the one on the PATH, else the pinned one."""
+    return shutil.which("helm") or built_tool("helm", "helm.sh/helm/v3/cmd/helm", HELM_VERSION, "some minutes")
+
+
+def istioctl():
+    return built_tool("istioctl", "istio.io/istio/istioctl/cmd/istioctl", ISTIO_VERSION, "some ten minutes")
 
 
 def build_go_peers():

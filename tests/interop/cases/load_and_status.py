@@ -90,6 +90,6 @@ def run(lab):
     await_true(f"gRPC has: {states('grpc-client')}", lambda: set(states("grpc-client").values()) == {"SYNCED"} and len(states("grpc-client")) == 4)
     require(status({"node_matchers": [{"node_id": {"exact": "nobody"}}]}) == {}, "somebody is nobody")
     lines = ask("syncz").splitlines()
-    require(f"{envoy} SYNCED SYNCED NOT_SENT SYNCED" in lines and "grpc-client SYNCED SYNCED SYNCED SYNCED" in lines, f"syncz: {lines}")
+    require(f"{envoy} SYNCED SYNCED UNKNOWN SYNCED" in lines and "grpc-client SYNCED SYNCED SYNCED SYNCED" in lines, f"syncz: {lines}")
     require(lines[-1].startswith("BY fairlead-control "), f"syncz: {lines}")
     require(len(lines) == 3, f"who asks is counted: {lines}")

@@ -1,7 +1,9 @@
 // What the server tells of its clients: CSDS, and istioctl's question over ADS.
 #include "tests/unit/controlplane/serve/harness.h"
 
+#include "base/doc.h"
 #include "controlplane/serve/client_status.h"
+#include "envoy/admin/v3/config_dump.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
@@ -11,6 +13,7 @@ namespace client_status_test {
 
 using namespace fairlead;
 using namespace fairlead::test;
+namespace admin = envoy::admin::v3;
 namespace discovery = envoy::service::discovery::v3;
 namespace status = envoy::service::status::v3;
 
@@ -223,7 +226,9 @@ TEST_CASE("rule 61: istioctl's question is answered with each client's state, on
   REQUIRE(answer.resources(0).UnpackTo(&config));
   CHECK(config.node().id() == "n1");
   CHECK(config.node().metadata().fields().at("CLUSTER_ID").string_value() == "edge");
-  CHECK(shape(config) == Texts{"cds SYNCED", "eds NOT_SENT", "lds STALE", "rds NOT_SENT"});
+  CHECK(shape(config) == Texts{"cds SYNCED", "eds UNKNOWN", "lds STALE", "rds UNKNOWN", "ecds UNKNOWN"});
+  CHECK(config.generic_xds_configs(0).has_last_updated());
+  CHECK_FALSE(config.generic_xds_configs(1).has_last_updated());
   CHECK(config.xds_config_size() == 4);
   r.set_response_nonce(answer.nonce());
   r.set_version_info(answer.version_info());
@@ -249,6 +254,174 @@ TEST_CASE("rule 61: istioctl's question is answered with each client's state, on
   REQUIRE(delta_answer.ParseFromString(s.sent[delta.id].at(0)));
   REQUIRE(delta_answer.resources_size() == 1);
   CHECK(delta_answer.resources(0).name() == "n1");
+}
+
+namespace {
+
+struct Istioctl {
+  explicit Istioctl(Server& s) : server(s), peer(s, StreamKind::kSotw, "sidecar~10.0.0.1~test-1.default~default.svc.cluster.local") {}
+  discovery::DiscoveryResponse ask(const std::string& type, const Texts& names = {}) {
+    discovery::DiscoveryRequest r;
+    r.mutable_node()->set_id("sidecar~10.0.0.1~test-1.default~default.svc.cluster.local");
+    r.set_type_url(type);
+    r.set_response_nonce("2026-11-26 20:39:24.000000001 +0000 UTC m=+0.1");  // of its own
+    for (const std::string& name : names) r.add_resource_names(name);
+    peer.raw(r.SerializeAsString());
+    const Texts sent = std::exchange(server.sent[peer.id], {});
+    REQUIRE(sent.size() == 1);
+    discovery::DiscoveryResponse answer;
+    REQUIRE(answer.ParseFromString(sent[0]));
+    CHECK(answer.type_url() == type);
+    return answer;
+  }
+  std::string page(const std::string& path) {
+    const discovery::DiscoveryResponse answer = ask("istio.io/debug", {path});
+    REQUIRE(answer.resources_size() == 1);
+    CHECK(answer.resources(0).type_url() == "istio.io/debug");
+    return answer.resources(0).value();
+  }
+  Server& server;
+  Peer peer;
+};
+
+void introduce(Peer& peer, const std::string& id, std::map<std::string, std::string> metadata, double labels = 0) {
+  discovery::DeltaDiscoveryRequest r;
+  r.mutable_node()->set_id(id);
+  r.mutable_node()->set_cluster("edge");
+  r.mutable_node()->set_user_agent_name("envoy");
+  auto& fields = *r.mutable_node()->mutable_metadata()->mutable_fields();
+  for (const auto& [key, value] : metadata) fields[key].set_string_value(value);
+  if (labels != 0) fields["LABELS"].set_number_value(labels);
+  r.set_type_url(std::string(resources::type_url(Type::kCluster)));
+  peer.raw(r.SerializeAsString());
+}
+
+}  // namespace
+
+TEST_CASE("rule 61: of a node's metadata istioctl is told what it prints and nothing that it might not read") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  Peer odd(s, StreamKind::kDelta, "odd"), own(s, StreamKind::kDelta, "own");
+  introduce(odd, "odd", {{"fairlead.io/gateway", "default/edge"}}, 5);
+  introduce(own, "own", {{"NAMESPACE", "prod"}, {"CLUSTER_ID", "c1"}, {"ISTIO_VERSION", "1.29.0"}});
+  const auto answer = Istioctl(s).ask("istio.io/debug/syncz");
+  std::map<std::string, Texts> told;
+  for (const auto& any : answer.resources()) {
+    status::ClientConfig config;
+    REQUIRE(any.UnpackTo(&config));
+    for (const auto& [key, value] : config.node().metadata().fields()) told[config.node().id()].push_back(key + "=" + value.string_value());
+    std::sort(told[config.node().id()].begin(), told[config.node().id()].end());
+  }
+  CHECK(told["odd"] == Texts{"CLUSTER_ID=edge", "ISTIO_VERSION=envoy/", "NAMESPACE=default"});
+  CHECK(told["own"] == Texts{"CLUSTER_ID=c1", "ISTIO_VERSION=1.29.0", "NAMESPACE=prod"});
+}
+
+TEST_CASE("rule 61: istioctl is told that a type is in error when its client, or the client's whole class, goes on with the last good one") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  Peer peer(s, StreamKind::kDelta, "n1");
+  peer.ack_all(peer.ask(Type::kCluster));
+  s.apply(gateway("edge", edge(2)));
+  peer.received();
+  peer.nack(Type::kCluster, "Error adding/updating cluster(s) a: no such thing");
+  Peer later(s, StreamKind::kDelta, "n2");
+  later.ack_all(later.ask(Type::kCluster));
+  const auto answer = Istioctl(s).ask("istio.io/debug/syncz");
+  REQUIRE(answer.resources_size() == 2);
+  for (const auto& any : answer.resources()) {
+    status::ClientConfig config;
+    REQUIRE(any.UnpackTo(&config));
+    INFO(config.node().id());
+    CHECK(shape(config)[0] == "cds ERROR");
+    CHECK(config.generic_xds_configs(0).error_state().details() == "Error adding/updating cluster(s) a: no such thing");
+  }
+}
+
+TEST_CASE("rule 61: what one proxy shall have is told as Envoy's own dump is laid out, under the names that istioctl has for it") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  Peer plain(s, StreamKind::kDelta, "plain"), placed(s, StreamKind::kDelta, "placed"), istio(s, StreamKind::kDelta, "router~10.0.0.2~pod.prod~prod.svc.cluster.local");
+  introduce(plain, "plain", {});
+  introduce(placed, "placed", {{"NAMESPACE", "prod"}});
+  introduce(istio, "router~10.0.0.2~pod.prod~prod.svc.cluster.local", {});
+  plain.received();
+  plain.ask(Type::kListener);
+  plain.ask(Type::kRoute, {"r", "nobody"});
+  Istioctl istioctl(s);
+  const auto sections = [&](const Texts& names) { return istioctl.ask("istio.io/debug/config_dump", names).resources_size(); };
+  CHECK(sections({"plain"}) == 4);
+  CHECK(sections({"plain.default"}) == 4);  // its namespace is not known: any will do
+  CHECK(sections({"placed.prod"}) == 4);
+  CHECK(sections({"pod.prod"}) == 4);
+  CHECK(sections({"placed.test"}) == 0);
+  CHECK(sections({"plai"}) == 0);
+  CHECK(sections({}) == 0);
+  CHECK(sections({"plain", "placed"}) == 0);
+  CHECK(sections({"sidecar~10.0.0.1~test-1.default~default.svc.cluster.local"}) == 0);  // who asks has nothing
+
+  s.apply(gateway("edge", edge(2)));  // not taken yet: what it shall have counts
+  const auto dump = istioctl.ask("istio.io/debug/config_dump", {"plain"});
+  admin::ClustersConfigDump clusters;
+  REQUIRE(dump.resources(0).UnpackTo(&clusters));
+  REQUIRE(clusters.dynamic_active_clusters_size() == 1);
+  envoy::config::cluster::v3::Cluster body;
+  REQUIRE(clusters.dynamic_active_clusters(0).cluster().UnpackTo(&body));
+  CHECK(body.connect_timeout().seconds() == 2);
+  admin::ListenersConfigDump listeners;
+  REQUIRE(dump.resources(1).UnpackTo(&listeners));
+  REQUIRE(listeners.dynamic_listeners_size() == 1);
+  CHECK(listeners.dynamic_listeners(0).active_state().listener().type_url() == "type.googleapis.com/envoy.config.listener.v3.Listener");
+  admin::RoutesConfigDump routes;
+  REQUIRE(dump.resources(2).UnpackTo(&routes));
+  CHECK(routes.dynamic_route_configs_size() == 1);
+}
+
+TEST_CASE("rule 61: a dump that is too large ends the stream with the reason") {
+  std::vector<ResourcePtr> many;
+  for (int i = 0; i < 30; ++i) {
+    envoy::config::cluster::v3::Cluster m;
+    m.set_name("c" + std::to_string(i));
+    m.set_alt_stat_name(std::string(400 << 10, 'x'));
+    many.push_back(resources::make_resource(Type::kCluster, m.name(), m, {}));
+  }
+  Server s;
+  s.apply(gateway("edge", many));
+  Peer proxy(s, StreamKind::kDelta, "n1");
+  proxy.ask(Type::kCluster);
+  Peer asking(s, StreamKind::kSotw, "istioctl");
+  discovery::DiscoveryRequest r;
+  r.mutable_node()->set_id("istioctl");
+  r.set_type_url("istio.io/debug/config_dump");
+  r.add_resource_names("n1");
+  asking.raw(r.SerializeAsString());
+  CHECK(s.ended.at(asking.id).code() == absl::StatusCode::kResourceExhausted);
+}
+
+TEST_CASE("rule 61: istioctl's internal-debug gets pages, or the texts by which it knows what to ask instead") {
+  Server s;
+  s.apply(gateway("edge", edge()));
+  Peer proxy(s, StreamKind::kDelta, "n1");
+  proxy.ack_all(proxy.ask(Type::kCluster));
+  Istioctl istioctl(s);
+  CHECK(istioctl.page("list") == R"(["config_dump?proxyID=NODE","list","syncz"])");
+  const auto sync = doc::parse_json(istioctl.page("syncz"), "");
+  REQUIRE(sync.ok());
+  REQUIRE(sync->size() == 1);
+  const doc::Value& one = sync->items()[0];
+  CHECK(one.find("proxy")->as_string() == "n1");
+  CHECK(one.find("cluster_sent")->as_string() == one.find("cluster_acked")->as_string());
+  CHECK_FALSE(one.find("cluster_sent")->as_string().empty());
+  CHECK(one.find("listener_sent") == nullptr);
+  CHECK(one.find("resources")->size() == 1);
+  const auto dump = doc::parse_json(istioctl.page("config_dump?proxyID=n1"), "");
+  REQUIRE(dump.ok());
+  CHECK(dump->find("configs")->size() == 4);
+  CHECK(istioctl.page("config_dump?proxyID=n2").starts_with("Proxy not connected to this Pilot instance."));
+  CHECK(istioctl.page("config_dump").starts_with("You must provide a proxyID in the query string"));
+  CHECK(istioctl.page("config_dump?what").starts_with("You must provide a proxyID in the query string"));
+  CHECK(istioctl.page("config_dumps") == "404 page not found");
+  CHECK(istioctl.page("edsz") == "404 page not found");
+  CHECK(istioctl.ask("istio.io/debug").resources_size() == 0);
 }
 
 TEST_CASE("who comes from elsewhere may ask about others only where that is allowed, with rules of who may be which node and without") {
