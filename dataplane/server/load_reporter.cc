@@ -88,10 +88,8 @@ void LoadReporter::report() {
 }
 
 void LoadReporter::send() {
-  lrs::LoadStatsRequest request;
-  books_.fill(options_.snapshot().get(), options_.now(), request);
   count("responses");
-  stream_->send(request.SerializeAsString());
+  stream_->send(books_.take(options_.snapshot().get(), options_.now()));
 }
 
 void LoadReporter::on_closed(absl::Status status) {

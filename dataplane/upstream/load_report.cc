@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/wire.h"
 #include "dataplane/config/address.h"
 #include "envoy/service/load_stats/v3/lrs.pb.h"
 
@@ -12,9 +13,23 @@ namespace {
 
 namespace endpoint_v3 = envoy::config::endpoint::v3;
 
-void set_report_interval(google::protobuf::Duration* out, std::chrono::microseconds measured) {
-  out->set_seconds(measured.count() / 1'000'000);
-  out->set_nanos(static_cast<int32_t>(measured.count() % 1'000'000) * 1000);
+google::protobuf::Duration report_interval(MonotonicTime begun, MonotonicTime now) {
+  const int64_t measured = std::chrono::duration_cast<std::chrono::microseconds>(now - begun).count();
+  google::protobuf::Duration out;
+  out.set_seconds(measured / 1'000'000);
+  out.set_nanos(static_cast<int32_t>(measured % 1'000'000) * 1000);
+  return out;
+}
+
+// Of a cluster that nothing was done with, as most are: by hand, since each report may have ten thousand of them. `interval`: serialised.
+void put_idle(std::string& request, std::string_view name, std::string_view service, std::string_view interval) {
+  constexpr int kClusterStats = 2;                        // of LoadStatsRequest
+  constexpr int kName = 1, kInterval = 4, kService = 6;  // of ClusterStats
+  const auto size = [](std::string_view value) { return 1 + wire::varint_size(value.size()) + value.size(); };
+  wire::put_head(request, kClusterStats, size(name) + size(interval) + (service.empty() ? 0 : size(service)));
+  wire::put_bytes(request, kName, name);
+  wire::put_bytes(request, kInterval, interval);
+  if (!service.empty()) wire::put_bytes(request, kService, service);
 }
 
 // A locality's message or an endpoint's: their numbers are named alike.
@@ -82,37 +97,41 @@ void LoadReport::add(const Loads& more) {
   }
   std::erase_if(kept_, [](const auto& cluster) { return cluster.second.hosts.empty() && cluster.second.drops.total == 0; });
   for (const auto& [name, load] : more)
-    if (wanted(name)) add_loads(kept_, {{name, load}});
+    if (wanted(name)) add_load(kept_, name, load);
 }
 
-void LoadReport::fill(const config::Snapshot* snapshot, MonotonicTime now, envoy::service::load_stats::v3::LoadStatsRequest& out) {
-  std::set<std::string, std::less<>> names;
-  if (!wish_.all) {
-    names = wish_.clusters;
-  } else if (snapshot != nullptr) {
-    for (const auto& [name, entry] : snapshot->clusters) names.insert(name);
-  }
-  for (const auto& [name, load] : kept_) names.insert(name);
-  for (const std::string& name : names) {
+std::string LoadReport::take(const config::Snapshot* snapshot, MonotonicTime now) {
+  envoy::service::load_stats::v3::LoadStatsRequest busy;
+  for (const auto& [name, load] : kept_) {
     const config::ClusterEntry* entry = snapshot != nullptr ? snapshot->cluster(name) : nullptr;
-    const auto load = kept_.find(name);
-    if (entry == nullptr && load == kept_.end()) continue;
-    endpoint_v3::ClusterStats& stats = *out.add_cluster_stats();
+    endpoint_v3::ClusterStats& stats = *busy.add_cluster_stats();
     stats.set_cluster_name(name);
-    stats.set_cluster_service_name(entry != nullptr ? load_service(*entry->config) : load->second.service);
-    set_report_interval(stats.mutable_load_report_interval(), std::chrono::duration_cast<std::chrono::microseconds>(now - begun(name)));
-    if (load == kept_.end()) continue;
-    add_localities(load->second, wish_.endpoints, stats);
-    const Drops& drops = load->second.drops;
-    stats.set_total_dropped_requests(drops.total);
-    if (drops.overload == 0) continue;
+    stats.set_cluster_service_name(entry != nullptr ? load_service(*entry->config) : load.service);
+    *stats.mutable_load_report_interval() = report_interval(begun(name), now);
+    add_localities(load, wish_.endpoints, stats);
+    stats.set_total_dropped_requests(load.drops.total);
+    if (load.drops.overload == 0) continue;
     auto& dropped = *stats.add_dropped_requests();
-    dropped.set_category(drops.category);
-    dropped.set_dropped_count(drops.overload);
+    dropped.set_category(load.drops.category);
+    dropped.set_dropped_count(load.drops.overload);
+  }
+  std::string out = busy.SerializeAsString();
+  const std::string interval = report_interval(begun_, now).SerializeAsString();
+  const auto add_idle = [&](const std::string& name, const config::ClusterEntry& entry) {
+    if (kept_.contains(name)) return;
+    const MonotonicTime since = begun(name);
+    put_idle(out, name, load_service(*entry.config), since == begun_ ? interval : report_interval(since, now).SerializeAsString());
+  };
+  if (snapshot != nullptr && wish_.all) {
+    for (const auto& [name, entry] : snapshot->clusters) add_idle(name, entry);
+  } else if (snapshot != nullptr) {
+    for (const std::string& name : wish_.clusters)
+      if (const config::ClusterEntry* entry = snapshot->cluster(name)) add_idle(name, *entry);
   }
   kept_.clear();
   begun_ = now;
   begun_earlier_.clear();
+  return out;
 }
 
 }  // namespace fairlead::upstream

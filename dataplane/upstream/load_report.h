@@ -12,10 +12,6 @@
 #include "dataplane/config/snapshot.h"
 #include "dataplane/upstream/pool/load.h"
 
-namespace envoy::service::load_stats::v3 {
-class LoadStatsRequest;
-}
-
 namespace fairlead::upstream {
 
 class LoadReport {
@@ -30,8 +26,9 @@ class LoadReport {
   void ask(Wish wish, const Loads& until_now, MonotonicTime now);
   // Counted, and not reported yet.
   void add(const Loads& more);
-  // All that was added since the last time; `snapshot` says which clusters there are (null: none).
-  void fill(const config::Snapshot* snapshot, MonotonicTime now, envoy::service::load_stats::v3::LoadStatsRequest& out);
+  // All that was added since the last time, as a serialised LoadStatsRequest; `snapshot` says which clusters there are (null: none). The busy ones come
+  // first, and what it costs is theirs: of an idle one only its name is copied.
+  std::string take(const config::Snapshot* snapshot, MonotonicTime now);
 
  private:
   bool wanted(std::string_view cluster) const { return wish_.all || wish_.clusters.contains(cluster); }

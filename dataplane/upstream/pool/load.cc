@@ -25,13 +25,15 @@ Drops& Drops::operator+=(const Drops& more) {
   return *this;
 }
 
+void add_load(Loads& to, const std::string& cluster, const ClusterLoad& load) {
+  ClusterLoad& mine = to[cluster];
+  mine.service = load.service;
+  mine.drops += load.drops;
+  for (const auto& [key, host] : load.hosts) mine.hosts[key] += host;
+}
+
 void add_loads(Loads& to, const Loads& more) {
-  for (const auto& [name, load] : more) {
-    ClusterLoad& mine = to[name];
-    mine.service = load.service;
-    mine.drops += load.drops;
-    for (const auto& [key, host] : load.hosts) mine.hosts[key] += host;
-  }
+  for (const auto& [name, load] : more) add_load(to, name, load);
 }
 
 std::string load_service(const config::ClusterConfig& cluster) {

@@ -55,6 +55,7 @@ struct ClusterLoad {
   std::map<LoadKey, HostLoad> hosts;
 };
 using Loads = std::map<std::string, ClusterLoad, std::less<>>;  // by cluster
+void add_load(Loads& to, const std::string& cluster, const ClusterLoad& load);
 void add_loads(Loads& to, const Loads& more);
 
 // Envoy 1.40: eds_cluster_config.service_name, where there is one

@@ -147,7 +147,7 @@ TEST_CASE("the proxy reports its load: what was sent where, what came of it, and
   });
   FakeLrs server(asks_for({}, true));
   ProxyProcess proxy("node: {id: n, cluster: c, locality: {zone: here}}\n" + reporting("lrs", ", initial_metadata: [{key: Authorization, value: Bearer x}]") +
-                         static_bootstrap({static_cluster("a", up.port(), "lrs_report_endpoint_metrics: [cpu_utilization, 'named_metrics.*']\n"), stream_cluster("lrs", server.port())}, {listener("l", kToA)}));
+                         static_bootstrap({static_cluster("a", up.port(), "lrs_report_endpoint_metrics: [cpu_utilization, 'named_metrics.*']\nlrs_server: {self: {}}\n"), stream_cluster("lrs", server.port())}, {listener("l", kToA)}));
   const auto first = server.next();
   CHECK(first.node().id() == "n");
   CHECK(first.node().locality().zone() == "here");

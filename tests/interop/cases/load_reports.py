@@ -14,7 +14,7 @@ ALL = {"send_all_clusters": True, "load_reporting_interval": "0.5s", "report_end
 RETRY = {"retry_on": "5xx", "num_retries": 1, "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.001s"}}
 METRICS = ["cpu_utilization", "mem_utilization", "named_metrics.*", "utilization.disk", "request_cost.absent", "request_cost.c", "request_cost.*", "application_utilization", "eps", "rps_fractional", "rps", "other"]
 ROUTES = {  # by cluster: fields of the route, of the cluster, of its assignment
-    "plain": ({}, {"lrs_report_endpoint_metrics": METRICS}, {}),
+    "plain": ({}, {"lrs_report_endpoint_metrics": METRICS, "lrs_server": {"self": {}}}, {}),
     "closed": ({}, {}, {}),
     "retried": ({"retry_policy": RETRY}, {}, {}),
     "slow": ({"timeout": "0.2s"}, {}, {}),

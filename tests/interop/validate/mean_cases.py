@@ -265,7 +265,7 @@ field_table("mean-cluster", one_cluster, {
                               {"policies": [{"typed_extension_config": {"name": "x", "typed_config": {"@type": TYPE + "extensions.load_balancing_policies.round_robin.v3.RoundRobin",
                                                                                                     "locality_lb_config": {"locality_weighted_lb_config": {}, "zone_aware_lb_config": {}}}}}]}],
     "transport_socket": [{"name": "raw", "typed_config": {"@type": TYPE + "extensions.transport_sockets.raw_buffer.v3.RawBuffer", "x": 1}}, {}, {"name": "envoy.transport_sockets.raw_buffer"}],
-    "eds_cluster_config": [{}, {"service_name": "x"}], "preconnect_policy": [{}, {"predictive_preconnect_ratio": 0.5}], "lrs_report_endpoint_metrics": [["a"]],
+    "eds_cluster_config": [{}, {"service_name": "x"}], "preconnect_policy": [{}, {"predictive_preconnect_ratio": 0.5}], "lrs_report_endpoint_metrics": [["a"]], "lrs_server": [{"self": {}}, {"ads": {}}, {}, {"self": {"x": 1}}],
     "transport_socket_matches": [[], [{"name": "m", "match": {}, "transport_socket": {"name": "raw"}}]], "protocol_selection": ["USE_DOWNSTREAM_PROTOCOL", "USE_CONFIGURED_PROTOCOL"],
     "typed_dns_resolver_config": [{"name": "c", "typed_config": {"@type": TYPE + "extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"}}, {"name": "c"},
                                   {"name": "c", "typed_config": {"@type": "type.googleapis.com/acme.D"}}, {"name": "", "typed_config": {

@@ -1,6 +1,7 @@
 // Load reports from the counters of hosts on two workers: differences, what is in progress, drops, hosts and clusters that go between two reports.
 #include <catch2/catch.hpp>
 #include <limits>
+#include <set>
 
 #include "dataplane/net/event_loop.h"
 #include "dataplane/upstream/load_report.h"
@@ -64,7 +65,7 @@ struct LoadWorld {
   LoadStatsRequest filled() {
     report.add(gather());
     LoadStatsRequest out;
-    report.fill(snapshot.get(), clock.monotonic(), out);
+    REQUIRE(out.ParseFromString(report.take(snapshot.get(), clock.monotonic())));
     return out;
   }
 
@@ -92,8 +93,10 @@ const ClusterStats& of(const LoadStatsRequest& request, const std::string& name)
   throw std::runtime_error("no cluster " + name);
 }
 std::string clusters_of(const LoadStatsRequest& request) {
+  std::multiset<std::string> names;
+  for (const auto& stats : request.cluster_stats()) names.insert(stats.cluster_name());
   std::string out;
-  for (const auto& stats : request.cluster_stats()) out += stats.cluster_name() + " ";
+  for (const std::string& name : names) out += name + " ";
   return out;
 }
 
@@ -188,6 +191,28 @@ TEST_CASE("a host that moves to another locality is counted where it stands at t
   moved->clusters["a"] = {.config = before, .endpoints = cluster("a", place("y", {1}))->endpoints, .warm = true};
   for (auto& worker : w.workers) worker->apply(moved);
   CHECK(lines(of(w.filled(), "a")) == "y/0: 0 0 0 4\n");
+}
+
+TEST_CASE("an idle cluster is told of as a busy one is: its name, its service where that is another, the interval, and nothing else") {
+  LoadWorld w;
+  const auto discovered = config::parse_cluster(test::from_yaml<envoy::config::cluster::v3::Cluster>("{name: c, type: EDS, eds_cluster_config: {service_name: svc, eds_config: {ads: {}}}}"));
+  REQUIRE(discovered.ok());
+  w.apply({cluster("a", place("x", {1})), cluster("b", place("x", {2})), *discovered});
+  w.ask(kAll);
+  w.clock.advance(1500ms);
+  w.host(0, "a", "1").counters.rq_total += 1;
+  const auto sent = w.filled();
+  CHECK(clusters_of(sent) == "a b c ");
+  CHECK(lines(of(sent, "a")) == "x/0: 0 0 0 1\n");
+  ClusterStats idle;
+  idle.set_cluster_name("b");
+  idle.mutable_load_report_interval()->set_seconds(1);
+  idle.mutable_load_report_interval()->set_nanos(500'000'000);
+  CHECK(of(sent, "b").SerializeAsString() == idle.SerializeAsString());
+  idle.set_cluster_name("c");
+  idle.set_cluster_service_name("svc");
+  CHECK(of(sent, "c").SerializeAsString() == idle.SerializeAsString());
+  CHECK(of(sent, "a").load_report_interval().SerializeAsString() == idle.load_report_interval().SerializeAsString());
 }
 
 TEST_CASE("clusters come and go between load reports") {
