@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
-#include <unordered_map>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "base/clock.h"
 
@@ -47,7 +48,7 @@ class Queue {
     uint64_t ticket;
   };
   void line_up(StreamId id, Stream& s);
-  std::unordered_map<StreamId, Stream> streams_;
+  absl::flat_hash_map<StreamId, Stream> streams_;
   std::deque<Place> line_;
   size_t line_live_ = 0;
   size_t busy_ = 0;

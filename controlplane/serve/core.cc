@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include <absl/container/inlined_vector.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
@@ -35,16 +36,18 @@ struct Core::Stream {
   std::string node_id;
   std::shared_ptr<const snapshot::Node> said;  // of its node, but for the id: these four once it has said who it is
   std::shared_ptr<const snapshot::ClientClass> client_class;
-  std::shared_ptr<const std::string> scope, reason;
+  Scopes::value_type* home = nullptr;
+  std::shared_ptr<const std::string> reason;
   bool matched = false;
   bool pushing = false;            // popped from the queue, its bytes not yet written
   MonotonicTime pushed_since{};
   std::unique_ptr<cpstream::Session> session;  // after the first request
   // What it has not been told yet of assignments it subscribes to by name: those; or, where anything may differ, `whole`.
-  std::vector<resources::ResourcePtr> endpoints;
+  absl::InlinedVector<resources::ResourcePtr, 1> endpoints;
   bool whole = false;
   std::optional<MonotonicTime> deadline;
 
+  const std::string& scope() const { return home->first; }
   void set_node(snapshot::Node node, Nodes& nodes) {
     node_id = std::exchange(node.id, {});
     said = nodes.of(std::move(node));
@@ -134,7 +137,7 @@ void Core::settle_refusals(const std::string& scope) {
 
 // What a class is known to refuse, before it is pushed.
 bool Core::foresee(const Stream& stream) {
-  if (!foresight_.concerns(*stream.client_class) || !foresight_.apply(quarantine_, *stream.client_class, *catalog_.find(*stream.scope), clock_.system())) return false;
+  if (!foresight_.concerns(*stream.client_class) || !foresight_.apply(quarantine_, *stream.client_class, *catalog_.find(stream.scope()), clock_.system())) return false;
   ++state_epoch_;
   return true;
 }
@@ -212,12 +215,12 @@ void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignme
 
 void Core::note_interest(StreamId id, Stream& stream) {
   if (const cpstream::Subscription* endpoints = stream.session->endpoints())
-    scopes_.at(*stream.scope).interest.set(id, endpoints->names(), !endpoints->by_name_alone());
+    stream.home->second.interest.set(id, endpoints->names(), !endpoints->by_name_alone());
 }
 
 // What the stream shall have. Of secrets nothing, where others could read along.
 snapshot::SnapshotPtr Core::view(const Stream& stream) {
-  snapshot::SnapshotPtr all = quarantine_.view(*stream.client_class, catalog_.find(*stream.scope));
+  snapshot::SnapshotPtr all = quarantine_.view(*stream.client_class, stream.home->second.told);
   if (stream.peer->may_carry_secrets() || all->of(Type::kSecret).size() == 0) return all;
   auto rest = std::make_shared<snapshot::Snapshot>(*all);
   rest->sets[index(Type::kSecret)] = snapshot::TypeSet::empty_set();
@@ -229,12 +232,12 @@ std::vector<intent::Finding> Core::unsent_secrets() const {
   std::vector<intent::Finding> out;
   for (const auto& [id, s] : streams_) {
     if (!s->session || s->peer->may_carry_secrets()) continue;
-    const snapshot::SnapshotPtr wanted = catalog_.find(*s->scope);
+    const snapshot::SnapshotPtr wanted = catalog_.find(s->scope());
     for (const std::string& name : s->session->subscribed(Type::kSecret)) {
       const resources::ResourcePtr secret = wanted->find(Type::kSecret, name);
       if (!secret) continue;
       for (const intent::Origin& origin : secret->origins) {
-        out.push_back({intent::Severity::kError, origin, *s->scope, "SecretNotSent",
+        out.push_back({intent::Severity::kError, origin, s->scope(), "SecretNotSent",
                        absl::StrCat("not sent to node ", s->node_id, " at ", s->peer->address, ": its connection is neither on this machine nor over TLS")});
       }
     }
@@ -243,22 +246,22 @@ std::vector<intent::Finding> Core::unsent_secrets() const {
 }
 
 void Core::join(StreamId id, Stream& stream, snapshot::Catalog::Joined where) {
-  stream.scope = texts_.of(std::move(where.scope));
+  const auto [scope, fresh] = scopes_.try_emplace(std::move(where.scope));
+  stream.home = &*scope;
   stream.reason = texts_.of(std::move(where.reason));
   stream.matched = where.matched;
-  const auto [scope, fresh] = scopes_.try_emplace(*stream.scope);
-  if (fresh) scope->second.told = catalog_.find(*stream.scope);
+  if (fresh) scope->second.told = catalog_.find(stream.scope());
   std::vector<StreamId>& streams = scope->second.streams;  // in their order, so that the first to have come is the first
   streams.insert(std::upper_bound(streams.begin(), streams.end(), id), id);
   if (stream.session) note_interest(id, stream);
 }
 
 void Core::leave(StreamId id, Stream& stream) {
-  const auto scope = scopes_.find(*stream.scope);
-  std::vector<StreamId>& streams = scope->second.streams;
-  scope->second.interest.remove(id);
-  streams.erase(std::lower_bound(streams.begin(), streams.end(), id));
-  if (streams.empty()) scopes_.erase(scope);
+  Scope& scope = stream.home->second;
+  scope.interest.remove(id);
+  scope.streams.erase(std::lower_bound(scope.streams.begin(), scope.streams.end(), id));
+  if (scope.streams.empty()) scopes_.erase(scopes_.find(stream.scope()));
+  stream.home = nullptr;
 }
 
 // A Gateway or a raw set came or went: nodes may belong elsewhere now.
@@ -267,7 +270,7 @@ void Core::rejoin_all() {
   for (auto& [id, stream] : streams_) {
     if (!stream->session) continue;
     snapshot::Catalog::Joined where = catalog_.join(stream->node());
-    if (where.scope == *stream->scope) {
+    if (where.scope == stream->scope()) {
       stream->reason = texts_.of(std::move(where.reason));
       stream->matched = where.matched;
       continue;
@@ -332,7 +335,7 @@ absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& r
   stream.client_class = classes_.of(snapshot::class_of(node));
   join(id, stream, catalog_.join(node));
   quarantine_.node_joined(*stream.client_class, stream.node_id);
-  if (foresee(stream)) scope_changed(scopes_.at(*stream.scope));
+  if (foresee(stream)) scope_changed(stream.home->second);
   cpstream::SessionOptions options = options_.session;
   options.only = stream.only;
   options.incomplete = incomplete_;
@@ -344,10 +347,10 @@ absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& r
     stream.session = std::make_unique<cpstream::SotwSession>(options, names_, view(stream));
   }
   FL_LOG(info, "xds", "node ", stream.node_id, " (", stream.client_class->name, ", ", stream.peer->text(), ") connected: ", *stream.reason);
-  if (!stream.peer->may_carry_secrets() && catalog_.find(*stream.scope)->of(Type::kSecret).size() > 0) {
+  if (!stream.peer->may_carry_secrets() && catalog_.find(stream.scope())->of(Type::kSecret).size() > 0) {
     FL_LOG(warning, "xds", "node ", stream.node_id, " at ", stream.peer->address, " gets no secrets: its connection is neither on this machine nor over TLS");
   }
-  if (tell_.watched()) tell_.connected(node, *stream.scope, stream.kind_name(), stream.peer->text(), *stream.reason);
+  if (tell_.watched()) tell_.connected(node, stream.scope(), stream.kind_name(), stream.peer->text(), *stream.reason);
   return absl::OkStatus();
 }
 
@@ -378,9 +381,11 @@ void Core::request(StreamId id, std::string_view bytes) {
     return;
   }
   // its own snapshot may be older than what others have been told since
-  const bool endpoints = stream.only ? *stream.only == Type::kEndpoint : request->type_url == resources::type_url(Type::kEndpoint);
+  // False: a mere ACK, of which there are many.
+  const bool subscribes = stream.kind == StreamKind::kSotw || !request->names.empty() || !request->unsubscribe.empty() || !stream.session->endpoints();
+  const bool endpoints = subscribes && (stream.only ? *stream.only == Type::kEndpoint : request->type_url == resources::type_url(Type::kEndpoint));
   cpstream::Output output = stream.session->on_request(*request, clock_.monotonic(), endpoints ? view(stream) : nullptr);
-  if (const size_t names = stream.session->names(); names > options_.max_names_per_stream) {
+  if (const size_t names = subscribes ? stream.session->names() : 0; names > options_.max_names_per_stream) {
     return end(id, stream, deny(Denial::kNamesPerStream, absl::ResourceExhaustedError(absl::StrCat(names, " names on one stream: more than ", options_.max_names_per_stream))));
   }
   if (endpoints) note_interest(id, stream);
@@ -392,7 +397,7 @@ void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
   for (const cpstream::Acceptance& a : output.acceptances) {
     ++metrics_.types[index(a.type)].acks;
     if (tell_.watched()) tell_.accepted(stream.node(), a);
-    quarantine_.accepted(*stream.client_class, *stream.scope, a);
+    quarantine_.accepted(*stream.client_class, stream.scope(), a);
   }
   for (cpstream::Response& r : output.responses) {
     if (tell_.watched()) tell_.push(stream.node(), r);
@@ -421,7 +426,7 @@ void Core::refuse(Stream& stream, const cpstream::Refusal& refusal) {
          refusal.message);
   if (tell_.watched()) tell_.refused(stream.node(), refusal);
   ++state_epoch_;
-  if (quarantine_.refused(*stream.client_class, stream.node_id, *stream.scope, refusal, clock_.system())) scope_changed(scopes_.at(*stream.scope));
+  if (quarantine_.refused(*stream.client_class, stream.node_id, stream.scope(), refusal, clock_.system())) scope_changed(stream.home->second);
 }
 
 void Core::reschedule(StreamId id, Stream& stream) {
@@ -442,6 +447,7 @@ void Core::written(StreamId id) {
 }
 
 bool Core::pump(size_t limit) {
+  const MonotonicTime now = clock_.monotonic();
   while (limit-- > 0) {
     const std::optional<push::Queue::Entry> entry = queue_.next();
     if (!entry) return false;
@@ -449,10 +455,10 @@ bool Core::pump(size_t limit) {
     if (found == streams_.end()) continue;
     Stream& stream = *found->second;
     ++metrics_.pushes;
-    std::vector<std::string_view> names;
-    for (const resources::ResourcePtr& assignment : stream.endpoints) names.push_back(assignment->name);
-    const std::vector<resources::ResourcePtr> told = std::exchange(stream.endpoints, {});  // the names' owners
-    cpstream::Output output = stream.session->on_snapshot(view(stream), clock_.monotonic(), std::exchange(stream.whole, false) ? nullptr : &names);
+    const auto told = std::exchange(stream.endpoints, {});
+    absl::InlinedVector<std::string_view, 4> names;
+    for (const resources::ResourcePtr& assignment : told) names.push_back(assignment->name);
+    cpstream::Output output = stream.session->on_snapshot(view(stream), now, std::exchange(stream.whole, false) ? cpstream::Changed() : cpstream::Changed(names));
     if (output.responses.empty()) {
       ++metrics_.empty_pushes;
       queue_.done(entry->stream);
@@ -527,8 +533,8 @@ void Core::drop(StreamId id) {
 void Core::each_stream(const std::function<void(const StreamView&)>& f) const {
   for (const auto& [id, s] : streams_) {
     if (!s->session) continue;
-    const snapshot::SnapshotPtr wanted = catalog_.find(*s->scope);
-    const std::vector<const verdict::Refused*> refused = quarantine_.list(*s->client_class, *s->scope);
+    const snapshot::SnapshotPtr wanted = catalog_.find(s->scope());
+    const std::vector<const verdict::Refused*> refused = quarantine_.list(*s->client_class, s->scope());
     f({s->node(), *s->session, *wanted, refused});
   }
 }
@@ -539,7 +545,7 @@ std::vector<inspect::StreamRecord> Core::records() const {
   std::vector<inspect::StreamRecord> out;
   for (const auto& [id, s] : streams_) {
     if (!s->session) continue;
-    out.push_back(inspect::record(s->node(), *s->scope, *s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session));
+    out.push_back(inspect::record(s->node(), s->scope(), *s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session));
     tell_frozen(*s, out.back());
   }
   return out;
@@ -547,7 +553,7 @@ std::vector<inspect::StreamRecord> Core::records() const {
 
 // A stream that gets the last good of what its class has refused is up to date with that, not with what is wanted.
 void Core::tell_frozen(const Stream& stream, inspect::StreamRecord& record) const {
-  for (const verdict::Refused* r : quarantine_.list(*stream.client_class, *stream.scope)) {
+  for (const verdict::Refused* r : quarantine_.list(*stream.client_class, stream.scope())) {
     for (inspect::StreamRecord::PerType& t : record.types) {
       if (t.type != r->type || !r->frozen || t.status.state == cpstream::TypeStatus::State::kError) continue;
       t.status.state = cpstream::TypeStatus::State::kError;
@@ -587,8 +593,8 @@ absl::StatusOr<snapshot::SnapshotPtr> Core::snapshot_of(std::string_view node_id
 absl::StatusOr<doc::Value> Core::diff(std::string_view node_id) const {
   const Stream* s = find_node(node_id);
   if (!s) return no_such_node(node_id, records());
-  return inspect::diff(inspect::record(s->node(), *s->scope, *s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session),
-                       *catalog_.find(*s->scope), *s->session);
+  return inspect::diff(inspect::record(s->node(), s->scope(), *s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session),
+                       *catalog_.find(s->scope()), *s->session);
 }
 
 std::vector<std::pair<std::string, snapshot::SnapshotPtr>> Core::snapshots() const {
@@ -601,7 +607,7 @@ std::vector<verdict::Condition> Core::conditions() {
   std::map<std::string, std::pair<size_t, verdict::Ledger::TypeCounts>> progress;  // streams, synced
   for (const auto& [id, s] : streams_) {
     if (!s->session) continue;
-    auto& [streams, synced] = progress[*s->scope];
+    auto& [streams, synced] = progress[s->scope()];
     ++streams;
     for (Type t : resources::all_types()) {
       using State = cpstream::TypeStatus::State;
@@ -638,7 +644,7 @@ verdict::Progress Core::progress() const {
     scope.version = absl::StrCat(absl::Hex(xx_hash64(versions), absl::kZeroPad16));
   }
   for (const auto& [id, s] : streams_) {
-    const auto scope = s->session ? scopes.find(*s->scope) : scopes.end();
+    const auto scope = s->session ? scopes.find(s->scope()) : scopes.end();
     if (scope == scopes.end()) continue;
     using State = cpstream::TypeStatus::State;
     bool any = false, all = !queue_.wants(id);

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/container/btree_map.h>
 #include <absl/container/flat_hash_map.h>
 
 #include "base/clock.h"
@@ -173,8 +174,8 @@ class Core {
   using Nodes = Interned<snapshot::Node, ByContent>;
   Nodes nodes_;  // what streams say of themselves, but for the id
   Interned<snapshot::ClientClass> classes_;
-  Interned<std::string> texts_;  // scopes, and why a stream belongs to its own
-  std::map<StreamId, std::unique_ptr<Stream>> streams_;
+  Interned<std::string> texts_;  // why a stream belongs to its scope
+  absl::btree_map<StreamId, std::unique_ptr<Stream>> streams_;  // thousands of short-lived look-ups a push: few lines of memory each
   absl::flat_hash_map<const void*, size_t> by_connection_;  // streams, by rpc::Peer::connection_key()
   absl::flat_hash_map<std::string, size_t> by_client_;
   std::shared_ptr<const Authorization> authorization_;
@@ -184,7 +185,8 @@ class Core {
     push::Interest interest;  // in assignments
     snapshot::SnapshotPtr told;
   };
-  std::map<std::string, Scope, std::less<>> scopes_;
+  using Scopes = std::map<std::string, Scope, std::less<>>;
+  Scopes scopes_;
   std::set<std::pair<MonotonicTime, StreamId>> deadlines_;
   StreamId next_stream_ = 1;
   uint64_t state_epoch_ = 0;

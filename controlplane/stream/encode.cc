@@ -12,9 +12,17 @@ void put(std::string& out, int field, std::string_view value) {
 
 void put_control_plane(std::string& out, int field, std::string_view identifier) {
   if (identifier.empty()) return;
-  std::string inner;
-  put(inner, 1, identifier);  // ControlPlane.identifier
-  put(out, field, inner);
+  wire::put_head(out, field, 1 + wire::varint_size(identifier.size()) + identifier.size());
+  wire::put_bytes(out, 1, identifier);  // ControlPlane.identifier
+}
+
+// Version, type and nonce are fields 1, 4 and 5 of either response.
+void put_begin(std::string& out, const Response& response, std::string_view control_plane) {
+  const std::string_view type = resources::type_url(response.type);
+  out.reserve(response.version.size() + type.size() + response.nonce.size() + control_plane.size() + 32);  // put together once for each stream of a push
+  put(out, 1, response.version);
+  put(out, 4, type);
+  put(out, 5, response.nonce);
 }
 
 }  // namespace
@@ -35,9 +43,7 @@ std::string WireMessage::flatten() const {
 
 WireMessage encode_sotw(Response response, std::string_view control_plane) {
   WireMessage m;
-  put(m.head, 1, response.version);
-  put(m.head, 4, resources::type_url(response.type));
-  put(m.head, 5, response.nonce);
+  put_begin(m.head, response, control_plane);
   put_control_plane(m.head, 6, control_plane);
   m.shared = std::move(response.resources);
   m.timed = response.timed;
@@ -48,9 +54,7 @@ WireMessage encode_sotw(Response response, std::string_view control_plane) {
 WireMessage encode_delta(Response response, std::string_view control_plane) {
   WireMessage m;
   m.delta = true;
-  put(m.head, 1, response.version);
-  put(m.head, 4, resources::type_url(response.type));
-  put(m.head, 5, response.nonce);
+  put_begin(m.head, response, control_plane);
   for (const std::string& name : response.removed) wire::put_bytes(m.head, 6, name);  // an empty name is a name too (rule 30)
   put_control_plane(m.head, 7, control_plane);
   m.shared = std::move(response.resources);

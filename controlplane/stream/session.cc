@@ -214,7 +214,7 @@ bool Session::must_hold(const State& s, const resources::Resource& r, const reso
 // --- bringing a type up to the snapshot ---------------------------------------------------------------------------
 
 std::vector<std::string_view> Session::candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps,
-                                                  const std::vector<std::string_view>* changed) const {
+                                                  Changed changed) const {
   std::vector<std::string_view> names;
   names.reserve(forced.size() + steps.size() + s.exceptions.size() + (changed ? changed->size() : 0));
   for (const snapshot::Step& step : steps) names.push_back(step.name());
@@ -246,13 +246,13 @@ bool Session::may_bring(State& s, MonotonicTime now) {
   return s.unacked.size() < options_.max_unacked || !s.forced.empty() || s.reply;
 }
 
-void Session::bring(State& s, MonotonicTime now, Output& out, const std::vector<std::string_view>* changed) {
-  const TypeSetPtr target = snapshot_->set(s.type);
+void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
   if (!may_bring(s, now)) {
-    s.behind |= s.sent != target;
+    s.behind |= s.sent != snapshot_->set(s.type);
     return;
   }
-  if (s.behind || !s.sent) changed = nullptr;
+  const TypeSetPtr target = snapshot_->set(s.type);
+  if (s.behind || !s.sent) changed.reset();
   std::vector<std::string> forced = std::exchange(s.forced, {});
   if (!std::is_sorted(forced.begin(), forced.end())) std::sort(forced.begin(), forced.end());
   // Everything a candidate's name may point into lives to the end of this function: `forced`, the steps and the old state.
@@ -452,13 +452,13 @@ void Session::release(MonotonicTime now, Output& out) {
 
 // --- snapshots and time ----------------------------------------------------------------------------------------------
 
-Output Session::on_snapshot(SnapshotPtr snapshot, MonotonicTime now, const std::vector<std::string_view>* endpoints) {
+Output Session::on_snapshot(SnapshotPtr snapshot, MonotonicTime now, Changed endpoints) {
   Output out;
   last_now_ = now;
   if (!snapshot) return out;
   snapshot_ = std::move(snapshot);
   // rules 54 and 58: all types, in push order
-  for (State& s : states_) bring(s, now, out, s.type == Type::kEndpoint && s.subscription.by_name_alone() ? endpoints : nullptr);
+  for (State& s : states_) bring(s, now, out, s.type == Type::kEndpoint && s.subscription.by_name_alone() ? endpoints : std::nullopt);
   release(now, out);
   return out;
 }

@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -129,6 +130,9 @@ struct ResourceState {
   bool refused = false;     // `wanted` is what it has refused
 };
 
+// Of the assignments that a stream subscribes to by name, those that may have changed since the snapshot it was told of last; none: any may.
+using Changed = std::optional<std::span<const std::string_view>>;
+
 // Rule 1: the first request of a stream names its node.
 absl::Status check_first_request(const Request& request);
 
@@ -141,9 +145,8 @@ class Session {
   // `latest`: the scope's present snapshot, for a session that is not told of each change of endpoints (see on_snapshot); null: it is.
   Output on_request(const Request& request, MonotonicTime now, const SnapshotPtr& latest = nullptr);
   // Brings every subscribed type to the snapshot, in push order. Null is ignored.
-  // `endpoints`: of the assignments this stream subscribes to by name, those that may have changed since the snapshot it was told of last;
-  // null: any may. Whoever gives them need not tell a stream of changes that concern none of its own.
-  Output on_snapshot(SnapshotPtr snapshot, MonotonicTime now, const std::vector<std::string_view>* endpoints = nullptr);
+  // Whoever gives `endpoints` need not tell a stream of changes that concern none of its own.
+  Output on_snapshot(SnapshotPtr snapshot, MonotonicTime now, Changed endpoints = {});
   Output on_time(MonotonicTime now);
   // Changes SessionOptions::incomplete; the next on_snapshot() makes up for what was kept or held for its sake.
   void set_incomplete(bool incomplete) { options_.incomplete = incomplete; }
@@ -256,11 +259,11 @@ class Session {
 
  private:
   // Brings one type up to the snapshot; appends the responses that takes.
-  // `changed`: what may differ from State::sent; null: look.
-  void bring(State& s, MonotonicTime now, Output& out, const std::vector<std::string_view>* changed = nullptr);
+  // `changed`: what may differ from State::sent; none: look.
+  void bring(State& s, MonotonicTime now, Output& out, Changed changed = {});
   bool may_bring(State& s, MonotonicTime now);
   std::vector<std::string_view> candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps,
-                                           const std::vector<std::string_view>* changed) const;
+                                           Changed changed) const;
   void respond(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   void respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   Unacked& issue(State& s, std::string version, MonotonicTime now);

@@ -73,7 +73,7 @@ bool Quarantine::freeze_if_due(Refused& r) {
   return true;
 }
 
-ResourcePtr Quarantine::last_good(const GoodKey& key, const std::string& name, const ContentHash& refused) const {
+ResourcePtr Quarantine::last_good(const ByParts::GoodParts& key, const std::string& name, const ContentHash& refused) const {
   auto set = good_.find(key);
   if (set == good_.end()) return nullptr;
   const ResourcePtr* found = set->second->find(name);
@@ -87,7 +87,7 @@ bool Quarantine::refused(const ClientClass& c, const std::string& node_id, std::
     auto [at, fresh] = refused_.try_emplace(Key{c, std::string(scope), r->type, r->name});
     Refused& entry = at->second;
     if (fresh || entry.hash != r->hash) {
-      ResourcePtr good = last_good({c, std::string(scope), r->type}, r->name, r->hash);
+      ResourcePtr good = last_good({c.name, scope, r->type}, r->name, r->hash);
       if (!good) good = entry.last_good;  // of the refusal before
       if (entry.frozen) {
         ++epoch_;
@@ -108,7 +108,7 @@ bool Quarantine::foresee(const ClientClass& c, std::string_view scope, const Res
   auto [at, fresh] = refused_.try_emplace(Key{c, std::string(scope), resource->type, resource->name});
   Refused& entry = at->second;
   if (!fresh && entry.hash == resource->hash && entry.frozen) return false;
-  ResourcePtr good = last_good({c, std::string(scope), resource->type}, resource->name, resource->hash);
+  ResourcePtr good = last_good({c.name, scope, resource->type}, resource->name, resource->hash);
   if (!good) good = entry.last_good;
   entry = Refused{c, std::string(scope), resource->type, resource->name, resource->hash, resource->origins, message, now, now, {}, 0, true, true, std::move(good)};
   ++epoch_;
@@ -116,13 +116,14 @@ bool Quarantine::foresee(const ClientClass& c, std::string_view scope, const Res
 }
 
 void Quarantine::accepted(const ClientClass& c, std::string_view scope, const cpstream::Acceptance& acceptance) {
-  const GoodKey key{c, std::string(scope), acceptance.type};
-  snapshot::TypeSetPtr& good = good_[key];
+  auto known = good_.find(ByParts::GoodParts{c.name, scope, acceptance.type});
+  if (known == good_.end()) known = good_.emplace(GoodKey{c, std::string(scope), acceptance.type}, nullptr).first;
+  snapshot::TypeSetPtr& good = known->second;
   if (good == acceptance.set) return;
   std::vector<ResourcePtr> set;
   std::vector<std::string> erase;
   // Refused bytes may be in the set that was pushed; the stream has something else of that name.
-  for (auto at = refused_.lower_bound(Key{c, std::string(scope), acceptance.type, ""}); at != refused_.end(); ++at) {
+  for (auto at = refused_.lower_bound(ByParts::KeyParts{c.name, scope, acceptance.type, ""}); at != refused_.end(); ++at) {
     if (at->first.client_class != c || at->first.scope != scope || at->first.type != acceptance.type) break;
     const ResourcePtr* found = acceptance.set->find(at->first.name);
     if (!found || (*found)->hash != at->second.hash) continue;
@@ -151,19 +152,20 @@ bool Quarantine::settle(const snapshot::SnapshotPtr& wanted) {
 
 snapshot::SnapshotPtr Quarantine::view(const ClientClass& c, const snapshot::SnapshotPtr& wanted) {
   std::vector<snapshot::Substitution> substitutions;
-  for (auto at = refused_.lower_bound(Key{c, wanted->scope, Type::kCluster, ""}); at != refused_.end(); ++at) {
+  for (auto at = refused_.lower_bound(ByParts::KeyParts{c.name, wanted->scope, Type::kCluster, ""}); at != refused_.end(); ++at) {
     const Refused& r = at->second;
     if (r.client_class != c || r.scope != wanted->scope) break;
     if (!r.frozen) continue;
     const ResourcePtr now = wanted->find(r.type, r.name);
     if (now && now->hash == r.hash) substitutions.push_back({r.type, r.name, r.last_good});
   }
-  const std::pair<ClientClass, std::string> key{c, wanted->scope};
+  auto known = views_.find(ByParts::ViewParts{c.name, wanted->scope});
   if (substitutions.empty()) {
-    views_.erase(key);
+    if (known != views_.end()) views_.erase(known);
     return wanted;
   }
-  Cached& cached = views_[key];
+  if (known == views_.end()) known = views_.emplace(ViewKey{c, wanted->scope}, Cached()).first;
+  Cached& cached = known->second;
   if (cached.wanted != wanted || cached.epoch != epoch_) cached = {wanted, snapshot::substitute(wanted, substitutions), epoch_};
   return cached.seen;
 }
@@ -176,7 +178,7 @@ std::vector<const Refused*> Quarantine::list() const {
 
 std::vector<const Refused*> Quarantine::list(const ClientClass& c, std::string_view scope) const {
   std::vector<const Refused*> out;
-  for (auto at = refused_.lower_bound(Key{c, std::string(scope), Type::kCluster, ""}); at != refused_.end(); ++at) {
+  for (auto at = refused_.lower_bound(ByParts::KeyParts{c.name, scope, Type::kCluster, ""}); at != refused_.end(); ++at) {
     if (at->first.client_class != c || at->first.scope != scope) break;
     out.push_back(&at->second);
   }
@@ -212,7 +214,7 @@ doc::Value Quarantine::to_doc() const {
 
 absl::Status Quarantine::restore(const doc::Value& value) {
   if (integer_at(value, "format") != 1) return doc::error_at(value.mark(), "format", "expected 1, the only format of refused resources so far");
-  std::map<Key, Refused> restored;
+  std::map<Key, Refused, ByParts> restored;
   for (const doc::Value& v : list_at(value, "refused")) {
     const auto type = resources::type_from_short_name(string_at(v, "type"));
     const auto hash = hash_from(string_at(v, "hash"));

@@ -84,22 +84,36 @@ class Quarantine {
     std::string scope;
     Type type;
     std::string name;
-    auto operator<=>(const Key&) const = default;
   };
   using GoodKey = std::tuple<ClientClass, std::string, Type>;
+  using ViewKey = std::pair<ClientClass, std::string>;
+  // All of them are looked up with every push and every ACK: without a copy.
+  struct ByParts {
+    using is_transparent = void;
+    using KeyParts = std::tuple<std::string_view, std::string_view, Type, std::string_view>;
+    using GoodParts = std::tuple<std::string_view, std::string_view, Type>;
+    using ViewParts = std::pair<std::string_view, std::string_view>;
+    static KeyParts parts(const Key& k) { return {k.client_class.name, k.scope, k.type, k.name}; }
+    static GoodParts parts(const GoodKey& k) { return {std::get<0>(k).name, std::get<1>(k), std::get<2>(k)}; }
+    static ViewParts parts(const ViewKey& k) { return {k.first.name, k.second}; }
+    static const KeyParts& parts(const KeyParts& k) { return k; }
+    static const GoodParts& parts(const GoodParts& k) { return k; }
+    static const ViewParts& parts(const ViewParts& k) { return k; }
+    bool operator()(const auto& a, const auto& b) const { return parts(a) < parts(b); }
+  };
   struct Cached {
     snapshot::SnapshotPtr wanted, seen;
     uint64_t epoch = 0;
   };
   bool freeze_if_due(Refused& r);
-  ResourcePtr last_good(const GoodKey& key, const std::string& name, const ContentHash& refused) const;
+  ResourcePtr last_good(const ByParts::GoodParts& key, const std::string& name, const ContentHash& refused) const;
 
   size_t threshold_;
   uint64_t epoch_ = 0;  // rises when any freeze changes
-  std::map<Key, Refused> refused_;
-  std::map<GoodKey, snapshot::TypeSetPtr> good_;  // last accepted, with what was refused in it replaced
+  std::map<Key, Refused, ByParts> refused_;
+  std::map<GoodKey, snapshot::TypeSetPtr, ByParts> good_;  // last accepted, with what was refused in it replaced
   std::map<ClientClass, std::map<std::string, int>> nodes_;  // id -> streams
-  std::map<std::pair<ClientClass, std::string>, Cached> views_;
+  std::map<ViewKey, Cached, ByParts> views_;
 };
 
 }  // namespace fairlead::verdict

@@ -97,7 +97,7 @@ class RandomClient {
     if (!std::exchange(news_, false)) return;
     const Names names = std::exchange(endpoints_, {});
     const std::vector<std::string_view> views(names.begin(), names.end());
-    take(session_.on_snapshot(world_.now(), now_, &views));
+    take(session_.on_snapshot(world_.now(), now_, views));
   }
 
   // Reads the next response and acknowledges it, or refuses it as Envoy does.
