@@ -77,7 +77,7 @@ void Teller::push(const snapshot::Node& node, const cpstream::Response& response
 }
 
 void Teller::accepted(const snapshot::Node& node, const cpstream::Acceptance& acceptance) {
-  events_->publish("accepted", {text("node", node.id), text("type", resources::short_name(acceptance.type)), text("version", acceptance.version)});
+  events_->publish("accepted", {text("node", node.id), text("type", resources::short_name(acceptance.type)), text("version", *acceptance.version)});
 }
 
 void Teller::refused(const snapshot::Node& node, const cpstream::Refusal& refusal) {

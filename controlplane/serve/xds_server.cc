@@ -72,7 +72,7 @@ class XdsServer::Loop final : public Wire {
   class Stream;
   // What has come back is handled before the next batch of pushes, but no more than a turn of it.
   static constexpr size_t kPushBatch = 64;
-  // A storm of connects leaves the heap full of holes: given back once it is quiet.
+  // A storm of connects leaves the heap full of holes: given back once it is quiet. Changes told to thousands do not: what one gets is small.
   static constexpr size_t kTrimAfterBytes = 8 << 20;
   static constexpr std::chrono::milliseconds kTrimAfterQuiet{300};
   static constexpr std::chrono::milliseconds kShutdownGrace{1000};
@@ -374,10 +374,12 @@ void XdsServer::Loop::count_transport() {
 void XdsServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
   const auto found = streams_.find(stream);
   if (found == streams_.end()) return;
-  sent_since_trim_ += message.size();
   size_t own = 0;
   found->second->call().send(frames_.bytes_of(message, &own));
-  if (own >= kCountedBytes) outflow_.sent(stream, own, clock_.monotonic());
+  if (own >= kCountedBytes) {
+    outflow_.sent(stream, own, clock_.monotonic());
+    sent_since_trim_ += own;
+  }
   sent_to_.push_back(stream);
 }
 

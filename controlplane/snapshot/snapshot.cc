@@ -43,7 +43,7 @@ ResourcePtr TypeSet::find_alias(std::string_view alias) const {
 const TypeSetPtr& TypeSet::empty_set() {
   static const TypeSetPtr set = [] {
     auto made = std::shared_ptr<TypeSet>(new TypeSet);
-    made->version_ = hex64(0);
+    made->version_ = std::make_shared<const std::string>(hex64(0));
     made->serial_ = next_serial();
     return made;
   }();
@@ -82,14 +82,14 @@ TypeSetPtr TypeSet::update(const TypeSetPtr& previous, const std::vector<Resourc
     next->by_name_ = next->by_name_.erase(std::string_view(name));
   }
   next->verbatim_ = !verbatim.empty();
-  if (next->verbatim_) {
-    next->version_ = verbatim;
-  } else {
+  std::string version(verbatim);
+  if (!next->verbatim_) {
     ContentHasher hasher;
     const bool empty = next->by_name_.empty();
-    next->version_ = empty ? hex64(0) : hex64(hasher.add_integer(next->sum_high_).add_integer(next->sum_low_).finish().low);
+    version = empty ? hex64(0) : hex64(hasher.add_integer(next->sum_high_).add_integer(next->sum_low_).finish().low);
   }
-  if (!changed && next->version_ == previous->version_ && next->verbatim_ == previous->verbatim_) return previous;
+  if (!changed && version == previous->version() && next->verbatim_ == previous->verbatim_) return previous;
+  next->version_ = std::make_shared<const std::string>(std::move(version));
   std::sort(next->steps_.begin(), next->steps_.end(), [](const Step& a, const Step& b) { return a.name() < b.name(); });
   next->serial_ = next_serial();
   next->made_from_ = previous->serial_;

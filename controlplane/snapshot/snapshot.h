@@ -33,6 +33,9 @@ struct Step {
   const std::string& name() const { return after ? after->name : before->name; }
 };
 
+// Of a set of resources or what a client has of it; one object for all who have it, and never null unless it says so.
+using Version = std::shared_ptr<const std::string>;
+
 class TypeSet;
 using TypeSetPtr = std::shared_ptr<const TypeSet>;
 
@@ -51,7 +54,8 @@ class TypeSet {
   size_t size() const { return by_name_.size(); }
   // The type's version: the verbatim one, or a hash over all (name, version, hash). Equal content has equal versions on
   // every replica and after every restart.
-  const std::string& version() const { return version_; }
+  const std::string& version() const { return *version_; }
+  const Version& shared_version() const { return version_; }
   bool verbatim() const { return verbatim_; }
   template <typename F>
   void for_each(F&& f) const {  // in name order
@@ -77,7 +81,7 @@ class TypeSet {
   mutable std::unique_ptr<const Index> index_;
   mutable std::atomic<const Index*> indexed_{nullptr};  // index_, once it is whole
   uint64_t sum_high_ = 0, sum_low_ = 0;  // order-free sum of the members' hashes: version in O(change)
-  std::string version_;
+  Version version_;
   bool verbatim_ = false;
   void add(const resources::Resource& r, bool negative);
   uint64_t serial_ = 0, made_from_ = 0;  // which set this is, and which one it was updated from

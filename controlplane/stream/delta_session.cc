@@ -33,7 +33,7 @@ Output DeltaSession::take(const Request& request, MonotonicTime now, const Snaps
   if (s.subscription.wildcard()) force(s, change.removed);  // rule 36
   if (reports && s.forced.empty() && !s.reply) {
     s.sent = s.accepted = snapshot_->set(s.type);
-    s.sent_version = s.accepted_version = s.sent->version();
+    s.sent_version = s.accepted_version = s.sent->shared_version();
   }
   answer(s, now, out);
   return out;
@@ -56,16 +56,16 @@ Session::Settled DeltaSession::compare(State& s, const Request& request, Monoton
     if (r) {
       // Only a content hash says that it has these very bytes; a raw set's own version may have had others before a restart.
       keep = (*r)->version == version && (*r)->version == hex64((*r)->hash.low);
-      if (!keep && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.push_back(name);
+      if (!keep && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.own().push_back(name);
     } else if (s.type == Type::kExtensionConfig) {
-      s.outdated.push_back(name);  // it has that: its removal is news
+      s.outdated.own().push_back(name);  // it has that: its removal is news
     } else if (options_.incomplete || s.type == Type::kCluster) {
       // What routes name is not known of a client that comes back with a cluster of old: it goes once they have been changed.
       keep = true;
-      s.kept.push_back(name);
+      s.kept.own().push_back(name);
       if (!options_.incomplete) s.kept_until = now + options_.warming_grace;
     }
-    keep ? (void)settled.insert(name) : s.forced.push_back(name);
+    keep ? (void)settled.insert(name) : s.forced.own().push_back(name);
   }
   return settled;
 }

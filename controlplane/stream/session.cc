@@ -237,10 +237,9 @@ bool Session::may_bring(State& s, MonotonicTime now) {
   if (options_.incomplete && s.held) return false;
   if (!options_.incomplete && s.held) s.held = false;
   if (kept_is_due(s, now)) {
-    for (std::string& name : s.kept) {
-      if (!snapshot_->find(s.type, name)) s.forced.push_back(std::move(name));
+    for (std::string& name : s.kept.take()) {
+      if (!snapshot_->find(s.type, name)) s.forced.own().push_back(std::move(name));
     }
-    s.kept = {};
   }
   if (s.sent == snapshot_->set(s.type) && s.forced.empty() && s.exceptions.empty() && !s.reply) return false;
   return s.unacked.size() < options_.max_unacked || !s.forced.empty() || s.reply;
@@ -253,7 +252,7 @@ void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
   }
   const TypeSetPtr target = snapshot_->set(s.type);
   if (s.behind || !s.sent) changed.reset();
-  std::vector<std::string> forced = std::exchange(s.forced, {});
+  std::vector<std::string> forced = s.forced.take();
   if (!std::is_sorted(forced.begin(), forced.end())) std::sort(forced.begin(), forced.end());
   // Everything a candidate's name may point into lives to the end of this function: `forced`, the steps and the old state.
   const TypeSetPtr previous = s.sent;
@@ -275,7 +274,7 @@ void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
     const ResourcePtr before = previous ? has(s, name) : nullptr;
     const ResourcePtr want = wanted(s, name, in_target);
     const Exception* old = exception(s, name);
-    const auto outdated = std::find(s.outdated.begin(), s.outdated.end(), name);
+    const bool outdated = std::find(s.outdated.begin(), s.outdated.end(), name) != s.outdated.end();
     ResourcePtr after = want;
     bool withheld = false, held = false;
     const MonotonicTime since = old && (old->withheld || old->held) ? old->since : now;
@@ -287,21 +286,22 @@ void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
         items.push_back({name, nullptr, before});
       }  // rule 43: in state of the world, other types are removed with what names them
     } else if (want && (force || !same_bytes(before, want))) {
-      held = (before || outdated != s.outdated.end()) && !same_bytes(before, want) && must_hold(s, *want, before.get(), since, now);
+      held = (before || outdated) && !same_bytes(before, want) && must_hold(s, *want, before.get(), since, now);
       if (held) after = before;
       if (!held || (force && before)) items.push_back({name, after, before});
-      if (!held && outdated != s.outdated.end()) s.outdated.erase(outdated);
-    } else if (!want && delta_ && ((force && s.type != Type::kExtensionConfig) || outdated != s.outdated.end())) {
+      if (!held && outdated) std::erase(s.outdated.own(), name);
+    } else if (!want && delta_ && ((force && s.type != Type::kExtensionConfig) || outdated)) {
       // Rule 46. Not for filters that the client never had: Envoy 1.40 would take that for an answer, wait for the filter for ever, and not start.
       items.push_back({name, nullptr, nullptr});
-      if (outdated != s.outdated.end()) s.outdated.erase(outdated);
+      if (outdated) std::erase(s.outdated.own(), name);
     }
     const bool as_target = in_target ? same_bytes(after, *in_target) : !after;
     if (!as_target) exceptions.push_back({std::string(name), after, withheld, held, since});
   }
   s.sent = target;
   s.behind = false;
-  s.exceptions.swap(exceptions);
+  const std::vector<Exception> old_exceptions = s.exceptions.take();  // names of items may be theirs
+  s.exceptions.set(std::move(exceptions));
   if (!items.empty() || s.reply) respond(s, std::move(items), now, out);
 }
 
@@ -327,13 +327,13 @@ bool Session::settle(State& s, const Request& request, MonotonicTime now, Output
   if (s.unacked.empty()) s.unacked.shrink_to_fit();
   s.accepted = response.set;
   s.accepted_version = response.version;
-  if (!s.error.empty() && !refusal_stands(s)) s.error.clear();
+  if (s.error && !refusal_stands(s)) s.error.reset();
   out.acceptances.push_back({s.type, std::move(response.set), std::move(response.version)});
   return true;
 }
 
 void Session::refuse(State& s, Unacked response, const Request& request, MonotonicTime now, Output& out) {
-  Refusal refusal{s.type, response.version, absl::StrCat(response.nonce), *request.error, {}, false};
+  Refusal refusal{s.type, *response.version, absl::StrCat(response.nonce), *request.error, {}, false};
   std::vector<ResourcePtr> changed;
   for (const Item& item : response.items) {
     if (item.now) changed.push_back(item.now);
@@ -347,7 +347,7 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
   refusal.named = !named.empty();
   for (const ResourcePtr& r : refusal.named ? carried : changed) {
     if (refusal.named && !std::binary_search(named.begin(), named.end(), r->name)) continue;
-    if (!is_refused(s, *r)) s.refused.emplace_back(r->name, r->hash);
+    if (!is_refused(s, *r)) s.refused.own().emplace_back(r->name, r->hash);
     refusal.at_fault.push_back(r);
   }
   for (Item& item : response.items) {
@@ -355,7 +355,7 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
     const std::string name(item.name);
     // Of listeners and clusters Envoy applies the good ones, others do not: they count as had, and are sent once more.
     if (refusal.named && resources::is_root(s.type) && !is_refused(s, *item.now)) {
-      s.forced.push_back(name);
+      s.forced.own().push_back(name);
       continue;
     }
     except(s, name, after_outstanding(s, name, item.before, response.nonce), now);
@@ -367,7 +367,7 @@ void Session::refuse(State& s, Unacked response, const Request& request, Monoton
   };
   for (const ResourcePtr& r : refusal.at_fault) correct(r->name);
   for (const Item& item : response.items) correct(item.name);
-  s.error = *request.error;
+  s.error = std::make_unique<const std::string>(*request.error);
   s.error_at = now;
   out.refusals.push_back(std::move(refusal));
 }
@@ -397,19 +397,21 @@ ResourcePtr Session::after_outstanding(State& s, std::string_view name, Resource
 }
 
 void Session::except(State& s, std::string_view name, ResourcePtr has, MonotonicTime now) {
-  auto at = std::lower_bound(s.exceptions.begin(), s.exceptions.end(), name, [](const Exception& e, std::string_view n) { return e.name < n; });
-  if (at != s.exceptions.end() && at->name == name) {
+  std::vector<Exception>& exceptions = s.exceptions.own();
+  auto at = std::lower_bound(exceptions.begin(), exceptions.end(), name, [](const Exception& e, std::string_view n) { return e.name < n; });
+  if (at != exceptions.end() && at->name == name) {
     at->has = std::move(has);
   } else {
-    s.exceptions.insert(at, {std::string(name), std::move(has), false, false, now});
+    exceptions.insert(at, {std::string(name), std::move(has), false, false, now});
   }
 }
 
 void Session::force_everything(State& s, const Settled& but) {
   const TypeSetPtr& set = snapshot_->set(s.type);
-  s.forced.reserve(s.forced.size() + (set->size() > but.size() ? set->size() - but.size() : 0));
+  std::vector<std::string>& forced = s.forced.own();
+  forced.reserve(forced.size() + (set->size() > but.size() ? set->size() - but.size() : 0));
   set->for_each([&](const ResourcePtr& r) {
-    if (!but.contains(r->name)) s.forced.push_back(r->name);
+    if (!but.contains(r->name)) forced.push_back(r->name);
   });
 }
 
@@ -420,7 +422,7 @@ void Session::force(State& s, const std::vector<std::string>& names, const Settl
     bool meant = false;
     const auto take = [&](const std::string& resource) {
       meant = true;
-      if (!but.contains(resource)) s.forced.push_back(resource);
+      if (!but.contains(resource)) s.forced.own().push_back(resource);
     };
     if (resources::is_glob(name)) {
       set->for_each([&](const ResourcePtr& r) {
@@ -429,7 +431,7 @@ void Session::force(State& s, const std::vector<std::string>& names, const Settl
     } else if (set->aliased() && !set->find(name)) {
       if (const ResourcePtr r = set->find_alias(name)) take(r->name);
     }
-    if (!meant) s.forced.push_back(name);
+    if (!meant) s.forced.own().push_back(name);
   }
 }
 

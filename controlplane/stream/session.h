@@ -26,6 +26,7 @@
 #include <vector>
 
 #include <absl/container/flat_hash_set.h>
+#include <absl/container/inlined_vector.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
@@ -33,6 +34,7 @@
 #include "controlplane/resources/resource.h"
 #include "controlplane/snapshot/node.h"
 #include "controlplane/snapshot/snapshot.h"
+#include "controlplane/stream/seldom.h"
 #include "controlplane/stream/subscription.h"
 
 namespace fairlead::cpstream {
@@ -41,6 +43,7 @@ using resources::ResourcePtr;
 using resources::Type;
 using snapshot::SnapshotPtr;
 using snapshot::TypeSetPtr;
+using snapshot::Version;
 
 // Both kinds of request; what a kind has not is empty.
 struct Request {
@@ -79,13 +82,13 @@ struct Refusal {
 struct Acceptance {
   Type type;
   TypeSetPtr set;
-  std::string version;
+  Version version;
 };
 
 struct Output {
   std::vector<Response> responses;
   std::vector<Refusal> refusals;
-  std::vector<Acceptance> acceptances;
+  absl::InlinedVector<Acceptance, 1> acceptances;
   absl::Status close;  // not OK: end the stream with this
 };
 
@@ -198,11 +201,12 @@ class Session {
   };
   struct Unacked {
     uint64_t nonce = 0;
-    std::string version;
+    Version version;
     TypeSetPtr set;
     std::vector<Item> items;
     std::vector<ResourcePtr> whole;  // of a complete response all it carried, unchanged or not
   };
+  // A push goes over those of all types of a stream, and they are seldom in the cache: as small as can be.
   struct State {
     explicit State(Type t, bool legacy_wildcard) : type(t), subscription(legacy_wildcard) {}
     Type type;
@@ -213,21 +217,21 @@ class Session {
     Subscription subscription;
     TypeSetPtr sent;           // null before the type was first brought up to a snapshot
     TypeSetPtr accepted;       // null before the first ACK
-    std::vector<Exception> exceptions;                         // sorted by name
-    std::vector<std::pair<std::string, ContentHash>> refused;  // few; never sent again
-    std::vector<std::string> forced;                           // names to send whatever the client has
-    std::vector<std::string> kept;       // reported by the client, to be removed once nothing is incomplete, and not before:
-    MonotonicTime kept_until{};
-    std::vector<std::string> outdated;   // reported by the client in bytes that are not those of the snapshot; until they are sent
-    std::vector<Unacked> unacked;                              // oldest first
+    std::vector<Unacked> unacked;                         // oldest first
     uint64_t last_nonce = 0;
-    std::string sent_version;
-    std::string accepted_version;
-    std::string error;
-    MonotonicTime error_at{};
+    Seldom<Exception> exceptions;                         // sorted by name
+    Seldom<std::pair<std::string, ContentHash>> refused;  // few; never sent again
+    Seldom<std::string> forced;                           // names to send whatever the client has
+    Seldom<std::string> kept;      // reported by the client, to be removed once nothing is incomplete, and not before:
+    MonotonicTime kept_until{};
+    Seldom<std::string> outdated;  // reported by the client in bytes that are not those of the snapshot; until they are sent
+    Version sent_version;      // null before the first response
+    Version accepted_version;  // null before the first ACK
     MonotonicTime sent_at{};
     MonotonicTime beat_at{};  // when what has a time to live is renewed; {}: nothing has
     std::unique_ptr<std::map<std::string, std::string>> spelled;  // names as the client writes them, by ours, where that differs
+    std::unique_ptr<const std::string> error;                     // of a refusal that stands; null: none does
+    MonotonicTime error_at{};
   };
 
   State* find(Type type);
@@ -266,7 +270,7 @@ class Session {
                                            Changed changed) const;
   void respond(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   void respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
-  Unacked& issue(State& s, std::string version, MonotonicTime now);
+  Unacked& issue(State& s, Version version, MonotonicTime now);
   void refuse(State& s, Unacked response, const Request& request, MonotonicTime now, Output& out);
   ResourcePtr after_outstanding(State& s, std::string_view name, ResourcePtr has, uint64_t nonce);
   void except(State& s, std::string_view name, ResourcePtr has, MonotonicTime now);
@@ -276,7 +280,7 @@ class Session {
   void beat(State& s, MonotonicTime now, Output& out);
   // On its way out: with times to live, and under the names that the client uses.
   void dress(State& s, Response& response, MonotonicTime now);
-  std::string complete_version(const State& s) const;
+  Version complete_version(const State& s) const;
   const Exception* exception(const State& s, std::string_view name) const;
   ResourcePtr has(const State& s, std::string_view name) const;
   ResourcePtr wanted(const State& s, std::string_view name, const ResourcePtr* in_snapshot) const;

@@ -10,7 +10,7 @@
 
 namespace fairlead::cpstream {
 
-Session::Unacked& Session::issue(State& s, std::string version, MonotonicTime now) {
+Session::Unacked& Session::issue(State& s, Version version, MonotonicTime now) {
   Unacked u;
   u.nonce = s.last_nonce = next_nonce_++;
   u.version = s.sent_version = std::move(version);
@@ -31,7 +31,7 @@ void Session::respond(State& s, std::vector<Item> items, MonotonicTime now, Outp
   if (delta_) return respond_delta(s, std::move(items), now, out);
   Response response;
   response.type = s.type;
-  std::string version = s.sent->version();
+  Version version = s.sent->shared_version();
   if (!resources::is_root(s.type)) {
     for (const Item& item : items) response.resources.push_back(item.now);
   } else {
@@ -43,18 +43,18 @@ void Session::respond(State& s, std::vector<Item> items, MonotonicTime now, Outp
   for (Item& item : items) item.name = item.now ? item.now->name : item.before->name;
   u.items = std::move(items);
   if (resources::is_root(s.type)) u.whole = response.resources;
-  response.version = u.version;
+  response.version = *u.version;
   response.nonce = absl::StrCat(u.nonce);
   dress(s, response, now);
   out.responses.push_back(std::move(response));
 }
 
 // What differs from the snapshot differs in its version too, but a verbatim one is the author's word.
-std::string Session::complete_version(const State& s) const {
-  if (s.exceptions.empty() || s.sent->verbatim()) return s.sent->version();
+Version Session::complete_version(const State& s) const {
+  if (s.exceptions.empty() || s.sent->verbatim()) return s.sent->shared_version();
   ContentHasher hasher;
   for (const Exception& e : s.exceptions) hasher.add_field(e.name).add_field(e.has ? e.has->version : "");
-  return absl::StrCat(s.sent->version(), "-", hex64(hasher.finish().low).substr(0, 8));
+  return std::make_shared<const std::string>(absl::StrCat(s.sent->version(), "-", hex64(hasher.finish().low).substr(0, 8)));
 }
 
 void Session::respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out) {
@@ -63,7 +63,7 @@ void Session::respond_delta(State& s, std::vector<Item> items, MonotonicTime now
   do {  // once even without items: rule 49
     Response response;
     response.type = s.type;
-    Unacked& u = issue(s, s.sent->version(), now);
+    Unacked& u = issue(s, s.sent->shared_version(), now);
     size_t bytes = 0;
     for (; next < items.size(); ++next) {
       Item& item = items[next];
@@ -82,7 +82,7 @@ void Session::respond_delta(State& s, std::vector<Item> items, MonotonicTime now
       item.name = item.now ? item.now->name : item.before->name;
       u.items.push_back(std::move(item));
     }
-    response.version = u.version;
+    response.version = *u.version;
     response.nonce = absl::StrCat(u.nonce);
     dress(s, response, now);
     out.responses.push_back(std::move(response));
@@ -124,10 +124,10 @@ void Session::beat(State& s, MonotonicTime now, Output& out) {
     s.beat_at = now + std::chrono::seconds(1);
     return;
   }
-  Unacked& u = issue(s, complete ? complete_version(s) : s.sent->version(), now);
+  Unacked& u = issue(s, complete ? complete_version(s) : s.sent->shared_version(), now);
   if (complete) u.whole = response.resources;
   response.beat = !complete;
-  response.version = u.version;
+  response.version = *u.version;
   response.nonce = absl::StrCat(u.nonce);
   dress(s, response, now);
   out.responses.push_back(std::move(response));
@@ -140,7 +140,7 @@ void Session::force_dependents(const State& from, const std::vector<Item>& items
     for (const resources::Reference& ref : item.now->references) {
       if (ref.type <= from.type) continue;
       State* s = find(ref.type);
-      if (s && s->started && s->subscription.names_explicitly(ref.name) && s->sent) s->forced.push_back(ref.name);
+      if (s && s->started && s->subscription.names_explicitly(ref.name) && s->sent) s->forced.own().push_back(ref.name);
     }
   }
 }

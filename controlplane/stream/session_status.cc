@@ -23,9 +23,9 @@ TypeStatus Session::status(Type type) const {
   } else {
     status.state = kSynced;
   }
-  status.sent_version = s->sent_version;
-  status.accepted_version = s->accepted_version;
-  status.error = s->error;
+  if (s->sent_version) status.sent_version = *s->sent_version;
+  if (s->accepted_version) status.accepted_version = *s->accepted_version;
+  if (s->error) status.error = *s->error;
   status.error_at = s->error_at;
   status.sent_at = s->sent_at;
   status.wildcard = s->subscription.wildcard();
@@ -33,7 +33,7 @@ TypeStatus Session::status(Type type) const {
   status.withheld = static_cast<size_t>(std::count_if(s->exceptions.begin(), s->exceptions.end(), [](const auto& e) { return e.withheld; }));
   status.kept = s->kept.size();
   status.held = s->held;
-  status.refused = s->refused;
+  status.refused = s->refused.all();
   return status;
 }
 

@@ -37,8 +37,8 @@ Output SotwSession::take(const Request& request, MonotonicTime now, const Snapsh
   if (first && root && s.subscription.wildcard() && request.version_info == target->version() && !target->verbatim() && target->size() > 0) {
     // Rule 24: a content hash says it has these very bytes.
     s.sent = s.accepted = target;
-    s.sent_version = s.accepted_version = target->version();
-    out.acceptances.push_back({s.type, target, target->version()});
+    s.sent_version = s.accepted_version = target->shared_version();
+    out.acceptances.push_back({s.type, target, target->shared_version()});
     return out;
   }
   // It has something, and what ours lacks would be deleted.

@@ -14,6 +14,7 @@ namespace {
 
 const ClientClass envoy_class{"envoy/1.40.0#0"};
 const ClientClass grpc{"gRPC/1.51#0"};
+const snapshot::Version v = std::make_shared<const std::string>("v");
 const SystemTime t0 = SimulatedClock::default_start;
 
 // A scope whose route table was good and then became bad.
@@ -25,7 +26,7 @@ struct Story {
 
   explicit Story(size_t threshold = 1) : q(threshold) {
     world.put({cluster("a"), good});
-    for (const ClientClass& c : {envoy_class, grpc}) q.accepted(c, world.now()->scope, {Type::kRoute, world.now()->set(Type::kRoute), "v"});
+    for (const ClientClass& c : {envoy_class, grpc}) q.accepted(c, world.now()->scope, {Type::kRoute, world.now()->set(Type::kRoute), v});
     world.put({bad});
   }
   bool refuse(const ClientClass& c, const std::string& node, const std::string& message = "no") {
@@ -75,7 +76,7 @@ TEST_CASE("without a last good one the resource is left out") {
 TEST_CASE("refused bytes never become the last good ones, even in a set that was acknowledged") {
   Story s;
   s.refuse(envoy_class, "e1");
-  s.q.accepted(envoy_class, s.world.now()->scope, {Type::kRoute, s.world.now()->set(Type::kRoute), "v"});
+  s.q.accepted(envoy_class, s.world.now()->scope, {Type::kRoute, s.world.now()->set(Type::kRoute), v});
   s.world.put({routes("r", {"a"}, 667)});
   const ResourcePtr worse = s.world.now()->find(Type::kRoute, "r");
   s.q.refused(envoy_class, "e1", s.world.now()->scope, {Type::kRoute, "v", "2", "no", {worse}, true}, t0);
