@@ -658,8 +658,81 @@ verdict::Progress Core::progress() const {
     if (any && all) ++scope->second.synced;
   }
   for (auto& [name, scope] : scopes) out.scopes.push_back(std::move(scope));
-  for (const verdict::Refused* r : quarantine_.list()) out.refusals.push_back({r->scope, r->origins, verdict::describe(*r), r->foreseen});
+  for (const verdict::Refused* r : quarantine_.list()) {
+    verdict::Progress::Refusal refusal{r->scope, r->origins, verdict::describe(*r), r->foreseen};
+    // Secrets and Services have no conditions: who uses them is to hear of it.
+    if (r->type == Type::kSecret || r->type == Type::kEndpoint) {
+      const std::vector<intent::Origin> users = users_of(r->scope, {r->type, r->name});
+      intent::UniqueOrigins all;
+      for (const intent::Origin& o : r->origins) all.add(o);
+      for (const intent::Origin& o : users) all.add(o);
+      refusal.origins = intent::Origins(all.take());
+    }
+    out.refusals.push_back(std::move(refusal));
+  }
+  out.faults = faults();
+  for (const resources::RawSetPtr& set : catalog_.raw()) {
+    ContentHasher content;
+    for (const resources::ResourcePtr& r : set->resources)
+      content.add_integer(index(r->type)).add_field(r->name).add_field(r->version).add_integer(r->hash.high).add_integer(r->hash.low);
+    out.raw.push_back({set->name, hex64(content.finish().low)});
+  }
   return out;
+}
+
+// Found in planning, or where plans and raw sets meet; and secrets that connections may not carry.
+std::vector<verdict::Progress::Fault> Core::faults() const {
+  std::vector<verdict::Progress::Fault> out;
+  const auto add = [&](intent::Finding f, std::string scope) {
+    if (f.severity != intent::Severity::kNote) {
+      out.push_back({std::move(scope), std::move(f.origin), std::move(f.reason), std::move(f.message), f.severity != intent::Severity::kError});
+    }
+  };
+  for (intent::Finding& f : ledger_.findings("plan:")) {
+    std::string scope = absl::StrCat("gateway:", f.scope);
+    add(std::move(f), std::move(scope));
+  }
+  for (intent::Finding& f : catalog_.findings()) {  // not the ledger's: clients that came since may have opened scopes
+    std::string scope = f.scope;
+    add(std::move(f), std::move(scope));
+  }
+  add_unsent_secrets(out);
+  return out;
+}
+
+// What the listeners and clusters of a scope were made from that refer to it.
+std::vector<intent::Origin> Core::users_of(std::string_view scope, const resources::Reference& to) const {
+  std::vector<intent::Origin> out;
+  const snapshot::SnapshotPtr wanted = catalog_.find(scope);
+  for (Type type : {Type::kListener, Type::kCluster}) {
+    wanted->of(type).for_each([&](const resources::ResourcePtr& r) {
+      if (std::binary_search(r->references.begin(), r->references.end(), to)) out.insert(out.end(), r->origins.begin(), r->origins.end());
+    });
+  }
+  return out;
+}
+
+// Told where they are missing: by listeners and clusters, whose authors can do something about it.
+void Core::add_unsent_secrets(std::vector<verdict::Progress::Fault>& out) const {
+  struct Unsent {
+    size_t clients = 0;
+    std::string first;
+  };
+  std::map<std::pair<std::string_view, std::string>, Unsent> unsent;  // by scope and name
+  for (const auto& [id, s] : streams_) {
+    if (!s->session || s->peer->may_carry_secrets()) continue;
+    for (const std::string& name : s->session->subscribed(Type::kSecret)) {
+      Unsent& u = unsent[{s->scope(), name}];
+      if (++u.clients == 1) u.first = absl::StrCat("node ", s->node_id, " at ", s->peer->address);
+    }
+  }
+  for (const auto& [key, u] : unsent) {
+    const auto& [scope, name] = key;
+    if (!catalog_.find(scope)->find(Type::kSecret, name)) continue;
+    const std::string text = absl::StrCat("sds \"", name, "\" is not sent to ", u.clients, u.clients == 1 ? " proxy" : " proxies",
+                                          " whose connection is neither on this machine nor over TLS: ", u.clients == 1 ? "" : "the first is ", u.first);
+    for (intent::Origin& user : users_of(scope, {Type::kSecret, name})) out.push_back({std::string(scope), std::move(user), "SecretNotSent", text, false});
+  }
 }
 
 // What clients say and who they are; what they are to have changes with an update alone, of which whoever asks knows.

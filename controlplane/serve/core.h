@@ -152,6 +152,9 @@ class Core {
   void reschedule(StreamId id, Stream& stream);
   snapshot::SnapshotPtr view(const Stream& stream);
   std::vector<intent::Finding> unsent_secrets() const;
+  std::vector<verdict::Progress::Fault> faults() const;
+  std::vector<intent::Origin> users_of(std::string_view scope, const resources::Reference& to) const;
+  void add_unsent_secrets(std::vector<verdict::Progress::Fault>& out) const;
   const Stream* find_node(std::string_view node_id) const;
   void tell_frozen(const Stream& stream, inspect::StreamRecord& record) const;
 

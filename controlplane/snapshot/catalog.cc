@@ -12,14 +12,15 @@ namespace {
 using intent::Finding;
 using intent::Severity;
 
-void tell_both(std::vector<Finding>& to, const std::string& scope, const std::string& reason, const intent::Origins& a,
-               const intent::Origins& b, const std::string& what, std::string_view outcome) {
-  auto tell = [&](const intent::Origins& mine, const intent::Origins& other) {
+// `of_first`: how bad it is for that one.
+void tell_both(std::vector<Finding>& to, const std::string& scope, const std::string& reason, const intent::Origins& first, Severity of_first,
+               const intent::Origins& second, const std::string& what, std::string_view outcome) {
+  auto tell = [&](Severity severity, const intent::Origins& mine, const intent::Origins& other) {
     const std::string theirs = other.empty() ? "another object" : absl::StrCat(other[0].object(), " (", other[0].place(), ")");
-    for (const intent::Origin& o : mine) to.push_back({Severity::kError, o, scope, reason, absl::StrCat(what, " ", theirs, "; ", outcome)});
+    for (const intent::Origin& o : mine) to.push_back({severity, o, scope, reason, absl::StrCat(what, " ", theirs, "; ", outcome)});
   };
-  tell(a, b);
-  tell(b, a);
+  tell(of_first, first, second);
+  tell(Severity::kError, second, first);
 }
 
 }  // namespace
@@ -27,12 +28,16 @@ void tell_both(std::vector<Finding>& to, const std::string& scope, const std::st
 // Adds the resources of the scope's raw sets to what the plan made. The plan wins a name; among raw sets the first by name.
 void Catalog::add_raw(const std::string& name, Scope& scope, std::vector<ResourcePtr>& all,
                       std::array<std::string, resources::kTypeCount>& verbatim) {
-  std::map<std::pair<Type, std::string>, ResourcePtr> made;
+  struct Made {
+    ResourcePtr resource;
+    bool planned;
+  };
+  std::map<std::pair<Type, std::string>, Made> made;
   std::array<bool, resources::kTypeCount> planned{};
   std::array<const resources::RawSet*, resources::kTypeCount> first{};
   std::array<bool, resources::kTypeCount> versions_conflict{};
   for (const ResourcePtr& r : all) {
-    made.emplace(std::pair(r->type, r->name), r);
+    made.emplace(std::pair(r->type, r->name), Made{r, true});
     planned[resources::index(r->type)] = true;
   }
   std::vector<const resources::RawSet*> members;
@@ -55,20 +60,21 @@ void Catalog::add_raw(const std::string& name, Scope& scope, std::vector<Resourc
         known = known && established(*first[i]);
         if (!std::exchange(told[i], true)) {
           auto version = [](const resources::RawSet& s) { return s.version.empty() ? std::string("none") : absl::StrCat("\"", s.version, "\""); };
-          tell_both(scope.findings, name, "VersionConflict", {first[i]->origin}, {set->origin},
+          tell_both(scope.findings, name, "VersionConflict", {first[i]->origin}, Severity::kError, {set->origin},
                     absl::StrCat(resources::short_name(r->type), " is given versions ", version(*first[i]), " and ", version(*set),
                                  " in one scope; the other object is"),
                     scope.snapshot && scope.snapshot->sets[i]->size() ? "what was served before is kept"
-                    : established(*first[i])                              ? "the one that was there before is served"
-                                                                          : "the first by name is served");
+                    : established(*first[i])                          ? "the one that was there before is served"
+                                                                      : "the first by name is served");
         }
         continue;
       }
-      auto [at, fresh] = made.emplace(std::pair(r->type, r->name), r);
+      auto [at, fresh] = made.emplace(std::pair(r->type, r->name), Made{r, false});
       if (!fresh) {
-        tell_both(scope.findings, name, "NameConflict", at->second->origins, r->origins,
+        // whose it stays loses nothing
+        tell_both(scope.findings, name, "NameConflict", at->second.resource->origins, Severity::kWarning, r->origins,
                   absl::StrCat(resources::short_name(r->type), " \"", r->name, "\" is also made by"),
-                  planned[i] ? "the one made from the Gateway is served" : "the first by name is served");
+                  at->second.planned ? "the one made from the Gateway is served" : "the first by name is served");
         continue;
       }
       all.push_back(r);

@@ -44,7 +44,8 @@ class Catalog {
   std::vector<std::string> scopes() const;
   const std::vector<intent::ScopeKey>& gateways() const { return keys_; }
   const std::vector<resources::RawSetPtr>& raw() const { return raw_; }
-  // Over all scopes: name and version conflicts, each on both sides, and references that lead nowhere; sorted, without duplicates.
+  // Over all scopes: name and version conflicts, each on both sides (a warning for the one whose name it stays), and references that lead nowhere;
+  // sorted, without duplicates.
   std::vector<intent::Finding> findings() const;
   // A conflict of versions stood from the start: what was served before it is not known.
   bool incomplete() const { return incomplete_ > 0; }

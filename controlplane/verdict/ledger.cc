@@ -76,9 +76,10 @@ void Ledger::remove_progress(std::string_view scope) {
   if (auto at = progress_.find(scope); at != progress_.end()) progress_.erase(at);
 }
 
-std::vector<intent::Finding> Ledger::findings() const {
+std::vector<intent::Finding> Ledger::findings(std::string_view stages) const {
   std::vector<intent::Finding> out;
-  for (const auto& [stage, findings] : findings_) out.insert(out.end(), findings.begin(), findings.end());
+  for (auto at = findings_.lower_bound(stages); at != findings_.end() && at->first.starts_with(stages); ++at)
+    out.insert(out.end(), at->second.begin(), at->second.end());
   return out;
 }
 

@@ -46,7 +46,8 @@ class Ledger {
   // All conditions, sorted by object, scope and type. `wanted`: the current snapshots, whose resources' origins get a
   // Programmed condition; refusals come from the quarantine.
   std::vector<Condition> conditions(const std::vector<snapshot::SnapshotPtr>& wanted, const Quarantine& quarantine) const;
-  std::vector<intent::Finding> findings() const;
+  // Of all stages, or of those whose name begins so.
+  std::vector<intent::Finding> findings(std::string_view stages = "") const;
 
  private:
   struct Progress {

@@ -92,7 +92,9 @@ TEST_CASE("a name that a plan and a raw set make is a conflict, told on both; th
   CHECK(findings[0].origin.kind == "EnvoyResources");
   CHECK(findings[0].message.find("HTTPRoute default/app") != std::string::npos);
   CHECK(findings[1].origin.kind == "HTTPRoute");
+  CHECK(findings[0].severity == intent::Severity::kError);
   CHECK(findings[1].message.find("EnvoyResources default/mine") != std::string::npos);
+  CHECK(findings[1].severity == intent::Severity::kWarning);  // it loses nothing
   CHECK(c.find("gateway:a/edge+raw:default/mine")->find(Type::kCluster, "same")->hash == cluster("same", 1)->hash);
   c.set_raw({});
   CHECK(conflicts(c).empty());
@@ -103,6 +105,15 @@ TEST_CASE("two raw sets with one name conflict; the first by name is served") {
   c.set_raw({raw("b", {"n"}, {}, {made_by("EnvoyResources", "b", "same", 2)}), raw("a", {"n"}, {}, {made_by("EnvoyResources", "a", "same", 1)})});
   CHECK(conflicts(c).size() == 2);
   CHECK(c.find("raw:default/a+raw:default/b")->find(Type::kCluster, "same")->hash == cluster("same", 1)->hash);
+}
+
+TEST_CASE("beside a Gateway that makes resources of the type, of two raw sets with one name the first by name is served, and they are told so") {
+  Catalog c;
+  c.set_gateway({"a", "edge"}, {cluster("x")});
+  c.set_raw({raw("b", {}, {"edge"}, {made_by("EnvoyResources", "b", "same", 2)}), raw("a", {}, {"edge"}, {made_by("EnvoyResources", "a", "same", 1)})});
+  const auto findings = conflicts(c);
+  REQUIRE(findings.size() == 2);
+  for (const intent::Finding& f : findings) CHECK(f.message.find("the first by name is served") != std::string::npos);
 }
 
 TEST_CASE("two raw sets that give one type different versions: an error on both, and what was served stays") {
