@@ -87,6 +87,7 @@ test-kubernetes: build ## against a real Kubernetes API server, with a proxy for
 	@$(call need,$(KUBERNETES_PACKAGES))
 	@tests/lab/run --data-plane $${DATA_PLANE:-fairlead-proxy} tests/lab/run_tests
 	@tests/lab/run tests/lab/managed
+	@tests/lab/run tests/lab/statuses
 	@tests/lab/chart --steady $${STEADY:-20}
 
 conformance-core: build ## the core of the Gateway API conformance suite, every profile, with fairlead-proxy: the part that CI runs

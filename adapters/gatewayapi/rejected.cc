@@ -1,26 +1,19 @@
 // Objects whose newest version failed its check: they get Accepted=False with what is wrong, in the generation that is wrong, also where an older
 // version of them stays in use or there never was one. See world.h.
-#include <map>
 #include <set>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "adapters/gatewayapi/world.h"
+#include "adapters/object/rejections.h"
 #include "base/doc_at.h"
 
 namespace fairlead::adapters::gatewayapi {
 
 namespace {
 
-constexpr size_t kMostErrors = 5;  // named in one condition; all of them are in `fairlead conditions`
-
 class Rejected {
  public:
-  explicit Rejected(World& world) : world_(world) {
-    for (const Diagnostic& d : world.snapshot.diagnostics()) {
-      if (d.severity == Severity::kError && d.object.group == kGroup) errors_[d.object].push_back(&d);
-    }
-  }
+  explicit Rejected(World& world) : world_(world), rejections_(world.snapshot, kGroup) {}
 
   void report(const ObjectKey& key, const Object& object) {
     if (key.kind == "GatewayClass") return of_class(key, object);
@@ -31,24 +24,8 @@ class Rejected {
   }
 
  private:
-  // "spec.rules[0].filters[1]: …; spec.hostnames[2]: …"
-  std::string message(const ObjectKey& key) const {
-    std::string out;
-    const auto found = errors_.find(key);
-    size_t told = 0;
-    if (found != errors_.end()) {
-      for (const Diagnostic* d : found->second) {
-        if (told++ == kMostErrors) break;
-        absl::StrAppend(&out, out.empty() ? "" : "; ", d->field, d->field.empty() ? "" : ": ", d->message);
-      }
-      if (found->second.size() > kMostErrors) absl::StrAppend(&out, "; and ", found->second.size() - kMostErrors, " more");
-    }
-    if (world_.snapshot.find(key)) absl::StrAppend(&out, out.empty() ? "" : "; ", "its last good version stays in use");
-    return out;
-  }
-
   void refuse(const ObjectKey& key, const Object& object, const StatusScope& scope, std::string reason) {
-    world_.result.status.set(key, scope, {"Accepted", Truth::kFalse, std::move(reason), message(key), object.generation});
+    world_.result.status.set(key, scope, {"Accepted", Truth::kFalse, std::move(reason), rejections_.message(key), object.generation});
   }
 
   bool is_our_class(const std::string& name) const {
@@ -116,7 +93,7 @@ class Rejected {
   }
 
   World& world_;
-  std::map<ObjectKey, std::vector<const Diagnostic*>> errors_;
+  const Rejections rejections_;
   std::set<ObjectKey> refused_gateways_;
 };
 

@@ -15,6 +15,8 @@
 #include "adapters/core/secret.h"
 #include "adapters/ingress/hosts.h"
 #include "adapters/ingress/schema.h"
+#include "adapters/object/rejections.h"
+#include "base/doc_at.h"
 #include "base/strings.h"
 
 namespace fairlead::adapters::ingress {
@@ -33,8 +35,9 @@ struct Member {
   ObjectPtr object;
   std::shared_ptr<const Ingress> spec;
   size_t wanted = 0, lost = 0;                  // paths, certificates and default backends
-  std::string conflict, conflict_message;       // the first one's
+  std::string conflict, conflict_message;       // the first one's reason, and all there are
   std::string refs_reason, refs_message;
+  std::string doubt, doubt_message;  // what is served, but hardly as it was meant
 };
 
 // Who shows which certificate for a name.
@@ -67,6 +70,7 @@ class Translator {
       for (const Member& m : c.members) report(c, m);
       keep(make_gateway(c));
     }
+    report_rejected();
     return std::move(result_);
   }
 
@@ -83,7 +87,9 @@ class Translator {
       } else {
         classes_[key.name] = Class{object, std::move(spec), {}, {}, {}, {}};
       }
+      const bool served = accepted.status == Truth::kTrue;
       result_.status.set(key, {}, std::move(accepted));
+      if (served) result_.status.set(key, {}, {"Programmed", Truth::kUnknown, "Pending", "no proxy has answered yet", object->generation});
     }
     std::vector<Class*> defaults;
     for (auto& [name, c] : classes_) {
@@ -106,7 +112,7 @@ class Translator {
       }
       std::vector<Diagnostic> unread;
       if (!spec) spec = std::make_shared<const Ingress>(read_ingress(*object, unread));
-      if (Class* c = class_of(*object, *spec)) c->members.push_back({object, spec, 0, 0, "", "", "", ""});
+      if (Class* c = class_of(*object, *spec)) c->members.push_back({object, spec, 0, 0, "", "", "", "", "", ""});
     }
   }
 
@@ -168,7 +174,7 @@ class Translator {
         if (hosts.empty()) hosts.insert("");
       }
       if (tls.secret.empty()) {
-        problem(Severity::kWarning, *m.object, tls.spot, "no secretName is given: its hosts are not served by TLS");
+        doubt(m, "NoCertificate", tls.spot, "no secretName is given: its hosts are not served by TLS");
         continue;
       }
       const std::string id = absl::StrCat(m.object->key.ns, "/", tls.secret);
@@ -182,8 +188,9 @@ class Translator {
           continue;
         }
         if (fresh && !host.empty() && !absl::StartsWith(host, "*.") && !core::covers(secret->dns_names, host)) {
-          problem(Severity::kWarning, *m.object, tls.spot,
-                  absl::StrCat("the certificate of Secret ", id, " is not for ", host, " but for ", secret->dns_names.empty() ? "no host" : absl::StrJoin(secret->dns_names, ", ")));
+          doubt(m, "CertificateMismatch", tls.spot,
+                absl::StrCat("the certificate of Secret ", id, " is not for ", host, " but for ",
+                             secret->dns_names.empty() ? "no host" : absl::StrJoin(secret->dns_names, ", ")));
         }
         keep_secret(c, id, *secret, tls.secret, m);
       }
@@ -299,21 +306,27 @@ class Translator {
     return absl::StrCat(origin.object(), ", which comes first");
   }
 
+  // All that is wrong, under the first one's reason: Events are all that an author hears of it.
+  static void note(std::string& reason, std::string& messages, std::string_view why, const Spot& spot, const std::string& message) {
+    if (reason.empty()) reason = why;
+    const std::string text = absl::StrCat(spot.field, ": ", message);
+    if (!absl::StrContains(messages, text)) absl::StrAppend(&messages, messages.empty() ? "" : "; ", text);
+  }
+
   void lose(Member& m, std::string_view reason, const Spot& spot, const std::string& message) {
     ++m.lost;
-    if (m.conflict.empty()) {
-      m.conflict = reason;
-      m.conflict_message = absl::StrCat(spot.field, ": ", message);
-    }
+    note(m.conflict, m.conflict_message, reason, spot, message);
     problem(Severity::kError, *m.object, spot, absl::StrCat(reason, ": ", message));
   }
 
   void fail(Member& m, std::string_view reason, const Spot& spot, std::string message) {
-    if (m.refs_reason.empty()) {
-      m.refs_reason = reason;
-      m.refs_message = absl::StrCat(spot.field, ": ", message);
-    }
+    note(m.refs_reason, m.refs_message, reason, spot, message);
     problem(Severity::kError, *m.object, spot, absl::StrCat(reason, ": ", message));
+  }
+
+  void doubt(Member& m, std::string_view reason, const Spot& spot, const std::string& message) {
+    note(m.doubt, m.doubt_message, reason, spot, message);
+    problem(Severity::kWarning, *m.object, spot, message);
   }
 
   void problem(Severity severity, const Object& object, const Spot& spot, std::string message) {
@@ -327,8 +340,23 @@ class Translator {
     const bool conflicted = !m.conflict.empty(), nothing = m.wanted > 0 && m.lost == m.wanted;
     result_.status.set(key, scope, {"Accepted", nothing ? Truth::kFalse : Truth::kTrue, nothing ? "Conflicted" : "Accepted", nothing ? "all that it asks for belongs to others" : "", generation});
     result_.status.set(key, scope, {"Conflicted", conflicted ? Truth::kTrue : Truth::kFalse, conflicted ? m.conflict : "NoConflicts", m.conflict_message, generation});
+    if (!m.doubt.empty()) result_.status.set(key, scope, {"PartiallyInvalid", Truth::kTrue, m.doubt, m.doubt_message, generation});
     const bool resolved = m.refs_reason.empty();
     result_.status.set(key, scope, {"ResolvedRefs", resolved ? Truth::kTrue : Truth::kFalse, resolved ? "ResolvedRefs" : m.refs_reason, m.refs_message, generation});
+  }
+
+  // Those whose newest version failed its check, as far as it says that they are ours.
+  void report_rejected() {
+    const Rejections rejections(snapshot_, kGroup);
+    for (const auto& [key, object] : snapshot_.rejected()) {
+      if (key.group != kGroup) continue;
+      const Condition accepted{"Accepted", Truth::kFalse, "Invalid", rejections.message(key), object->generation};
+      if (key.kind == "IngressClass" && text_at(object->body, "spec.controller") == kControllerName) result_.status.set(key, {}, accepted);
+      const auto legacy = object->annotations.find("kubernetes.io/ingress.class");
+      std::string name = key.kind == "Ingress" ? text_at(object->body, "spec.ingressClassName") : "";
+      if (key.kind == "Ingress" && name.empty()) name = legacy != object->annotations.end() ? legacy->second : default_ ? default_->object->key.name : "";
+      if (const auto ours = classes_.find(name); ours != classes_.end()) result_.status.set(key, {ours->second.object->key, "", 0}, accepted);
+    }
   }
 
   intent::Gateway make_gateway(const Class& c) {

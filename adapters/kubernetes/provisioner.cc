@@ -116,23 +116,60 @@ std::vector<WatchedKind> Provisioner::watched_kinds() {
   return out;
 }
 
-void Provisioner::begin() {
-  keeper_.reset();
+std::unique_ptr<KubernetesSource> Provisioner::start_watch(std::string name, std::vector<WatchedKind> kinds, std::deque<SourceUpdate>& to) {
   KubernetesSourceOptions source;
   source.credentials = options_.api.credentials;
   source.user_agent = options_.api.user_agent;
-  source.kinds = watched_kinds();
+  source.kinds = std::move(kinds);
   source.watch = options_.watch;
-  watch_ = std::make_unique<KubernetesSource>("data planes", std::move(source), [this](SourceUpdate update) {
+  auto watch = std::make_unique<KubernetesSource>(std::move(name), std::move(source), [this, &to](SourceUpdate update) {
     std::lock_guard lock(mutex_);
-    arrived_.push_back(std::move(update));
+    to.push_back(std::move(update));
     wake_.notify_all();
   });
-  if (absl::Status s = watch_->start(); !s.ok()) FL_LOG(error, "planes", s.message());
+  if (absl::Status s = watch->start(); !s.ok()) FL_LOG(error, "planes", s.message());
+  return watch;
+}
+
+void Provisioner::begin() {
+  keeper_.reset();
+  watch_ = start_watch("data planes", watched_kinds(), arrived_);
+}
+
+void Provisioner::watch_nodes(bool wanted) {
+  if (wanted == (nodes_watch_ != nullptr)) return;
+  nodes_watch_.reset();
+  table_ = {};
+  {
+    std::lock_guard lock(mutex_);
+    nodes_arrived_.clear();
+    nodes_.reset();
+  }
+  if (wanted) nodes_watch_ = start_watch("nodes", provision::Nodes::watched_kinds(), nodes_arrived_);
+}
+
+void Provisioner::take_nodes(const std::deque<SourceUpdate>& updates) {
+  if (!nodes_watch_) return;
+  const std::string trouble = table_.trouble();
+  bool changed = false;
+  for (const SourceUpdate& u : updates) changed |= table_.take(u);
+  if (!changed) return;
+  if (!table_.trouble().empty() && table_.trouble() != trouble) FL_LOG(warning, "planes", "nodes cannot be watched: ", table_.trouble());
+  {
+    std::lock_guard lock(mutex_);
+    nodes_ = std::make_shared<const provision::Nodes>(table_);
+  }
+  if (options_.changed) options_.changed();
+}
+
+std::shared_ptr<const provision::Nodes> Provisioner::nodes() const {
+  std::lock_guard lock(mutex_);
+  return nodes_;
 }
 
 void Provisioner::end() {
   watch_.reset();
+  watch_nodes(false);
   keeper_.reset();
   issuer_.forget_all_but({});
   made_.clear();
@@ -147,20 +184,21 @@ void Provisioner::run() {
   while (true) {
     std::shared_ptr<const StatusSink> said;
     ObjectSnapshotPtr objects;
-    std::deque<SourceUpdate> arrived;
+    std::deque<SourceUpdate> arrived, of_nodes;
     bool fresh;
     {
       std::unique_lock lock(mutex_);
       MonotonicTime::duration wait = std::chrono::seconds(1);
       const MonotonicTime now = clock_.monotonic();
       if (const auto due = keeper_.due(); led && due) wait = std::clamp(*due - now, MonotonicTime::duration{}, wait);
-      wake_.wait_for(lock, wait, [this] { return stopping_ || fresh_ || woken_ || !arrived_.empty(); });
+      wake_.wait_for(lock, wait, [this] { return stopping_ || fresh_ || woken_ || !arrived_.empty() || !nodes_arrived_.empty(); });
       if (stopping_) break;
       said = said_;
       objects = objects_;
       fresh = std::exchange(fresh_, false);
       woken_ = false;
       arrived.swap(arrived_);
+      of_nodes.swap(nodes_arrived_);
     }
     if (!leading_()) {
       if (std::exchange(led, false)) end();
@@ -179,11 +217,13 @@ void Provisioner::run() {
       if (!lost.empty() && lost != last_lost_) FL_LOG(warning, "planes", "what there is of data planes cannot be watched: ", lost);
       last_lost_ = std::move(lost);
     }
+    take_nodes(of_nodes);
     if (!said || !objects || !keeper_.synced()) continue;
     if (fresh || begins || observed || now >= wanted_at_ + kLookAgain) want(*said, *objects);
     write_all();
     publish();
   }
+  nodes_watch_.reset();
   watch_.reset();
 }
 
@@ -210,6 +250,7 @@ void Provisioner::want(const StatusSink& said, const ObjectSnapshot& objects) {
   std::vector<ObjectKeeper::Wanted> all;
   std::map<ObjectKey, Made> made;  // of Gateways that there still are
   std::set<ObjectKey> managed;
+  bool at_nodes = false;
   for (const provision::Plan& plan : provision::survey(objects, said, options_.planes)) {
     if (plan.gateway->source != options_.source) continue;
     const ObjectKey& key = plan.gateway->key;
@@ -226,8 +267,10 @@ void Provisioner::want(const StatusSink& said, const ObjectSnapshot& objects) {
         unmade_[key] = std::string(of.status().message());
       }
     }
+    at_nodes |= plan.state != provision::Plan::State::kAttached && plan.parameters.service_type == "NodePort";
     all.push_back(std::move(wanted));
   }
+  watch_nodes(options_.planes.node_addresses && at_nodes);
   made_ = std::move(made);
   managed_ = managed.size();
   issuer_.forget_all_but(managed);

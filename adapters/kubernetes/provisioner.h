@@ -23,6 +23,7 @@
 #include "adapters/object/status.h"
 #include "adapters/object/store.h"
 #include "adapters/provision/data_plane.h"
+#include "adapters/provision/nodes.h"
 #include "base/clock.h"
 
 namespace fairlead::adapters::kubernetes {
@@ -67,7 +68,7 @@ class Provisioner {
     ObjectKeeper::Options keeper;
     ApiClient::Options api;
     WatchOptions watch;
-    std::function<void()> changed;  // what trouble() says; the provisioner's thread
+    std::function<void()> changed;  // what trouble() or nodes() says; the provisioner's thread
   };
   Provisioner(Options options, const Clock& clock, std::function<bool()> leading);
   ~Provisioner();  // stop()
@@ -80,9 +81,12 @@ class Provisioner {
 
   // What keeps a Gateway's data plane from being as it shall; empty: nothing. Any thread.
   std::string trouble(const ObjectKey& gateway) const;
+  // Of the cluster's nodes, what there is to know for Services of type NodePort; null: nothing yet, or there is none. Any thread.
+  std::shared_ptr<const provision::Nodes> nodes() const;
   std::string prometheus() const;
 
-  // What it watches: all kinds that it makes, those with our label.
+  // What it watches: all kinds that it makes, those with our label. And nodes (provision::Nodes::watched_kinds()), with Options::node_addresses and as long
+  // as there is a Gateway whose Service is to be of type NodePort.
   static std::vector<WatchedKind> watched_kinds();
 
  private:
@@ -94,6 +98,9 @@ class Provisioner {
   void write_all();
   void tell(const ObjectKeeper::Outcome& outcome);
   void publish();
+  void watch_nodes(bool wanted);
+  void take_nodes(const std::deque<SourceUpdate>& updates);
+  std::unique_ptr<KubernetesSource> start_watch(std::string name, std::vector<WatchedKind> kinds, std::deque<SourceUpdate>& to);
 
   const Options options_;
   const Clock& clock_;
@@ -104,14 +111,17 @@ class Provisioner {
   std::condition_variable wake_;
   std::shared_ptr<const StatusSink> said_;  // guarded, as the next ones
   ObjectSnapshotPtr objects_;
-  std::deque<SourceUpdate> arrived_;
+  std::deque<SourceUpdate> arrived_, nodes_arrived_;
+  std::shared_ptr<const provision::Nodes> nodes_;
   std::map<ObjectKey, std::string> troubles_;
   bool fresh_ = false, woken_ = false, stopping_ = false;
 
   // The provisioner's thread alone.
   ObjectKeeper keeper_;
   CredentialsIssuer issuer_;
-  std::unique_ptr<KubernetesSource> watch_;  // while this process leads
+  std::unique_ptr<KubernetesSource> watch_;        // while this process leads
+  std::unique_ptr<KubernetesSource> nodes_watch_;  // while it does, and a Gateway is reached by them
+  provision::Nodes table_;                         // what that has brought
   // What was made for each Gateway last, and of what.
   struct Made {
     provision::Plan of;

@@ -1,6 +1,7 @@
 // See reports.h.
 #include "adapters/kubernetes/reports.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -39,13 +40,16 @@ std::string to_report(const Verdicts& verdicts) {
   }
   size_t size = 0;
   for (const auto& [key, r] : verdicts.refusals) {
-    size += 200 + r.message.size() + r.field.size();
+    size += 200 + r.message.size() + r.field.size() + r.reason.size();
     if (size > kMostReport) break;
-    refusals.push_back(doc::map({{"object", to_doc(key), {}},
-                                 {"gateway", to_doc(r.gateway), {}},
-                                 {"field", doc::string(r.field), {}},
-                                 {"message", doc::string(r.message), {}},
-                                 {"foreseen", doc::boolean(r.foreseen), {}}}));
+    std::vector<doc::Entry> e{{"object", to_doc(key), {}},
+                              {"gateway", to_doc(r.gateway), {}},
+                              {"field", doc::string(r.field), {}},
+                              {"message", doc::string(r.message), {}},
+                              {"foreseen", doc::boolean(r.foreseen), {}}};
+    if (!r.reason.empty()) e.push_back({"reason", doc::string(r.reason), {}});
+    if (r.remark) e.push_back({"remark", doc::boolean(true), {}});
+    refusals.push_back(doc::map(std::move(e)));
   }
   if (gateways.empty() && refusals.empty()) return "";
   return doc::to_json(doc::map({{"gateways", doc::list(std::move(gateways)), {}}, {"refusals", doc::list(std::move(refusals)), {}}}));
@@ -74,6 +78,8 @@ absl::StatusOr<Verdicts> from_report(std::string_view report) {
     r.field = o.string_or("field", "");
     r.message = o.string_or("message", "");
     r.foreseen = o.boolean_or("foreseen", false);
+    r.reason = o.string_or("reason", "");
+    r.remark = o.boolean_or("remark", false);
     o.allow_unknown();
     out.refusals.emplace(key, std::move(r));
   }
@@ -91,7 +97,10 @@ void add_report(Verdicts& own, const Verdicts& other) {
     p.synced = p.synced && theirs.synced && theirs.version == p.version;
     p.proxies += theirs.proxies;
   }
-  own.refusals.insert(other.refusals.begin(), other.refusals.end());
+  for (const auto& theirs : other.refusals) {  // conflicts are found by each of them
+    const auto [first, last] = own.refusals.equal_range(theirs.first);
+    if (std::none_of(first, last, [&](const auto& ours) { return ours.second == theirs.second; })) own.refusals.insert(theirs);
+  }
 }
 
 }  // namespace fairlead::adapters::kubernetes

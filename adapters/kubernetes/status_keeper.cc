@@ -106,6 +106,29 @@ void StatusKeeper::compare(const ObjectKey& key, State& state, MonotonicTime now
   dequeue(key, state);
 }
 
+void StatusKeeper::note_news(State& state) {
+  Outcome out{Outcome::Kind::kTold, state.object, "", {}};
+  std::map<std::pair<StatusScope, std::string>, Condition> wrong;
+  for (const auto& [scope, status] : state.said) {
+    for (const Condition& c : status.conditions) {
+      const bool good_when_false = c.type == "Conflicted" || c.type == "PartiallyInvalid";
+      const auto before = state.told.find({scope, c.type});
+      const bool was_wrong = before != state.told.end();
+      if (c.status == (good_when_false ? Truth::kTrue : Truth::kFalse)) {
+        const bool same = was_wrong && before->second.reason == c.reason && before->second.message == c.message;
+        if (!same) out.transitions.push_back({c.type, c.reason, message_of(c), Truth::kUnknown, Truth::kFalse, ""});
+        wrong[{scope, c.type}] = c;
+      } else if (was_wrong && c.status != Truth::kUnknown) {
+        out.transitions.push_back({c.type, c.reason, message_of(c), Truth::kFalse, Truth::kTrue, ""});
+      } else if (was_wrong) {
+        wrong[{scope, c.type}] = before->second;  // nobody knows yet
+      }
+    }
+  }
+  state.told = std::move(wrong);
+  if (!out.transitions.empty()) news_.push_back(std::move(out));
+}
+
 void StatusKeeper::take_object(const ObjectPtr& object, const StatusSink& said, const Verdicts& verdicts, bool verdicts_changed, MonotonicTime now) {
   const ObjectKey& key = object->key;
   State& state = states_[key];
@@ -122,13 +145,14 @@ void StatusKeeper::take_object(const ObjectPtr& object, const StatusSink& said, 
     state.refused = false;
   }
   StatusSink::Scopes joined = drafted;
-  if (!joined.empty() && key.kind != "Ingress") {
+  if (!joined.empty()) {
     if (state.plane) {
       check_plane(*object, *state.plane, joined);
     } else if (key.kind == "Gateway") {
       check_addresses(*object, joined);
     }
     join(joined, key, listener_names(*object), [this](const ObjectKey& parent) { return gateway_of(*objects_, parent); }, verdicts);
+    if (state.plane) add_note(*state.plane, joined);
   }
   if (joined != state.said) {
     state.refused = false;
@@ -137,6 +161,7 @@ void StatusKeeper::take_object(const ObjectPtr& object, const StatusSink& said, 
     if (open && (!state.open || state.drafted != drafted)) state.open_since = now;
     state.open = open;
     state.said = std::move(joined);
+    if (!status_kind(key)->has_conditions()) note_news(state);
   }
   state.drafted = drafted;
   compare(key, state, now);
@@ -177,6 +202,7 @@ void StatusKeeper::reset() {
   queue_.clear();
   queued_.clear();
   verdicts_ = {};
+  news_.clear();
   asked_.reset();
 }
 

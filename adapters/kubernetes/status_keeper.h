@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -49,11 +50,11 @@ class StatusKeeper {
   };
   // What came of a request, for the log, the counters and events.
   struct Outcome {
-    enum class Kind { kRead, kWritten, kConflict, kGone, kRefused, kFailed };
+    enum class Kind { kRead, kWritten, kConflict, kGone, kRefused, kFailed, kTold };
     Kind kind = Kind::kFailed;
     ObjectPtr object;
     std::string message;                  // what went wrong; empty: nothing
-    std::vector<Transition> transitions;  // kWritten
+    std::vector<Transition> transitions;  // kWritten; kTold: from or to False, whatever the condition calls it
   };
 
   explicit StatusKeeper(Options options) : options_(std::move(options)) {}
@@ -68,6 +69,10 @@ class StatusKeeper {
   // answered() is to follow before the next one. Nothing: nothing is due.
   std::optional<Request> next(MonotonicTime now, SystemTime wall);
   Outcome answered(const absl::StatusOr<Response>& answer, MonotonicTime now);
+
+  // Since it was asked last: what is newly wrong with objects that have no place for conditions, in other words than before, or no longer. A new leader
+  // tells what is wrong anew.
+  std::vector<Outcome> news() { return std::exchange(news_, {}); }
 
   size_t waiting() const { return queue_.size(); }
 
@@ -86,6 +91,7 @@ class StatusKeeper {
     bool compared = false;           // since something changed
     uint64_t written = 0, left = 0;  // hashes of what still differed after a write, and of what it differed from; 0: nothing did
     bool refused = false;            // the server called it invalid: wait for a change
+    std::map<std::pair<StatusScope, std::string>, Condition> told;  // what is wrong, by type: of objects without conditions
   };
   const doc::Value& present(const State& state) const { return state.newest.is_null() ? state.object->body : state.newest; }
   Shaped shape(const State& state, MonotonicTime now, const std::string& wall) const;
@@ -95,6 +101,7 @@ class StatusKeeper {
   void dequeue(const ObjectKey& key, State& state);
   void retry(const ObjectKey& key, State& state, MonotonicTime now, std::chrono::milliseconds at_least);
   void learn(State& state, const std::string& body);
+  void note_news(State& state);
   void take_object(const ObjectPtr& object, const StatusSink& said, const Verdicts& verdicts, bool verdicts_changed, MonotonicTime now);
 
   const Options options_;
@@ -111,6 +118,7 @@ class StatusKeeper {
   std::optional<ObjectKey> asked_;
   bool asked_read_ = false;
   std::vector<Transition> asked_transitions_;
+  std::vector<Outcome> news_;
 };
 
 }  // namespace fairlead::adapters::kubernetes

@@ -17,7 +17,7 @@ namespace fairlead::adapters::kubernetes {
 
 namespace {
 
-constexpr std::string_view kGroup = "gateway.networking.k8s.io";
+constexpr std::string_view kGroup = "gateway.networking.k8s.io", kOurGroup = "fairlead.io", kIngressGroup = "networking.k8s.io";
 constexpr size_t kMostParents = 32, kMostAncestors = 16;  // the CRDs' maxItems
 constexpr size_t kMostMessage = 8'000;                    // bytes; the CRDs allow 32768 characters, people read fewer
 
@@ -41,15 +41,6 @@ std::string_view usual_message(const Condition& c) {
   if (c.type == "ResolvedRefs" && c.status == Truth::kTrue) return "all references are permitted and lead somewhere";
   if (c.type == "Conflicted" && c.status == Truth::kFalse) return "no listener is in its way";
   return "";
-}
-
-std::string message_of(const Condition& c) {
-  std::string text = c.message.empty() ? std::string(usual_message(c)) : c.message;
-  if (text.size() <= kMostMessage) return text;
-  size_t end = kMostMessage;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a character
-  text.resize(end);
-  return text + "…";
 }
 
 // One list of conditions: ours as they shall be beside those there are.
@@ -158,9 +149,11 @@ void shape_gateway(const Object& object, const StatusSink::Scopes& said, const d
   std::vector<doc::Entry> status;
   std::vector<doc::Value> addresses;
   std::vector<Address> before, wanted;
-  if (object.key.kind == "Gateway") wanted = addresses_of(object, own->second, shaping);  // a ListenerSet has none of its own
-  for (const Address& a : wanted) addresses.push_back(doc::map({{"type", doc::string(a.type), {}}, {"value", doc::string(a.value), {}}}));
   for (const doc::Value& a : items_at(present, "status.addresses")) before.push_back({text_at(a, "type"), text_at(a, "value")});
+  if (object.key.kind == "Gateway") {
+    wanted = shaping.plane && shaping.plane->unknown ? before : addresses_of(object, own->second, shaping);  // a ListenerSet has none of its own
+  }
+  for (const Address& a : wanted) addresses.push_back(doc::map({{"type", doc::string(a.type), {}}, {"value", doc::string(a.value), {}}}));
   out.differs = wanted != before;
   if (!addresses.empty()) status.push_back({"addresses", doc::list(std::move(addresses)), {}});
   const doc::Value* sets = present.find_path("status.attachedListenerSets");
@@ -191,9 +184,10 @@ void shape_gateway(const Object& object, const StatusSink::Scopes& said, const d
   out.status = doc::map(std::move(status));
 }
 
-// Nothing but where it is reached; where nobody says that, nothing of ours.
+// Nothing but where it is reached; where nobody says that, or nothing of it is in use (its references are not spoken of then), nothing of ours.
 void shape_ingress(const StatusSink::Scopes& said, const doc::Value& present, const Shaping& shaping, Shaped& out) {
-  if (said.empty() || shaping.addresses.empty()) return;
+  const bool in_use = std::any_of(said.begin(), said.end(), [](const auto& s) { return s.second.find("ResolvedRefs") != nullptr; });
+  if (!in_use || shaping.addresses.empty()) return;
   std::vector<doc::Value> addresses;
   std::vector<Address> before;
   for (const Address& a : shaping.addresses) addresses.push_back(doc::map({{a.type == "IPAddress" ? "ip" : "hostname", doc::string(a.value), {}}}));
@@ -203,6 +197,12 @@ void shape_ingress(const StatusSink::Scopes& said, const doc::Value& present, co
   }
   out.differs = before != shaping.addresses;
   out.status = doc::map({{"loadBalancer", doc::map({{"ingress", doc::list(std::move(addresses)), {}}}), {}}});
+}
+
+void shape_conditions(const StatusSink::Scopes& said, const doc::Value& present, const Shaping& shaping, Shaped& out) {
+  const auto own = said.find({});
+  if (own == said.end()) return;
+  out.status = doc::map({{"conditions", Conditions(shaping, out).merge(items_at(present, "status.conditions"), own->second.conditions, false, ""), {}}});
 }
 
 // A reference as the scope that it means, in an object of that namespace.
@@ -289,15 +289,30 @@ class References {
 
 }  // namespace
 
+std::string message_of(const Condition& c) {
+  std::string text = c.message.empty() ? std::string(usual_message(c)) : c.message;
+  if (text.size() <= kMostMessage) return text;
+  size_t end = kMostMessage;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a character
+  text.resize(end);
+  return text + "…";
+}
+
 const std::vector<StatusKind>& status_kinds() {
   using Shape = StatusKind::Shape;
-  static const std::vector<StatusKind> kKinds{
-      {kGroup, "GatewayClass", "gatewayclasses", Shape::kClass, true}, {kGroup, "Gateway", "gateways", Shape::kGateway},
-      {kGroup, "ListenerSet", "listenersets", Shape::kGateway},        {kGroup, "HTTPRoute", "httproutes", Shape::kRoute},
-      {kGroup, "GRPCRoute", "grpcroutes", Shape::kRoute},              {kGroup, "TLSRoute", "tlsroutes", Shape::kRoute},
-      {kGroup, "TCPRoute", "tcproutes", Shape::kRoute},                {kGroup, "UDPRoute", "udproutes", Shape::kRoute},
-      {kGroup, "BackendTLSPolicy", "backendtlspolicies", Shape::kPolicy},
-      {"networking.k8s.io", "Ingress", "ingresses", Shape::kIngress}};
+  static const std::vector<StatusKind> kKinds{{kGroup, "GatewayClass", "gatewayclasses", Shape::kClass, true},
+                                              {kGroup, "Gateway", "gateways", Shape::kGateway},
+                                              {kGroup, "ListenerSet", "listenersets", Shape::kGateway},
+                                              {kGroup, "HTTPRoute", "httproutes", Shape::kRoute},
+                                              {kGroup, "GRPCRoute", "grpcroutes", Shape::kRoute},
+                                              {kGroup, "TLSRoute", "tlsroutes", Shape::kRoute},
+                                              {kGroup, "TCPRoute", "tcproutes", Shape::kRoute},
+                                              {kGroup, "UDPRoute", "udproutes", Shape::kRoute},
+                                              {kGroup, "BackendTLSPolicy", "backendtlspolicies", Shape::kPolicy},
+                                              {kOurGroup, "EnvoyResources", "envoyresources", Shape::kConditions},
+                                              {kOurGroup, "GatewayParameters", "gatewayparameters", Shape::kConditions},
+                                              {kIngressGroup, "Ingress", "ingresses", Shape::kIngress},
+                                              {kIngressGroup, "IngressClass", "ingressclasses", Shape::kNone, true}};
   return kKinds;
 }
 
@@ -365,6 +380,8 @@ void check_addresses(const Object& gateway, StatusSink::Scopes& said) {
 void check_plane(const Object& gateway, const Plane& plane, StatusSink::Scopes& said) {
   if (!plane.trouble.empty()) {
     set_unprogrammed(said, "DataPlaneFailed", plane.trouble);
+  } else if (plane.unknown) {
+    return;
   } else if (const std::string lacking = lacking_addresses(gateway, {}); plane.addresses.empty() && !lacking.empty()) {
     // As long as nobody gives it, it cannot be used: a load balancer does not say whether it ever will.
     set_unprogrammed(said, "AddressNotUsable", absl::StrCat("spec.addresses: its data plane does not have ", lacking, ": ", plane.missing));
@@ -372,6 +389,16 @@ void check_plane(const Object& gateway, const Plane& plane, StatusSink::Scopes& 
     set_unprogrammed(said, "AddressNotAssigned", plane.missing);
   } else {
     check_asked(gateway, plane.addresses, said);
+  }
+}
+
+void add_note(const Plane& plane, StatusSink::Scopes& said) {
+  const auto own = said.find({});
+  if (own == said.end() || plane.note.empty()) return;
+  for (Condition& c : own->second.conditions) {
+    if (c.type != "Programmed" || c.status == Truth::kFalse) continue;
+    const std::string text = c.message.empty() ? std::string(usual_message(c)) : c.message;
+    c.message = absl::StrCat(text, text.empty() ? "" : "; ", plane.note);
   }
 }
 
@@ -405,9 +432,11 @@ Shaped shape_status(const Object& object, const StatusKind& kind, const StatusSi
     case StatusKind::Shape::kPolicy:
       references.shape("ancestors", "ancestorRef", kMostAncestors);
       break;
+    case StatusKind::Shape::kConditions: shape_conditions(said, present, shaping, out); break;
     case StatusKind::Shape::kIngress:
       shape_ingress(said, present, shaping, out);
       break;
+    case StatusKind::Shape::kNone: break;
   }
   if (out.stale) out.differs = false;
   return out;

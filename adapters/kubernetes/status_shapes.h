@@ -20,13 +20,16 @@
 namespace fairlead::adapters::kubernetes {
 
 struct StatusKind {
-  enum class Shape { kClass, kGateway, kRoute, kPolicy, kIngress };
+  // kConditions: conditions of the object and nothing else. kNone: the API has no status for it, and kIngress has no place for conditions: what is wrong
+  // with such objects is told in Events alone.
+  enum class Shape { kClass, kGateway, kRoute, kPolicy, kConditions, kIngress, kNone };
   std::string_view group, kind, plural;
   Shape shape;
   bool cluster_scoped = false;
+  bool has_conditions() const { return shape != Shape::kIngress && shape != Shape::kNone; }
 };
 const std::vector<StatusKind>& status_kinds();
-const StatusKind* status_kind(const ObjectKey& key);  // null: nothing is written to such objects
+const StatusKind* status_kind(const ObjectKey& key);  // null: there is nothing to say of such objects
 
 // "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/app", in the version that the object was read in.
 std::string object_path(const Object& object, const StatusKind& kind);
@@ -50,10 +53,14 @@ struct Plane {
   std::vector<Address> addresses;
   std::string missing;  // why there is none
   std::string trouble;  // why its objects are not as they shall be
+  std::string note = {};  // what else there is to know of them: "its Service's ports are these of the nodes: 80/TCP is 30080"
+  bool unknown = false;   // it is not known yet where it is reached: what its status says holds
   bool operator==(const Plane&) const = default;
 };
 // Programmed=False where there is trouble (DataPlaneFailed), no address (AddressNotAssigned), or not (yet) one that the Gateway asks for (AddressNotUsable).
 void check_plane(const Object& gateway, const Plane& plane, StatusSink::Scopes& said);
+// Its note stands in the Programmed of the Gateway, where that is not False; after join().
+void add_note(const Plane& plane, StatusSink::Scopes& said);
 
 struct Shaping {
   std::string controller;          // whose entries are ours: "fairlead.io/gateway-controller"
@@ -63,6 +70,9 @@ struct Shaping {
   std::optional<Plane> plane;      // of this Gateway: its addresses and no others
   bool hold_programmed = false;    // a Programmed that is True stays as it is where Unknown is said
 };
+
+// What a condition says to people, who read no more than some thousand characters.
+std::string message_of(const Condition& condition);
 
 // A condition whose status is another than the present one's.
 struct Transition {

@@ -87,6 +87,7 @@ void StatusWriter::run() {
         if (const absl::StatusOr<Verdicts> other = from_report(report); other.ok()) add_report(all_, *other);
       }
       keeper_.take(said, objects, all_, clock_.monotonic());
+      for (const StatusKeeper::Outcome& news : keeper_.news()) tell(news);
     }
     write_all();
     waiting_ = keeper_.waiting();
@@ -129,6 +130,7 @@ void StatusWriter::tell(const StatusKeeper::Outcome& outcome) {
       ++results_[kWritten];
       last_error_.clear();
       break;
+    case Kind::kTold: break;
     case Kind::kConflict:  // usual where several write; it is tried again
       ++results_[kConflict];
       FL_LOG(debug, "status", outcome.message);
@@ -157,7 +159,7 @@ void StatusWriter::tell(const StatusKeeper::Outcome& outcome) {
     event.reason = t.reason;
     event.note = absl::StrCat(t.where, t.where.empty() ? "" : ": ", t.message);
     event.warning = t.to == Truth::kFalse;
-    const bool spoken_of = t.type == "Programmed" || t.type == "Accepted" || t.type == "ResolvedRefs";
+    const bool spoken_of = outcome.kind == Kind::kTold || t.type == "Programmed" || t.type == "Accepted" || t.type == "ResolvedRefs";
     // What is wrong from now on, and what no longer is; never that all is well from the start, or not known yet.
     if (spoken_of && (t.to == Truth::kFalse || (t.from == Truth::kFalse && t.to == Truth::kTrue))) send(event);
   }

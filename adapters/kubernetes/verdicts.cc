@@ -22,28 +22,39 @@ std::optional<size_t> listener_of(std::string_view field) {
   return absl::SimpleAtoi(field.substr(0, field.find(']')), &index) ? std::optional(index) : std::nullopt;
 }
 
+// Once, however many scopes say it.
+void add_to(std::string& message, const std::string& text) {
+  if (!absl::StrContains(message, text)) absl::StrAppend(&message, message.empty() ? "" : "; ", text);
+}
+
 Condition programmed(const ObjectKey& object, const ObjectKey& gateway, std::optional<size_t> listener, const Verdicts& verdicts, int64_t generation) {
   Condition c{"Programmed", Truth::kUnknown, "Pending", "", generation};
+  std::string remarks;
   const auto [first, last] = verdicts.refusals.equal_range(object);
   for (auto at = first; at != last; ++at) {
     const Refusal& r = at->second;
     if (r.gateway != gateway) continue;
     const std::optional<size_t> concerned = listener_of(r.field);
     if (listener && concerned && *concerned != *listener) continue;
-    if (c.status != Truth::kFalse) c.reason = r.foreseen ? "NotSent" : "Refused";
-    c.status = Truth::kFalse;
     const std::string text = r.field.empty() ? r.message : absl::StrCat(r.field, ": ", r.message);
-    if (!absl::StrContains(c.message, text)) absl::StrAppend(&c.message, c.message.empty() ? "" : "; ", text);
+    if (r.remark) {
+      add_to(remarks, text);
+      continue;
+    }
+    if (c.status != Truth::kFalse) c.reason = !r.reason.empty() ? r.reason : r.foreseen ? "NotSent" : "Refused";
+    c.status = Truth::kFalse;
+    add_to(c.message, text);
   }
   if (c.status == Truth::kFalse) return c;
   const auto progress = verdicts.gateways.find(gateway);
   if (progress == verdicts.gateways.end() || progress->second.proxies == 0) {
-    c.message = "no proxy of this Gateway is connected";
+    c.message = object.kind == "EnvoyResources" ? "no proxy that it is for is connected" : "no proxy of this Gateway is connected";
   } else if (!progress->second.synced) {
     c.message = "not every proxy has accepted it yet";
   } else {
-    c = {"Programmed", Truth::kTrue, "Programmed", "", generation};
+    c = {"Programmed", Truth::kTrue, "Programmed", remarks.empty() ? "" : "every connected proxy has accepted it", generation};
   }
+  if (!remarks.empty()) absl::StrAppend(&c.message, "; ", remarks);
   return c;
 }
 
@@ -60,7 +71,7 @@ void put(ScopeStatus& status, Condition condition) {
 
 void join(StatusSink::Scopes& scopes, const ObjectKey& object, const std::vector<std::string>& listener_names, const GatewayOf& gateway_of, const Verdicts& verdicts) {
   for (auto& [scope, status] : scopes) {
-    if (scope.parent.name.empty()) {  // a Gateway's or ListenerSet's own, or a listener's
+    if (scope.parent.name.empty()) {  // the object's own, or a listener's
       const Condition* drafted = status.find("Programmed");
       if (drafted == nullptr || drafted->status != Truth::kUnknown) continue;
       std::optional<size_t> listener;

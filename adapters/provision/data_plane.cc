@@ -7,6 +7,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "adapters/provision/bootstrap.h"
+#include "adapters/provision/nodes.h"
 #include "base/doc_at.h"
 #include "base/hash.h"
 
@@ -112,7 +113,37 @@ std::string identity_of(const ObjectKey& gateway) { return absl::StrCat("spiffe:
 
 ObjectKey credentials_key(const Plan& plan) { return {"", "Secret", plan.gateway->key.ns, absl::StrCat(plan.name, "-xds")}; }
 
-std::optional<Reach> reach(const ObjectSnapshot& objects, const ObjectKey& gateway, const Options& options) {
+namespace {
+
+void reach_by_load_balancer(const Object& service, Reach& out) {
+  for (const doc::Value& a : items_at(service.body, "status.loadBalancer.ingress")) {
+    const std::string ip = text_at(a, "ip"), hostname = text_at(a, "hostname");
+    if (!ip.empty() || !hostname.empty()) out.addresses.push_back(ip.empty() ? hostname : ip);
+  }
+  if (out.addresses.empty()) out.missing = absl::StrCat("no load balancer has given ", service.key.str(), " an address yet");
+}
+
+void reach_by_nodes(const Object& service, const Nodes* nodes, Reach& out) {
+  if (nodes && !nodes->trouble().empty()) {
+    out.missing = absl::StrCat("the nodes' addresses cannot be told: ", nodes->trouble());
+  } else if (!nodes || !nodes->known()) {
+    out.unknown = true;
+  } else {
+    out.addresses = nodes->addresses(service, out.missing);
+  }
+}
+
+void reach_in_cluster(const Object& service, Reach& out) {
+  for (const doc::Value& ip : items_at(service.body, "spec.clusterIPs")) {
+    if (ip.is_string() && !ip.as_string().empty() && ip.as_string() != "None") out.addresses.push_back(ip.as_string());
+  }
+  if (const std::string ip = text_at(service.body, "spec.clusterIP"); out.addresses.empty() && !ip.empty() && ip != "None") out.addresses.push_back(ip);
+  if (out.addresses.empty()) out.missing = absl::StrCat(service.key.str(), " has no address yet");
+}
+
+}  // namespace
+
+std::optional<Reach> reach(const ObjectSnapshot& objects, const ObjectKey& gateway, const Options& options, const Nodes* nodes) {
   const ObjectPtr object = objects.find(gateway);
   if (!object) return std::nullopt;
   const Plan plan = plan_of(objects, object, options);
@@ -127,19 +158,18 @@ std::optional<Reach> reach(const ObjectSnapshot& objects, const ObjectKey& gatew
     out.missing = plan.why.empty() ? absl::StrCat(key.str(), " does not exist yet") : plan.why;
     return out;
   }
-  if (text_at(service->body, "spec.type") == "LoadBalancer") {
-    for (const doc::Value& a : items_at(service->body, "status.loadBalancer.ingress")) {
-      const std::string ip = text_at(a, "ip"), hostname = text_at(a, "hostname");
-      if (!ip.empty() || !hostname.empty()) out.addresses.push_back(ip.empty() ? hostname : ip);
+  const std::string type = text_at(service->body, "spec.type"), ports = type == "NodePort" ? node_ports(*service) : "";
+  if (!ports.empty()) out.note = absl::StrCat("its Service's ports are these of the nodes: ", ports);
+  if (type == "LoadBalancer") {
+    reach_by_load_balancer(*service, out);
+  } else if (type == "NodePort" && options.node_addresses) {
+    reach_by_nodes(*service, nodes, out);
+  } else {
+    reach_in_cluster(*service, out);
+    if (type == "NodePort") {
+      absl::StrAppend(&out.note, out.note.empty() ? "" : "; ", "fairlead-control tells the nodes' addresses with --managed-node-addresses");
     }
-    if (out.addresses.empty()) out.missing = absl::StrCat("no load balancer has given ", key.str(), " an address yet");
-    return out;
   }
-  for (const doc::Value& ip : items_at(service->body, "spec.clusterIPs")) {
-    if (ip.is_string() && !ip.as_string().empty() && ip.as_string() != "None") out.addresses.push_back(ip.as_string());
-  }
-  if (const std::string ip = text_at(service->body, "spec.clusterIP"); out.addresses.empty() && !ip.empty() && ip != "None") out.addresses.push_back(ip);
-  if (out.addresses.empty()) out.missing = absl::StrCat(key.str(), " has no address yet");
   return out;
 }
 

@@ -47,8 +47,12 @@ struct Options {
   Tls tls = Tls::kNone;
   std::string tls_secret;
   uint16_t readiness_port = 19003;  // of every pod, beside the listeners' ports
+  // Whether Gateways whose Service is of type NodePort are reached at the nodes' addresses, which may be read then; else at the Service's own.
+  bool node_addresses = false;
 };
 absl::Status check_options(const Options& options);
+
+class Nodes;
 
 struct Plan {
   ObjectPtr gateway;
@@ -81,8 +85,10 @@ absl::StatusOr<std::vector<doc::Value>> make_objects(const Plan& plan, const Opt
 struct Reach {
   std::vector<std::string> addresses;
   std::string missing;  // why there is none (yet)
+  std::string note;     // what else is worth knowing of them
+  bool unknown = false;  // it is not known yet: what was said of it holds
 };
-// Nothing: others run its proxies, and know.
-std::optional<Reach> reach(const ObjectSnapshot& objects, const ObjectKey& gateway, const Options& options);
+// Nothing: others run its proxies, and know. `nodes`: what is known of them, with Options::node_addresses; null: nothing yet.
+std::optional<Reach> reach(const ObjectSnapshot& objects, const ObjectKey& gateway, const Options& options, const Nodes* nodes = nullptr);
 
 }  // namespace fairlead::adapters::provision

@@ -8,6 +8,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
+#include "adapters/object/rejections.h"
 #include "base/doc_reader.h"
 #include "base/status.h"
 
@@ -159,6 +160,13 @@ Parameters join_parameters(const Object* of_class, const Object* of_gateway) {
   }
   ErrorList unread;  // each has passed its check; minReplicas above the other's maxReplicas is for the autoscaler to refuse
   return read_spec(doc::Object(doc::Reader(joined), unread), unread, false);
+}
+
+StatusSink report_parameters(const ObjectSnapshot& objects) {
+  StatusSink out;
+  for (const auto& [key, object] : objects.of(kGroup, kKind)) out.set(key, {}, {"Accepted", Truth::kTrue, "Accepted", "it is valid", object->generation});
+  Rejections(objects, kGroup).report(kKind, out);
+  return out;
 }
 
 bool check_parameters(const Object& object, std::vector<Diagnostic>& out) {

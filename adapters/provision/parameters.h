@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "adapters/object/object.h"
+#include "adapters/object/status.h"
 #include "adapters/object/store.h"
 #include "adapters/object/watched_kind.h"
 #include "base/doc.h"
@@ -51,6 +52,9 @@ Parameters read_parameters(const Object& object, std::vector<Diagnostic>& out);
 
 // What the class and the Gateway ask for together, either of which may be null. Of objects that have passed their check.
 Parameters join_parameters(const Object* of_class, const Object* of_gateway);
+
+// Accepted, of each object: whether it is valid, whoever refers to it.
+StatusSink report_parameters(const ObjectSnapshot& objects);
 
 // For Store::register_group(kGroup, …), of objects of this kind.
 bool check_parameters(const Object& object, std::vector<Diagnostic>& out);

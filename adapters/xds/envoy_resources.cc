@@ -1,11 +1,13 @@
 // EnvoyResources objects. See envoy_resources.h.
 #include "adapters/xds/envoy_resources.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "adapters/object/rejections.h"
 #include "adapters/xds/resource_reader.h"
 #include "base/doc_reader.h"
 #include "base/status.h"
@@ -106,20 +108,28 @@ Translation::Entry translate_object(const ObjectPtr& object, const Translation::
   return entry;
 }
 
+// But for what is no part of it, its status among that. What came from a file has lines, which may differ.
+bool is_same(const Object& a, const Object& b) {
+  return &a == &b || (a.file.empty() && b.file.empty() && a.content_hash == b.content_hash && a.generation == b.generation && a.source == b.source);
+}
+
+// Which resources and fields are wrong, and what comes of it.
 void report(const Translation::Entry& entry, StatusSink& status) {
   const int64_t generation = entry.object->generation;
   Condition accepted{"Accepted", Truth::kTrue, "Accepted", "", generation};
-  for (const Diagnostic& d : entry.diagnostics) {
-    if (d.severity != Severity::kError) continue;
-    accepted = {"Accepted", Truth::kFalse, "Invalid", absl::StrCat(d.field, ": ", d.message), generation};
-    break;
+  std::vector<const Diagnostic*> all;
+  for (const Diagnostic& d : entry.diagnostics) all.push_back(&d);
+  if (const std::string errors = errors_text(all); !errors.empty()) {
+    const bool kept = std::any_of(all.begin(), all.end(), [](const Diagnostic* d) { return d->severity == Severity::kWarning; });
+    accepted = {"Accepted", Truth::kFalse, "Invalid", absl::StrCat(errors, " (what is bad costs only itself", kept ? "; last good versions stay in use)" : ")"), generation};
   }
   for (const intent::Finding& f : entry.findings) {
     if (accepted.status == Truth::kTrue && f.severity == intent::Severity::kError) {
-      accepted = {"Accepted", Truth::kFalse, f.reason, f.message, generation};
+      accepted = {"Accepted", Truth::kFalse, f.reason, absl::StrCat("spec.version: ", f.message), generation};
     }
   }
   status.set(entry.object->key, {}, std::move(accepted));
+  status.set(entry.object->key, {}, {"Programmed", Truth::kUnknown, "Pending", "no proxy has answered yet", generation});
 }
 
 }  // namespace
@@ -145,9 +155,16 @@ Translation translate(const ObjectSnapshot& snapshot, const Translation* previou
       auto it = previous->sets.find(name);
       if (it != previous->sets.end()) old = &it->second;
     }
-    Translation::Entry entry = old && old->object == object ? *old : translate_object(object, old);
+    Translation::Entry entry = old && old->object && is_same(*old->object, *object) ? *old : translate_object(object, old);
+    entry.object = object;
     report(entry, result.status);
     result.sets.emplace(name, std::move(entry));
+  }
+  Rejections(snapshot, kGroup).report(kKind, result.status);
+  for (const auto& [key, object] : snapshot.rejected()) {
+    if (key.group == kGroup && key.kind == kKind && !snapshot.find(key)) {
+      result.status.set(key, {}, {"Programmed", Truth::kFalse, "Invalid", "nothing of it is in use", object->generation});
+    }
   }
   return result;
 }

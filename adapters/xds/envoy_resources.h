@@ -27,7 +27,7 @@ struct Translation {
     std::vector<intent::Finding> findings;
   };
   std::map<std::string, Entry> sets;  // by "ns/name"
-  StatusSink status;
+  StatusSink status;                  // Accepted, and Programmed as far as it is no proxy's to say
 
   std::vector<Diagnostic> diagnostics() const;       // of all sets: bad resources, each with its place
   std::vector<intent::Finding> findings() const;     // of all sets: bytes changed under an unchanged version

@@ -57,7 +57,8 @@ absl::Status check_planes(Flags& f) {
   using Tls = adapters::provision::Options::Tls;
   const bool issued = !f.issuer.certificate.empty(), tls = !f.files.certificate.empty();
   if (!f.managed_gateways) {
-    const bool idle = !issued && f.issuer.key.empty() && f.issuer.server_authority.empty() && f.planes.tls_secret.empty() && f.planes.image.empty() && f.planes.xds_address.empty();
+    const bool idle = !issued && f.issuer.key.empty() && f.issuer.server_authority.empty() && f.planes.tls_secret.empty() && f.planes.image.empty() &&
+                      f.planes.xds_address.empty() && !f.planes.node_addresses;
     return idle ? absl::OkStatus() : absl::InvalidArgumentError("--managed-… means nothing without --managed-gateways");
   }
   if (!f.write_status) return absl::InvalidArgumentError("--managed-gateways needs --write-status: who may not write runs nothing");
@@ -125,6 +126,9 @@ void add_planes(CLI::App& app, Flags& f) {
   app.add_option("--managed-authority-cert", f.issuer.certificate, "authority, PEM, that signs a certificate for each Gateway's proxies: spiffe://fairlead.io/ns/NS/gateway/NAME")->group(group);
   app.add_option("--managed-authority-key", f.issuer.key, "its private key, PEM")->group(group);
   app.add_option("--managed-xds-ca", f.issuer.server_authority, "authority of the xDS port's own certificate, PEM; the same when left out")->group(group);
+  app.add_flag("--managed-node-addresses", f.planes.node_addresses,
+               "tell nodes' addresses of Gateways whose Service is of type NodePort; needs to list and watch nodes")
+      ->group(group);
   app.add_option("--managed-tls-secret", f.planes.tls_secret, "instead: a Secret of this name in the namespace of each Gateway has tls.crt, tls.key and ca.crt")->group(group);
 }
 

@@ -74,9 +74,10 @@ KubernetesStatus::KubernetesStatus(Options options, serve::XdsServer& server, co
     writer.keeper.features = {"GatewayInfrastructure"};  // Gateway API v1.6: labels, annotations and parametersRef of spec.infrastructure
     provisioner_ = std::make_unique<k8s::Provisioner>(provisioner_options(api), clock, leading);
     writer.keeper.plane = [this](const adapters::ObjectSnapshot& objects, const adapters::ObjectKey& gateway) -> std::optional<k8s::Plane> {
-      const std::optional<adapters::provision::Reach> reach = adapters::provision::reach(objects, gateway, options_.planes->options);
+      const std::shared_ptr<const adapters::provision::Nodes> nodes = provisioner_->nodes();
+      const std::optional<adapters::provision::Reach> reach = adapters::provision::reach(objects, gateway, options_.planes->options, nodes.get());
       if (!reach) return std::nullopt;
-      k8s::Plane plane{{}, reach->missing, provisioner_->trouble(gateway)};
+      k8s::Plane plane{{}, reach->missing, provisioner_->trouble(gateway), reach->note, reach->unknown};
       for (const std::string& address : reach->addresses) plane.addresses.push_back(k8s::address_of(address));
       return plane;
     };

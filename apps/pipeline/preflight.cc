@@ -14,7 +14,7 @@ using resources::ResourcePtr;
 
 namespace {
 constexpr size_t kMostJudged = 1'000'000;  // contents remembered; all are judged again beyond
-constexpr const char* kRaw = "raw";
+constexpr const char* kRawPart = "raw";
 }  // namespace
 
 const Preflight::Unfit& Preflight::verdicts(const ResourcePtr& resource) {
@@ -66,7 +66,7 @@ void Preflight::judge(snapshot::Update& update) {
   if (update.raw) {
     std::vector<ResourcePtr> all;
     for (const resources::RawSetPtr& raw : *update.raw) all.insert(all.end(), raw->resources.begin(), raw->resources.end());
-    set(kRaw, all);
+    set(kRawPart, all);
   }
   if (!changed) return;
   std::vector<intent::Finding> findings;

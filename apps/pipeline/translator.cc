@@ -303,6 +303,7 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
     it = scopes_.erase(it);
   }
   if (others) raw_ = adapters::xds::translate(objects, &raw_);
+  if (others) parameters_ = adapters::provision::report_parameters(objects);
   if (std::vector<resources::RawSetPtr> sets = raw_sets(); sets != raw_sets_) update.raw = raw_sets_ = std::move(sets);
   touched_.clear();
   anything_touched_ = false;

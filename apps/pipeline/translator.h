@@ -52,7 +52,7 @@ class Translator {
   const adapters::gatewayapi::KeptTranslation::Counts& translated() const { return gateway_api_.counts(); }
   const adapters::ingress::Translation& ingress() const { return ingress_; }
   const adapters::xds::Translation& raw() const { return raw_; }
-  std::vector<const adapters::StatusSink*> statuses() const { return {&gateway_api().status, &ingress_.status, &raw_.status}; }
+  std::vector<const adapters::StatusSink*> statuses() const { return {&gateway_api().status, &ingress_.status, &raw_.status, &parameters_}; }
   std::vector<plan::PlanPtr> plans() const;
 
  private:
@@ -80,6 +80,7 @@ class Translator {
   adapters::gatewayapi::KeptTranslation gateway_api_;
   adapters::ingress::Translation ingress_;
   adapters::xds::Translation raw_;
+  adapters::StatusSink parameters_;
   std::vector<resources::RawSetPtr> raw_sets_;
   std::map<intent::ScopeKey, Scope> scopes_;
   // Where each service and its slices are written, the Service first: the origins of its assignments.

@@ -13,7 +13,7 @@ KINDS = {  # kind: (group and version, plural)
     **{kind: ("gateway.networking.k8s.io/v1", plural) for kind, plural in {
         "GatewayClass": "gatewayclasses", "Gateway": "gateways", "ListenerSet": "listenersets", "HTTPRoute": "httproutes", "GRPCRoute": "grpcroutes", "TLSRoute": "tlsroutes",
         "TCPRoute": "tcproutes", "UDPRoute": "udproutes", "ReferenceGrant": "referencegrants", "BackendTLSPolicy": "backendtlspolicies"}.items()},
-    "EnvoyResources": ("fairlead.io/v1alpha1", "envoyresources"),
+    "EnvoyResources": ("fairlead.io/v1alpha1", "envoyresources"), "GatewayParameters": ("fairlead.io/v1alpha1", "gatewayparameters"),
 }
 
 

@@ -19,7 +19,8 @@ from lab import BIN, Lab, await_http, await_true, free_port, get  # noqa: E402
 
 SLOW = 40
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
-GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
+GATEWAY_API, OURS = "/apis/gateway.networking.k8s.io/v1", "/apis/fairlead.io/v1alpha1"
+WITH_STATUS = rf"({GATEWAY_API}|{OURS}|/apis/networking.k8s.io/v1)/(?:namespaces/([\w-]+)/)?(\w+)/([\w-]+)"
 
 
 class WritableKubernetes(FakeKubernetes):
@@ -47,7 +48,7 @@ class WritableKubernetes(FakeKubernetes):
         if h.path == f"{LEASE}/fairlead-control":
             with self.changed:
                 return self.reply(h, 200, self.lease) if self.lease else self.reply(h, 404, {"kind": "Status", "message": "not found"})
-        parts = re.fullmatch(rf"({GATEWAY_API})/(?:namespaces/([\w-]+)/)?(\w+)/([\w-]+)", h.path)
+        parts = re.fullmatch(WITH_STATUS, h.path)
         if parts and not h.path.endswith(f"/namespaces/{parts[2]}"):
             with self.changed:
                 found = self.objects.get(f"{parts[1]}/{parts[3]}", {}).get((parts[2] or "", parts[4]))
@@ -67,7 +68,7 @@ class WritableKubernetes(FakeKubernetes):
         if path.endswith("/events"):
             self.happened.append(body)
             return 201, body
-        parts = re.fullmatch(rf"({GATEWAY_API})/(?:namespaces/([\w-]+)/)?(\w+)/([\w-]+)/status", path)
+        parts = re.fullmatch(f"{WITH_STATUS}/status", path)
         there = self.objects.get(f"{parts[1]}/{parts[3]}", {}) if parts else {}
         key = (parts[2] or "", parts[4]) if parts else None
         if key not in there:
@@ -81,14 +82,26 @@ class WritableKubernetes(FakeKubernetes):
         self.record("MODIFIED", f"{parts[1]}/{parts[3]}", stored)
         return 200, stored
 
-    def status(self, kind, name, namespace="default"):
+    def status(self, kind, name, namespace="default", group=GATEWAY_API):
         with self.changed:
-            return self.objects[f"{GATEWAY_API}/{kind}"][(namespace, name)].get("status", {})
+            return self.objects[f"{group}/{kind}"][(namespace, name)].get("status", {})
 
 
 def condition(conditions, kind):
     """ "True@2": status and generation."""
     return next((f"{c['status']}@{c.get('observedGeneration')}" for c in conditions if c["type"] == kind), None)
+
+
+def message(conditions, kind):
+    return next((c["message"] for c in conditions if c["type"] == kind), "")
+
+
+def ours(kind, name, spec):
+    return {"apiVersion": "fairlead.io/v1alpha1", "kind": kind, "metadata": {"namespace": "default", "name": name}, "spec": spec}
+
+
+def cluster(name, **more):
+    return {"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": name, "connect_timeout": "1s", "type": "STATIC", "load_assignment": {"cluster_name": name}, **more}
 
 
 class Replica:
@@ -187,6 +200,60 @@ class Status(unittest.TestCase):
         parents = self.api.status("httproutes", "app")["parents"]
         self.assertEqual(parents[0], entry)
         self.assertEqual(parents[1]["controllerName"], "fairlead.io/gateway-controller")
+
+    def test_raw_resources_and_parameters_have_conditions_of_their_own(self):
+        one = Replica(self.lab, "one")
+        self.proxy(one)
+        await_true("the route's status", lambda: self.of_route("app", "Programmed") == "True@1", SLOW)
+        raw = lambda *resources: self.api.put(ours("EnvoyResources", "extra", {"nodes": {"clusters": ["edge"]}, "resources": list(resources)}))
+        conditions = lambda kind="envoyresources", name="extra": self.api.status(kind, name, group=OURS).get("conditions", [])
+        said = lambda kind: condition(conditions(), kind)
+
+        raw(cluster("mine"))
+        await_true("resources that the proxy has", lambda: (said("Accepted"), said("Programmed")) == ("True@1", "True@1"), SLOW)
+        raw(cluster("mine", conect_timeout="1s"))
+        await_true("a field that nobody knows", lambda: said("Accepted") == "False@2", SLOW)
+        self.assertIn("spec.resources[0].conect_timeout: unknown field", message(conditions(), "Accepted"))
+        raw(cluster("mine"), cluster("unfit", lb_subset_config={"fallback_policy": "ANY_ENDPOINT"}))
+        await_true("what the proxy would refuse", lambda: (said("Accepted"), said("Programmed")) == ("True@3", "False@3"), SLOW)
+        self.assertIn("spec.resources[1]: cds \"unfit\" is not sent to clients of class fairlead-proxy/", message(conditions(), "Programmed"))
+        await_true("an Event about it", lambda: [e for e in self.api.happened if (e["regarding"]["kind"], e["reason"]) == ("EnvoyResources", "NotSent")], SLOW)
+        raw(cluster("default/app/80"))  # the route's own
+        await_true("a name that is taken", lambda: (said("Accepted"), said("Programmed")) == ("True@4", "False@4"), SLOW)
+        self.assertIn("spec.resources[0]: cds \"default/app/80\" is also made by HTTPRoute default/app", message(conditions(), "Programmed"))
+        self.assertEqual(self.of_route("app", "Programmed"), "True@1")  # whose it stays
+        await_true("the route's author hears of it", lambda: "EnvoyResources default/extra" in message(self.api.status("httproutes", "app")["parents"][0]["conditions"], "Programmed"), SLOW)
+        raw(cluster("mine"))
+        await_true("all is well again", lambda: (said("Accepted"), said("Programmed")) == ("True@5", "True@5"), SLOW)
+        self.api.put(ours("EnvoyResources", "nobodys", {"nodes": {"ids": ["nobody"]}, "resources": [cluster("a")]}), ours("EnvoyResources", "shapeless", {"nodes": {}, "resources": []}))
+        await_true("resources for proxies that are not there", lambda: condition(conditions(name="nobodys"), "Programmed") == "Unknown@1", SLOW)
+        self.assertEqual(message(conditions(name="nobodys"), "Programmed"), "no proxy that it is for is connected")
+        await_true("an object of the wrong shape", lambda: condition(conditions(name="shapeless"), "Accepted") == "False@1", SLOW)
+        self.assertIn("spec.nodes: names no proxy", message(conditions(name="shapeless"), "Accepted"))
+
+        self.api.put(ours("GatewayParameters", "p", {"replicas": 3}))
+        await_true("valid parameters", lambda: condition(conditions("gatewayparameters", "p"), "Accepted") == "True@1", SLOW)
+        self.api.put(ours("GatewayParameters", "p", {"replicas": "many"}))
+        await_true("parameters that are not", lambda: condition(conditions("gatewayparameters", "p"), "Accepted") == "False@2", SLOW)
+        self.assertIn("spec.replicas: ", message(conditions("gatewayparameters", "p"), "Accepted"))
+        self.assertIn("its last good version stays in use", message(conditions("gatewayparameters", "p"), "Accepted"))
+
+    def test_what_is_wrong_with_an_ingress_is_told_by_events(self):
+        ingress = lambda **spec: self.api.put({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"namespace": "default", "name": "shop"}, "spec": {"ingressClassName": "fairlead", **spec}})
+        rules = lambda service, path="/": [{"http": {"paths": [{"path": path, "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}}]}}]
+        events = lambda reason: [e for e in self.api.happened if (e["regarding"]["kind"], e["regarding"]["name"], e["reason"]) == ("Ingress", "shop", reason)]
+        self.api.put({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "fairlead"}, "spec": {"controller": "fairlead.io/ingress-controller"}})
+        ingress(rules=rules("ap"))
+        Replica(self.lab, "one")
+        told = await_true("a backend that is not there", lambda: events("BackendNotFound"), SLOW)[0]
+        self.assertEqual((told["type"], told["note"]), ("Warning", "spec.rules[0].http.paths[0].backend: Service default/ap does not exist or is not valid; did you mean 'app'?"))
+        await_true("its address", lambda: self.api.status("ingresses", "shop", group="/apis/networking.k8s.io/v1") == {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}, SLOW)
+        ingress(rules=rules("app"))
+        await_true("it is put right", lambda: [e for e in events("ResolvedRefs") if e["type"] == "Normal"], SLOW)
+        ingress(rules=rules("app", "shop"))  # no path
+        invalid = await_true("an object that fails its check", lambda: events("Invalid"), SLOW)[0]
+        self.assertIn("spec.rules[0].http.paths[0].path: ", invalid["note"])
+        self.assertIn("its last good version stays in use", invalid["note"])
 
     def test_a_replica_that_is_to_write_nothing_asks_for_no_lease(self):
         xds, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"

@@ -44,6 +44,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else }}{{ .Values.tls.authoritySecretName }}{{ end }}
 {{- end }}
 
+{{/* Whether nodes are read: said so, or since the Services of all Gateways are of type NodePort. */}}
+{{- define "fairlead.nodeAddresses" -}}
+{{- if and .Values.gateways.managed (or .Values.gateways.nodeAddresses (eq (dig "service" "type" "" .Values.gateways.parameters) "NodePort")) }}yes{{ end }}
+{{- end }}
+
 {{/* The name that certificates of clients of this chart have. */}}
 {{- define "fairlead.clientName" -}}
 proxy.{{ include "fairlead.fullname" . }}.{{ .Release.Namespace }}

@@ -137,7 +137,7 @@ for text, program, code in ((deployment, "fairlead-control", control), (runs_pro
             wrong.append(f"the chart gives {program} {flag}, which it does not know")
 
 # --- permissions: no wildcard, none twice; those of objects are held against the code's tables by tests/unit/apps/pipeline/permissions_test.cc ----
-rules = {name: yaml.safe_load((CHART / "files" / name).read_text()) for name in ("cluster-rules.yaml", "leader-rules.yaml", "lease-rules.yaml", "managed-rules.yaml")}
+rules = {name: yaml.safe_load((CHART / "files" / name).read_text()) for name in ("cluster-rules.yaml", "leader-rules.yaml", "lease-rules.yaml", "managed-rules.yaml", "node-rules.yaml")}
 granted = []
 for name, listed in rules.items():
     for rule in listed:
@@ -158,7 +158,7 @@ for group, resource, code, request in (("events.k8s.io", "events", "adapters/kub
     asked, given = {VERBS[m] for m in re.findall(request, text)}, {v for g, r, v in granted if (g, r) == (group, resource)}
     if asked != given or f"/apis/{group}/v1" not in text:
         wrong.append(f"RBAC: the code asks for {sorted(asked)} of {resource}, and {sorted(given)} are granted")
-if len(re.findall(r"^rules:$", TEMPLATES, re.M)) != 2 or TEMPLATES.count('.Files.Get "files/') != 5:
+if len(re.findall(r"^rules:$", TEMPLATES, re.M)) != 2 or TEMPLATES.count('.Files.Get "files/') != 6:
     wrong.append("templates: rules that are not in files/*-rules.yaml")
 
 # --- every container and pod goes by the helpers that take rights away ---------------------------------------------------------
@@ -221,8 +221,8 @@ free = {"requests", "limits"}  # the API server's to know
 read = set(re.findall(r'\("(\w+)"[,)]', re.sub(r'"(?:apiVersion|status|metadata)"', "", reader))) | set(re.findall(r'(?:as_it_is|number_or_percent)\(\w+, "(\w+)"', reader))
 if set(field_names(top["properties"]["spec"])) - free != read - {"spec", "Deployment"}:
     wrong.append(f"crds: the fields of GatewayParameters are not those that the code reads: {sorted((set(field_names(top['properties']['spec'])) - free) ^ (read - {'spec', 'Deployment'}))}")
-if not parameters["spec"]["names"].get("shortNames") or not version.get("additionalPrinterColumns") or "example" not in top["properties"]["spec"] or "x-kubernetes-validations" not in top["properties"]["spec"]:
-    wrong.append("crds: of GatewayParameters short names, columns, an example or rules are missing")
+if not parameters["spec"]["names"].get("shortNames") or not version.get("additionalPrinterColumns") or "status" not in version.get("subresources", {}) or "example" not in top["properties"]["spec"] or "x-kubernetes-validations" not in top["properties"]["spec"]:
+    wrong.append("crds: of GatewayParameters short names, columns, status, an example or rules are missing")
 wrong += invalid(top["properties"]["spec"]["example"], {**top["properties"]["spec"], "additionalProperties": False}, "the example of GatewayParameters")
 
 # --- the rest ------------------------------------------------------------------------------------------------------------------

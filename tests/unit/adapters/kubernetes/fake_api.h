@@ -100,12 +100,13 @@ class FakeApi {
 
  private:
   static std::string path_of(const doc::Value& d) {
-    static const std::map<std::string, std::string> kPlurals{{"GatewayClass", "gatewayclasses"}, {"BackendTLSPolicy", "backendtlspolicies"}};
+    static const std::map<std::string, std::string> kPlurals{{"GatewayClass", "gatewayclasses"},     {"BackendTLSPolicy", "backendtlspolicies"},   {"Ingress", "ingresses"},
+                                                            {"IngressClass", "ingressclasses"},     {"EnvoyResources", "envoyresources"},         {"GatewayParameters", "gatewayparameters"}};
     const std::string kind = d.find("kind")->as_string();
     const auto special = kPlurals.find(kind);
     const std::string plural = special != kPlurals.end() ? special->second : absl::StrCat(absl::AsciiStrToLower(kind), "s");
     const doc::Value* ns = d.find_path("metadata.namespace");
-    const bool cluster = kind == "GatewayClass";
+    const bool cluster = kind == "GatewayClass" || kind == "IngressClass";
     return absl::StrCat("/apis/", d.find("apiVersion")->as_string(), cluster ? "" : absl::StrCat("/namespaces/", ns ? ns->as_string() : "default"), "/", plural, "/", d.find_path("metadata.name")->as_string());
   }
   void stamp(doc::Value& object) { object = doc::with(object, "metadata", doc::with(*object.find("metadata"), "resourceVersion", doc::string(std::to_string(++version_)))); }

@@ -99,7 +99,8 @@ class Server {
     return f(api);
   }
   FakeObjects api;
-  std::atomic<int> lists{0};
+  std::atomic<int> lists{0}, node_lists{0}, slice_lists{0};
+  std::string nodes;  // items of a list; before anybody asks
 
  private:
   static void put(const Response& r, httplib::Response& out) {
@@ -119,10 +120,17 @@ class Server {
     if (in.has_param("limit")) {
       ++lists;
       changed_.notify_all();
+      if (in.path == "/api/v1/nodes") {
+        ++node_lists;
+        return put({200, absl::StrCat(R"({"metadata":{"resourceVersion":"100"},"items":[)", nodes, "]}"), {}}, out);
+      }
+      if (in.path == "/apis/discovery.k8s.io/v1/endpointslices") ++slice_lists;
       CHECK(in.get_param_value("labelSelector") == "app.kubernetes.io/managed-by=fairlead-control");
       return put({200, R"({"metadata":{"resourceVersion":"100"},"items":[]})", {}}, out);
     }
     std::string resources;
+    if (in.path == "/api/v1") resources = R"({"name":"nodes","verbs":["list"]})";
+    if (in.path == "/apis/discovery.k8s.io/v1") resources = R"({"name":"endpointslices","verbs":["list"]})";
     for (const provision::ManagedKind& kind : provision::managed_kinds()) {
       const std::string group = kind.group.empty() ? absl::StrCat("/api/", kind.version) : absl::StrCat("/apis/", kind.group, "/", kind.version);
       if (group == in.path) absl::StrAppend(&resources, resources.empty() ? "" : ",", "{\"name\":\"", kind.plural, "\",\"verbs\":[\"get\",\"create\"]}");
@@ -184,6 +192,7 @@ provision::Options planes() {
 ObjectSnapshotPtr world(const std::string& yaml = kObjects) {
   Store store;
   gatewayapi::register_groups(store);
+  store.register_group(std::string(provision::kGroup), provision::check_parameters);
   SourceUpdate update;
   update.source = "kubernetes";
   update.synced = true;
@@ -261,6 +270,56 @@ TEST_CASE("what is in the way of a data plane is told by Gateway; an authority t
   }
   CHECK(absl::StrContains(provisioner.trouble(kEdge), "/nowhere/tls.crt"));
   CHECK(server.with([](FakeObjects& api) { return api.writes; }) == 0);
+}
+
+TEST_CASE("nodes are watched where that is asked for, while a Gateway is reached by them") {
+  Server server;
+  server.nodes =
+      R"({"metadata":{"name":"a","resourceVersion":"7"},"status":{"conditions":[{"type":"Ready","status":"True"}],"addresses":[{"type":"InternalIP","address":"10.0.0.1"}]}})";
+  std::mutex mutex;
+  std::condition_variable changed;
+  Provisioner::Options options;
+  options.source = "kubernetes";
+  options.planes = planes();
+  options.planes.tls = provision::Options::Tls::kNone;
+  options.planes.node_addresses = true;
+  options.api = server.client();
+  options.changed = [&] {
+    std::lock_guard lock(mutex);
+    changed.notify_all();
+  };
+  const std::string parameters =
+      "\n---\napiVersion: fairlead.io/v1alpha1\nkind: GatewayParameters\nmetadata: {name: p, namespace: shop}\nspec: {service: {type: NodePort}}\n";
+  std::string by_node = kObjects;
+  by_node.replace(by_node.find("  listeners:"), 0, "  infrastructure: {parametersRef: {group: fairlead.io, kind: GatewayParameters, name: p}}\n");
+  const ObjectSnapshotPtr plain = world(), at_nodes = world(by_node + parameters);
+  Provisioner provisioner(options, RealClock::instance(), [] { return true; });
+  provisioner.update(said_of(plain), plain);
+  provisioner.start();
+  REQUIRE(server.wait([&] { return server.api.writes == 4; }));  // ServiceAccount, Service, Deployment, PodDisruptionBudget
+  CHECK(server.node_lists == 0);
+  CHECK_FALSE(provisioner.nodes());
+
+  provisioner.update(said_of(at_nodes), at_nodes);
+  {
+    std::unique_lock lock(mutex);
+    REQUIRE(changed.wait_for(lock, 20s, [&] {
+      const std::shared_ptr<const provision::Nodes> nodes = provisioner.nodes();
+      return nodes && nodes->known();
+    }));
+  }
+  CHECK(server.node_lists == 1);
+  CHECK(server.slice_lists == 1);
+  std::string why;
+  std::vector<Diagnostic> unread;
+  const ObjectPtr service =
+      read_object(*doc::parse_one("{apiVersion: v1, kind: Service, metadata: {name: s, namespace: shop}, spec: {type: NodePort}}", ""), "", "", unread);
+  CHECK(provisioner.nodes()->addresses(*service, why) == std::vector<std::string>{"10.0.0.1"});
+
+  provisioner.update(said_of(plain), plain);
+  REQUIRE(server.wait([&] { return server.api.writes == 6; }));  // the Service's type, there and back
+  CHECK_FALSE(provisioner.nodes());
+  provisioner.stop();
 }
 
 TEST_CASE("a certificate is kept for two thirds of its time, and made anew for another authority") {

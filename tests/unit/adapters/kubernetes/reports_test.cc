@@ -15,6 +15,7 @@ Verdicts some() {
   Verdicts v;
   v.gateways[kEdge] = {2, true, "v1"};
   v.refusals.emplace(kApp, Refusal{kEdge, "spec.rules[0]", "RDS refused: \"no\"\nat all", true});
+  v.refusals.emplace(kEdge, Refusal{kEdge, "", "somebody else has its name", false, "NameConflict", true});
   return v;
 }
 
@@ -44,6 +45,8 @@ TEST_CASE("proxies elsewhere count, and are done when they are done with what we
   add_report(own, some());
   CHECK(own.gateways.at(kEdge) == Progress{2, true, "v1"});
   CHECK(own.refusals.count(kApp) == 1);
+  add_report(own, some());  // conflicts are found by every replica
+  CHECK(own.refusals.size() == 2);
 
   Verdicts ahead;
   ahead.gateways[kEdge] = {1, true, "v2"};

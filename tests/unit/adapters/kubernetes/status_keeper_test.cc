@@ -12,6 +12,7 @@
 #include "adapters/gatewayapi/translate.h"
 #include "adapters/kubernetes/status_keeper.h"
 #include "adapters/provision/data_plane.h"
+#include "adapters/provision/nodes.h"
 #include "tests/unit/adapters/kubernetes/fake_api.h"
 
 namespace fairlead::adapters::kubernetes::status_keeper_test {
@@ -564,9 +565,158 @@ spec:
   CHECK(w.api.requests.empty());
 }
 
+TEST_CASE("what keeps an object from being served without anybody refusing it is Programmed=False under its own reason") {
+  World w;
+  w.settle();
+  w.verdicts.refusals.emplace(kEdge, Refusal{kEdge, "spec.listeners[0]", "0.0.0.0:8080 overlaps with another", false, "AddressConflict"});
+  w.settle();
+  for (const char* list : {"", "listeners"}) {
+    CHECK(w.text(kGatewayPath, list, "Programmed") == "False");
+    CHECK(w.text(kGatewayPath, list, "Programmed", "reason") == "AddressConflict");
+    CHECK(w.text(kGatewayPath, list, "Programmed", "message") == "spec.listeners[0]: 0.0.0.0:8080 overlaps with another");
+  }
+  w.verdicts.refusals.clear();
+  w.settle();
+  CHECK(w.text(kGatewayPath, "", "Programmed") == "True");
+}
+
+TEST_CASE("what costs an object nothing is a remark in its Programmed") {
+  World w;
+  w.verdicts.refusals.emplace(kApp, Refusal{kEdge, "spec.rules[0]", "cds \"x\" is also made by EnvoyResources default/mine", false, "NameConflict", true});
+  w.settle();
+  CHECK(w.text(kRoutePath, "parents", "Programmed") == "True");
+  CHECK(w.text(kRoutePath, "parents", "Programmed", "message") ==
+        "every connected proxy has accepted it; spec.rules[0]: cds \"x\" is also made by EnvoyResources default/mine");
+}
+
+// Objects of which it is said here what a vocabulary would say.
+struct Told {
+  FakeApi api;
+  SimulatedClock clock;
+  StatusKeeper keeper{[] {
+    StatusKeeper::Options o;
+    o.source = "kubernetes";
+    o.controller = "fairlead.io/gateway-controller";
+    o.addresses = {address_of("192.0.2.1")};
+    return o;
+  }()};
+  Verdicts verdicts;
+  StatusSink said;
+  std::vector<StatusKeeper::Outcome> news;
+
+  Told() {
+    for (const char* group : {"fairlead.io", "networking.k8s.io"})
+      api.store.register_group(group, [](const Object&, std::vector<Diagnostic>&) { return true; });
+  }
+  int settle() {
+    const int before = api.writes;
+    keeper.take(std::make_shared<StatusSink>(said), api.snapshot(), verdicts, clock.monotonic());
+    news = keeper.news();
+    while (const auto r = keeper.next(clock.monotonic(), clock.system())) keeper.answered(api.answer(r->method, r->path, r->body), clock.monotonic());
+    return api.writes - before;
+  }
+  // "Accepted=False Invalid: words", one a line.
+  std::string heard() const {
+    std::string out;
+    for (const StatusKeeper::Outcome& o : news) {
+      CHECK(o.kind == StatusKeeper::Outcome::Kind::kTold);
+      for (const Transition& t : o.transitions)
+        absl::StrAppend(&out, o.object->key.str(), ": ", t.type, "=", truth_name(t.to), " ", t.reason, ": ", t.message, "\n");
+    }
+    return out;
+  }
+};
+
+TEST_CASE("raw resources have the conditions Accepted and Programmed, with the words of proxies and what is in their way") {
+  Told t;
+  t.api.apply("apiVersion: fairlead.io/v1alpha1\nkind: EnvoyResources\nmetadata: {name: mine}\nspec: {resources: []}");
+  const std::string path = "/apis/fairlead.io/v1alpha1/namespaces/default/envoyresources/mine";
+  const ObjectKey mine{"fairlead.io", "EnvoyResources", "default", "mine"};
+  t.said.set(mine, {}, {"Accepted", Truth::kTrue, "Accepted", "", 1});
+  t.said.set(mine, {}, {"Programmed", Truth::kUnknown, "Pending", "", 1});
+  t.keeper.take(std::make_shared<StatusSink>(t.said), t.api.snapshot(), t.verdicts, t.clock.monotonic());
+  t.clock.advance(seconds(1));
+  const auto request = t.keeper.next(t.clock.monotonic(), t.clock.system());
+  REQUIRE(request);
+  CHECK(request->method == "PATCH");
+  CHECK(request->path == path + "/status?fieldManager=fairlead-control&force=true");
+  CHECK(absl::StrContains(
+      request->body, R"("type":"Programmed","status":"Unknown","reason":"Pending","message":"no proxy that it is for is connected","observedGeneration":1)"));
+  CHECK(absl::StrContains(request->body, R"("type":"Accepted","status":"True","reason":"Accepted","message":"it is valid and in use","observedGeneration":1)"));
+  t.keeper.answered(t.api.answer(request->method, request->path, request->body), t.clock.monotonic());
+  CHECK(t.settle() == 0);
+
+  t.verdicts.gateways[mine] = {2, true};
+  t.verdicts.refusals.emplace(mine, Refusal{mine, "spec.resources[3]", "lds \"l\" was refused by 1 proxy: bad", false});
+  t.verdicts.refusals.emplace(mine, Refusal{mine, "spec.resources[4]", "cds \"c\" is also made by HTTPRoute default/app", false, "NameConflict"});
+  t.keeper.take(std::make_shared<StatusSink>(t.said), t.api.snapshot(), t.verdicts, t.clock.monotonic());
+  const auto refused = t.keeper.next(t.clock.monotonic(), t.clock.system());
+  REQUIRE(refused);
+  CHECK(absl::StrContains(
+      refused->body,
+      R"("status":"False","reason":"Refused","message":"spec.resources[3]: lds \"l\" was refused by 1 proxy: bad; spec.resources[4]: cds \"c\" is also made by HTTPRoute default/app")"));
+}
+
+TEST_CASE("what is wrong with an Ingress or its class is told as news, in other words again, and when it is well; its status has addresses and nothing else") {
+  Told t;
+  t.api.apply(
+      "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: shop}\nspec: {}\n---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: "
+      "{name: fairlead}\nspec: {}");
+  const ObjectKey shop{"networking.k8s.io", "Ingress", "default", "shop"}, of_class{"networking.k8s.io", "IngressClass", "", "fairlead"};
+  const StatusScope at{of_class, "", 0};
+  t.said.set(shop, at, {"Accepted", Truth::kTrue, "Accepted", "", 1});
+  t.said.set(shop, at, {"Conflicted", Truth::kFalse, "NoConflicts", "", 1});
+  t.said.set(shop, at, {"ResolvedRefs", Truth::kTrue, "ResolvedRefs", "", 1});
+  t.said.set(of_class, {}, {"Accepted", Truth::kTrue, "Accepted", "", 1});
+  t.clock.advance(seconds(1));
+  t.settle();
+  t.clock.advance(seconds(1));
+  t.settle();
+  CHECK(t.heard() == "");
+  CHECK(t.api.requests.size() == 1);
+  CHECK(doc::to_json(*t.api.at("/apis/networking.k8s.io/v1/namespaces/default/ingresses/shop").find("status")) == R"({"loadBalancer":{"ingress":[{"ip":"192.0.2.1"}]}})");
+
+  t.said.set(shop, at, {"Conflicted", Truth::kTrue, "PathConflict", "spec.rules[0].http.paths[0]: taken", 1});
+  t.said.set(of_class, {}, {"Accepted", Truth::kFalse, "InvalidParameters", "no", 1});
+  t.verdicts.gateways[of_class] = {1, true};
+  t.verdicts.refusals.emplace(shop, Refusal{of_class, "spec.rules[1]", "refused", false});
+  t.settle();
+  CHECK(t.heard() ==
+        "Ingress default/shop: Conflicted=False PathConflict: spec.rules[0].http.paths[0]: taken\n"
+        "Ingress default/shop: Programmed=False Refused: spec.rules[1]: refused\n"
+        "IngressClass fairlead: Accepted=False InvalidParameters: no\n");
+  t.settle();
+  CHECK(t.heard() == "");
+
+  t.said.set(shop, at, {"Conflicted", Truth::kTrue, "PathConflict", "spec.rules[0].http.paths[1]: taken", 1});
+  t.verdicts.refusals.clear();
+  t.settle();
+  CHECK(t.heard() ==
+        "Ingress default/shop: Conflicted=False PathConflict: spec.rules[0].http.paths[1]: taken\n"
+        "Ingress default/shop: Programmed=True Programmed: every connected proxy has accepted it\n");
+  t.keeper.reset();  // another leader tells what stands
+  t.settle();
+  CHECK(absl::StrContains(t.heard(), "Conflicted=False PathConflict"));
+  t.said.set(shop, at, {"Conflicted", Truth::kFalse, "NoConflicts", "", 1});
+  t.settle();
+  CHECK(t.heard() == "Ingress default/shop: Conflicted=True NoConflicts: no listener is in its way\n");
+}
+
+TEST_CASE("an Ingress of which nothing is in use is not told where it is reached") {
+  Told t;
+  t.api.apply("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: shop}\nspec: {}");
+  const ObjectKey shop{"networking.k8s.io", "Ingress", "default", "shop"};
+  t.said.set(shop, {{"networking.k8s.io", "IngressClass", "", "fairlead"}, "", 0}, {"Accepted", Truth::kFalse, "Invalid", "spec.rules: bad", 1});
+  CHECK(t.settle() == 0);
+  CHECK(t.api.requests.empty());
+  CHECK(t.heard() == "Ingress default/shop: Accepted=False Invalid: spec.rules: bad\n");
+}
+
 // A Gateway whose proxies are run here, with what is made for it.
 struct ManagedWorld {
   std::string trouble;
+  bool at_nodes = false;
+  std::shared_ptr<provision::Nodes> nodes;
   World w;
   ManagedWorld() : w(kClassAndGateway, options()) {}
   StatusKeeper::Options options() {
@@ -575,9 +725,10 @@ struct ManagedWorld {
     o.plane = [this](const ObjectSnapshot& objects, const ObjectKey& gateway) -> std::optional<Plane> {
       provision::Options planes;
       planes.controller = "fairlead.io/gateway-controller";
-      const auto reach = provision::reach(objects, gateway, planes);
+      planes.node_addresses = at_nodes;
+      const auto reach = provision::reach(objects, gateway, planes, nodes.get());
       if (!reach) return std::nullopt;
-      Plane plane{{}, reach->missing, trouble};
+      Plane plane{{}, reach->missing, trouble, reach->note, reach->unknown};
       for (const std::string& a : reach->addresses) plane.addresses.push_back(address_of(a));
       return plane;
     };
@@ -614,6 +765,47 @@ TEST_CASE("a Gateway whose proxies are run here is programmed once its Service h
   m.w.settle();
   CHECK(m.w.text(kGatewayPath, "", "Programmed") == "True");
   CHECK(m.w.settle() == 0);
+}
+
+TEST_CASE("a Gateway whose Service is of type NodePort is reached at the nodes, and says at which ports; until they are known, what was said holds") {
+  const std::string service = "spec: {type: NodePort, clusterIP: 10.96.0.9, externalTrafficPolicy: Cluster, ports: [{port: 8080, nodePort: 30080}]}";
+  ManagedWorld m;
+  m.service(service);
+  m.w.settle();
+  CHECK(m.addresses() == R"([{"type":"IPAddress","value":"10.96.0.9"}])");
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "message") ==
+        "every connected proxy has accepted it; its Service's ports are these of the nodes: 8080/TCP is 30080; fairlead-control tells the nodes' addresses "
+        "with --managed-node-addresses");
+  m.at_nodes = true;
+  m.w.take();
+  m.w.api.apply(kRoute);  // something else happens
+  m.w.settle();
+  CHECK(m.addresses() == R"([{"type":"IPAddress","value":"10.96.0.9"}])");
+  CHECK(m.w.text(kGatewayPath, "", "Programmed") == "True");
+
+  m.nodes = std::make_shared<provision::Nodes>();
+  SourceUpdate update;
+  update.synced = true;
+  update.upserted = {read_object(*doc::parse_one("{apiVersion: v1, kind: Node, metadata: {name: a}, status: {conditions: [{type: Ready, status: 'True'}], "
+                                                 "addresses: [{type: InternalIP, address: 10.0.0.1}]}}",
+                                                 ""),
+                                 "nodes", "", update.diagnostics)};
+  m.nodes->take(update);
+  m.service(service);
+  m.w.settle();
+  CHECK(m.addresses() == R"([{"type":"IPAddress","value":"10.0.0.1"}])");
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "message") ==
+        "every connected proxy has accepted it; its Service's ports are these of the nodes: 8080/TCP is 30080");
+  CHECK(m.w.settle() == 0);
+
+  m.nodes = std::make_shared<provision::Nodes>();
+  update = {};
+  update.synced = true;
+  m.nodes->take(update);
+  m.service(service);
+  m.w.settle();
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "reason") == "AddressNotAssigned");
+  CHECK(m.w.text(kGatewayPath, "", "Programmed", "message") == "no node is ready");
 }
 
 TEST_CASE("what is in the way of a data plane, and an address that it has not got, are in the Gateway's status") {

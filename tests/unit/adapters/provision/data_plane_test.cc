@@ -14,6 +14,7 @@
 
 #include "adapters/gatewayapi/translate.h"
 #include "adapters/provision/data_plane.h"
+#include "adapters/provision/nodes.h"
 #include "adapters/provision/parameters.h"
 #include "base/file.h"
 
@@ -65,7 +66,7 @@ std::string make_case(const std::string& name) {
     if (const auto at = reach(*objects, plan.gateway->key, o)) {
       absl::StrAppend(&out, "# reached at");
       for (const std::string& a : at->addresses) absl::StrAppend(&out, " ", a);
-      absl::StrAppend(&out, at->missing.empty() ? "" : absl::StrCat(" nothing: ", at->missing), "\n");
+      absl::StrAppend(&out, at->missing.empty() ? "" : absl::StrCat(" nothing: ", at->missing), at->note.empty() ? "" : absl::StrCat("; ", at->note), "\n");
     }
     if (plan.state != Plan::State::kManaged) continue;
     const auto made = make_objects(plan, o, o.tls == Options::Tls::kIssued ? &credentials : nullptr);
@@ -146,6 +147,45 @@ TEST_CASE("parameters that cannot be are told with their field") {
   CHECK(absl::StrContains(errors_of("{placement: {tolerations: [{operator: Sometimes}]}}"), "spec.placement.tolerations[0].operator"));
   CHECK(absl::StrContains(errors_of("{service: {typ: ClusterIP}}"), "did you mean 'type'"));
   CHECK(absl::StrContains(errors_of("{bootstrap: 3}"), "spec.bootstrap: expected a map"));
+}
+
+TEST_CASE("each GatewayParameters object is told whether it is valid, in the generation that it is said of") {
+  const std::string object = "apiVersion: fairlead.io/v1alpha1\nkind: GatewayParameters\nmetadata: {name: ", key = "Accepted";
+  const ObjectSnapshotPtr objects = world(
+      absl::StrCat(object, "good, generation: 2}\nspec: {replicas: 3}\n---\n", object, "bad, generation: 3}\nspec: {replicas: many, kind: StatefulSet}\n"));
+  const StatusSink said = report_parameters(*objects);
+  const Condition* good = said.find({"fairlead.io", "GatewayParameters", "default", "good"}, {}, key);
+  const Condition* bad = said.find({"fairlead.io", "GatewayParameters", "default", "bad"}, {}, key);
+  REQUIRE(good);
+  REQUIRE(bad);
+  CHECK(*good == Condition{"Accepted", Truth::kTrue, "Accepted", "it is valid", 2});
+  CHECK(bad->status == Truth::kFalse);
+  CHECK(bad->observed_generation == 3);
+  CHECK(absl::StrContains(bad->message, "spec.replicas: "));
+  CHECK(absl::StrContains(bad->message, "spec.kind: "));
+}
+
+TEST_CASE("what is known of nodes decides where a Service of type NodePort is reached, where they may be read") {
+  const absl::StatusOr<std::string> text = read_file(kFolder + "/node_port.in.yaml");
+  REQUIRE(text.ok());
+  const ObjectSnapshotPtr objects = world(*text);
+  const ObjectKey edge{"gateway.networking.k8s.io", "Gateway", "shop", "edge"};
+  Options o = options();
+  CHECK(reach(*objects, edge, o)->addresses == std::vector<std::string>{"10.96.0.9"});
+  o.node_addresses = true;
+  CHECK(reach(*objects, edge, o)->unknown);
+  Nodes nodes;
+  CHECK(reach(*objects, edge, o, &nodes)->unknown);
+  SourceUpdate update;
+  update.diagnostics.push_back({Severity::kError, {"", "Node", "", ""}, "", 0, "", "Node: list: 403: forbidden"});
+  nodes.take(update);
+  CHECK(reach(*objects, edge, o, &nodes)->missing == "the nodes' addresses cannot be told: Node: list: 403: forbidden");
+  CHECK_FALSE(reach(*objects, edge, o, &nodes)->unknown);
+  update = {};
+  update.synced = true;
+  nodes.take(update);
+  CHECK(absl::StrContains(reach(*objects, edge, o, &nodes)->missing, "no node has a ready proxy of Service shop/edge-fairlead"));
+  CHECK(reach(*objects, edge, o, &nodes)->note == "its Service's ports are these of the nodes: 80/TCP is 30080");
 }
 
 TEST_CASE("an address of the control plane that makes no bootstrap is told from the start") {

@@ -55,6 +55,7 @@ class World {
     }
     return all;
   }
+  const Condition* programmed() const { return last_.status.find({"fairlead.io", "EnvoyResources", "default", "edge"}, {}, "Programmed"); }
   const Condition* accepted() const { return last_.status.find({"fairlead.io", "EnvoyResources", "default", "edge"}, {}, "Accepted"); }
 
  private:
@@ -191,8 +192,62 @@ TEST_CASE("changed bytes under an unchanged version are refused and the old kept
   CHECK(w.names() == "cds:a");
   CHECK_FALSE(t.findings().empty());
   CHECK(w.accepted()->status == Truth::kFalse);
+  CHECK(w.accepted()->reason == "VersionUnchanged");
+  CHECK(w.accepted()->message.starts_with("spec.version: "));
   w.put(std::string(kHead) + "  version: \"2\"\n  resources:\n" + cluster("b"));
   CHECK(w.names() == "cds:b");
+}
+
+TEST_CASE("Accepted names every field that is wrong, up to some, and Programmed is the proxies' to say as long as anything is in use") {
+  World w;
+  w.put(std::string(kHead) + "  resources:\n" + cluster("a", "    bad: 1\n") + cluster("b"));
+  CHECK(w.accepted()->message.starts_with("spec.resources[0].bad: unknown field"));
+  CHECK(w.accepted()->message.ends_with(" (what is bad costs only itself)"));
+  CHECK(w.programmed()->status == Truth::kUnknown);
+  w.put(std::string(kHead) + "  resources:\n" + cluster("a") + cluster("b", "    bad: 1\n"));
+  CHECK(w.accepted()->message.ends_with(" (what is bad costs only itself; last good versions stay in use)"));
+  std::string many = std::string(kHead) + "  resources:\n";
+  for (int i = 0; i < 8; ++i) many += cluster("c" + std::to_string(i), "    bad: 1\n");
+  w.put(many);
+  CHECK(w.accepted()->message.find("spec.resources[4].bad: ") != std::string::npos);
+  CHECK(w.accepted()->message.find("spec.resources[5].bad: ") == std::string::npos);
+  CHECK(w.accepted()->message.find("; and 3 more (") != std::string::npos);
+}
+
+TEST_CASE("an object that is bad as a whole is not accepted in the generation that is bad, with or without a last good one") {
+  const std::string bad = "apiVersion: fairlead.io/v1alpha1\nkind: EnvoyResources\nmetadata: {name: edge, generation: 7}\nspec: {nodes: {}, resources: []}\n";
+  World w;
+  w.put(std::string(kHead) + "  resources:\n" + cluster("a"));
+  w.put(bad);
+  CHECK(w.accepted()->status == Truth::kFalse);
+  CHECK(w.accepted()->observed_generation == 7);
+  CHECK(w.accepted()->message ==
+        "spec.nodes: names no proxy: give ids or clusters, or leave nodes out for every proxy that nothing else claims; its last good version stays in use");
+  CHECK(w.programmed()->status == Truth::kUnknown);
+  World v;
+  v.put(bad);
+  CHECK(v.accepted()->reason == "Invalid");
+  CHECK(v.programmed()->status == Truth::kFalse);
+  CHECK(v.programmed()->message == "nothing of it is in use");
+}
+
+TEST_CASE("a new version of an object with nothing new but its status is not read again") {
+  Store store;
+  register_groups(store);
+  const auto put = [&](const std::string& more) {
+    SourceUpdate u;
+    u.source = "kubernetes";
+    u.synced = true;
+    u.upserted = {read_object(*doc::parse_one(std::string(kHead) + "  resources:\n" + cluster("a") + more, ""), "kubernetes", "", u.diagnostics)};
+    store.apply(u);
+    return store.snapshot();
+  };
+  const Translation first = translate(*put(""));
+  const Translation then = translate(*put("status: {conditions: [{type: Accepted, status: \"True\"}]}\n"), &first);
+  CHECK(then.sets.at("default/edge").set == first.sets.at("default/edge").set);
+  CHECK(then.sets.at("default/edge").object != first.sets.at("default/edge").object);
+  const Translation last = translate(*put("  version: \"2\"\n"), &then);
+  CHECK(last.sets.at("default/edge").set != first.sets.at("default/edge").set);
 }
 
 // A Resource around a virtual host or a cluster; `more` are fields of the Resource.

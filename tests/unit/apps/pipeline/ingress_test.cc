@@ -56,7 +56,7 @@ TEST_CASE("a class of Ingresses is a scope of its own beside the Gateways', and 
   const auto listener = std::find_if(scope->resources.begin(), scope->resources.end(), [](const auto& r) { return r->type == resources::Type::kListener; });
   REQUIRE(listener != scope->resources.end());
   CHECK((*listener)->name == "IngressClass/web/0.0.0.0/80");
-  CHECK(translator.statuses().size() == 3);
+  CHECK(translator.statuses().size() == 4);  // with those of parameters
 
   CHECK(full().gateways.empty());
   std::filesystem::remove(directory.path("ingress.yaml"));

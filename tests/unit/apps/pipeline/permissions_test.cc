@@ -10,6 +10,7 @@
 #include "adapters/kubernetes/provisioner.h"
 #include "adapters/kubernetes/status_shapes.h"
 #include "adapters/provision/data_plane.h"
+#include "adapters/provision/nodes.h"
 #include "apps/pipeline/watched_kinds.h"
 #include "base/doc.h"
 #include "base/file.h"
@@ -64,6 +65,7 @@ TEST_CASE("of kinds whose status is written the object may be read and the statu
   const Permissions given = granted("leader-rules.yaml");
   Permissions needed{"events.k8s.io/events create", "events.k8s.io/events patch"};
   for (const adapters::kubernetes::StatusKind& kind : adapters::kubernetes::status_kinds()) {
+    if (kind.shape == adapters::kubernetes::StatusKind::Shape::kNone) continue;  // events alone
     needed.insert(absl::StrCat(kind.group, "/", kind.plural, " get"));
     needed.insert(absl::StrCat(kind.group, "/", kind.plural, "/status patch"));
   }
@@ -81,6 +83,19 @@ TEST_CASE("of what data planes consist of the leader may do what it asks for, be
     }
   }
   CHECK(needed.size() >= 30);
+  CHECK(missing(needed, given) == "");
+  CHECK(missing(given, needed) == "");
+}
+
+TEST_CASE("nodes may be listed and watched where Gateways tell their addresses, and nothing else, and not otherwise") {
+  const Permissions given = granted("node-rules.yaml"), anyway = granted("cluster-rules.yaml");
+  Permissions needed;
+  for (const adapters::WatchedKind& kind : adapters::provision::Nodes::watched_kinds()) {
+    for (const char* verb : {"list", "watch"}) {
+      if (const std::string permission = absl::StrCat(kind.group, "/", kind.plural, " ", verb); !anyway.contains(permission)) needed.insert(permission);
+    }
+  }
+  CHECK(needed == Permissions{"/nodes list", "/nodes watch"});
   CHECK(missing(needed, given) == "");
   CHECK(missing(given, needed) == "");
 }

@@ -212,6 +212,7 @@ TEST_CASE("raw resources have one version with every replica, which their conten
   Server s, t;
   s.apply(raw("mine", {cluster("a", 1), cluster("b", 1)}));
   t.apply(raw("mine", {cluster("a", 1), cluster("b", 1)}));
+  t.apply(gateway("edge", {}));
   Peer one(t, StreamKind::kSotw, "one");
   one.ask(Type::kCluster);
   const auto version = [](const Server& server) { return server.core.progress().raw.at(0).version; };
