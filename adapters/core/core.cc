@@ -20,7 +20,7 @@ constexpr int64_t kMaxPort = 65535;
 
 // Fields of ServiceSpec that concern the cluster's own service proxy, not ours.
 constexpr std::string_view kUnreadServiceFields[] = {
-    "selector", "clusterIP", "clusterIPs", "sessionAffinity", "sessionAffinityConfig", "externalIPs",
+    "selector", "sessionAffinity", "sessionAffinityConfig", "externalIPs",
     "externalTrafficPolicy", "internalTrafficPolicy", "trafficDistribution", "ipFamilies", "ipFamilyPolicy",
     "loadBalancerIP", "loadBalancerClass", "loadBalancerSourceRanges", "allocateLoadBalancerNodePorts",
     "healthCheckNodePort", "publishNotReadyAddresses"};
@@ -57,6 +57,27 @@ void read_service_port(doc::Object port, Service& service, std::set<std::pair<in
   service.ports.push_back(std::move(p));
 }
 
+bool is_address(const std::string& text, int family) {
+  unsigned char buffer[sizeof(in6_addr)];
+  return inet_pton(family, text.c_str(), buffer) == 1;
+}
+
+// The first of clusterIPs is clusterIP; "None" is that of headless Services.
+void read_cluster_ips(doc::Object& spec, Service& service) {
+  const std::string first = spec.string_or("clusterIP", "");
+  std::vector<std::string> all = spec.strings("clusterIPs");
+  const std::string_view field = all.empty() ? "clusterIP" : "clusterIPs";
+  if (all.empty()) all.push_back(first);
+  for (std::string& ip : all) {
+    if (ip.empty() || ip == "None") continue;
+    if (!is_address(ip, AF_INET) && !is_address(ip, AF_INET6)) {
+      spec.error(field, absl::StrCat("\"", ip, "\" is neither an IP address nor None"));
+    } else {
+      service.cluster_ips.push_back(std::move(ip));
+    }
+  }
+}
+
 Readiness readiness(doc::Object conditions) {
   // EndpointConditions: nil ready means ready; nil serving follows ready; nil terminating means no.
   const bool ready = conditions.boolean_or("ready", true);
@@ -65,11 +86,6 @@ Readiness readiness(doc::Object conditions) {
   conditions.finish();
   if (ready) return Readiness::kReady;
   return serving && terminating ? Readiness::kServing : Readiness::kNotReady;
-}
-
-bool is_address(const std::string& text, int family) {
-  unsigned char buffer[sizeof(in6_addr)];
-  return inet_pton(family, text.c_str(), buffer) == 1;
 }
 
 void read_endpoint(doc::Object e, const std::string& address_type, EndpointSlice& slice) {
@@ -147,6 +163,7 @@ Service read_service(const Object& object, std::vector<Diagnostic>& out) {
     const std::string type =
         spec.choice("type", {"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"}).value_or("ClusterIP");
     service.external_name = type == "ExternalName";
+    read_cluster_ips(spec, service);
     spec.ignore("externalName");
     std::set<std::pair<int64_t, bool>> seen;
     for (const doc::Reader& port : spec.list("ports")) read_service_port(doc::Object(port, errors), service, seen);

@@ -33,6 +33,7 @@ struct Service {
   ObjectKey key;
   bool external_name = false;
   bool by_load = false;  // annotation kLocalityWeights
+  std::vector<std::string> cluster_ips;  // none of those without one
   std::vector<ServicePort> ports;
 
   const ServicePort* port(int64_t number, bool udp = false) const;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iterator>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -30,6 +31,11 @@ class Attacher {
   void run() {
     for (const ParentRef& parent : route_.parents) {
       const ObjectKey key{parent.target.group, parent.target.kind, parent.ns, parent.name};
+      if (std::is_same_v<Route, HttpRoute> && is_mesh_parent(parent)) {
+        resolve();
+        report(parent, key, attach_mesh(parent, key));
+        continue;
+      }
       if (key.group != kGroup || (key.kind != "Gateway" && key.kind != "ListenerSet")) {
         world_.problem(Severity::kWarning, *object_, parent.spot, absl::StrCat("a parent of kind ", parent.target.str(), " is not served"));
         continue;
@@ -40,10 +46,7 @@ class Attacher {
         report_missing(parent, key);
         continue;
       }
-      if (!target_) {
-        target_ = resolve_rules(world_, *object_, route_);
-        if (record_) record_->secured = !target_->policies.empty();
-      }
+      resolve();
       if (set != world_.sets.end() && !set->second.refused.empty()) {
         report(parent, key, {Truth::kFalse, "NoReadyListeners", absl::StrCat(key.str(), " is not attached to its Gateway: ", set->second.message)});
       } else {
@@ -53,6 +56,24 @@ class Attacher {
   }
 
  private:
+  void resolve() {
+    if (target_) return;
+    target_ = resolve_rules(world_, *object_, route_);
+    if (record_) record_->secured = !target_->policies.empty();
+  }
+
+  Verdict attach_mesh(const ParentRef& parent, const ObjectKey& key) {
+    const MeshVerdict verdict = attach_to_service(world_, object_, parent, [this]() -> const std::vector<RankedPtr>& {
+      if constexpr (std::is_same_v<Route, HttpRoute>) {
+        if (ranked_.empty()) rank(route_);
+      }
+      return ranked_;
+    }, *record_);
+    if (!verdict.refused.empty()) return {Truth::kFalse, verdict.refused, verdict.message};
+    for (const ObjectKey& policy : target_->policies) world_.policy_ancestors[policy].insert(key);
+    return {Truth::kTrue, "Accepted", verdict.message};
+  }
+
   void report_missing(const ParentRef& parent, const ObjectKey& key) {
     if (world_.snapshot.find(key)) return;  // another's
     std::vector<std::string_view> names;
@@ -255,7 +276,7 @@ void attach_route(World& world, const ObjectPtr& object) {
     Attacher(world, object, *route).run();
   } else {
     AttachedRoute& record = world.routes[object->key];
-    record = AttachedRoute{object, {}, 0, false};
+    record = AttachedRoute{object, {}, {}, 0, false, false};
     const int suggestions = world.suggestions;
     const std::shared_ptr<const HttpRoute> route = world.route(object);
     Attacher(world, object, *route, &record).run();
@@ -266,6 +287,7 @@ void attach_route(World& world, const ObjectPtr& object) {
 }
 
 void attach_routes(World& world) {
+  take_mesh_claims(world);
   std::vector<ObjectPtr> objects;
   for (std::string_view kind : kRouteKinds) {
     for (const auto& [key, object] : world.snapshot.of(kGroup, kind)) objects.push_back(object);

@@ -49,6 +49,7 @@ ObjectRef object_ref(doc::Object& o, const Object& owner, std::string_view defau
 BackendRef backend_ref(doc::Object& o, const Object& owner);
 // Of a rule, and of its weight; from Gateway API's CRDs.
 constexpr size_t kMaxBackends = 16;
+constexpr size_t kMaxMatchesPerRule = 64;
 constexpr int64_t kMaxWeight = 1'000'000;
 
 // Reads a route: its parents, and by `rest(spec, errors)` what its kind has besides. What is wrong is appended to `out`.

@@ -35,6 +35,7 @@ class Follower {
       for (const auto& [at, hostnames] : listeners) count(gateway->listeners[at]);
       make(*gateway, listeners);
     }
+    if (mesh_touched_) make_mesh(world_, nullptr);
     return true;
   }
 
@@ -56,7 +57,8 @@ class Follower {
     if (at == world_.routes.end()) return true;
     const AttachedRoute route = std::move(at->second);
     world_.routes.erase(at);
-    if (route.secured) return false;  // policies say at which Gateways they are in use
+    if (route.secured || route.tied) return false;  // policies say at which Gateways they are in use
+    take_out_of_mesh(route);
     const RouteOrder order = order_of(*route.object);
     for (const AttachedRoute::Place& place : route.places) {
       ListenerState& l = place.gateway->listeners[place.listener];
@@ -78,13 +80,28 @@ class Follower {
     return true;
   }
 
+  void take_out_of_mesh(const AttachedRoute& route) {
+    for (const AttachedRoute::MeshPlace& place : route.mesh) {
+      mesh_touched_ = true;
+      const auto port = world_.mesh.find(place.port);
+      const auto side = port->second.sides.find(place.clients);
+      side->second.attached.erase(route.object.get());
+      std::erase_if(side->second.routes, [&](const RankedPtr& r) { return is_of(*r, route.object->key); });
+      side->second.host.reset();
+      if (!side->second.attached.empty() || !side->second.grpc.empty()) continue;
+      port->second.sides.erase(side);
+      if (port->second.sides.empty()) world_.mesh.erase(port);
+    }
+  }
+
   bool put_in(const ObjectPtr& object) {
     const int rivals = world_.rivals;
     world_.result.diagnostics.clear();
     attach_route(world_, object);
     problems_changed_ |= !world_.result.diagnostics.empty();
     const AttachedRoute& route = world_.routes.at(object->key);
-    if (route.secured || world_.rivals != rivals) return false;
+    if (route.secured || route.tied || world_.rivals != rivals) return false;
+    mesh_touched_ |= !route.mesh.empty();
     for (const AttachedRoute::Place& place : route.places) {
       if (place.gateway->listeners[place.listener].contested) return false;
       touched_[place.gateway][place.listener].insert(place.hostnames.begin(), place.hostnames.end());
@@ -135,6 +152,7 @@ class Follower {
   World& world_;
   std::map<GatewayState*, Touched> touched_;
   bool problems_changed_ = false;
+  bool mesh_touched_ = false;
 };
 
 }  // namespace

@@ -60,12 +60,14 @@ class Rejected {
     for (const doc::Value& ref : items_at(object.body, "spec.parentRefs")) {
       const doc::Value* group = ref.find("group");
       const std::string kind = text_at(ref, "kind"), ns = text_at(ref, "namespace");
-      if ((group && group->is_string() && group->as_string() != kGroup) || (!kind.empty() && kind != "Gateway" && kind != "ListenerSet")) continue;
+      const std::string in_group = group && group->is_string() ? group->as_string() : std::string(kGroup);
+      const bool service = in_group.empty() && kind == "Service" && is_request_route(key);
+      if (!service && (in_group != kGroup || (!kind.empty() && kind != "Gateway" && kind != "ListenerSet"))) continue;
       const doc::Value* port = ref.find("port");
-      const StatusScope scope{{std::string(kGroup), kind.empty() ? "Gateway" : kind, ns.empty() ? key.ns : ns, text_at(ref, "name")},
+      const StatusScope scope{{in_group, kind.empty() ? "Gateway" : kind, ns.empty() ? key.ns : ns, text_at(ref, "name")},
                               text_at(ref, "sectionName"),
                               port && port->kind() == doc::Kind::integer ? static_cast<int>(port->as_integer()) : 0};
-      if (is_our_gateway(scope.parent) || world_.sets.contains(scope.parent)) refuse(key, object, scope, "UnsupportedValue");
+      if (service || is_our_gateway(scope.parent) || world_.sets.contains(scope.parent)) refuse(key, object, scope, "UnsupportedValue");
     }
   }
 
@@ -85,6 +87,15 @@ class Rejected {
             for (const intent::WeightedBackend& b : r->route.backends) {
               if (is_target(b.backend)) ancestors.insert(gateway);
             }
+          }
+        }
+      }
+    }
+    for (const auto& [at, port] : world_.mesh) {
+      for (const auto& [clients, side] : port.sides) {
+        for (const RankedPtr& r : side.routes) {
+          for (const intent::WeightedBackend& b : r->route.backends) {
+            if (is_target(b.backend)) ancestors.insert({"", "Service", at.ns, at.service});
           }
         }
       }

@@ -12,7 +12,6 @@ namespace fairlead::adapters::gatewayapi {
 
 namespace {
 
-constexpr size_t kMaxMatchesPerRule = 64;  // Gateway API v1.6, CRD of GRPCRoute
 constexpr size_t kMaxName = 1024;
 
 // Letters, digits and '_', not beginning with a digit.

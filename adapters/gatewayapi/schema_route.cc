@@ -11,9 +11,6 @@ namespace fairlead::adapters::gatewayapi {
 
 namespace {
 
-// Gateway API v1.4, HTTPRoute CRD.
-constexpr size_t kMaxMatchesPerRule = 64;
-
 bool is_path(std::string_view path, std::string& why_not) {
   if (!absl::StartsWith(path, "/")) {
     why_not = "must begin with '/'";

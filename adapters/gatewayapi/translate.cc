@@ -24,7 +24,7 @@ intent::Protocol protocol_of(const Listener& listener) {
 // One Gateway's intent: its listeners, and of secrets and secured backends what they name.
 class GatewayMaker {
  public:
-  GatewayMaker(World& world, GatewayState& state) : world_(world), state_(state) {}
+  GatewayMaker(World& world, GatewayState& state) : world_(world), state_(state), secured_(world) {}
 
   intent::Gateway make() {
     gateway_.key = {state_.object->key.ns, state_.object->key.name};
@@ -34,13 +34,7 @@ class GatewayMaker {
     for (ListenerState& l : state_.listeners) {
       if (l.usable()) add(l);
     }
-    for (const auto& [key, tls] : secured_) {
-      gateway_.backend_tls.push_back(*tls);
-      gateway_.backend_tls.back().client_certificate = state_.client_certificate;
-      if (!state_.client_certificate.empty()) secrets_.insert(state_.client_certificate);
-      if (!tls->trusted_ca.empty()) secrets_.insert(tls->trusted_ca);
-    }
-    for (const std::string& name : secrets_) gateway_.secrets.push_back(world_.secrets.at(name));
+    secured_.fill(gateway_, std::move(secrets_), state_.client_certificate);
     return std::move(gateway_);
   }
 
@@ -62,10 +56,7 @@ class GatewayMaker {
     }
     for (auto& [hostname, ranked] : l.routes) {
       listener.virtual_hosts.emplace_back(virtual_host(hostname, ranked));
-      for (const RankedPtr& r : ranked) {
-        for (const intent::WeightedBackend& b : r->route.backends) use(b.backend);
-        for (const intent::Mirror& m : r->route.mirrors) use(m.backend);
-      }
+      secured_.use(ranked);
     }
     for (auto& [hostname, ranked] : l.tls_routes) listener.tls_routes.push_back(first_of(l, ranked));
     if (l.l4_route) add_l4(listener, l);
@@ -91,7 +82,7 @@ class GatewayMaker {
     if (!b.backend) return;
     const auto secured = world_.secured.find(*b.backend);
     if (secured != world_.secured.end() && !secured->second.tls) b.backend.reset();
-    use(b.backend);
+    secured_.use(b.backend);
   }
 
   // Of several for one hostname the first; the others have been told.
@@ -103,16 +94,10 @@ class GatewayMaker {
     return route;
   }
 
-  void use(const std::optional<intent::BackendKey>& backend) {
-    if (!backend) return;
-    const auto secured = world_.secured.find(*backend);
-    if (secured != world_.secured.end() && secured->second.tls) secured_[*backend] = &*secured->second.tls;
-  }
-
   World& world_;
   GatewayState& state_;
   intent::Gateway gateway_;
-  std::map<intent::BackendKey, const intent::BackendTls*> secured_;
+  SecuredBackends secured_;
   std::set<std::string> secrets_;
 };
 
@@ -136,6 +121,29 @@ std::shared_ptr<const T> read_once(const ObjectPtr& object, std::map<ObjectPtr, 
 }
 
 }  // namespace
+
+void SecuredBackends::use(const std::optional<intent::BackendKey>& backend) {
+  if (!backend) return;
+  const auto secured = world_.secured.find(*backend);
+  if (secured != world_.secured.end() && secured->second.tls) backends_[*backend] = &*secured->second.tls;
+}
+
+void SecuredBackends::use(const std::vector<RankedPtr>& routes) {
+  for (const RankedPtr& r : routes) {
+    for (const intent::WeightedBackend& b : r->route.backends) use(b.backend);
+    for (const intent::Mirror& m : r->route.mirrors) use(m.backend);
+  }
+}
+
+void SecuredBackends::fill(intent::Gateway& gateway, std::set<std::string> secrets, const std::string& client_certificate) const {
+  for (const auto& [key, tls] : backends_) {
+    gateway.backend_tls.push_back(*tls);
+    gateway.backend_tls.back().client_certificate = client_certificate;
+    if (!client_certificate.empty()) secrets.insert(client_certificate);
+    if (!tls->trusted_ca.empty()) secrets.insert(tls->trusted_ca);
+  }
+  for (const std::string& name : secrets) gateway.secrets.push_back(world_.secrets.at(name));
+}
 
 std::vector<Diagnostic> Known::problems() const {
   std::vector<Diagnostic> all = problems_before;
@@ -256,6 +264,7 @@ Known translate_all(const ObjectSnapshot& snapshot, const Translation* previous,
     }
     result.model.gateways[scope] = std::make_shared<const intent::Gateway>(std::move(gateway));
   }
+  make_mesh(world, previous);
   world.problems_after.assign(result.diagnostics.begin() + static_cast<std::ptrdiff_t>(told), result.diagnostics.end());
   return static_cast<Known&&>(world);
 }

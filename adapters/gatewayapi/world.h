@@ -112,10 +112,30 @@ struct AttachedRoute {
     size_t listener;                     // of GatewayState::listeners
     std::vector<std::string> hostnames;  // in ListenerState::routes; none where the listener cannot be served
   };
+  // Ports of Services, and the namespace of the clients that see it there.
+  struct MeshPlace {
+    intent::BackendKey port;
+    std::string clients;
+  };
   ObjectPtr object;
   std::vector<Place> places;
+  std::vector<MeshPlace> mesh;
   int suggestions = 0;   // it took of World::suggestions
   bool secured = false;  // it leads to what a policy is about
+  bool tied = false;     // what it has of a Service depends on routes of the other kind, or theirs on it
+};
+
+// The routes of a port of a Service for one lot of clients.
+struct MeshSide {
+  std::vector<RankedPtr> routes;
+  absl::flat_hash_set<const Object*> attached;
+  std::string grpc;  // a GRPCRoute that has it, known before any route is attached; HTTPRoutes have nothing then
+  std::optional<Shared<intent::VirtualHost>> host;  // of `routes`; none: it is to be made
+};
+
+// By the namespace of the clients: "" for the Service's own (producer) routes, which all clients see that have no (consumer) routes of their own.
+struct MeshPort {
+  std::map<std::string, MeshSide> sides;
 };
 
 // What holds until an object other than a route changes, and of routes what each of them has.
@@ -128,6 +148,7 @@ struct Known {
   std::map<intent::BackendKey, SecuredBackend> secured;
   std::map<ObjectKey, std::set<ObjectKey>> policy_ancestors;  // Gateways whose routes lead to what the policy is about
   absl::flat_hash_map<ObjectKey, AttachedRoute> routes;
+  std::map<intent::BackendKey, MeshPort> mesh;  // ports of Services that are parents of routes
   int suggestions = 0;  // "did you mean" looks at every name there is: only so many are made
   int rivals = 0;       // routes that lost a hostname to one of the other kind, counted
   // Translation::diagnostics in three parts: of what comes before routes, of each route, and of what comes after them.
@@ -210,6 +231,33 @@ class Policies {
 void attach_routes(World& world);
 // The same for one of them.
 void attach_route(World& world, const ObjectPtr& object);
+// Of secured backends and secrets those that a scope's routes lead to.
+class SecuredBackends {
+ public:
+  explicit SecuredBackends(World& world) : world_(world) {}
+  void use(const std::optional<intent::BackendKey>& backend);
+  void use(const std::vector<RankedPtr>& routes);
+  // `secrets`: that it names besides; `client_certificate`: what it shows to backends, or "".
+  void fill(intent::Gateway& gateway, std::set<std::string> secrets, const std::string& client_certificate) const;
+
+ private:
+  World& world_;
+  std::map<intent::BackendKey, const intent::BackendTls*> backends_;
+};
+
+// Parents of kind Service: the mesh. Routes of the Service's namespace are for all clients, those of another for the clients there.
+bool is_mesh_parent(const ParentRef& parent);
+// Which ports GRPCRoutes have; before any route is attached.
+void take_mesh_claims(World& world);
+struct MeshVerdict {
+  std::string refused;  // a condition's reason; empty: accepted
+  std::string message;
+};
+using RankedRoutes = std::function<const std::vector<RankedPtr>&()>;
+// `ranked`: the route's matches, made when they are asked for.
+MeshVerdict attach_to_service(World& world, const ObjectPtr& object, const ParentRef& parent, const RankedRoutes& ranked, AttachedRoute& record);
+// The mesh scopes of the model: one for the proxies and one for the gRPC clients of each namespace that has routes of its own, and of all others.
+void make_mesh(World& world, const Translation* previous);
 // Routes of one hostname, which they are sorted for.
 intent::VirtualHost virtual_host(const std::string& hostname, std::vector<RankedPtr>& routes);
 // Follows changed HTTPRoutes and GRPCRoutes, where nothing but these has changed. False: they may concern others, all is to be translated again.

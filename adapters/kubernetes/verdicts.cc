@@ -83,7 +83,9 @@ void join(StatusSink::Scopes& scopes, const ObjectKey& object, const std::vector
     }
     const Condition* accepted = status.find("Accepted");
     if (accepted == nullptr || accepted->status != Truth::kTrue) continue;
-    put(status, programmed(object, gateway_of(scope.parent), std::nullopt, verdicts, accepted->observed_generation));
+    const bool mesh = scope.parent.group.empty() && scope.parent.kind == kMesh.kind;
+    Condition said = programmed(object, mesh ? kMesh : gateway_of(scope.parent), std::nullopt, verdicts, accepted->observed_generation);
+    if (!mesh || said.status == Truth::kFalse) put(status, std::move(said));
   }
 }
 

@@ -39,11 +39,14 @@ struct Verdicts {
   bool operator==(const Verdicts&) const = default;
 };
 
+// Stands for the Gateway of routes and policies at Services: all clients of the mesh.
+inline const ObjectKey kMesh{"", "Service", "", ""};
+
 // The Gateway that a parent is or, being a ListenerSet, belongs to; who else has proxies is itself.
 using GatewayOf = std::function<ObjectKey(const ObjectKey& parent)>;
 
 // Sets Programmed: of Gateways, ListenerSets and their listeners and of EnvoyResources where it is Unknown, of routes, policies and Ingresses at each
-// parent that accepts them.
+// parent that accepts them; of what Services are the parents of only where it is False.
 // `listener_names`: of such an object in the order of its spec, for refusals of one listener's part.
 void join(StatusSink::Scopes& scopes, const ObjectKey& object, const std::vector<std::string>& listener_names, const GatewayOf& gateway_of, const Verdicts& verdicts);
 

@@ -41,6 +41,7 @@ Value node(const BootstrapOptions& o, bool with_locality = false) {
   Fields fields{{"id", text(o.id)}, {"cluster", text(o.cluster)}};
   if (with_locality) fields.emplace_back("locality", map({}));
   if (!o.gateway.empty()) fields.emplace_back("metadata", map({{"fairlead.io/gateway", text(o.gateway)}}));
+  if (!o.mesh.empty()) fields.emplace_back("metadata", map({{"fairlead.io/mesh", text(o.mesh)}}));
   return map(std::move(fields));
 }
 
@@ -157,13 +158,15 @@ absl::StatusOr<Value> for_envoy(BootstrapOptions o) {
 
 // What the options leave to others, and whether they fit together.
 absl::Status complete(BootstrapOptions& o) {
-  if (o.cluster.empty() && o.gateway.empty() && o.id.empty()) {
-    return absl::InvalidArgumentError("which configuration? give --cluster NAME (the Gateway's name), --gateway NAMESPACE/NAME or --id ID");
+  if (o.cluster.empty() && o.gateway.empty() && o.mesh.empty() && o.id.empty()) {
+    return absl::InvalidArgumentError("which configuration? give --cluster NAME (the Gateway's name), --gateway NAMESPACE/NAME, --mesh NAMESPACE or --id ID");
   }
+  if (!o.gateway.empty() && !o.mesh.empty()) return absl::InvalidArgumentError("--gateway and --mesh: a Gateway's proxy is no client of the mesh");
   if (!o.gateway.empty() && o.gateway.find('/') == std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("--gateway \"", o.gateway, "\" is not NAMESPACE/NAME"));
   }
   if (o.cluster.empty() && !o.gateway.empty()) o.cluster = o.gateway.substr(o.gateway.find('/') + 1);
+  if (o.cluster.empty()) o.cluster = o.mesh;
   if (o.id.empty()) {
     char host[256] = "localhost";
     gethostname(host, sizeof host - 1);

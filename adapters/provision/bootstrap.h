@@ -15,6 +15,7 @@ struct BootstrapOptions {
   std::string cluster;           // node cluster
   std::string id;                // node id; empty: "CLUSTER-HOSTNAME"
   std::string gateway;           // NS/NAME for metadata fairlead.io/gateway; empty leaves it out
+  std::string mesh;              // the namespace for metadata fairlead.io/mesh; empty leaves it out
   std::string xds_address = "127.0.0.1:18000";
   std::string admin_address = "127.0.0.1:9901";
   bool delta = true;

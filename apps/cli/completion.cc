@@ -33,7 +33,7 @@ _fairlead() {
   esac
   case ${given[0]:-} in
     "") COMPREPLY=($(compgen -W "status config diff why route-test watch nacks conditions load ready bootstrap check translate completion --server $cluster --output --version --help" -- "$current")); return;;
-    bootstrap) flags="--for --cluster --id --gateway --xds-address --xds-tls-ca --xds-tls-cert --xds-tls-key --xds-tls-server-name --admin-address --report-load --sotw --delta";;
+    bootstrap) flags="--for --cluster --id --gateway --mesh --xds-address --xds-tls-ca --xds-tls-cert --xds-tls-key --xds-tls-server-name --admin-address --report-load --sotw --delta";;
     check) flags="-f --strict -o";;
     translate) flags="-f --scope -o";;
     config) flags="--name --server $cluster -o";;
@@ -89,7 +89,7 @@ case $words[1] in
   why) _arguments '1:proxy:_fairlead_proxies' '2:method:(GET HEAD POST PUT PATCH DELETE OPTIONS)' '3:URL:' '*-H[name\: value]:header:' '*-f[file or folder]:path:_files' '--gateway[NS/NAME]:' ;;
   route-test) _arguments '1:table:_files' '*-f[file or folder]:path:_files' '--gateway[NS/NAME]:' '--proxy:proxy:_fairlead_proxies' '--junit:file:_files' ;;
   watch) _arguments '*:kind:(change connected disconnected push accepted refused finding)' ;;
-  bootstrap) _arguments '--for[client]:client:(proxy envoy grpc)' '--cluster[node cluster]:' '--id[node id]:' '--gateway[NS/NAME]:' '--xds-address:' '--xds-tls-ca:file:_files' '--xds-tls-cert:file:_files' '--xds-tls-key:file:_files' '--xds-tls-server-name:' '--admin-address:' '--report-load' '--sotw' '--delta' ;;
+  bootstrap) _arguments '--for[client]:client:(proxy envoy grpc)' '--cluster[node cluster]:' '--id[node id]:' '--gateway[NS/NAME]:' '--mesh[namespace]:' '--xds-address:' '--xds-tls-ca:file:_files' '--xds-tls-cert:file:_files' '--xds-tls-key:file:_files' '--xds-tls-server-name:' '--admin-address:' '--report-load' '--sotw' '--delta' ;;
   check) _arguments '*-f[file or folder]:path:_files' '--strict[warnings are errors]' ;;
   translate) _arguments '*-f[file or folder]:path:_files' '--scope[one scope]:' ;;
   completion) _arguments '1:shell:(bash zsh fish)' ;;
@@ -126,6 +126,7 @@ complete -c fairlead -n "__fish_seen_subcommand_from watch" -a "change connected
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l for -x -a "proxy envoy grpc"
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l cluster -x
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l gateway -x
+complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l mesh -x
 complete -c fairlead -n "__fish_seen_subcommand_from bootstrap" -l report-load
 complete -c fairlead -n "__fish_seen_subcommand_from check translate why route-test diff" -s f -r -F
 complete -c fairlead -n "__fish_seen_subcommand_from completion" -a "bash zsh fish"

@@ -111,7 +111,7 @@ int run(int argc, char** argv) {
   auto* why = app.add_subcommand("why", "what becomes of a request: listener, chain, virtual host, route, cluster, endpoints, with their lines");
   why->add_option("words", asked.words, "[PROXY] METHOD URL: node id (of files: or cluster), GET, http://HOST:PORT/PATH")->required()->expected(1, 3)->option_text("[PROXY] METHOD URL");
   why->add_option("-H,--header", asked.headers, "'name: value'; repeatable")->allow_extra_args(false);
-  why->add_option("--gateway", asked.gateway, "NAMESPACE/NAME of a Gateway (or of EnvoyResources) instead of a proxy");
+  why->add_option("--gateway", asked.gateway, "NAMESPACE/NAME of a Gateway (or of EnvoyResources), or a scope, mesh:NAMESPACE, instead of a proxy");
   why->add_option("-f,--file", asked.paths, "files instead of a running server: directory or file; repeatable")->allow_extra_args(false);
   RouteTestOptions tests;
   auto* route_test = app.add_subcommand("route-test", "checks a table of requests against what is expected of them, for CI");
@@ -130,6 +130,7 @@ int run(int argc, char** argv) {
   bootstrap->add_option("--for", options.client, "proxy, envoy or grpc")->check(CLI::IsMember({"proxy", "envoy", "grpc"}))->capture_default_str();
   bootstrap->add_option("--cluster", options.cluster, "node cluster: the Gateway's name when only one has it");
   bootstrap->add_option("--gateway", options.gateway, "NAMESPACE/NAME of the Gateway, as node metadata");
+  bootstrap->add_option("--mesh", options.mesh, "instead: a client of the mesh that runs in this namespace");
   bootstrap->add_option("--id", options.id, "node id; CLUSTER-HOSTNAME when left out");
   bootstrap->add_option("--xds-address", options.xds_address, "where fairlead-control serves xDS")->capture_default_str();
   bootstrap->add_option("--xds-tls-ca", options.tls_ca, "speak TLS, and trust these authorities (PEM file)");

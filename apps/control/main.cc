@@ -124,6 +124,8 @@ int run(const control::Flags& flags, const sigset_t& signals) {
   why::Service explanations;
   serve::XdsServer::Options xds = flags.xds;
   xds.core.events = &events;
+  pipeline::Live* asked = nullptr;  // before the first stream is let in
+  xds.core.mesh_asked = [&asked](snapshot::Asked names) { asked->ask(std::move(names)); };
   auto credentials = serve::Credentials::load(flags.files);
   if (!credentials.ok()) return fail(credentials.status());
   xds.tls = credentials->tls;
@@ -165,6 +167,8 @@ int run(const control::Flags& flags, const sigset_t& signals) {
     auto shared = std::make_shared<snapshot::Update>(std::move(update));
     (*server)->post([shared](serve::Core& core) { core.apply(std::move(*shared)); });
   });
+
+  asked = &live;
 
   serve::DebugHttp::Options admin;
   admin.address = flags.admin_address;

@@ -64,6 +64,7 @@ class Live::Loop {
 
   absl::Status start();
   void stop();
+  void ask(snapshot::Asked asked);
   doc::Value sources() const;
   doc::Value objects();
 
@@ -90,6 +91,7 @@ class Live::Loop {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<SourceUpdate> arrived_;                         // guarded
+  std::deque<snapshot::Asked> asked_;                        // guarded
   std::deque<std::function<void(Translator&)>> questions_;   // guarded
   adapters::ObjectSnapshotPtr visible_;                      // guarded: the store's latest snapshot
   bool running_ = false, stopping_ = false;                  // guarded
@@ -183,9 +185,10 @@ void Live::Loop::run() {
   while (true) {
     std::deque<SourceUpdate> updates;
     std::deque<std::function<void(Translator&)>> questions;
+    std::deque<snapshot::Asked> asked;
     {
       std::unique_lock lock(mutex_);
-      const auto something = [this] { return stopping_ || !arrived_.empty() || !questions_.empty(); };
+      const auto something = [this] { return stopping_ || !arrived_.empty() || !questions_.empty() || !asked_.empty(); };
       if (const auto until = due()) {
         wake_.wait_until(lock, *until, something);
       } else {
@@ -194,8 +197,12 @@ void Live::Loop::run() {
       if (stopping_) break;
       updates.swap(arrived_);
       questions.swap(questions_);
+      asked.swap(asked_);
     }
     for (SourceUpdate& u : updates) take(std::move(u));
+    for (snapshot::Asked& a : asked) {
+      if (translator_.ask(std::move(a))) debounce_.note(clock_.monotonic());
+    }
     publish();
     weigh();
     for (auto& question : questions) question(translator_);
@@ -315,6 +322,12 @@ void Live::Loop::weigh() {
   if (!changed.empty()) fast_path_.note(now);
 }
 
+void Live::Loop::ask(snapshot::Asked asked) {
+  std::lock_guard lock(mutex_);
+  asked_.push_back(std::move(asked));
+  wake_.notify_one();
+}
+
 doc::Value Live::Loop::sources() const {
   adapters::ObjectSnapshotPtr objects;
   {
@@ -359,6 +372,7 @@ Live::Live(Options options, const Clock& clock, Sink sink) : loop_(std::make_uni
 Live::~Live() = default;
 absl::Status Live::start() { return loop_->start(); }
 void Live::stop() { loop_->stop(); }
+void Live::ask(snapshot::Asked asked) { loop_->ask(std::move(asked)); }
 doc::Value Live::sources() const { return loop_->sources(); }
 doc::Value Live::objects() const { return loop_->objects(); }
 

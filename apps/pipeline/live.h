@@ -16,6 +16,7 @@
 #include "adapters/object/store.h"
 #include "base/clock.h"
 #include "base/doc.h"
+#include "controlplane/snapshot/asked.h"
 #include "controlplane/snapshot/update.h"
 #include "controlplane/topology/load_weights.h"
 
@@ -43,6 +44,9 @@ class Live {
   // InvalidArgument for a source that is not one; an unreadable state directory is an error too.
   absl::Status start();
   void stop();
+
+  // What clients of the mesh ask for by name; any thread.
+  void ask(snapshot::Asked asked);
 
   // {"sources": [{name, synced, lost, age_s, objects}]}; any thread.
   doc::Value sources() const;

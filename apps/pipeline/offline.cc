@@ -15,6 +15,7 @@ namespace fairlead::pipeline {
 namespace {
 
 void check_resources(const snapshot::Snapshot& snapshot, std::vector<intent::Finding>& out) {
+  if (snapshot.scope.starts_with("mesh-grpc:")) return;  // it goes to no proxy
   for (resources::Type type : resources::all_types()) {
     snapshot.of(type).for_each([&](const resources::ResourcePtr& r) {
       const absl::Status verdict = bundled_verdict(*r);

@@ -56,13 +56,14 @@ void Preflight::judge(snapshot::Update& update) {
   const auto alone = [](const ResourcePtr& assignment) { return absl::StrCat("assignment:", assignment->name); };
   for (const ResourcePtr& a : update.assignments) set(alone(a), {a});
   for (const snapshot::Update::Gateway& g : update.gateways) {
-    set(absl::StrCat("gateway:", g.key.str()), g.resources);
+    // What gRPC clients ask for goes to no proxy: nobody else is in such a scope.
+    if (g.key.audience != intent::Audience::kMeshGrpc) set(g.key.scope(), g.resources);
     if (by_part_.empty()) continue;
     for (const ResourcePtr& r : g.resources) {
       if (r->type == resources::Type::kEndpoint) set(alone(r), {});  // told with the Gateway's
     }
   }
-  for (const intent::ScopeKey& key : update.gone) set(absl::StrCat("gateway:", key.str()), {});
+  for (const intent::ScopeKey& key : update.gone) set(key.scope(), {});
   if (update.raw) {
     std::vector<ResourcePtr> all;
     for (const resources::RawSetPtr& raw : *update.raw) all.insert(all.end(), raw->resources.begin(), raw->resources.end());

@@ -23,15 +23,17 @@ namespace {
 using adapters::ObjectKey;
 
 constexpr std::string_view kGateway = "gateway:", kRaw = "raw:", kMatch = "/match/", kPath = "/path/";
+constexpr std::string_view kMeshScope = "mesh:", kMeshGrpcScope = "mesh-grpc:";
 
 ObjectKey raw_of(std::string_view name) {
   const std::pair<std::string, std::string> key = absl::StrSplit(name, absl::MaxSplits('/', 1));
   return {std::string(adapters::xds::kGroup), std::string(adapters::xds::kKind), key.first, key.second};
 }
 
-// The object that a part of a scope's name means: "gateway:ns/name", "gateway:IngressClass/name", "raw:ns/name". Nothing: none.
+// The object that a part of a scope's name means: "gateway:ns/name", "gateway:IngressClass/name", "raw:ns/name"; kMesh of "mesh:" and "mesh-grpc:". Nothing: none.
 std::optional<ObjectKey> part_of(std::string_view part) {
   if (part.starts_with(kRaw)) return raw_of(part.substr(kRaw.size()));
+  if (part.starts_with(kMeshScope) || part.starts_with(kMeshGrpcScope)) return adapters::kubernetes::kMesh;
   if (!part.starts_with(kGateway)) return std::nullopt;
   const std::pair<std::string, std::string> key = absl::StrSplit(part.substr(kGateway.size()), absl::MaxSplits('/', 1));
   if (key.first == adapters::ingress::kScopeNamespace) return ObjectKey{"networking.k8s.io", "IngressClass", "", key.second};
@@ -82,6 +84,7 @@ adapters::kubernetes::Verdicts proxies_said(const verdict::Progress& progress) {
   adapters::kubernetes::Verdicts out;
   for (const verdict::Progress::Scope& scope : progress.scopes) {
     for (const ObjectKey& key : parts_of(scope.name)) {
+      if (key == adapters::kubernetes::kMesh) continue;  // clients come and go: only what they refuse says something of an object
       const auto [at, first] = out.gateways.try_emplace(key);
       at->second.synced = (first || at->second.synced) && scope.synced == scope.streams;
       at->second.proxies += scope.streams;

@@ -225,6 +225,7 @@ snapshot::Update Translator::endpoints() {
 }
 
 void Translator::count(const plan::Cluster& cluster, int by) {
+  if (cluster.original) return;
   if (!cluster.members.empty()) {
     if (by < 0) shared_.erase(cluster.name);  // those of a new plan are made after
     return;
@@ -276,7 +277,9 @@ void Translator::plan_gateway(const intent::GatewayPtr& gateway, snapshot::Updat
   scope.plan = fresh;
   snapshot::Update::Gateway out{gateway->key, scope.builder.build(fresh)};
   out.resources.reserve(out.resources.size() + fresh->clusters.size());
-  for (const plan::Cluster& c : fresh->clusters) out.resources.push_back(assignment_of(c));
+  for (const plan::Cluster& c : fresh->clusters) {
+    if (!c.original) out.resources.push_back(assignment_of(c));
+  }
   update.gateways.push_back(std::move(out));
 }
 
@@ -289,11 +292,15 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
   const bool others = anything_touched_ || std::any_of(touched_.begin(), touched_.end(), [](const adapters::ObjectKey& key) { return !adapters::gatewayapi::is_request_route(key); });
   if (others) ingress_ = adapters::ingress::translate(objects, &ingress_);
   for (const intent::Model* model : std::initializer_list<const intent::Model*>{&gateway_api().model, &ingress_.model}) {
-    for (const auto& [key, gateway] : model->gateways) plan_gateway(gateway, update);
+    for (const auto& [key, gateway] : model->gateways) {
+      if (!key.mesh()) plan_gateway(gateway, update);
+    }
   }
+  const MeshScopes::Scopes& mesh = mesh_.refresh(gateway_api().model, topology_.view());
+  for (const auto& [key, scope] : mesh) plan_gateway(scope, update);
   services_changed_ = false;
   for (auto it = scopes_.begin(); it != scopes_.end();) {
-    if (gateway_api().model.gateways.contains(it->first) || ingress_.model.gateways.contains(it->first)) {
+    if (it->first.mesh() ? mesh.contains(it->first) : gateway_api().model.gateways.contains(it->first) || ingress_.model.gateways.contains(it->first)) {
       ++it;
       continue;
     }

@@ -14,6 +14,7 @@
 #include "adapters/ingress/translate.h"
 #include "adapters/object/store.h"
 #include "adapters/xds/envoy_resources.h"
+#include "apps/pipeline/mesh_scopes.h"
 #include "base/clock.h"
 #include "controlplane/plan/plan.h"
 #include "controlplane/resources/build.h"
@@ -39,6 +40,8 @@ class Translator {
   // weights from the next endpoints() or full() on.
   bool weighs() const { return !weighed_.empty(); }
   std::vector<topology::LoadWeights::Changed> loads(const std::vector<topology::LocalityLoad>& loads, MonotonicTime now);
+  // What clients of the mesh ask for by name; true: full() may have something to say.
+  bool ask(snapshot::Asked asked) { return mesh_.ask(std::move(asked)); }
   // Everything that differs from the last full().
   snapshot::Update full(const adapters::ObjectSnapshot& objects);
 
@@ -82,6 +85,7 @@ class Translator {
   adapters::xds::Translation raw_;
   adapters::StatusSink parameters_;
   std::vector<resources::RawSetPtr> raw_sets_;
+  MeshScopes mesh_;
   std::map<intent::ScopeKey, Scope> scopes_;
   // Where each service and its slices are written, the Service first: the origins of its assignments.
   std::map<topology::ServiceKey, std::map<adapters::ObjectKey, intent::Origin>> places_;

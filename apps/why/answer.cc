@@ -7,6 +7,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
+#include "apps/pipeline/mesh_scopes.h"
 #include "apps/why/walk.h"
 #include "dataplane/http/inline_headers.h"
 #include "dataplane/router/explain.h"
@@ -29,6 +30,17 @@ int fit(const config::Address& address, const Request& request) {
   const auto listening = net::Address::from_ip(address.host, address.port);
   if (listening.ok() && listening->is_any()) return 2;
   return net::Address::from_ip(request.host, 0).ok() ? 0 : 1;  // a name may lead anywhere, another IP does not
+}
+
+// The same for clients of the mesh: whose Service they connect to or ask for. Whatever is no Service with routes, a proxy's only socket takes.
+int mesh_fit(const config::ListenerConfig& listener, const Request& request) {
+  if (listener.bind_to_port) return 1;
+  const uint32_t port = request.port != 0 ? request.port : request.tls() ? 443 : 80;
+  const std::string asked = absl::StrCat(request.host, ":", port);
+  const auto service = pipeline::service_named(asked);
+  if (listener.name == asked || (service && listener.name == service->str())) return 3;
+  const bool there = std::any_of(listener.addresses.begin(), listener.addresses.end(), [&](const config::Address& a) { return a.host == request.host && a.port == port; });
+  return there ? 2 : 0;
 }
 
 stream::EscapedSlashes escaped_slashes(config::HcmConfig::EscapedSlashes action) {
@@ -74,6 +86,7 @@ const intent::Origin* Walk::origin_of(const ResourcePtr& resource) { return reso
 // --- listener and chain --------------------------------------------------------------------------------------------------
 
 bool Walk::find_listener() {
+  const bool mesh = world.snapshot()->scope.starts_with("mesh");
   int best = 0;
   size_t equals = 0;
   std::vector<std::string> others;
@@ -82,10 +95,10 @@ bool Walk::find_listener() {
       answer.notes.push_back(absl::StrCat("listener ", l.resource->name, " is left out, the proxy would refuse it: ", l.error));
       continue;
     }
-    if (!l.model->bind_to_port || l.model->udp) continue;
+    if ((!mesh && !l.model->bind_to_port) || l.model->udp) continue;
     for (const config::Address& address : l.model->addresses) {
-      others.push_back(address.text());
-      const int score = fit(address, request);
+      others.push_back(mesh && !l.model->bind_to_port ? l.model->name : address.text());
+      const int score = mesh ? mesh_fit(*l.model, request) : fit(address, request);
       if (score == best && score > 0 && listener->model != l.model) ++equals;
       if (score <= best) continue;
       best = score;

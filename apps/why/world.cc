@@ -50,11 +50,30 @@ const typename Kept::mapped_type* kept(Kept& kept, const snapshot::Snapshot& sna
 
 World::World(snapshot::SnapshotPtr snapshot) : snapshot_(std::move(snapshot)) { pipeline::register_extensions(); }
 
+namespace {
+
+// What a gRPC client makes of a listener that it asked for by name: a connection manager with no address of its own.
+envoy::config::listener::v3::Listener as_listener(const envoy::config::listener::v3::Listener& m) {
+  if (!m.has_api_listener()) return m;
+  envoy::config::listener::v3::Listener out;
+  out.set_name(m.name());
+  out.mutable_address()->mutable_socket_address()->set_address("0.0.0.0");
+  out.mutable_address()->mutable_socket_address()->set_port_value(0);
+  out.mutable_bind_to_port()->set_value(false);
+  auto* manager = out.add_filter_chains()->add_filters();
+  manager->set_name("envoy.filters.network.http_connection_manager");
+  *manager->mutable_typed_config() = m.api_listener().api_listener();
+  return out;
+}
+
+}  // namespace
+
 const std::vector<World::Listener>& World::listeners() {
   if (!listeners_) {
     listeners_.emplace();
-    snapshot_->of(Type::kListener).for_each([this](const ResourcePtr& r) {
-      listeners_->push_back(read<envoy::config::listener::v3::Listener, config::ListenerConfig>(r, [](const auto& m) { return config::parse_listener(m); }));
+    const bool named = snapshot_->scope.starts_with("mesh-grpc:");  // no proxy is asked what it thinks of them
+    snapshot_->of(Type::kListener).for_each([&](const ResourcePtr& r) {
+      listeners_->push_back(read<envoy::config::listener::v3::Listener, config::ListenerConfig>(r, [&](const auto& m) { return config::parse_listener(named ? as_listener(m) : m); }));
     });
   }
   return *listeners_;

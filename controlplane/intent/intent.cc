@@ -207,6 +207,13 @@ doc::Value listener(const Listener& l) {
 
 }  // namespace
 
+std::string ScopeKey::str() const {
+  if (!mesh()) return ns + "/" + name;
+  return (audience == Audience::kMeshGrpc ? "mesh-grpc:" : "mesh:") + (ns.empty() ? "*" : ns);
+}
+
+std::string ScopeKey::scope() const { return mesh() ? str() : "gateway:" + str(); }
+
 std::string_view protocol_name(Protocol p) {
   switch (p) {
     case Protocol::kHttp: return "HTTP";

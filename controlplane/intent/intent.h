@@ -20,16 +20,27 @@
 
 namespace fairlead::intent {
 
-// A set of proxies that see the same configuration is named after its Gateway.
+// Whom a scope is for: the proxies of a Gateway, or clients of the mesh, which call Services from where they run.
+enum class Audience : uint8_t {
+  kGateway,
+  kMeshProxy,  // proxies that connections to Services are redirected to
+  kMeshGrpc,   // gRPC clients that ask for Services by name
+};
+
+// A set of proxies that see the same configuration is named after its Gateway; one of mesh clients after the namespace they run in, without
+// `name`. Those of namespaces that have no scope of their own share the one without either.
 struct ScopeKey {
   std::string ns;
   std::string name;
+  Audience audience = Audience::kGateway;
   auto operator<=>(const ScopeKey&) const = default;
   bool operator==(const ScopeKey&) const = default;
-  std::string str() const { return ns + "/" + name; }
+  bool mesh() const { return audience != Audience::kGateway; }
+  std::string str() const;    // "ns/name"; "mesh:ns", "mesh:*", "mesh-grpc:ns"
+  std::string scope() const;  // "gateway:ns/name"; else the same
   template <typename H>
   friend H AbslHashValue(H h, const ScopeKey& k) {
-    return H::combine(std::move(h), k.ns, k.name);
+    return H::combine(std::move(h), k.ns, k.name, k.audience);
   }
 };
 
@@ -263,6 +274,8 @@ struct L4Route {
 enum class Protocol { kHttp, kHttps, kTls, kTcp, kUdp };
 std::string_view protocol_name(Protocol p);  // "HTTP", …
 
+// Of a mesh scope: a port of a Service, "ns/service/port", whose routes are those of one virtual host "*". `address` and `more_addresses` are then where
+// its clients find it: for proxies its cluster IPs, for gRPC the names that it is asked for by.
 struct Listener {
   std::string name;
   Origin origin;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -35,6 +36,7 @@ struct HostMemory {
   Shared<VirtualHost> planned;
   HttpFilters filters;
   std::vector<Use> uses;
+  bool lacks_backend = false;  // a share of it
   uint64_t round = 0;
 };
 
@@ -109,6 +111,7 @@ class Round {
   Plan make() {
     for (const intent::Listener& listener : gateway_.listeners) place(listener);
     for (const auto& [at, port] : ports_) add_listener(at, port);
+    if (gateway_.key.mesh()) finish_mesh();
     add_clusters();
     take_secrets();
     std::erase_if(memory_.tables, [&](const auto& table) { return table.second.round != memory_.round; });
@@ -125,6 +128,7 @@ class Round {
   void place(const intent::Listener& listener) {
     const bool udp = listener.protocol == intent::Protocol::kUdp;
     for (const auto& [at, port] : ports_) {
+      if (gateway_.key.mesh()) break;  // theirs are cluster IPs and names
       const bool wildcard = at.address == "0.0.0.0" || at.address == "::" || listener.address == "0.0.0.0" || listener.address == "::";
       if (at.udp == udp && at.number == listener.port && at.address != listener.address && wildcard) {
         find(Severity::kError, listener.origin, "AddressConflict",
@@ -154,7 +158,8 @@ class Round {
 
   void add_listener(const At& at, const Port& port) {
     Listener listener;
-    listener.name = absl::StrCat(gateway_.key.ns, "/", gateway_.key.name, "/", at.address, "/", at.number, at.udp ? "/udp" : "");
+    listener.name = name_of(at, port);
+    if (gateway_.key.mesh()) listener.use = grpc() ? ListenerUse::kNamed : ListenerUse::kRedirected;
     listener.address = at.address;
     listener.more_addresses = port.first->more_addresses;
     listener.port = at.number;
@@ -178,6 +183,49 @@ class Round {
         add_http(listener, port);
     }
     plan_.listeners.push_back(std::move(listener));
+  }
+
+  bool grpc() const { return gateway_.key.audience == intent::Audience::kMeshGrpc; }
+
+  std::string name_of(const At& at, const Port& port) const {
+    if (grpc()) return absl::StrCat(at.address, ":", at.number);
+    if (gateway_.key.mesh()) return port.first->name;
+    return absl::StrCat(gateway_.key.ns, "/", gateway_.key.name, "/", at.address, "/", at.number, at.udp ? "/udp" : "");
+  }
+
+  void finish_mesh() {
+    if (grpc()) {
+      // One listener by each name; the first has the others of its addresses.
+      std::vector<Listener> more;
+      for (Listener& l : plan_.listeners) {
+        for (const std::string& name : std::exchange(l.more_addresses, {})) {
+          more.push_back(l);
+          more.back().name = absl::StrCat(name, ":", l.port);
+          more.back().address = name;
+        }
+      }
+      plan_.listeners.insert(plan_.listeners.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+      if (lacks_backend_) {
+        Cluster none;
+        none.name = kInvalidBackend;
+        none.key = {"fairlead", "invalid-backend", 0};
+        made_up_.push_back(std::move(none));
+      }
+    } else {
+      Listener outbound;
+      outbound.name = kOutbound;
+      outbound.use = ListenerUse::kOutbound;
+      outbound.address = "127.0.0.1";  // where nftables redirects what leaves this machine
+      outbound.port = kOutboundPort;
+      outbound.shares = {{kOutbound, 1}};
+      plan_.listeners.push_back(std::move(outbound));
+      Cluster original;
+      original.name = kOutbound;
+      original.original = true;
+      made_up_.push_back(std::move(original));
+    }
+    std::sort(plan_.listeners.begin(), plan_.listeners.end(), [](const Listener& a, const Listener& b) { return a.name < b.name; });
+    std::sort(plan_.route_tables.begin(), plan_.route_tables.end(), [](const RouteTable& a, const RouteTable& b) { return a.name < b.name; });
   }
 
   void add_bytes(Listener& listener, const intent::Listener& from) {
@@ -221,10 +269,11 @@ class Round {
   }
 
   void add_http(Listener& listener, const Port& port) {
-    listener.route_table = listener.name;
+    listener.route_table = gateway_.key.mesh() ? port.first->name : listener.name;
     RouteTable table;
-    table.name = listener.name;
+    table.name = listener.route_table;
     table.listener_port = listener.port;
+    table.grpc = grpc();
     TableMemory& memory = memory_of(table);
     // A listener's own hostname is a virtual host even without routes: it keeps wider listeners from answering for it.
     Hosts hosts;
@@ -341,6 +390,7 @@ class Round {
       const HostMemory& host = host_of(table, memory, *v, domain);
       table.filters.cors |= host.filters.cors;
       table.filters.sessions |= host.filters.sessions;
+      lacks_backend_ |= host.lacks_backend;
       for (const HostMemory::Use& u : host.uses) use(*u.cluster, u.protocol, *u.origin);
       std::optional<Shared<VirtualHost>>& at = hosts.try_emplace(hosts.end(), domain)->second;  // they come in their order
       if (!at || (*at)->routes.empty()) {
@@ -359,13 +409,15 @@ class Round {
       known->second.round = memory_.round;
       return known->second;
     }
-    HostMemory host{VirtualHost{host_name(table, domain), domain, v.routes}, {}, {}, memory_.round};
+    HostMemory host{VirtualHost{host_name(table, domain), domain, v.routes}, {}, {}, false, memory_.round};
     if (const Shared<VirtualHost>* before = planned_before(memory, domain); before && *before == host.planned) host.planned = *before;
     for (const Shared<intent::Route>& route : v.routes) {
       host.filters.cors |= route->cors.has_value();
       host.filters.sessions |= route->session.has_value();
+      const bool forwards = !route->redirect && !route->direct_response;
       for (const intent::WeightedBackend& b : route->backends) {
-        if (b.backend && !route->redirect && !route->direct_response) host.uses.push_back({&cluster_of(*b.backend, false), b.protocol, &route->origin});
+        if (b.backend && forwards) host.uses.push_back({&cluster_of(*b.backend, false), b.protocol, &route->origin});
+        host.lacks_backend |= forwards && !b.backend && b.weight > 0;  // the others may have none either: then it is an answer, and the cluster idle
       }
       for (const intent::Mirror& m : route->mirrors) host.uses.push_back({&cluster_of(m.backend, false), m.protocol, &route->origin});
     }
@@ -478,7 +530,8 @@ class Round {
   Planner::Memory& memory_;
   Plan plan_;
   std::map<At, Port> ports_;
-  std::deque<Cluster> made_up_;  // of several services
+  std::deque<Cluster> made_up_;  // of several services, and of none
+  bool lacks_backend_ = false;   // some share
 };
 
 std::string cluster_name(const intent::BackendKey& key) { return key.str(); }

@@ -28,6 +28,7 @@ struct Cluster {
   std::vector<std::pair<intent::BackendKey, uint32_t>> members = {};
   intent::Origins origins;  // every route that sends traffic here
   bool by_load = false;     // weights of localities count, and are made of what clients report
+  bool original = false;    // connections go on to where they were meant for: no backend
   bool operator==(const Cluster&) const = default;
 };
 
@@ -50,6 +51,7 @@ struct RouteTable {
   std::string name;  // that of its listener; of HTTPS with "/LISTENER" of the Gateway
   uint16_t listener_port = 0;
   bool https = false;
+  bool grpc = false;  // for gRPC clients, which know less of routes than proxies
   HttpFilters filters;
   std::vector<Shared<VirtualHost>> virtual_hosts;  // sorted by domain
   intent::Origins origins;                         // of its listeners and of all its routes
@@ -67,9 +69,17 @@ struct FilterChain {
   bool operator==(const FilterChain&) const = default;
 };
 
+enum class ListenerUse : uint8_t {
+  kPort,        // a Gateway's: clients connect to it
+  kOutbound,    // of a mesh: connections that were redirected come in here, and go on to where they were meant for, unless that is
+  kRedirected,  // a Service's cluster IP and port: no socket of its own
+  kNamed,       // what a gRPC client asks for by its name: no address
+};
+
 // One address and port; all of the Gateway's listeners there share it.
 struct Listener {
-  std::string name;  // "ns/gateway/address/port"; of UDP with "/udp"
+  std::string name;  // "ns/gateway/address/port"; of UDP with "/udp"; of a mesh "ns/service/port", or what it is asked for by
+  ListenerUse use = ListenerUse::kPort;
   std::string address;
   std::vector<std::string> more_addresses;
   uint16_t port = 0;
@@ -96,13 +106,18 @@ using PlanPtr = std::shared_ptr<const Plan>;
 std::string cluster_name(const intent::BackendKey& key);
 // The cluster a share without a backend is given to. No such cluster exists: its routes answer 500 for a missing one.
 inline constexpr const char* kInvalidBackend = "fairlead/invalid-backend";
+// Of mesh proxies: connections that are for no Service with routes, and where they go.
+inline constexpr const char* kOutbound = "fairlead/outbound";
+inline constexpr uint16_t kOutboundPort = 15001;  // Istio: virtualOutbound, which redirecting rules of others know
 
 // Rules. HTTP listeners on one address and port share one proxy listener; of listeners that cannot (another protocol on
 // the port, the same hostname twice) the first in the Gateway's order wins and the others get a finding. A hostname is
 // answered by the most specific listener that covers it, even if that listener has no route for it. HTTPS and TLS listeners share a
 // port by server names, each with a route table of its own: a request for a host of another of them is answered 421. A TCP listener has
 // its port for itself, and so has a UDP one, beside whatever speaks TCP there. Backends the topology does not know get a warning; their
-// clusters exist and are empty.
+// clusters exist and are empty. Of mesh proxies each listener is one that connections are redirected to, beside the one that takes all of them;
+// of gRPC clients each has every name that it is asked for by, and a share without backend a cluster without endpoints: such a client would wait for one
+// that does not exist.
 Plan make_plan(const intent::Gateway& gateway, const topology::View& topology);
 
 // Plans of one Gateway, one after the other: a virtual host of the intent that is the same by pointer is not looked into again, and what comes out as

@@ -15,6 +15,8 @@
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/http/stateful_session/v3/stateful_session.pb.h"
+#include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
+#include "envoy/extensions/filters/network/direct_response/v3/config.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 
@@ -35,15 +37,13 @@ void over_ads(envoy::config::core::v3::ConfigSource& source) {
   source.set_resource_api_version(envoy::config::core::v3::V3);
 }
 
-void add_http(const std::string& route_table, const plan::HttpFilters& filters, envoy::config::listener::v3::FilterChain& to) {
+namespace {
+
+hcm_v3::HttpConnectionManager connection_manager(const std::string& route_table, const plan::HttpFilters& filters) {
   hcm_v3::HttpConnectionManager hcm;
   hcm.set_stat_prefix(route_table);
   over_ads(*hcm.mutable_rds()->mutable_config_source());
   hcm.mutable_rds()->set_route_config_name(route_table);
-  // A Gateway is an edge: the peer's address is the client's, and paths are matched in their normal form.
-  hcm.mutable_use_remote_address()->set_value(true);
-  hcm.mutable_normalize_path()->set_value(true);
-  hcm.add_upgrade_configs()->set_upgrade_type("websocket");
   const auto add = [&](const char* name, const google::protobuf::Message& config) {
     auto* filter = hcm.add_http_filters();
     filter->set_name(name);
@@ -52,18 +52,69 @@ void add_http(const std::string& route_table, const plan::HttpFilters& filters, 
   if (filters.cors) add("envoy.filters.http.cors", envoy::extensions::filters::http::cors::v3::Cors());
   if (filters.sessions) add("envoy.filters.http.stateful_session", envoy::extensions::filters::http::stateful_session::v3::StatefulSession());
   add("envoy.filters.http.router", envoy::extensions::filters::http::router::v3::Router());
+  return hcm;
+}
+
+void add_manager(const hcm_v3::HttpConnectionManager& hcm, envoy::config::listener::v3::FilterChain& to) {
   auto* network = to.add_filters();
   network->set_name("envoy.filters.network.http_connection_manager");
   network->mutable_typed_config()->PackFrom(hcm);
 }
 
+// Beside a client: whom a request is from is the client's own to say, and nothing of it changes but what routes ask for.
+void add_mesh_http(const plan::Listener& l, envoy::config::listener::v3::FilterChain& to) {
+  hcm_v3::HttpConnectionManager hcm = connection_manager(l.route_table, l.filters);
+  hcm.set_skip_xff_append(true);
+  hcm.set_server_header_transformation(hcm_v3::HttpConnectionManager::PASS_THROUGH);
+  hcm.mutable_normalize_path()->set_value(true);
+  hcm.add_upgrade_configs()->set_upgrade_type("websocket");
+  add_manager(hcm, to);
+}
+
+void add_outbound(const plan::Listener& l, envoy::config::listener::v3::Listener& to) {
+  to.mutable_use_original_dst()->set_value(true);
+  auto* filter = to.add_listener_filters();
+  filter->set_name("envoy.filters.listener.original_dst");
+  filter->mutable_typed_config()->PackFrom(envoy::extensions::filters::listener::original_dst::v3::OriginalDst());
+  add_tcp_proxy(l.name, l.shares, *to.add_filter_chains());
+  // What was meant for the listener itself would be passed on to it, again and again.
+  auto& itself = *to.add_filter_chains();
+  auto* range = itself.mutable_filter_chain_match()->add_prefix_ranges();
+  range->set_address_prefix("127.0.0.0");
+  range->mutable_prefix_len()->set_value(8);
+  itself.mutable_filter_chain_match()->mutable_destination_port()->set_value(l.port);
+  auto* close = itself.add_filters();
+  close->set_name("envoy.filters.network.direct_response");
+  close->mutable_typed_config()->PackFrom(envoy::extensions::filters::network::direct_response::v3::Config());
+}
+
+}  // namespace
+
+void add_http(const std::string& route_table, const plan::HttpFilters& filters, envoy::config::listener::v3::FilterChain& to) {
+  hcm_v3::HttpConnectionManager hcm = connection_manager(route_table, filters);
+  // A Gateway is an edge: the peer's address is the client's, and paths are matched in their normal form.
+  hcm.mutable_use_remote_address()->set_value(true);
+  hcm.mutable_normalize_path()->set_value(true);
+  hcm.add_upgrade_configs()->set_upgrade_type("websocket");
+  add_manager(hcm, to);
+}
+
 envoy::config::listener::v3::Listener listener(const plan::Listener& l) {
   envoy::config::listener::v3::Listener out;
   out.set_name(l.name);
+  if (l.use == plan::ListenerUse::kNamed) {
+    out.mutable_api_listener()->mutable_api_listener()->PackFrom(connection_manager(l.route_table, {}));
+    return out;
+  }
   set_address(*out.mutable_address(), l.address, l.port);
   for (const std::string& address : l.more_addresses) set_address(*out.add_additional_addresses()->mutable_address(), address, l.port);
+  if (l.use == plan::ListenerUse::kRedirected) out.mutable_bind_to_port()->set_value(false);
   if (l.udp) {
     add_udp_proxy(l, out);
+  } else if (l.use == plan::ListenerUse::kOutbound) {
+    add_outbound(l, out);
+  } else if (l.use == plan::ListenerUse::kRedirected) {
+    add_mesh_http(l, *out.add_filter_chains());
   } else if (!l.chains.empty()) {
     add_chains(l, out);
   } else if (l.route_table.empty()) {
@@ -77,6 +128,12 @@ envoy::config::listener::v3::Listener listener(const plan::Listener& l) {
 envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c) {
   envoy::config::cluster::v3::Cluster out;
   out.set_name(c.name);
+  if (c.original) {
+    out.set_type(envoy::config::cluster::v3::Cluster::ORIGINAL_DST);
+    out.set_lb_policy(envoy::config::cluster::v3::Cluster::CLUSTER_PROVIDED);
+    out.mutable_connect_timeout()->set_seconds(5);  // Envoy 1.40: 5 s, Cluster.connect_timeout
+    return out;
+  }
   out.set_type(envoy::config::cluster::v3::Cluster::EDS);
   over_ads(*out.mutable_eds_cluster_config()->mutable_eds_config());
   if (const std::string assignment = plan::cluster_name(c.key); c.members.empty() && assignment != c.name) out.mutable_eds_cluster_config()->set_service_name(assignment);

@@ -30,7 +30,16 @@ std::string_view trim_slash(std::string_view prefix) {
 constexpr int kEnvoyProgramSize = 100;   // Envoy 1.40: re2.max_program_size.error_level
 constexpr uint32_t kAnyProgramSize = 1'000'000;  // RE2's own budget of memory, 8 MiB, ends below
 
-void fill_match(const intent::Match& from, route_v3::RouteMatch& to) {
+// gRPC clients refuse a table that has a path_separated_prefix. Their paths are /service/method.
+void fill_grpc_prefix(const std::string& prefix, route_v3::RouteMatch& to) {
+  if (prefix.rfind('/') == 0) {
+    to.set_prefix(prefix + "/");
+  } else {
+    set_regex(*to.mutable_safe_regex(), absl::StrCat(RE2::QuoteMeta(prefix), "(?:/.*)?"));
+  }
+}
+
+void fill_match(const intent::Match& from, bool grpc, route_v3::RouteMatch& to) {
   switch (from.path.type) {
     case intent::PathMatchType::kExact: to.set_path(from.path.value); break;
     case intent::PathMatchType::kRegex: set_regex(*to.mutable_safe_regex(), from.path.value); break;
@@ -39,13 +48,15 @@ void fill_match(const intent::Match& from, route_v3::RouteMatch& to) {
       const std::string_view prefix = trim_slash(from.path.value);
       if (prefix.empty()) {
         to.set_prefix("/");
+      } else if (grpc) {
+        fill_grpc_prefix(std::string(prefix), to);
       } else {
         to.set_path_separated_prefix(std::string(prefix));
       }
       break;
     }
   }
-  if (!from.method.empty()) {
+  if (!from.method.empty() && !(grpc && from.method == "POST")) {  // all their calls are, and they do not look at it
     auto* h = to.add_headers();
     h->set_name(":method");
     h->mutable_string_match()->set_exact(from.method);
@@ -166,7 +177,11 @@ void fill_mirror(const intent::Mirror& m, route_v3::RouteAction::RequestMirrorPo
 }
 
 // Tries share the time that the request has.
-void fill_timeouts(const intent::Route& from, route_v3::RouteAction& to) {
+void fill_timeouts(const intent::Route& from, bool grpc, route_v3::RouteAction& to) {
+  if (grpc) {  // the only limit that they know; tries are their own business
+    const std::optional<std::chrono::milliseconds>& limit = from.request_timeout ? from.request_timeout : from.backend_timeout;
+    if (limit && limit->count() > 0) set_duration(to.mutable_max_stream_duration()->mutable_max_stream_duration(), *limit);
+  }
   if (from.retry) {
     auto* retry = to.mutable_retry_policy();
     retry->set_retry_on(from.retry->statuses.empty() ? "connect-failure,refused-stream,reset" : "connect-failure,refused-stream,reset,retriable-status-codes");
@@ -186,7 +201,7 @@ void fill_timeouts(const intent::Route& from, route_v3::RouteAction& to) {
   }
 }
 
-void fill_backends(const intent::Route& from, const std::vector<const intent::WeightedBackend*>& used, route_v3::RouteAction& to) {
+void fill_backends(const intent::Route& from, const std::vector<const intent::WeightedBackend*>& used, bool grpc, route_v3::RouteAction& to) {
   auto name = [](const intent::WeightedBackend& b) { return b.backend ? plan::cluster_name(*b.backend) : plan::kInvalidBackend; };
   bool invalid = false;
   for (const auto* b : used) invalid |= !b->backend;
@@ -214,7 +229,7 @@ void fill_backends(const intent::Route& from, const std::vector<const intent::We
       regex->set_substitution(substitution(from.rewrite->path->value));
     }
   }
-  fill_timeouts(from, to);
+  fill_timeouts(from, grpc, to);
 }
 
 void fill_direct_response(int status, const std::string& body, route_v3::DirectResponseAction& to) {
@@ -224,10 +239,10 @@ void fill_direct_response(int status, const std::string& body, route_v3::DirectR
 
 void fill_route(const intent::Route& from, const std::string& domain, const plan::RouteTable& table, route_v3::Route& to) {
   to.set_name(from.name);
-  fill_match(from.match, *to.mutable_match());
+  fill_match(from.match, table.grpc, *to.mutable_match());
   request_modifier(from.request_headers, to);
   response_modifier(from.response_headers, to);
-  if (from.cors) fill_cors(*from.cors, to);
+  if (from.cors && !table.grpc) fill_cors(*from.cors, to);  // a gRPC client refuses what is for filters that it does not know
   if (from.redirect) return fill_redirect(from, domain, table, *to.mutable_redirect());
   if (from.direct_response) {
     return fill_direct_response(from.direct_response->status, from.direct_response->body, *to.mutable_direct_response());
@@ -241,8 +256,8 @@ void fill_route(const intent::Route& from, const std::string& domain, const plan
   }
   // Nothing to send to: an error, as Gateway API asks, without a cluster that does not exist
   if (!any_valid) return fill_direct_response(from.without_backend, "", *to.mutable_direct_response());
-  if (from.session) fill_session(*from.session, to);
-  fill_backends(from, used, *to.mutable_route());
+  if (from.session && !table.grpc) fill_session(*from.session, to);
+  fill_backends(from, used, table.grpc, *to.mutable_route());
 }
 
 }  // namespace
@@ -300,9 +315,9 @@ EncodedTable::~EncodedTable() = default;
 std::shared_ptr<const EncodedTable::Route> EncodedTable::encode(const intent::Route& r, const plan::VirtualHost& host, const plan::RouteTable& table, Scratch& message) {
   auto out = std::make_shared<Route>();
   message.Clear();
-  if (wants_preflight_route(r)) {
+  if (!table.grpc && wants_preflight_route(r)) {
     message.set_name(absl::StrCat(r.name, "/preflight"));
-    fill_match(r.match, *message.mutable_match());
+    fill_match(r.match, false, *message.mutable_match());
     fill_preflight(*r.cors, message);
     wire::put_bytes(out->fields, route_v3::VirtualHost::kRoutesFieldNumber, serialize(message));
     note_clusters(message, out->clusters);

@@ -94,8 +94,8 @@ absl::StatusOr<Authorization::Rule> Authorization::parse(const Line& line) {
     claim = absl::StripAsciiWhitespace(claim);
     const size_t colon = claim.find(':');
     const std::string_view kind = claim.substr(0, colon);
-    std::vector<Pattern>* of = kind == "id" ? &rule.ids : kind == "cluster" ? &rule.clusters : kind == "gateway" ? &rule.gateways : nullptr;
-    if (of == nullptr || colon == std::string_view::npos) return wrong(absl::StrCat("\"", claim, "\" is not id:PATTERN, cluster:PATTERN or gateway:PATTERN"));
+    std::vector<Pattern>* of = kind == "id" ? &rule.ids : kind == "cluster" ? &rule.clusters : kind == "gateway" ? &rule.gateways : kind == "mesh" ? &rule.meshes : nullptr;
+    if (of == nullptr || colon == std::string_view::npos) return wrong(absl::StrCat("\"", claim, "\" is not id:PATTERN, cluster:PATTERN, gateway:PATTERN or mesh:PATTERN"));
     absl::StatusOr<Pattern> pattern = Pattern::parse(claim.substr(colon + 1));
     if (!pattern.ok()) return wrong(pattern.status().message());
     for (const std::string& name : pattern->captured()) {
@@ -132,14 +132,15 @@ absl::Status Authorization::check(const rpc::Peer& client, const snapshot::Node&
     for (const std::string& name : client.names) {
       Pattern::Captures captures;
       if (!rule.client.matches(name, captures)) continue;
-      if (fits(rule.ids, node.id, captures) && fits(rule.clusters, node.cluster, captures) && fits(rule.gateways, node.gateway, captures)) return absl::OkStatus();
+      if (fits(rule.ids, node.id, captures) && fits(rule.clusters, node.cluster, captures) && fits(rule.gateways, node.gateway, captures) && fits(rule.meshes, node.mesh, captures)) return absl::OkStatus();
       meant.push_back(rule.line.text);
       break;
     }
   }
   return absl::PermissionDeniedError(
       absl::StrCat("client ", client.names.empty() ? "without a name in a verified certificate or token" : absl::StrJoin(client.names, ", "), " may not be node id \"", node.id,
-                   "\", cluster \"", node.cluster, "\"", node.gateway.empty() ? "" : absl::StrCat(", gateway \"", node.gateway, "\""), ": ",
+                   "\", cluster \"", node.cluster, "\"", node.gateway.empty() ? "" : absl::StrCat(", gateway \"", node.gateway, "\""),
+                   node.mesh.empty() ? "" : absl::StrCat(", mesh \"", node.mesh, "\""), ": ",
                    meant.empty() ? "no rule is for it" : absl::StrCat("rules for it: ", absl::StrJoin(meant, "; "))));
 }
 

@@ -1,8 +1,9 @@
 // Which client may say it is which node: what a node gets depends on what it says (snapshot/node.h), so what it says must be its to say. Rules
-// map a name of the client's verified certificate or token to the ids, clusters and Gateways a node may give:
+// map a name of the client's verified certificate or token to the ids, clusters, Gateways and namespaces of the mesh a node may give:
 //   spiffe://example.org/ns/{ns}/sa/{name} = id:*, cluster:{name}, gateway:{ns}/{name}
+//   spiffe://example.org/ns/{ns}/sa/* = id:*, mesh:{ns}
 // In either half `*` is any text without '/', `**` any text, and `{x}` between slashes, or at an end, one segment: what it stood for in the
-// client's name it stands for in the node. A node fits a rule when each of id, cluster and gateway that it gives is one of the rule's, and it gives
+// client's name it stands for in the node. A node fits a rule when each of id, cluster, gateway and mesh that it gives is one of the rule's, and it gives
 // each that the rule has: what a rule does not speak of it does not allow. An immutable value; any thread.
 #pragma once
 
@@ -60,7 +61,7 @@ class Authorization {
   struct Rule {
     Line line;
     Pattern client;
-    std::vector<Pattern> ids, clusters, gateways;
+    std::vector<Pattern> ids, clusters, gateways, meshes;
   };
   static absl::StatusOr<Rule> parse(const Line& line);
   std::vector<Rule> rules_;

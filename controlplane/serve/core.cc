@@ -21,7 +21,7 @@ using resources::Type;
 
 bool Core::ByContent::operator()(const snapshot::Node& a, const snapshot::Node& b) const {
   const auto all = [](const snapshot::Node& n) {
-    return std::tuple(std::string_view(n.cluster), std::string_view(n.gateway), std::string_view(n.user_agent), std::string_view(n.user_agent_version), n.metadata != nullptr,
+    return std::tuple(std::string_view(n.cluster), std::string_view(n.gateway), std::string_view(n.mesh), std::string_view(n.user_agent), std::string_view(n.user_agent_version), n.metadata != nullptr,
                       n.metadata ? std::string_view(*n.metadata) : std::string_view());
   };
   const auto left = all(a), right = all(b);
@@ -64,7 +64,7 @@ struct Core::Stream {
 };
 
 Core::Core(Options options, const Clock& clock, Wire& wire)
-    : options_(std::move(options)), clock_(clock), wire_(wire), quarantine_(options_.quarantine_threshold), tell_(options_.events) {}
+    : options_(std::move(options)), clock_(clock), wire_(wire), quarantine_(options_.quarantine_threshold), tell_(options_.events), mesh_clients_(options_.mesh_asked) {}
 Core::~Core() = default;
 
 // --- configuration -----------------------------------------------------------------------------------------------------
@@ -334,6 +334,7 @@ absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& r
   stream.set_node(node, nodes_);
   stream.client_class = classes_.of(snapshot::class_of(node));
   join(id, stream, catalog_.join(node));
+  if (MeshClients::is_one(node)) mesh_clients_.came(node);
   quarantine_.node_joined(*stream.client_class, stream.node_id);
   if (foresee(stream)) scope_changed(stream.home->second);
   cpstream::SessionOptions options = options_.session;
@@ -389,7 +390,22 @@ void Core::request(StreamId id, std::string_view bytes) {
     return end(id, stream, deny(Denial::kNamesPerStream, absl::ResourceExhaustedError(absl::StrCat(names, " names on one stream: more than ", options_.max_names_per_stream))));
   }
   if (endpoints) note_interest(id, stream);
+  const bool listeners = stream.only ? *stream.only == Type::kListener : request->type_url == resources::type_url(Type::kListener);
+  if (listeners && MeshClients::is_one(*stream.said)) mesh_clients_.asks(*stream.said, request->names);
   deliver(id, stream, std::move(output));
+}
+
+void Core::count_mesh_clients() {
+  snapshot::Asked::Names out;
+  size_t clients = 0;
+  for (const auto& [id, s] : streams_) {
+    if (!s->session || !MeshClients::is_one(*s->said)) continue;
+    ++clients;
+    std::set<std::string>& names = out[{s->said->mesh, "", snapshot::mesh_audience(*s->said)}];
+    if (!snapshot::is_grpc(*s->said)) continue;
+    for (std::string& name : s->session->subscribed(Type::kListener)) names.insert(std::move(name));
+  }
+  mesh_clients_.anew(std::move(out), clients);
 }
 
 void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
@@ -516,6 +532,7 @@ void Core::closed(StreamId id) {
 void Core::drop(StreamId id) {
   auto found = streams_.find(id);
   Stream& stream = *found->second;
+  const bool mesh = stream.session && MeshClients::is_one(*stream.said);
   if (stream.session) {
     leave(id, stream);
     if (quarantine_.node_left(*stream.client_class, stream.node_id)) {  // what stays of the class has refused something as a whole
@@ -528,6 +545,7 @@ void Core::drop(StreamId id) {
   if (const auto at = by_connection_.find(stream.peer->connection_key()); --at->second == 0) by_connection_.erase(at);
   if (const auto at = by_client_.find(client_of(*stream.peer)); --at->second == 0) by_client_.erase(at);
   streams_.erase(found);
+  if (mesh && mesh_clients_.left()) count_mesh_clients();
 }
 
 void Core::each_stream(const std::function<void(const StreamView&)>& f) const {

@@ -29,6 +29,7 @@
 #include "controlplane/serve/client_status.h"
 #include "controlplane/serve/interned.h"
 #include "controlplane/serve/load_reports.h"
+#include "controlplane/serve/mesh_clients.h"
 #include "controlplane/serve/metrics.h"
 #include "controlplane/serve/teller.h"
 #include "controlplane/snapshot/catalog.h"
@@ -70,6 +71,7 @@ class Core {
     size_t max_names_per_request = 100'000;
     size_t max_names_per_stream = 200'000;
     bool allow_inspection = false;  // of what other clients have, to clients that are not on this machine
+    MeshClients::Tell mesh_asked = {};  // told what clients of the mesh ask for that none before did; empty: they have what routes make
     cpstream::SessionOptions session;
     inspect::Events* events = nullptr;  // where what happens is told; null: nowhere
   };
@@ -148,6 +150,7 @@ class Core {
   void scope_changed(const Scope& scope);  // in any way: every stream of it looks
   void scope_moved(const std::string& name);
   void note_interest(StreamId id, Stream& stream);
+  void count_mesh_clients();
   void endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now);
   void reschedule(StreamId id, Stream& stream);
   snapshot::SnapshotPtr view(const Stream& stream);
@@ -170,6 +173,7 @@ class Core {
   Metrics metrics_;
   Teller tell_;
   LoadReports loads_;
+  MeshClients mesh_clients_;
   uint64_t debug_nonces_ = 0;
   struct ByContent {
     bool operator()(const snapshot::Node& a, const snapshot::Node& b) const;

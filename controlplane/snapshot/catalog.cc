@@ -150,6 +150,11 @@ void Catalog::open(const Selection& selection) {
 }
 
 void Catalog::open_scope_of(const intent::ScopeKey& key) {
+  if (key.mesh()) {
+    Selection mesh;
+    mesh.gateway = &key;
+    return open(mesh);
+  }
   Node node;
   node.gateway = key.str();
   node.cluster = key.name;

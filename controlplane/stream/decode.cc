@@ -120,6 +120,7 @@ snapshot::Node node_of(const envoy::config::core::v3::Node& from) {
   node.cluster = from.cluster();
   const auto& metadata = from.metadata().fields();
   if (auto at = metadata.find("fairlead.io/gateway"); at != metadata.end()) node.gateway = at->second.string_value();
+  if (auto at = metadata.find("fairlead.io/mesh"); at != metadata.end()) node.mesh = at->second.string_value();
   if (from.has_metadata() && from.metadata().ByteSizeLong() <= kMostMetadata) node.metadata = std::make_shared<const std::string>(from.metadata().SerializeAsString());
   node.user_agent = from.user_agent_name();
   if (from.has_user_agent_build_version()) {

@@ -57,6 +57,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const auto& [scope, gateway] : first.model.gateways) {
     const ObjectKey key{"gateway.networking.k8s.io", "Gateway", scope.ns, scope.name};
     for (const auto& listener : gateway->listeners) {
+      if (scope.mesh()) {  // ports of Services, each with the routes of one virtual host
+        require(!listener.address.empty() && listener.virtual_hosts.size() == 1 && !listener.virtual_hosts[0]->routes.empty());
+        continue;
+      }
       // those of a ListenerSet are called NAMESPACE/SET/LISTENER, and it is the set that is told of them
       ObjectKey owner = key;
       std::string name = listener.name;

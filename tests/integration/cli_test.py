@@ -212,7 +212,7 @@ class Bootstrap(unittest.TestCase):
     def test_our_own_parser_takes_it_in_every_variant(self):
         with tempfile.TemporaryDirectory() as folder:
             for i, words in enumerate((("--cluster", "a"), ("--gateway", "ns/a", "--sotw"), ("--id", "n1", "--xds-address", "localhost:1"), ("--cluster", "a", "--xds-address", "unix:/tmp/x"),
-                                       ("--cluster", "a", "--report-load"))):
+                                       ("--cluster", "a", "--report-load"), ("--mesh", "shop"))):
                 r = run("bootstrap", *words)
                 self.assertEqual((r.returncode, r.stderr), (0, ""), words)
                 self.assertEqual("load_stats_config" in r.stdout, "--report-load" in words)
@@ -248,11 +248,13 @@ class Bootstrap(unittest.TestCase):
         b = json.loads(run("bootstrap", "--for", "grpc", "--cluster", "a", "--id", "n").stdout)
         self.assertEqual(b["xds_servers"][0]["server_uri"], "127.0.0.1:18000")
         self.assertEqual(b["node"], {"id": "n", "cluster": "a", "locality": {}})  # without one @grpc/grpc-js-xds takes no such file
+        b = json.loads(run("bootstrap", "--for", "grpc", "--mesh", "shop", "--id", "n").stdout)
+        self.assertEqual(b["node"], {"id": "n", "cluster": "shop", "locality": {}, "metadata": {"fairlead.io/mesh": "shop"}})
         b = json.loads(run("bootstrap", "--for", "grpc", "--cluster", "a", "--xds-address", "dns:///control:18000").stdout)
         self.assertEqual(b["xds_servers"][0]["server_uri"], "dns:///control:18000")
 
     def test_wrong_flags_are_named(self):
-        for words, told in (((), "which configuration?"), (("--gateway", "a"), '--gateway "a" is not NAMESPACE/NAME'),
+        for words, told in (((), "which configuration?"), (("--gateway", "a"), '--gateway "a" is not NAMESPACE/NAME'), (("--gateway", "a/b", "--mesh", "a"), "a Gateway's proxy is no client of the mesh"),
                             (("--cluster", "a", "--xds-address", "x"), '--xds-address "x" is not HOST:PORT'),
                             (("--for", "grpc", "--cluster", "a", "--xds-address", "x"), '--xds-address "x" is not HOST:PORT'),
                             (("--for", "grpc", "--cluster", "a", "--delta"), "a gRPC client has no delta xDS"),

@@ -37,7 +37,10 @@ Verdicts verdicts_of(const doc::Value& d) {
     for (const doc::Value& p : list->items()) out.gateways[key_of("Gateway " + text_at(p, "gateway"))] = {static_cast<size_t>(p.find("connected")->as_integer()), p.find("synced")->as_boolean()};
   }
   if (const doc::Value* list = d.find("refusals")) {
-    for (const doc::Value& r : list->items()) out.refusals.emplace(key_of(text_at(r, "object")), Refusal{key_of("Gateway " + text_at(r, "gateway")), text_at(r, "field"), text_at(r, "message"), false});
+    for (const doc::Value& r : list->items()) {
+      const ObjectKey by = r.find("mesh") ? kMesh : key_of("Gateway " + text_at(r, "gateway"));
+      out.refusals.emplace(key_of(text_at(r, "object")), Refusal{by, text_at(r, "field"), text_at(r, "message"), false});
+    }
   }
   return out;
 }

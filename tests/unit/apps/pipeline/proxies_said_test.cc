@@ -105,5 +105,16 @@ TEST_CASE("what is found wrong without the proxies is said of the object and the
         adapters::kubernetes::Refusal{kEdge, "spec.rules[0]", "it is also made elsewhere", false, "NameConflict", true});
 }
 
+TEST_CASE("of clients of the mesh only what they refuse is told, whichever of their scopes it is in") {
+  verdict::Progress p;
+  p.scopes = {{"mesh:*", "v1", 2, 2}, {"mesh-grpc:shop", "v2", 1, 0}};
+  CHECK(proxies_said(p).gateways.empty());
+  p.refusals.push_back({"mesh:*", {from("HTTPRoute", "app", "spec.rules[0]")}, "RDS refused: no", false});
+  p.refusals.push_back({"mesh-grpc:shop", {from("GRPCRoute", "g", "spec.rules[0]")}, "RDS refused: no", false});
+  const adapters::kubernetes::Verdicts v = proxies_said(p);
+  CHECK(lines(v) == "GRPCRoute default/g spec.rules[0]\nHTTPRoute default/app spec.rules[0]\n");
+  for (const auto& [key, r] : v.refusals) CHECK(r.gateway == adapters::kubernetes::kMesh);
+}
+
 }  // namespace
 }  // namespace fairlead::pipeline::proxies_said_test

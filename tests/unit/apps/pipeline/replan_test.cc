@@ -201,7 +201,10 @@ class Objects {
   std::string parents() {
     return pick({"[{name: edge, namespace: default}]", "[{name: edge, namespace: default}]", "[{name: edge, namespace: default, sectionName: wild}]",
                  "[{name: edge, namespace: default, sectionName: other}, {name: inner, namespace: default}]", "[{name: inner, namespace: default}]", "[{name: edge, namespace: default, port: 9090}]",
-                 "[{name: more, namespace: default, kind: ListenerSet, group: gateway.networking.k8s.io}]", "[{name: egde, namespace: default}]", "[{name: edge, namespace: default, sectionName: none}]"});
+                 "[{name: more, namespace: default, kind: ListenerSet, group: gateway.networking.k8s.io}]", "[{name: egde, namespace: default}]", "[{name: edge, namespace: default, sectionName: none}]",
+                 "[{group: \"\", kind: Service, name: svc-0, namespace: default}]", "[{group: \"\", kind: Service, name: svc-1, namespace: default, port: 80}, {name: edge, namespace: default}]",
+                 "[{group: \"\", kind: Service, name: svc-1, namespace: default}, {group: \"\", kind: Service, name: svc-2, namespace: default, sectionName: more}]",
+                 "[{group: \"\", kind: Service, name: far, namespace: other}, {group: \"\", kind: Service, name: svc-9, namespace: default}]"});
   }
   std::string hostnames() {
     std::set<std::string> names;
@@ -243,7 +246,7 @@ class Objects {
     const bool far = below(4) == 0;
     const std::string name = far ? "far" : absl::StrCat("svc-", below(3)), ns = far ? "other" : "default";
     either(world, {"", "Service", ns, name},
-           absl::StrCat("{apiVersion: v1, kind: Service, metadata: {name: ", name, ", namespace: ", ns, "}, spec: {ports: [{name: http, port: 80, appProtocol: ", pick({"http", "kubernetes.io/h2c"}), "}, {name: more, port: 81}]}}"));
+           absl::StrCat("{apiVersion: v1, kind: Service, metadata: {name: ", name, ", namespace: ", ns, "}, spec: {clusterIP: ", pick({"None", "10.96.0.1", "10.96.0.2", "10.96.0.3"}), ", ports: [{name: http, port: 80, appProtocol: ", pick({"http", "kubernetes.io/h2c"}), "}, {name: more, port: 81}]}}"));
   }
   void slice(World& world) {
     const std::string name = absl::StrCat("svc-", below(3));
@@ -299,6 +302,37 @@ TEST_CASE("after any sequence of changes all is as if it were made of the object
   // Both ways were gone.
   CHECK(whole > 50);
   CHECK(followed > 50);
+}
+
+TEST_CASE("a changed route at a Service makes the scopes of its clients anew, without a whole translation") {
+  World world;
+  const auto route = [](const std::string& name, const std::string& ns, const std::string& value) {
+    return absl::StrCat("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: ", name, ", namespace: ", ns, "}, spec: {parentRefs: [{group: \"\", kind: Service, name: svc-0, namespace: default}], ",
+                        "rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: v, value: ", value, "}]}}], backendRefs: [{name: svc-0, port: 80}]}]}}");
+  };
+  world.put(gateway_yaml());
+  for (int i = 0; i < 3; ++i) world.put(service_yaml(absl::StrCat("svc-", i)) + slice_yaml(absl::StrCat("svc-", i)));
+  world.put(route("producer", "default", "a"));
+  world.put(route("consumer", "other", "a"));
+  world.step();
+  const uint64_t whole = world.translator().translated().whole;
+  const intent::ScopeKey all{"", "", intent::Audience::kMeshGrpc}, other{"other", "", intent::Audience::kMeshGrpc}, proxies{"", "", intent::Audience::kMeshProxy};
+  const auto before = world.told().scopes;
+  REQUIRE(before.contains(all));
+  REQUIRE(before.contains(other));
+  REQUIRE(before.contains(proxies));
+  world.put(route("consumer", "other", "b"));
+  world.step();
+  CHECK(world.translator().translated().whole == whole);
+  const std::pair<Type, std::string> table{Type::kRoute, "default/svc-0/80"};
+  CHECK(world.told().scopes.at(all) == before.at(all));
+  CHECK(world.told().scopes.at(other).at(table) != before.at(other).at(table));
+  world.compare_with_fresh();
+  world.remove({kGatewayGroup, "HTTPRoute", "other", "consumer"});
+  world.step();
+  CHECK(world.translator().translated().whole == whole);
+  CHECK_FALSE(world.told().scopes.contains(other));
+  world.compare_with_fresh();
 }
 
 TEST_CASE("one changed route makes one route table anew, and everything else stays the same by pointer") {

@@ -215,6 +215,44 @@ TEST_CASE("whose configuration: a Gateway by name, a proxy by node id or cluster
   CHECK_THAT(std::string(why::choose(files.catalog(), {"", "other"}).status().message()), Contains("a proxy whose node id or cluster is \"other\" has no configuration here"));
 }
 
+TEST_CASE("what a client of the mesh gets is told by the Service that it calls, by name or cluster IP, and what is none goes on") {
+  const std::string route = R"(---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: mesh}
+spec:
+  parentRefs: [{group: "", kind: Service, name: v1}]
+  rules:
+  - matches: [{path: {value: /api.Cart}}]
+    backendRefs: [{name: v2, port: 80}]
+)";
+  std::string v1 = service_yaml("v1");
+  v1.insert(v1.find("  ports:"), "  clusterIP: 10.96.0.1\n");
+  Files files({{"a.yaml", v1 + slice_yaml("v1") + service_yaml("v2") + slice_yaml("v2", "127.0.0.2", 9002) + route}});
+  CHECK(files.catalog().scopes() == std::vector<std::string>{"mesh-grpc:*", "mesh:*"});
+  why::World proxy(files.scope("mesh:*")), grpc(files.scope("mesh-grpc:*"));
+  for (const char* url : {"http://v1.default/api.Cart/x", "http://v1.default.svc.cluster.local:80/api.Cart/x", "http://10.96.0.1/api.Cart/x"}) {
+    const Answer a = ask(proxy, "GET", url);
+    INFO(steps(a));
+    CHECK(a.kind == Answer::Kind::Forwarded);
+    CHECK(a.listener == "default/v1/80");
+    CHECK(a.shares.at(0).cluster == "default/v2/80");
+  }
+  CHECK(ask(proxy, "GET", "http://v1.default/other").status == 404);
+  for (const char* url : {"http://v2.default/", "http://v1.default:81/", "http://192.0.2.1:5432/"}) {
+    const Answer a = ask(proxy, "GET", url);
+    INFO(steps(a));
+    CHECK(a.kind == Answer::Kind::Tcp);
+    CHECK(a.listener == "fairlead/outbound");
+  }
+  const Answer call = ask(grpc, "POST", "http://v1.default.svc.cluster.local:80/api.Cart/x");
+  INFO(steps(call));
+  CHECK(call.kind == Answer::Kind::Forwarded);
+  CHECK(call.listener == "v1.default.svc.cluster.local:80");
+  CHECK(call.shares.at(0).cluster == "default/v2/80");
+  CHECK(ask(grpc, "POST", "http://v2.default:80/").kind == Answer::Kind::NoConnection);
+}
+
 TEST_CASE("a snapshot as the debug address prints it gives the same answers when it is read again") {
   const Files files({{"a.yaml", objects()}});
   const snapshot::SnapshotPtr original = files.scope("gateway:default/edge");

@@ -23,8 +23,7 @@ class IntentReader {
     intent::Model out;
     for (const doc::Value& g : items(v, "gateways")) {
       auto gateway = std::make_shared<intent::Gateway>();
-      const auto [ns, name] = pair_at(text(g, "gateway"), '/');
-      gateway->key = {ns, name};
+      gateway->key = scope_key(text(g, "gateway"));
       gateway->gateway_class = text(g, "class");
       gateway->origin = origin(g);
       for (const doc::Value& l : items(g, "listeners")) gateway->listeners.push_back(listener(l));
@@ -51,6 +50,12 @@ class IntentReader {
   }
 
  private:
+  // "ns/name", "mesh:ns", "mesh-grpc:*".
+  static intent::ScopeKey scope_key(const std::string& s) {
+    const auto [kind, ns] = pair_at(s, ':');
+    if (kind == s) return {pair_at(s, '/').first, pair_at(s, '/').second};
+    return {ns == "*" ? "" : ns, "", kind == "mesh" ? intent::Audience::kMeshProxy : intent::Audience::kMeshGrpc};
+  }
   static std::string text(const doc::Value& v, std::string_view key) {
     const doc::Value* found = v.find(key);
     return found && found->is_string() ? found->as_string() : "";

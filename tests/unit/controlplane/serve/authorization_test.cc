@@ -84,6 +84,23 @@ TEST_CASE("what a capture stood for in the client's name it stands for in the no
   CHECK_FALSE(may(twice, {"x/1/2"}, "1"));
 }
 
+TEST_CASE("a client of the mesh is one of its own namespace, and of none without leave") {
+  const Authorization one = rules({"spiffe://org/ns/{ns}/sa/* = id:*, mesh:{ns}", "plain = id:*"});
+  rpc::Peer client;
+  snapshot::Node node;
+  node.id = "n";
+  node.mesh = "shop";
+  client.names = {"spiffe://org/ns/shop/sa/cart"};
+  CHECK(one.check(client, node).ok());
+  client.names = {"spiffe://org/ns/edge/sa/cart"};
+  CHECK(one.check(client, node).message() ==
+        "client spiffe://org/ns/edge/sa/cart may not be node id \"n\", cluster \"\", mesh \"shop\": rules for it: spiffe://org/ns/{ns}/sa/* = id:*, mesh:{ns}");
+  client.names = {"plain"};
+  CHECK_FALSE(one.check(client, node).ok());
+  node.mesh.clear();
+  CHECK(one.check(client, node).ok());
+}
+
 TEST_CASE("a refusal names the client, the node and the rules there are for it") {
   const Authorization two = rules({"a=id:1", "b=id:2"});
   rpc::Peer client;
@@ -101,8 +118,8 @@ TEST_CASE("a refusal names the client, the node and the rules there are for it")
 
 TEST_CASE("a rule that is wrong says where it stands and what is wrong") {
   CHECK(refused("nonsense") == "rules.txt:3: rule \"nonsense\": is not CLIENT=KIND:PATTERN,…");
-  CHECK(refused("a=node:1") == "rules.txt:3: rule \"a=node:1\": \"node:1\" is not id:PATTERN, cluster:PATTERN or gateway:PATTERN");
-  CHECK(refused("a=") == "rules.txt:3: rule \"a=\": \"\" is not id:PATTERN, cluster:PATTERN or gateway:PATTERN");
+  CHECK(refused("a=node:1") == "rules.txt:3: rule \"a=node:1\": \"node:1\" is not id:PATTERN, cluster:PATTERN, gateway:PATTERN or mesh:PATTERN");
+  CHECK(refused("a=") == "rules.txt:3: rule \"a=\": \"\" is not id:PATTERN, cluster:PATTERN, gateway:PATTERN or mesh:PATTERN");
   CHECK(refused("=id:1") == "rules.txt:3: rule \"=id:1\": an empty name matches nothing");
   CHECK(refused("a=cluster:c") == "rules.txt:3: rule \"a=cluster:c\": it allows no id: add id:* for any");
   CHECK(refused("a=id:{x}") == "rules.txt:3: rule \"a=id:{x}\": {x} is not in the client's half");

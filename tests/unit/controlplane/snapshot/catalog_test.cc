@@ -56,6 +56,49 @@ TEST_CASE("metadata fairlead.io/gateway decides, and a name that does not exist 
   CHECK(c.find(lost.scope)->size() == 0);
 }
 
+TEST_CASE("metadata fairlead.io/mesh makes a node a client of the mesh, what it is decides how, and namespaces without a scope share one") {
+  using intent::Audience;
+  Catalog c;
+  const auto client = [](const std::string& ns, const std::string& agent) {
+    Node n = node("n", ns);  // its cluster counts for nothing
+    n.mesh = ns;
+    n.user_agent = agent;
+    return n;
+  };
+  const auto waiting = c.join(client("shop", "envoy"));
+  CHECK_FALSE(waiting.matched);
+  CHECK(waiting.reason == "node metadata fairlead.io/mesh is shop and it is a proxy, but no route has a Service for a parent yet");
+  c.set_gateway({"shop", "shop"}, {cluster("g")});
+  c.set_gateway({"", "", Audience::kMeshProxy}, {cluster("a")});
+  c.set_gateway({"shop", "", Audience::kMeshProxy}, {cluster("b")});
+  c.set_gateway({"", "", Audience::kMeshGrpc}, {cluster("c")});
+  CHECK(c.scopes() == std::vector<std::string>{"gateway:shop/shop", "mesh-grpc:*", "mesh:*", "mesh:shop"});
+  CHECK(c.join(client("shop", "fairlead-proxy")).scope == "mesh:shop");
+  CHECK(c.join(client("edge", "envoy")).scope == "mesh:*");
+  for (const char* agent : {"gRPC Go", "gRPC C-core linux", "gRPC Node Pure JS", "grpc-java"}) CHECK(c.join(client("shop", agent)).scope == "mesh-grpc:*");
+  CHECK(c.join(client("shop", "envoy")).reason == "node metadata fairlead.io/mesh is shop and it is a proxy");
+  CHECK(c.join(client("edge", "envoy")).reason == "node metadata fairlead.io/mesh is edge and it is a proxy; no route is for that namespace alone");
+  // A Gateway's proxy is none, whatever else it says; and no other node gets there.
+  Node both = client("shop", "envoy");
+  both.gateway = "shop/shop";
+  CHECK(c.join(both).scope == "gateway:shop/shop");
+  CHECK(c.join(node("n", "shop")).scope == "gateway:shop/shop");
+  CHECK(c.join(node("n", "", "shop/")).scope == "unmatched");
+  c.remove_gateway({"shop", "", Audience::kMeshProxy});
+  CHECK(c.join(client("shop", "envoy")).scope == "mesh:*");
+}
+
+TEST_CASE("a mesh client without a scope gets no raw resources instead, which would go again") {
+  Catalog c;
+  c.set_raw({raw("rest", {}, {}, {cluster("x")})});
+  Node n = node("n", "n");
+  CHECK(c.join(n).matched);
+  n.mesh = "shop";
+  CHECK_FALSE(c.join(n).matched);
+  c.set_raw({raw("own", {"n"}, {}, {cluster("x")})});
+  CHECK(c.join(n).scope == "raw:default/own");
+}
+
 TEST_CASE("the node's cluster decides when one Gateway alone has that name") {
   Catalog c;
   c.set_gateway({"a", "edge"}, {cluster("x")});

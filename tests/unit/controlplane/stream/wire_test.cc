@@ -72,6 +72,7 @@ TEST_CASE("a SotW request is read as the generated class reads it") {
   m.mutable_node()->add_client_features("z");
   m.mutable_node()->add_client_features("a");
   (*m.mutable_node()->mutable_metadata()->mutable_fields())["fairlead.io/gateway"].set_string_value("default/edge");
+  (*m.mutable_node()->mutable_metadata()->mutable_fields())["fairlead.io/mesh"].set_string_value("shop");
   auto full = cpstream::decode_sotw(m.SerializeAsString());
   REQUIRE(full.ok());
   CHECK(full->error == "no");
@@ -79,6 +80,7 @@ TEST_CASE("a SotW request is read as the generated class reads it") {
   CHECK(full->node->id == "n");
   CHECK(full->node->cluster == "c");
   CHECK(full->node->gateway == "default/edge");
+  CHECK(full->node->mesh == "shop");
   CHECK(full->node->user_agent == "envoy");
   CHECK(full->node->user_agent_version == "1.40.0");
   CHECK(full->node->client_features == Names{"a", "z"});
