@@ -19,7 +19,7 @@ BUILD_PACKAGES := build-essential cmake ninja-build ccache mold pkg-config ca-ce
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev libboost1.81-dev \
   libnghttp2-dev libssl-dev nlohmann-json3-dev libyaml-cpp-dev libcpp-httplib-dev libre2-dev libc-ares-dev \
   libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev zlib1g-dev libbrotli-dev libzstd-dev catch2 curl
-TEST_PACKAGES := openssl procps python3-yaml
+TEST_PACKAGES := openssl procps python3-yaml iproute2 nftables
 INTEROP_PACKAGES := python3-venv haproxy nftables iproute2
 BROWSER_PACKAGES := chromium-headless-shell
 BENCH_PACKAGES := nginx-light haproxy wrk nghttp2-client nghttp2-server nghttp2-proxy python3-venv

@@ -34,8 +34,11 @@ class Example:
         upstreams = given[1] if given else UPSTREAMS
         for old, new in ports.items():
             upstreams = upstreams.replace(f":{old}", f":{new}")
+        mesh = "".join(re.findall(r"^(?:MESH|CLUSTER_IPS)=.*\n", env.read_text() if env.exists() else "", re.M))
+        if mesh:  # where it listens is the control plane's to say, and all of it is in a namespace of its own
+            self.port = 15001
         tls = f"TLS_PORT={self.tls_port}\n" if env.exists() and "TLS_PORT" in env.read_text() else ""
-        env.write_text(f'UPSTREAMS="{upstreams}"\nPROXY_PORT={self.port}\n{tls}')
+        env.write_text(f'UPSTREAMS="{upstreams}"\nPROXY_PORT={self.port}\n{tls}{mesh}')
         self.admin = f"127.0.0.1:{lab.free_port()}"
         self.proxy_admin = f"127.0.0.1:{lab.free_port()}"
         self.process = l.start(f"run-{name}", [ROOT / "examples/run", name], {
@@ -59,6 +62,7 @@ class Example:
         for old, new in (("127.0.0.1:8080", f"127.0.0.1:{self.port}"), ("127.0.0.1/8080", f"127.0.0.1/{self.port}"), ("127.0.0.1:8443", f"127.0.0.1:{self.tls_port}"), ("127.0.0.1:9901", self.proxy_admin), ("build/release/bin", str(lab.BIN)),
                          (f"examples/{self.name}/", f"{self.folder}/")):
             command = command.replace(old, new)
+        command = command.replace(f'"$(pgrep -of \'examples/run {self.name}\')"', str(self.process.process.pid))
         r = subprocess.run(["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, env={**os.environ, "FAIRLEAD_SERVER": self.admin})
         lab.require(r.returncode == 0, f"{command}: exit code {r.returncode}\n{r.stdout}{r.stderr}")
         return r
@@ -127,6 +131,33 @@ class Examples(unittest.TestCase):
 
     def test_envoy_data_plane(self):
         self.run_example("envoy-data-plane", self.shop)
+
+    @unittest.skipIf(subprocess.run(["unshare", "--map-root-user", "--net", "true"], capture_output=True).returncode, "this machine gives nobody a network namespace")
+    def test_mesh(self):
+        with lab.Lab() as l:
+            e = Example(l, "mesh")
+            inside = ["nsenter", "-t", str(e.process.process.pid), "-U", "-n", "--preserve-credentials"]
+
+            def ask(*more):
+                r = subprocess.run([*inside, "curl", "-s", *more, "http://10.96.0.10/"], capture_output=True, text=True, check=True)
+                return json.loads(r.stdout)["service"]
+
+            for line in (ROOT / "examples/mesh/try.txt").read_text().splitlines():
+                self.assertIn(line, e.process.text())
+                if not line.lstrip().startswith("#"):
+                    self.assertTrue(e.paste(line).stdout, line)
+            self.assertEqual({ask("-H", "x-version: next") for _ in range(10)}, {"cart-next"})
+            shares = collections.Counter(ask() for _ in range(100))
+            self.assertGreater(shares["cart"], 70, shares)
+            e.edit("weight: 90", "weight: 0")
+            lab.await_true("all answers come from the next version", lambda: {ask() for _ in range(10)} == {"cart-next"})
+            why = e.paste("build/release/bin/fairlead why -f examples/mesh/ --gateway mesh:edge GET http://cart.shop/").stdout
+            self.assertIn("edge/steady/rule/0/match/0", why)
+            self.assertIn("shop/cart/80", why)
+            status = subprocess.run([*inside, lab.BIN / "fairlead", "--server", e.admin, "status"], capture_output=True, text=True).stdout
+            self.assertIn("SYNCED", status)
+            self.assertNotIn("error", status)
+            e.stop()
 
     def test_canary(self):
         def check(e):
