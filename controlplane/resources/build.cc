@@ -290,6 +290,7 @@ ResourcePtr build_assignment(const intent::BackendKey& key, const topology::View
   const bool stepped = !steps.empty() && std::any_of(localities.begin(), localities.end(), [&](const auto& locality) { return weighed(locality.first); });
   for (const auto& [place, members] : localities) {
     auto* locality = out.add_endpoints();
+    locality->mutable_locality();  // gRPC clients refuse an assignment in which one has none, if only an empty one
     if (!place.first.empty()) locality->mutable_locality()->set_region(place.first);
     if (!place.second.empty()) locality->mutable_locality()->set_zone(place.second);
     uint64_t weight = 0;

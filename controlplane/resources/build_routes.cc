@@ -178,9 +178,10 @@ void fill_mirror(const intent::Mirror& m, route_v3::RouteAction::RequestMirrorPo
 
 // Tries share the time that the request has.
 void fill_timeouts(const intent::Route& from, bool grpc, route_v3::RouteAction& to) {
-  if (grpc) {  // the only limit that they know; tries are their own business
+  if (grpc) {  // the only limit that they know; how a proxy tries again means nothing to them, and some of it they refuse
     const std::optional<std::chrono::milliseconds>& limit = from.request_timeout ? from.request_timeout : from.backend_timeout;
     if (limit && limit->count() > 0) set_duration(to.mutable_max_stream_duration()->mutable_max_stream_duration(), *limit);
+    return;
   }
   if (from.retry) {
     auto* retry = to.mutable_retry_policy();

@@ -168,7 +168,7 @@ def inside():
             by_consumer = (200, "consumer", None, "cart", None)
             for name, wanted in {
                 "a route": (200, "producer", None, "cart-v2", "/x?q=1"),
-                "a redirect": (301, None, "https://cart.shop/old", None, None),
+                "a redirect": (301, None, "https://cart.shop:443/old", None, None),
                 "the Service itself": (200, None, None, "cart", "/own"),
                 "no rule": (404, None, None, None, None),
                 "another port": (200, None, None, None, None),
