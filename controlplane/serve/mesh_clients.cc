@@ -31,12 +31,12 @@ void MeshClients::asks(const snapshot::Node& node, const std::vector<std::string
 
 bool MeshClients::left() {
   constexpr size_t kFew = 100;
-  return tell_ && ++left_ >= std::max(kFew, came_);
+  return tell_ && ++left_ >= std::max(kFew, clients_);
 }
 
 void MeshClients::anew(snapshot::Asked::Names names, size_t clients) {
   left_ = count_ = 0;
-  came_ = clients;
+  clients_ = clients;
   too_many_ = false;
   for (const auto& [key, of] : names) count_ += of.size();
   if (names == told_) return;

@@ -22,10 +22,7 @@ class MeshClients {
 
   static bool is_one(const snapshot::Node& node) { return node.gateway.empty() && !node.mesh.empty(); }
 
-  void came(const snapshot::Node& node) {
-    ++came_;
-    asks(node, {});
-  }
+  void came(const snapshot::Node& node) { asks(node, {}); }
   // For listeners. Of proxies it is not looked at.
   void asks(const snapshot::Node& node, const std::vector<std::string>& names);
   // True: it is time for anew().
@@ -37,8 +34,8 @@ class MeshClients {
   const Tell tell_;
   snapshot::Asked::Names told_;
   size_t count_ = 0;    // names told
-  size_t came_ = 0;     // clients, at the last anew() and since
-  size_t left_ = 0;     // of them since
+  size_t clients_ = 0;  // at the last anew()
+  size_t left_ = 0;     // since then
   bool too_many_ = false;
 };
 
