@@ -144,6 +144,10 @@ ResourcePtr Snapshot::find(Type t, std::string_view name) const {
   return found ? *found : nullptr;
 }
 
+bool Snapshot::leaves_out(Type t, std::string_view name) const {
+  return std::any_of(left_out.begin(), left_out.end(), [&](const auto& left) { return left.first == t && left.second == name; });
+}
+
 size_t Snapshot::size() const {
   size_t n = 0;
   for (const TypeSetPtr& set : sets) n += set->size();
@@ -212,6 +216,7 @@ SnapshotPtr substitute(const SnapshotPtr& wanted, const std::vector<Substitution
         set.push_back(s.instead);
       } else {
         erase.push_back(s.name);
+        next->left_out.emplace_back(s.type, s.name);
       }
     }
     // Never under a verbatim version: that one means the bytes its author wrote.

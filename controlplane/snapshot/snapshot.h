@@ -98,11 +98,14 @@ struct Snapshot {
   std::string scope;         // "gateway:ns/name", "raw:ns/name", joined by '+'; "unmatched"
   uint64_t generation = 0;   // rises with every change of the scope
   std::array<TypeSetPtr, resources::kTypeCount> sets;
+  std::vector<std::pair<Type, std::string>> left_out;  // by substitute(): few
 
   Snapshot();
   const TypeSet& of(Type t) const { return *sets[resources::index(t)]; }
   const TypeSetPtr& set(Type t) const { return sets[resources::index(t)]; }
   ResourcePtr find(Type t, std::string_view name) const;
+  // Whether there is one of that name that those who are given this snapshot have refused, and no other to give them.
+  bool leaves_out(Type t, std::string_view name) const;
   size_t size() const;
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;

@@ -41,7 +41,7 @@ Output DeltaSession::take(const Request& request, MonotonicTime now, const Snaps
 
 // Rule 50: what the client reports to have already, beside what it shall have. Forces what it has otherwise; what it has as it shall is returned, as
 // names in the request.
-Session::Settled DeltaSession::compare(State& s, const Request& request, MonotonicTime now) const {
+Session::Settled DeltaSession::compare(State& s, const Request& request, MonotonicTime now) {
   const snapshot::TypeSet& set = snapshot_->of(s.type);
   set.expect(request.initial_versions.size());
   Settled seen, settled;
@@ -57,6 +57,9 @@ Session::Settled DeltaSession::compare(State& s, const Request& request, Monoton
       // Only a content hash says that it has these very bytes; a raw set's own version may have had others before a restart.
       keep = (*r)->version == version && (*r)->version == hex64((*r)->hash.low);
       if (!keep && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.own().push_back(name);
+    } else if (snapshot_->leaves_out(s.type, name)) {
+      keep = true;  // what it has may be better than nothing
+      except(s, name, nullptr, now);
     } else if (s.type == Type::kExtensionConfig) {
       s.outdated.own().push_back(name);  // it has that: its removal is news
     } else if (options_.incomplete || s.type == Type::kCluster) {

@@ -245,6 +245,13 @@ bool Session::may_bring(State& s, MonotonicTime now) {
   return s.unacked.size() < options_.max_unacked || !s.forced.empty() || s.reply;
 }
 
+// What a client may have from before it came, and nobody has any more. A cluster goes when what it knew of that names it has had time to change.
+void Session::take_back(State& s, std::string_view name, MonotonicTime now, std::vector<Item>& items) {
+  if (s.type != Type::kCluster) return items.push_back({name, nullptr, nullptr});
+  s.kept.own().emplace_back(name);
+  s.kept_until = now + options_.warming_grace;
+}
+
 void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
   if (!may_bring(s, now)) {
     s.behind |= s.sent != snapshot_->set(s.type);
@@ -274,6 +281,9 @@ void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
     const ResourcePtr before = previous ? has(s, name) : nullptr;
     const ResourcePtr want = wanted(s, name, in_target);
     const Exception* old = exception(s, name);
+    // The client refused what there was of this name, and what it has had of it since before it came is not known.
+    const bool unknown = delta_ && old && !old->has && !old->held && !in_target && s.type != Type::kExtensionConfig;
+    const bool left_out = unknown && snapshot_->leaves_out(s.type, name);
     const bool outdated = std::find(s.outdated.begin(), s.outdated.end(), name) != s.outdated.end();
     ResourcePtr after = want;
     bool withheld = false, held = false;
@@ -294,8 +304,10 @@ void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
       // Rule 46. Not for filters that the client never had: Envoy 1.40 would take that for an answer, wait for the filter for ever, and not start.
       items.push_back({name, nullptr, nullptr});
       if (outdated) std::erase(s.outdated.own(), name);
+    } else if (unknown && !left_out) {
+      take_back(s, name, now, items);
     }
-    const bool as_target = in_target ? same_bytes(after, *in_target) : !after;
+    const bool as_target = in_target ? same_bytes(after, *in_target) : !after && !left_out;
     if (!as_target) exceptions.push_back({std::string(name), after, withheld, held, since});
   }
   s.sent = target;

@@ -252,6 +252,7 @@ class Session {
   void adopt(const SnapshotPtr& latest) {
     if (latest) snapshot_ = latest;
   }
+  void except(State& s, std::string_view name, ResourcePtr has, MonotonicTime now);  // sets what the client has of a name
   // After a request of `s`: brings the type, then what depends on it, then removals that may have waited for it.
   void answer(State& s, MonotonicTime now, Output& out);
   bool issued(std::string_view nonce) const;  // by this stream, for whichever type
@@ -265,6 +266,7 @@ class Session {
   // Brings one type up to the snapshot; appends the responses that takes.
   // `changed`: what may differ from State::sent; none: look.
   void bring(State& s, MonotonicTime now, Output& out, Changed changed = {});
+  void take_back(State& s, std::string_view name, MonotonicTime now, std::vector<Item>& items);
   bool may_bring(State& s, MonotonicTime now);
   std::vector<std::string_view> candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps,
                                            Changed changed) const;
@@ -273,7 +275,6 @@ class Session {
   Unacked& issue(State& s, Version version, MonotonicTime now);
   void refuse(State& s, Unacked response, const Request& request, MonotonicTime now, Output& out);
   ResourcePtr after_outstanding(State& s, std::string_view name, ResourcePtr has, uint64_t nonce);
-  void except(State& s, std::string_view name, ResourcePtr has, MonotonicTime now);
   void force_dependents(const State& from, const std::vector<Item>& items);
   void release(MonotonicTime now, Output& out);
 
@@ -315,7 +316,7 @@ class DeltaSession final : public Session {
 
  private:
   Output take(const Request& request, MonotonicTime now, const SnapshotPtr& latest) override;
-  Settled compare(State& s, const Request& request, MonotonicTime now) const;
+  Settled compare(State& s, const Request& request, MonotonicTime now);
 };
 
 }  // namespace fairlead::cpstream

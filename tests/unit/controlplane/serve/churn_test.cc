@@ -93,7 +93,10 @@ class Proxy {
     for (Type type : kTypes) {
       const auto& mine = has_.at(type);
       size_t expected = 0;
-      for (const auto& [name, body] : mine) CHECK_FALSE((envoy_ && is_mistake(type, body)));
+      for (const auto& [name, body] : mine) {
+        CHECK_FALSE((envoy_ && is_mistake(type, body)));
+        expected += (*wanted)->leaves_out(type, name);  // from a server before, and all refuse what there is instead
+      }
       (*wanted)->of(type).for_each([&](const ResourcePtr& r) {
         CAPTURE(resources::short_name(type), r->name);
         if (type == Type::kEndpoint && !has_.at(Type::kCluster).contains(r->name)) return;
@@ -105,7 +108,14 @@ class Proxy {
         REQUIRE(mine.contains(r->name));
         CHECK(mine.at(r->name) == r->body());
       });
-      if (delta_ || resources::is_root(type)) CHECK(mine.size() == expected);  // elsewhere nothing is ever deleted
+      if (delta_ || resources::is_root(type)) {  // elsewhere nothing is ever deleted
+        std::string names = std::string(resources::short_name(type)) + " mine:";
+        for (const auto& [name, body] : mine) names += " " + name;
+        names += " wanted:";
+        (*wanted)->of(type).for_each([&](const ResourcePtr& r) { names += " " + r->name; });
+        CAPTURE(names);
+        CHECK(mine.size() == expected);
+      }
     }
   }
 

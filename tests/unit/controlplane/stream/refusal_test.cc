@@ -199,3 +199,50 @@ TEST_CASE("what was taken from a client since is not what it goes on with after 
   c.nack(four.responses.at(0), "Error adding/updating listener(s) l: no\n");
   CHECK_FALSE(c.session.client_has(Type::kListener, "l"));
 }
+
+// From a server before, with "b" in bytes that this one has never seen; what this one has of it is refused.
+void come_with_an_older_b(Delta& c) {
+  Request cds = c.request(Type::kCluster);
+  cds.initial_versions = {{"a", cluster("a")->version}, {"b", "older"}};
+  CHECK(shape(c.send(cds)) == Names{"cds[b]"});
+  c.nack(Type::kCluster, "Error adding/updating cluster(s) b: no");
+  Request eds = c.request(Type::kEndpoint);
+  eds.names = {"b"};
+  eds.initial_versions = {{"b", "older"}};
+  CHECK(shape(c.send(eds)) == Names{"eds[b]"});
+  c.nack(Type::kEndpoint, "no");
+}
+
+TEST_CASE("rule 22: what a client had before it came, and kept since it refused the next, is removed when its name is") {
+  World w = edge();
+  Delta c(w.now());
+  come_with_an_older_b(c);
+  w.drop(Type::kCluster, "b");
+  w.drop(Type::kEndpoint, "b");
+  CHECK(shape(c.see(w)) == Names{"eds[-b]"});
+  CHECK(c.wait(std::chrono::seconds(4)).responses.empty());
+  CHECK(shape(c.wait(std::chrono::seconds(1))) == Names{"cds[-b]"});
+  c.ack(Type::kCluster);
+  CHECK(c.see(w).responses.empty());
+  CHECK_FALSE(c.session.deadline());
+}
+
+TEST_CASE("rule 22: it stays while no more is known than that all refuse what replaces it, and goes with the name") {
+  World w = edge();
+  const snapshot::SnapshotPtr frozen = snapshot::substitute(w.now(), {{Type::kCluster, "b", nullptr}, {Type::kEndpoint, "b", nullptr}});
+  Delta c(w.now());
+  come_with_an_older_b(c);
+  Delta later(frozen);
+  Request cds = later.request(Type::kCluster);
+  cds.initial_versions = {{"a", cluster("a")->version}, {"b", "older"}};
+  CHECK(shape(later.send(cds)) == Names{"cds[]"});
+  for (Delta* one : {&c, &later}) {
+    CHECK(one->session.on_snapshot(frozen, one->now).responses.empty());
+    CHECK(one->wait(std::chrono::seconds(60)).responses.empty());
+  }
+  w.drop(Type::kCluster, "b");
+  CHECK(later.see(w).responses.empty());
+  CHECK(shape(later.wait(std::chrono::seconds(5))) == Names{"cds[-b]"});
+  w.put({cluster("b", 3)});
+  CHECK(shape(c.see(w)).at(0) == "cds[b]");
+}
