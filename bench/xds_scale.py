@@ -286,13 +286,13 @@ def changes(server, source, crowd, count, endpoints):
 
 
 def xds_change(options):
-    """One endpoint changes, 5,000 subscribers, each on its own connection and 100 sharing one; beside go-control-plane with 1,000."""
+    """One endpoint changes, 5,000 subscribers, each on its own connection and 100 sharing one; beside go-control-plane, with 1,000 of the former and all of the latter."""
     build_go_peers()
     rows, figures, streams, services, endpoints = [], {}, options.streams or 5000, 200, 10
-    for kind, count, shared in (("fairlead-control", streams, 1), ("fairlead-control", streams, 100), ("fairlead-control", min(streams, 1000), 1), ("go-control-plane", min(streams, 1000), 1)):
+    for kind, count, shared in (("fairlead-control", streams, 1), ("fairlead-control", streams, 100), ("fairlead-control", min(streams, 1000), 1), ("go-control-plane", min(streams, 1000), 1), ("go-control-plane", streams, 100)):
         with Lab() as lab:
             if kind == "go-control-plane":
-                r = [statistics.median(x) for x in zip(*go_changes(lab, count, services, endpoints, options.rounds))]
+                r = [statistics.median(x) for x in zip(*go_changes(lab, count, shared, services, endpoints, options.rounds))]
             else:
                 server, source, address = control_on_services(lab, services, endpoints)
                 crowd = Crowd(address, count, shared)
@@ -313,12 +313,13 @@ def xds_change(options):
         verdict(f"{what}: CPU a stream at most {most[2]} µs", r[0], most[2])
         verdict(f"{what}: resources a stream: exactly the one", r[5], 1)
     few = min(streams, 1000)
-    verdict("CPU a stream at most 1/35 of go-control-plane's", figures["fairlead-control", few, 1][0] / figures["go-control-plane", few, 1][0] * 35, 1)
+    for shared, what, count in ((1, "a connection each", few), (100, "100 on a connection", streams)):
+        verdict(f"{what}: CPU a stream at most 1/35 of go-control-plane's", figures["fairlead-control", count, shared][0] / figures["go-control-plane", count, shared][0] * 35, 1)
 
 
-def go_changes(lab, streams, services, endpoints, count):
+def go_changes(lab, streams, shared, services, endpoints, count):
     server = lab.start("go-control-plane", pinned(SERVER_CORE, [PEERS / "controlplane", "-generate", f"{services}x{endpoints}"]), env={"GOMAXPROCS": "1"})
-    crowd = Crowd("127.0.0.1:" + server.await_line(r"listening 127\.0\.0\.1:(\d+)", 60)[1], streams)
+    crowd = Crowd("127.0.0.1:" + server.await_line(r"listening 127\.0\.0\.1:(\d+)", 60)[1], streams, shared)
     pid, out = server.process.pid, []
     try:
         settle(pid)
