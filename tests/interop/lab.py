@@ -15,6 +15,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("FAIRLEAD_BIN", ROOT / "build/release/bin"))
+OTHER_BIN = pathlib.Path(os.environ.get("FAIRLEAD_OTHER_BIN", BIN))  # of another version, to stand beside this one
 PEERS = ROOT / "build/interop"
 VENV = ROOT / "build/venv"
 ENVOY_VERSION = "1.40.0"
@@ -210,10 +211,10 @@ class Lab:
             await_port(port, p)
         return p
 
-    def control(self, source, *flags):
+    def control(self, source, *flags, programs=BIN):
         """fairlead-control on a folder; returns (process, xds address, admin address)."""
         xds, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        p = self.start("fairlead-control", [BIN / "fairlead-control", "--source", f"file:{source}", "--xds-address", xds, "--admin-address", admin, *flags])
+        p = self.start("fairlead-control", [programs / "fairlead-control", "--source", f"file:{source}", "--xds-address", xds, "--admin-address", admin, *flags])
         await_http(admin, "/readyz", p)
         return p, xds, admin
 
@@ -222,12 +223,12 @@ class Lab:
                                "--admin-address", admin, *more], check=True, capture_output=True, text=True).stdout
         return self.write(f"bootstrap-{kind}{'-'.join(more)}.yaml", text)
 
-    def proxy(self, kind, config, admin, *flags):
+    def proxy(self, kind, config, admin, *flags, programs=BIN):
         """fairlead-proxy or Envoy on a bootstrap file, once it is ready."""
         if kind == "envoy":
             command = [envoy(), "-c", config, "--base-id", str(free_port()), "--concurrency", "1", "--log-level", "warning", *flags]
         else:
-            command = [BIN / "fairlead-proxy", "-c", config, "--concurrency", "1", "--drain-time-s", "2", *flags]
+            command = [programs / "fairlead-proxy", "-c", config, "--concurrency", "1", "--drain-time-s", "2", *flags]
         p = self.start(kind, command)
         await_http(admin, "/ready", p)
         return p

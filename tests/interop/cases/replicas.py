@@ -1,12 +1,13 @@
 """Two replicas of fairlead-control behind one address, under load, with Envoy and fairlead-proxy in both protocols: one is killed, and comes back, and the
-other is killed. No request fails, what did not change is not changed anywhere, and what does arrives over the replica that is left."""
+other is killed. No request fails, what did not change is not changed anywhere, and what does arrives over the replica that is left. FAIRLEAD_OTHER_BIN,
+a folder of programs of another version: one of the replicas and half of the proxies are of that one."""
 import http.client
 import re
 import signal
 import socket
 import threading
 
-from lab import await_true, free_port, free_ports, get, require, same
+from lab import BIN, OTHER_BIN, await_true, free_port, free_ports, get, require, same
 
 EDGE = """apiVersion: fairlead.io/v1alpha1
 kind: EnvoyResources
@@ -37,6 +38,38 @@ spec:
     name: edge
     response_headers_to_add: [{{header: {{key: x-edit, value: "{edit}"}}}}]
     virtual_hosts: [{{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app}}}}]}}]
+"""
+# the same by Gateway API, of which each version makes resources by itself
+GATEWAY = """apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: {name}}}
+spec: {{gatewayClassName: fairlead, listeners: [{{name: http, port: {port}, protocol: HTTP}}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}}}
+spec:
+  parentRefs: [{{name: {name}}}]
+  rules:
+  - filters: [{{type: ResponseHeaderModifier, responseHeaderModifier: {{add: [{{name: x-edit, value: "{edit}"}}]}}}}]
+    backendRefs: [{{name: {name}, port: 80}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{ports: [{{port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}, labels: {{kubernetes.io/service-name: {name}}}}}
+addressType: IPv4
+ports: [{{name: "", port: {upstream}}}]
+endpoints: [{{addresses: [127.0.0.1]}}]
+"""
+CLASS = """apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: fairlead}
+spec: {controllerName: fairlead.io/gateway-controller}
 """
 CHANGES = ("listener_manager.listener_modified", "listener_manager.listener_removed", "cluster_manager.cluster_modified", "cluster_manager.cluster_removed")
 
@@ -120,19 +153,22 @@ class Load:
 def run(lab):
     upstream = free_port()
     lab.nginx({upstream: "app"})
-    kinds = {"envoy-sotw": ("envoy", "--sotw"), "envoy-delta": ("envoy", "--delta"), "proxy-sotw": ("proxy", "--sotw"), "proxy-delta": ("proxy", "--delta")}
+    kinds = {"envoy-sotw": ("envoy", "--sotw", BIN), "envoy-delta": ("envoy", "--delta", BIN), "proxy-sotw": ("proxy", "--sotw", OTHER_BIN), "proxy-delta": ("proxy", "--delta", BIN),
+             "gateway-delta": ("proxy", "--delta", OTHER_BIN), "gateway-sotw": ("proxy", "--sotw", BIN), "gateway-envoy": ("envoy", "--delta", BIN)}
     ports, admins = free_ports(kinds), {name: f"127.0.0.1:{port}" for name, port in free_ports(kinds).items()}
 
     def write(edit):
         for name, port in ports.items():
-            lab.write(f"source/{name}.yaml", EDGE.format(name=name, port=port, upstream=upstream, edit=edit))
+            lab.write(f"source/{name}.yaml", (GATEWAY if name.startswith("gateway") else EDGE).format(name=name, port=port, upstream=upstream, edit=edit))
 
     write("first")
+    lab.write("source/class.yaml", CLASS)
     source = lab.dir / "source"
-    replicas = [lab.control(source) for _ in range(2)]  # (process, xDS, admin)
+    replicas = [lab.control(source, programs=programs) for programs in (BIN, OTHER_BIN)]  # (process, xDS, admin)
     balancer = Balancer([xds for _, xds, _ in replicas])
-    for name, (kind, protocol) in kinds.items():
-        lab.proxy(kind, lab.bootstrap(kind, name, balancer.address, admins[name], protocol, "--id", name), admins[name])
+    for name, (kind, protocol, programs) in kinds.items():
+        whose = ("--gateway", f"default/{name}") if name.startswith("gateway") else ()
+        lab.proxy(kind, lab.bootstrap(kind, name, balancer.address, admins[name], protocol, "--id", name, *whose), admins[name], programs=programs)
 
     def edited(edit):
         for name, port in ports.items():
