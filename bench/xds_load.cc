@@ -1,7 +1,7 @@
 // A crowd of delta ADS clients on one thread, on the proxy's own HTTP/2 codec so that it costs less than the server it loads: each stream
 // subscribes to all clusters and listeners and, by name, to the endpoints of the first --names of its clusters (of another place in the list for each
 // stream), and ACKs what it gets.
-//   bench_xds_load --address HOST:PORT --streams N [--per-connection 1] [--names N] [--first N] [--together 1] [--node CLUSTER] [--at-once 50]
+//   bench_xds_load --address HOST:PORT --streams N [--per-connection 1] [--names N] [--first N] [--together 1] [--node CLUSTER] [--at-once 50] [--tls 0]
 //                  [--stuck N] [--window BYTES]
 // Prints "ready STREAMS SECONDS BYTES" when all have everything. Then each line on standard input is a command:
 //   watch NAME   prints "watching", then "change N NANO...": when each subscriber got the next response that holds the resource (Unix
@@ -29,6 +29,8 @@
 #include "controlplane/rpc/message_reader.h"
 #include "dataplane/http/h2/session.h"
 #include "dataplane/net/connection.h"
+#include "dataplane/tls/context.h"
+#include "dataplane/tls/session.h"
 
 using namespace fairlead;
 using std::chrono::steady_clock;
@@ -41,6 +43,7 @@ constexpr std::string_view kListener = "type.googleapis.com/envoy.config.listene
 
 struct Options {
   std::string address, node = "load";
+  bool tls = false;
   size_t streams = 1000, per_connection = 1, names = 0, first = 0, together = 0, at_once = 50, stuck = 0, window = 1 << 20;
 };
 
@@ -153,6 +156,13 @@ struct Crowd {
     auto parsed = net::Address::parse(options.address);
     if (!parsed.ok()) fail(std::string(parsed.status().message()));
     address = *parsed;
+    if (options.tls) {
+      tls::ClientOptions unverified;  // what is measured is the server
+      unverified.alpn = {"h2"};
+      auto context = tls::ClientContext::create(unverified);
+      if (!context.ok()) fail(std::string(context.status().message()));
+      tls = *context;
+    }
     for (size_t i = 0; i < options.streams; ++i) streams.push_back(std::make_unique<Stream>(*this, i));
   }
   void connect_all(bool again) {
@@ -180,7 +190,9 @@ struct Crowd {
       settings.initial_stream_window_size = static_cast<uint32_t>(options.window);
       settings.initial_connection_window_size = 16 << 20;
       settings.max_concurrent_streams = 100'000;
-      link.session = h2::make_client_session(net::Connection::connect(loop, address, {}), settings, link);
+      net::Dial dial;
+      if (tls) dial.transport = [this] { return tls::Session::connect(tls, {}, nullptr); };
+      link.session = h2::make_client_session(net::Connection::connect(loop, address, {}, std::move(dial)), settings, link);
       links.push_back(std::move(waiting.front()));
       waiting.pop_front();
     }
@@ -226,6 +238,7 @@ struct Crowd {
 
   Options options;
   net::Address address;
+  std::shared_ptr<const tls::ClientContext> tls;  // null: in plaintext
   net::EventLoop loop{"load"};
   std::vector<std::unique_ptr<Stream>> streams;
   std::deque<std::unique_ptr<Link>> waiting;
@@ -430,6 +443,7 @@ int main(int argc, char** argv) {
     else if (flag == "--together") options.together = std::stoul(value);
     else if (flag == "--window") options.window = std::stoul(value);
     else if (flag == "--at-once") options.at_once = std::stoul(value);
+    else if (flag == "--tls") options.tls = value == "1";
     else if (flag == "--stuck") options.stuck = std::stoul(value);
     else fail("unknown flag " + flag);
   }

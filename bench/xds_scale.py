@@ -11,6 +11,7 @@ import time
 import lab as peers
 from lab import BIN, PEERS, Lab, await_http, await_true, build_go_peers, free_port
 from measure import OTHER_CORES, SERVER_CORE, cpu, pinned, rss, table, verdict
+from tls_races import certificate
 
 # --- one endpoint changes, many delta streams ----------------------------------------------------------------------------
 
@@ -228,6 +229,17 @@ class Crowd:
         self.process.wait()
 
 
+PLAIN, SECURED = "plaintext", "TLS"
+
+
+def flags(lab, over):
+    """What makes fairlead-control and a crowd speak that: their flags."""
+    if over == PLAIN:
+        return (), ()
+    pem = certificate(lab, "ECDSA P-256")
+    return ("--xds-tls-cert", pem, "--xds-tls-key", pem), ("--tls", "1")
+
+
 def peak(pid):
     return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
 
@@ -237,27 +249,29 @@ def at(times, share):
 
 
 def xds_connect(options):
-    """10,000 delta ADS streams (all of 1,000 clusters and 200 endpoint names each, 50,000 endpoints) connect at once; all of them again, with their versions."""
+    """10,000 delta ADS streams (all of 1,000 clusters and 200 endpoint names each, 50,000 endpoints) connect at once; all of them again, with their versions. Over TLS, too."""
     streams, rows, figures = options.streams or 10_000, [], {}
-    for shared in (1, 10):
+    for shared, over in ((1, PLAIN), (10, PLAIN), (1, SECURED)):
         with Lab() as lab:
-            server, _, address = control_on_services(lab, options.clusters, 50)
+            servers, crowds = flags(lab, over)
+            server, _, address = control_on_services(lab, options.clusters, 50, *servers)
             pid = server.process.pid
             begun = cpu(pid)
-            crowd = Crowd(address, streams, shared, 200)
+            crowd = Crowd(address, streams, shared, 200, more=crowds)
             try:
                 settle(pid)
                 spent, most, rests = cpu(pid) - begun, peak(pid), rss(pid)
                 begun = cpu(pid)
                 again, few = crowd.reconnect()
                 settle(pid)
-                figures[shared] = (crowd.seconds, most, again, few / crowd.bytes)
-                rows.append((str(shared), f"{crowd.seconds:.1f}", f"{spent:.1f}", f"{most / 2**20:.0f}", f"{rests / 2**20:.0f}", f"{crowd.bytes / streams / 1000:.0f}", f"{again:.1f}",
+                if over == PLAIN:
+                    figures[shared] = (crowd.seconds, most, again, few / crowd.bytes)
+                rows.append((str(shared), over, f"{crowd.seconds:.1f}", f"{spent:.1f}", f"{most / 2**20:.0f}", f"{rests / 2**20:.0f}", f"{crowd.bytes / streams / 1000:.0f}", f"{again:.1f}",
                              f"{cpu(pid) - begun:.1f}", f"{few / streams / 1000:.2f}", f"{rss(pid) / 2**20:.0f}"))
             finally:
                 crowd.kill()
     table(f"{streams} delta streams x {options.clusters} clusters of 50 endpoints, 200 endpoint names each", rows,
-          ["streams a connection", "all ready s", "CPU s", "peak MiB", "at rest MiB", "KB/stream", "again s", "CPU s", "KB/stream", "at rest MiB"])
+          ["streams a connection", "over", "all ready s", "CPU s", "peak MiB", "at rest MiB", "KB/stream", "again s", "CPU s", "KB/stream", "at rest MiB"])
     for shared, (first, most, again, share) in figures.items():
         what = "a connection each" if shared == 1 else f"{shared} on a connection"
         verdict(f"{what}: all ready in at most 45 s", first, 45)
@@ -286,35 +300,37 @@ def changes(server, source, crowd, count, endpoints):
 
 
 def xds_change(options):
-    """One endpoint changes, 5,000 subscribers, each on its own connection and 100 sharing one; beside go-control-plane, with 1,000 of the former and all of the latter."""
+    """One endpoint changes, 5,000 subscribers, each on its own connection and 100 sharing one, over TLS, too; beside go-control-plane, with 1,000 of the former and all of the latter."""
     build_go_peers()
     rows, figures, streams, services, endpoints = [], {}, options.streams or 5000, 200, 10
-    for kind, count, shared in (("fairlead-control", streams, 1), ("fairlead-control", streams, 100), ("fairlead-control", min(streams, 1000), 1), ("go-control-plane", min(streams, 1000), 1), ("go-control-plane", streams, 100)):
+    few = min(streams, 1000)
+    for kind, count, shared, over in (("fairlead-control", streams, 1, PLAIN), ("fairlead-control", streams, 100, PLAIN), ("fairlead-control", streams, 1, SECURED), ("fairlead-control", streams, 100, SECURED),
+                                      ("fairlead-control", few, 1, PLAIN), ("go-control-plane", few, 1, PLAIN), ("go-control-plane", streams, 100, PLAIN)):
         with Lab() as lab:
             if kind == "go-control-plane":
                 r = [statistics.median(x) for x in zip(*go_changes(lab, count, shared, services, endpoints, options.rounds))]
             else:
-                server, source, address = control_on_services(lab, services, endpoints)
-                crowd = Crowd(address, count, shared)
+                servers, crowds = flags(lab, over)
+                server, source, address = control_on_services(lab, services, endpoints, *servers)
+                crowd = Crowd(address, count, shared, more=crowds)
                 try:
                     settle(server.process.pid)
                     r = changes(server, source, crowd, 3 * options.rounds, endpoints)
                 finally:
                     crowd.kill()
-            figures[kind, count, shared] = r
-            rows.append((kind, count, shared, f"{r[0]:.1f}", *(f"{x:.0f}" for x in r[1:5]), f"{r[5]:.2f}"))
+            figures[kind, count, shared, over] = r
+            rows.append((kind, count, shared, over, f"{r[0]:.1f}", *(f"{x:.0f}" for x in r[1:5]), f"{r[5]:.2f}"))
     table(f"One endpoint of {services} services of {endpoints} changes, all of them subscribed to", rows,
-          ["server", "streams", "a connection", "CPU µs/stream", "p50 ms", "p99 ms", "last ms", "bytes/stream", "resources/stream"])
+          ["server", "streams", "a connection", "over", "CPU µs/stream", "p50 ms", "p99 ms", "last ms", "bytes/stream", "resources/stream"])
     debounce = 20  # of the fast path, and no part of the bars
     for shared, what, most in ((1, "a connection each", (300, 600, 35)), (100, "100 on a connection", (120, 300, 5))):
-        r = figures["fairlead-control", streams, shared]
+        r = figures["fairlead-control", streams, shared, PLAIN]
         verdict(f"{what}: p50 at most {most[0]} ms", r[1] - debounce, most[0])
         verdict(f"{what}: p99 at most {most[1]} ms", r[2] - debounce, most[1])
         verdict(f"{what}: CPU a stream at most {most[2]} µs", r[0], most[2])
         verdict(f"{what}: resources a stream: exactly the one", r[5], 1)
-    few = min(streams, 1000)
     for shared, what, count in ((1, "a connection each", few), (100, "100 on a connection", streams)):
-        verdict(f"{what}: CPU a stream at most 1/35 of go-control-plane's", figures["fairlead-control", count, shared][0] / figures["go-control-plane", count, shared][0] * 35, 1)
+        verdict(f"{what}: CPU a stream at most 1/35 of go-control-plane's", figures["fairlead-control", count, shared, PLAIN][0] / figures["go-control-plane", count, shared, PLAIN][0] * 35, 1)
 
 
 def go_changes(lab, streams, shared, services, endpoints, count):

@@ -77,7 +77,11 @@ void add_outbound(const plan::Listener& l, envoy::config::listener::v3::Listener
   filter->set_name("envoy.filters.listener.original_dst");
   filter->mutable_typed_config()->PackFrom(envoy::extensions::filters::listener::original_dst::v3::OriginalDst());
   add_tcp_proxy(l.name, l.shares, *to.add_filter_chains());
-  // What was meant for the listener itself would be passed on to it, again and again.
+  // What was meant for the listener itself would be passed on to it, again and again; for the same port elsewhere it is not. A connection is matched
+  // by its port first, and there is no way back from there to a chain for any.
+  auto& elsewhere = *to.add_filter_chains();
+  add_tcp_proxy(l.name, l.shares, elsewhere);
+  elsewhere.mutable_filter_chain_match()->mutable_destination_port()->set_value(l.port);
   auto& itself = *to.add_filter_chains();
   auto* range = itself.mutable_filter_chain_match()->add_prefix_ranges();
   range->set_address_prefix("127.0.0.0");

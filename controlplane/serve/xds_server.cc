@@ -374,12 +374,10 @@ void XdsServer::Loop::count_transport() {
 void XdsServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
   const auto found = streams_.find(stream);
   if (found == streams_.end()) return;
+  if (const size_t size = message.size(); size >= kCountedBytes) sent_since_trim_ += size;
   size_t own = 0;
   found->second->call().send(frames_.bytes_of(message, &own));
-  if (own >= kCountedBytes) {
-    outflow_.sent(stream, own, clock_.monotonic());
-    sent_since_trim_ += own;
-  }
+  if (own >= kCountedBytes) outflow_.sent(stream, own, clock_.monotonic());
   sent_to_.push_back(stream);
 }
 

@@ -80,9 +80,9 @@ spec:
 """
 
 
-def serve(name, host):
+def serve(name, host, port=0):
     """A backend that says who it is and what it was asked; its port."""
-    listener = socket.create_server((host, 80 if host == PLAIN else 0))
+    listener = socket.create_server((host, port))
 
     def answer(s):
         with s:
@@ -134,6 +134,7 @@ def observe(lab, kind, ns, xds):
     note("no rule", (CART, 80), "/else")
     note("another port", (CART, 8080), "/else")
     note("a Service without routes", (PLAIN, 80), "/v2/x", "cart.shop")
+    note("the listener's own port elsewhere", (PLAIN, 15001), "/v2/x")
     with socket.create_connection(("127.0.0.1", 15001), 5) as s:
         labs.require(s.recv(1) == b"", "a connection that was meant for the listener itself is passed on to it")
     process.stop()
@@ -147,7 +148,8 @@ def inside():
     subprocess.run(["nft", "-f", "-"], input=RULES.encode(), check=True)
     with labs.Lab() as lab:
         path = lab.write("source/services.yaml", SERVICES.format(cart=serve("cart", "127.0.0.1"), v2=serve("cart-v2", "127.0.0.1")))
-        serve("plain", PLAIN)
+        for port in (80, 15001):
+            serve("plain", PLAIN, port)
         alternative = socket.create_server((CART, 8080))  # what a port without routes is passed on to
 
         def answer():
@@ -173,6 +175,7 @@ def inside():
                 "no rule": (404, None, None, None, None),
                 "another port": (200, None, None, None, None),
                 "a Service without routes": (200, None, None, "plain", "/v2/x"),
+                "the listener's own port elsewhere": (200, None, None, "plain", "/v2/x"),
             }.items():
                 if ns == "edge" and name in ("a route", "a redirect", "the Service itself", "no rule", "another port"):
                     wanted = by_consumer
