@@ -72,7 +72,7 @@ class XdsServer::Loop final : public Wire {
   class Stream;
   // What has come back is handled before the next batch of pushes, but no more than a turn of it.
   static constexpr size_t kPushBatch = 64;
-  // A storm of connects leaves the heap full of holes: given back once it is quiet. Changes told to thousands do not: what one gets is small.
+  // A storm of connects leaves the heap full of holes: given back once it is quiet. Changes told to thousands do not: what one gets and says is small.
   static constexpr size_t kTrimAfterBytes = 8 << 20;
   static constexpr std::chrono::milliseconds kTrimAfterQuiet{300};
   static constexpr std::chrono::milliseconds kShutdownGrace{1000};
@@ -92,6 +92,10 @@ class XdsServer::Loop final : public Wire {
   void count_transport();
   void pump();
   void trim();
+  // A message of that many bytes has come or is to go.
+  void stirred(size_t bytes) {
+    if (bytes >= kCountedBytes) large_since_trim_ += bytes;
+  }
 
   const Options options_;
   const Clock& clock_;
@@ -111,7 +115,7 @@ class XdsServer::Loop final : public Wire {
   bool holding_ = false;          // somebody waits until outflow_ has room
   std::deque<StreamId> held_;     // streams of whom requests wait for that; some may have gone
   std::unique_ptr<net::Timer> core_timer_, trim_timer_, admit_timer_, flow_timer_;
-  size_t sent_since_trim_ = 0;
+  size_t large_since_trim_ = 0;
   bool storm_ = false;
   std::once_flag shutdown_once_;
   std::mutex closed_mutex_;
@@ -157,7 +161,8 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
     const StreamId id = id_;
     const std::unique_ptr<std::vector<std::string>> requests = std::exchange(requests_, nullptr);
     for (const std::string& message : *requests) {
-      loop.core_.request(id, message);
+      loop.stirred(message.size());
+    loop.core_.request(id, message);
       if (!loop.streams_.contains(id)) return;  // the core has ended it
     }
     call_.resume_reading();
@@ -374,7 +379,7 @@ void XdsServer::Loop::count_transport() {
 void XdsServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
   const auto found = streams_.find(stream);
   if (found == streams_.end()) return;
-  if (const size_t size = message.size(); size >= kCountedBytes) sent_since_trim_ += size;
+  stirred(message.size());
   size_t own = 0;
   found->second->call().send(frames_.bytes_of(message, &own));
   if (own >= kCountedBytes) outflow_.sent(stream, own, clock_.monotonic());
@@ -402,7 +407,7 @@ void XdsServer::Loop::touched() {
   } else {
     core_timer_->disarm();
   }
-  storm_ = storm_ || sent_since_trim_ > kTrimAfterBytes;
+  storm_ = storm_ || large_since_trim_ > kTrimAfterBytes;
   if (storm_) trim_timer_->arm(kTrimAfterQuiet);
 }
 
@@ -413,7 +418,7 @@ void XdsServer::Loop::pump() {
 
 void XdsServer::Loop::trim() {
   storm_ = false;
-  sent_since_trim_ = 0;
+  large_since_trim_ = 0;
   net::BlockPool::trim();
   malloc_trim(0);
 }
