@@ -72,8 +72,10 @@ class XdsServer::Loop final : public Wire {
   class Stream;
   // What has come back is handled before the next batch of pushes, but no more than a turn of it.
   static constexpr size_t kPushBatch = 64;
-  // A storm of connects leaves the heap full of holes: given back once it is quiet. Changes told to thousands do not: what one gets and says is small.
+  // A storm of connects leaves the heap full of holes: given back once it is quiet. A change told to thousands does not, only many of them do: what one
+  // gets and says is small.
   static constexpr size_t kTrimAfterBytes = 8 << 20;
+  static constexpr size_t kStirsLess = 16;
   static constexpr std::chrono::milliseconds kTrimAfterQuiet{300};
   static constexpr std::chrono::milliseconds kShutdownGrace{1000};
   static constexpr size_t kAdmitBatch = 64;  // as many streams are let in before others have their turn
@@ -93,9 +95,7 @@ class XdsServer::Loop final : public Wire {
   void pump();
   void trim();
   // A message of that many bytes has come or is to go.
-  void stirred(size_t bytes) {
-    if (bytes >= kCountedBytes) large_since_trim_ += bytes;
-  }
+  void stirred(size_t bytes) { stirred_ += bytes >= kCountedBytes ? bytes : bytes / kStirsLess; }
 
   const Options options_;
   const Clock& clock_;
@@ -115,7 +115,7 @@ class XdsServer::Loop final : public Wire {
   bool holding_ = false;          // somebody waits until outflow_ has room
   std::deque<StreamId> held_;     // streams of whom requests wait for that; some may have gone
   std::unique_ptr<net::Timer> core_timer_, trim_timer_, admit_timer_, flow_timer_;
-  size_t large_since_trim_ = 0;
+  size_t stirred_ = 0;
   bool storm_ = false;
   std::once_flag shutdown_once_;
   std::mutex closed_mutex_;
@@ -407,7 +407,7 @@ void XdsServer::Loop::touched() {
   } else {
     core_timer_->disarm();
   }
-  storm_ = storm_ || large_since_trim_ > kTrimAfterBytes;
+  storm_ = storm_ || stirred_ > kTrimAfterBytes;
   if (storm_) trim_timer_->arm(kTrimAfterQuiet);
 }
 
@@ -418,7 +418,7 @@ void XdsServer::Loop::pump() {
 
 void XdsServer::Loop::trim() {
   storm_ = false;
-  large_since_trim_ = 0;
+  stirred_ = 0;
   net::BlockPool::trim();
   malloc_trim(0);
 }
