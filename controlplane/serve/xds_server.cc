@@ -152,6 +152,7 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
 
   rpc::Call& call() { return call_; }
   void on_message(std::string_view message) override {
+    loop_.stirred(message.size());
     if (requests_ || (message.size() >= kSmallRequest && loop_.held_back())) return hold(message);
     take(message);
   }
@@ -161,8 +162,7 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
     const StreamId id = id_;
     const std::unique_ptr<std::vector<std::string>> requests = std::exchange(requests_, nullptr);
     for (const std::string& message : *requests) {
-      loop.stirred(message.size());
-    loop.core_.request(id, message);
+      loop.core_.request(id, message);
       if (!loop.streams_.contains(id)) return;  // the core has ended it
     }
     call_.resume_reading();
