@@ -212,7 +212,11 @@ std::string ScopeKey::str() const {
   return (audience == Audience::kMeshGrpc ? "mesh-grpc:" : "mesh:") + (ns.empty() ? "*" : ns);
 }
 
-std::string ScopeKey::scope() const { return mesh() ? str() : "gateway:" + str(); }
+std::string ScopeKey::scope() const { return scope_of(str()); }
+
+std::string ScopeKey::scope_of(std::string_view key) {
+  return (key.find(':') == std::string_view::npos ? "gateway:" : "") + std::string(key);
+}
 
 std::string_view protocol_name(Protocol p) {
   switch (p) {

@@ -38,6 +38,8 @@ struct ScopeKey {
   bool mesh() const { return audience != Audience::kGateway; }
   std::string str() const;    // "ns/name"; "mesh:ns", "mesh:*", "mesh-grpc:ns"
   std::string scope() const;  // "gateway:ns/name"; else the same
+  // That of a key by its str(): no Gateway's has a colon.
+  static std::string scope_of(std::string_view key);
   template <typename H>
   friend H AbslHashValue(H h, const ScopeKey& k) {
     return H::combine(std::move(h), k.ns, k.name, k.audience);

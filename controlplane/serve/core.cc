@@ -228,20 +228,24 @@ snapshot::SnapshotPtr Core::view(const Stream& stream) {
 }
 
 // Secrets that a client asks for and that its connection may not carry.
-std::vector<intent::Finding> Core::unsent_secrets() const {
-  std::vector<intent::Finding> out;
+void Core::each_unsent_secret(absl::FunctionRef<void(const Stream&, const resources::Resource& secret)> f) const {
   for (const auto& [id, s] : streams_) {
     if (!s->session || s->peer->may_carry_secrets()) continue;
     const snapshot::SnapshotPtr wanted = catalog_.find(s->scope());
     for (const std::string& name : s->session->subscribed(Type::kSecret)) {
-      const resources::ResourcePtr secret = wanted->find(Type::kSecret, name);
-      if (!secret) continue;
-      for (const intent::Origin& origin : secret->origins) {
-        out.push_back({intent::Severity::kError, origin, s->scope(), "SecretNotSent",
-                       absl::StrCat("not sent to node ", s->node_id, " at ", s->peer->address, ": its connection is neither on this machine nor over TLS")});
-      }
+      if (const resources::ResourcePtr secret = wanted->find(Type::kSecret, name)) f(*s, *secret);
     }
   }
+}
+
+std::vector<intent::Finding> Core::unsent_secrets() const {
+  std::vector<intent::Finding> out;
+  each_unsent_secret([&](const Stream& s, const resources::Resource& secret) {
+    for (const intent::Origin& origin : secret.origins) {
+      out.push_back({intent::Severity::kError, origin, s.scope(), "SecretNotSent",
+                     absl::StrCat("not sent to node ", s.node_id, " at ", s.peer->address, ": its connection is neither on this machine nor over TLS")});
+    }
+  });
   return out;
 }
 
@@ -707,7 +711,7 @@ std::vector<verdict::Progress::Fault> Core::faults() const {
     }
   };
   for (intent::Finding& f : ledger_.findings("plan:")) {
-    std::string scope = absl::StrCat("gateway:", f.scope);
+    std::string scope = intent::ScopeKey::scope_of(f.scope);
     add(std::move(f), std::move(scope));
   }
   for (intent::Finding& f : catalog_.findings()) {  // not the ledger's: clients that came since may have opened scopes
@@ -737,16 +741,12 @@ void Core::add_unsent_secrets(std::vector<verdict::Progress::Fault>& out) const 
     std::string first;
   };
   std::map<std::pair<std::string_view, std::string>, Unsent> unsent;  // by scope and name
-  for (const auto& [id, s] : streams_) {
-    if (!s->session || s->peer->may_carry_secrets()) continue;
-    for (const std::string& name : s->session->subscribed(Type::kSecret)) {
-      Unsent& u = unsent[{s->scope(), name}];
-      if (++u.clients == 1) u.first = absl::StrCat("node ", s->node_id, " at ", s->peer->address);
-    }
-  }
+  each_unsent_secret([&](const Stream& s, const resources::Resource& secret) {
+    Unsent& u = unsent[{s.scope(), secret.name}];
+    if (++u.clients == 1) u.first = absl::StrCat("node ", s.node_id, " at ", s.peer->address);
+  });
   for (const auto& [key, u] : unsent) {
     const auto& [scope, name] = key;
-    if (!catalog_.find(scope)->find(Type::kSecret, name)) continue;
     const std::string text = absl::StrCat("sds \"", name, "\" is not sent to ", u.clients, u.clients == 1 ? " proxy" : " proxies",
                                           " whose connection is neither on this machine nor over TLS: ", u.clients == 1 ? "" : "the first is ", u.first);
     for (intent::Origin& user : users_of(scope, {Type::kSecret, name})) out.push_back({std::string(scope), std::move(user), "SecretNotSent", text, false});

@@ -18,6 +18,7 @@
 
 #include <absl/container/btree_map.h>
 #include <absl/container/flat_hash_map.h>
+#include <absl/functional/function_ref.h>
 
 #include "base/clock.h"
 #include "base/doc.h"
@@ -154,6 +155,7 @@ class Core {
   void endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now);
   void reschedule(StreamId id, Stream& stream);
   snapshot::SnapshotPtr view(const Stream& stream);
+  void each_unsent_secret(absl::FunctionRef<void(const Stream&, const resources::Resource& secret)> f) const;
   std::vector<intent::Finding> unsent_secrets() const;
   std::vector<verdict::Progress::Fault> faults() const;
   std::vector<intent::Origin> users_of(std::string_view scope, const resources::Reference& to) const;

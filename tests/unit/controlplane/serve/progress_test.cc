@@ -192,6 +192,19 @@ TEST_CASE("what planning found in a Gateway is told in its scope") {
   CHECK(told);
 }
 
+TEST_CASE("what planning found for clients of the mesh is told in the mesh's scopes") {
+  Server s;
+  snapshot::Update u = gateway("edge", {cluster("a", 1)});
+  for (const char* scope : {"mesh:*", "mesh-grpc:shop"}) {
+    u.findings.emplace_back(std::string("plan:") + scope,
+                            std::vector<intent::Finding>{{intent::Severity::kWarning, origin("HTTPRoute", "r"), scope, "UnknownBackend", "no such Service"}});
+  }
+  s.apply(std::move(u));
+  std::set<std::string> scopes;
+  for (const verdict::Progress::Fault& f : s.core.progress().faults) scopes.insert(f.scope);
+  CHECK(scopes == std::set<std::string>{"mesh:*", "mesh-grpc:shop"});
+}
+
 TEST_CASE("a secret that connections may not carry is told where it is missing, once for all of them") {
   Server s;
   s.apply(gateway("edge", {with_secret("a", "default/key", {origin("BackendTLSPolicy", "p")}), secret("default/key", "key", {origin("Secret", "key")})}));
