@@ -116,10 +116,18 @@ class Translator {
     }
   }
 
-  Class* class_of(const Object& object, const Ingress& spec) {
-    const std::string& name = spec.class_name.empty() ? spec.legacy_class : spec.class_name;
+  static const std::string& class_name(const Ingress& spec) { return spec.class_name.empty() ? spec.legacy_class : spec.class_name; }
+
+  Class* known_class(const std::string& name) {
     if (name.empty()) return default_;
-    if (const auto ours = classes_.find(name); ours != classes_.end()) return &ours->second;
+    const auto ours = classes_.find(name);
+    return ours == classes_.end() ? nullptr : &ours->second;
+  }
+
+  Class* class_of(const Object& object, const Ingress& spec) {
+    const std::string& name = class_name(spec);
+    if (Class* ours = known_class(name)) return ours;
+    if (name.empty()) return nullptr;
     // An annotation may name a class that has no object, and another's class is no business of ours.
     if (spec.class_name.empty() || snapshot_.find(ObjectKey{std::string(kGroup), "IngressClass", "", name})) return nullptr;
     std::vector<std::string_view> names;
@@ -352,10 +360,9 @@ class Translator {
       if (key.group != kGroup) continue;
       const Condition accepted{"Accepted", Truth::kFalse, "Invalid", rejections.message(key), object->generation};
       if (key.kind == "IngressClass" && text_at(object->body, "spec.controller") == kControllerName) result_.status.set(key, {}, accepted);
-      const auto legacy = object->annotations.find("kubernetes.io/ingress.class");
-      std::string name = key.kind == "Ingress" ? text_at(object->body, "spec.ingressClassName") : "";
-      if (key.kind == "Ingress" && name.empty()) name = legacy != object->annotations.end() ? legacy->second : default_ ? default_->object->key.name : "";
-      if (const auto ours = classes_.find(name); ours != classes_.end()) result_.status.set(key, {ours->second.object->key, "", 0}, accepted);
+      if (key.kind != "Ingress") continue;
+      std::vector<Diagnostic> told;  // by its check
+      if (const Class* ours = known_class(class_name(read_ingress(*object, told)))) result_.status.set(key, {ours->object->key, "", 0}, accepted);
     }
   }
 

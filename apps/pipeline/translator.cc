@@ -309,8 +309,10 @@ snapshot::Update Translator::full(const adapters::ObjectSnapshot& objects) {
     update.gone.push_back(it->first);
     it = scopes_.erase(it);
   }
-  if (others) raw_ = adapters::xds::translate(objects, &raw_);
-  if (others) parameters_ = adapters::provision::report_parameters(objects);
+  if (others) {
+    raw_ = adapters::xds::translate(objects, &raw_);
+    parameters_ = adapters::provision::report_parameters(objects);
+  }
   if (std::vector<resources::RawSetPtr> sets = raw_sets(); sets != raw_sets_) update.raw = raw_sets_ = std::move(sets);
   touched_.clear();
   anything_touched_ = false;

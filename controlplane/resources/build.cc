@@ -132,10 +132,10 @@ envoy::config::listener::v3::Listener listener(const plan::Listener& l) {
 envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c) {
   envoy::config::cluster::v3::Cluster out;
   out.set_name(c.name);
+  out.mutable_connect_timeout()->set_seconds(5);  // Envoy 1.40: 5 s, Cluster.connect_timeout
   if (c.original) {
     out.set_type(envoy::config::cluster::v3::Cluster::ORIGINAL_DST);
     out.set_lb_policy(envoy::config::cluster::v3::Cluster::CLUSTER_PROVIDED);
-    out.mutable_connect_timeout()->set_seconds(5);  // Envoy 1.40: 5 s, Cluster.connect_timeout
     return out;
   }
   out.set_type(envoy::config::cluster::v3::Cluster::EDS);
@@ -145,7 +145,6 @@ envoy::config::cluster::v3::Cluster cluster(const plan::Cluster& c) {
   if (c.by_load) {  // of what endpoints say of themselves in ORCA, what LRS shall tell
     for (const char* metric : {"application_utilization", "cpu_utilization"}) out.add_lrs_report_endpoint_metrics(metric);
   }
-  out.mutable_connect_timeout()->set_seconds(5);  // Envoy 1.40: 5 s, Cluster.connect_timeout
   if (c.protocol == intent::BackendProtocol::kHttp2) {
     envoy::extensions::upstreams::http::v3::HttpProtocolOptions options;
     options.mutable_explicit_http_config()->mutable_http2_protocol_options();
