@@ -234,6 +234,20 @@ class Lab:
         return p
 
 
+# Among raw resources: the listener "edge" at {port}, whose route table of that name comes over ADS.
+EDGE_LISTENER = """  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+    name: edge
+    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: hcm
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          rds: {{route_config_name: edge, config_source: {{ads: {{}}, resource_api_version: V3}}}}
+          http_filters: [{{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
+"""
+
 # {api}: GRPC or DELTA_GRPC; {xds}: the management server's port
 ADS_BOOTSTRAP = """
 node: {{id: edge-1, cluster: edge}}

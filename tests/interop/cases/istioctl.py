@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-from lab import await_true, free_port, get, istioctl, require
+from lab import EDGE_LISTENER, await_true, free_port, get, istioctl, require
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from tls import authority, certificate  # noqa: E402
@@ -30,18 +30,7 @@ spec:
   - "@type": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
     cluster_name: zoo
     endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 9}}}}}}}}]}}]
-  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
-    name: edge
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: hcm
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
-          rds: {{route_config_name: edge, config_source: {{ads: {{}}, resource_api_version: V3}}}}
-          http_filters: [{{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
-  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+""" + EDGE_LISTENER + """  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
     name: edge
     virtual_hosts:
     - {{name: z, domains: [z.test], routes: [{{match: {{prefix: /}}, route: {{cluster: zoo}}}}]}}

@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 
 import lab as interop
-from lab import BIN, PEERS, await_true, build_go_peers, free_port, get, require
+from lab import BIN, EDGE_LISTENER, PEERS, await_true, build_go_peers, free_port, get, require
 
 _spec = importlib.util.spec_from_file_location("grpc_client_case", pathlib.Path(__file__).with_name("grpc_client.py"))
 grpc_client = importlib.util.module_from_spec(_spec)
@@ -25,18 +25,7 @@ spec:
       endpoints:
       - locality: {{region: here, zone: one}}
         lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]
-  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
-    name: edge
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: hcm
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
-          rds: {{route_config_name: edge, config_source: {{ads: {{}}, resource_api_version: V3}}}}
-          http_filters: [{{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
-  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+""" + EDGE_LISTENER + """  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
     name: edge
     virtual_hosts:
     - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app}}}}]}}

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import lab as interop
-from lab import await_true, free_port, get, require
+from lab import EDGE_LISTENER, await_true, free_port, get, require
 
 SMOKE = True
 
@@ -20,18 +20,7 @@ spec:
     lb_policy: MAGLEV
     maglev_lb_config: {{table_size: {size}}}
     load_assignment: {{cluster_name: app, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]}}]}}
-  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
-    name: edge
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: hcm
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
-          rds: {{route_config_name: edge, config_source: {{ads: {{}}, resource_api_version: V3}}}}
-          http_filters: [{{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
-  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+""" + EDGE_LISTENER + """  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
     name: edge
     virtual_hosts:
     - {{name: all, domains: ["*"], routes: [{{match: {{prefix: {prefix}}}, route: {{cluster: app}}}}]}}

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 
-from lab import BIN, OTHER_BIN, await_true, free_port, free_ports, get, require, same
+from lab import BIN, EDGE_LISTENER, OTHER_BIN, await_true, free_port, free_ports, get, require, same
 
 EDGE = """apiVersion: fairlead.io/v1alpha1
 kind: EnvoyResources
@@ -23,18 +23,7 @@ spec:
   - "@type": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
     cluster_name: app
     endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]}}]
-  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
-    name: edge
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: hcm
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
-          rds: {{route_config_name: edge, config_source: {{ads: {{}}, resource_api_version: V3}}}}
-          http_filters: [{{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
-  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+""" + EDGE_LISTENER + """  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
     name: edge
     response_headers_to_add: [{{header: {{key: x-edit, value: "{edit}"}}}}]
     virtual_hosts: [{{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app}}}}]}}]

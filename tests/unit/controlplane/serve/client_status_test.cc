@@ -44,6 +44,18 @@ Texts nodes(const status::ClientStatusResponse& r) {
   return out;
 }
 
+// Clusters of 12 MB.
+std::vector<ResourcePtr> more_than_fits() {
+  std::vector<ResourcePtr> many;
+  for (int i = 0; i < 30; ++i) {
+    envoy::config::cluster::v3::Cluster m;
+    m.set_name("c" + std::to_string(i));
+    m.set_alt_stat_name(std::string(400 << 10, 'x'));
+    many.push_back(resources::make_resource(Type::kCluster, m.name(), m, {}));
+  }
+  return many;
+}
+
 }  // namespace
 
 TEST_CASE("rule 61: per client and resource: sent and accepted, sent alone, not sent, refused") {
@@ -181,15 +193,8 @@ TEST_CASE("secrets are never told, nor private keys within other resources") {
 }
 
 TEST_CASE("an answer that would be too large is refused, and had without contents") {
-  std::vector<ResourcePtr> many;
-  for (int i = 0; i < 30; ++i) {
-    envoy::config::cluster::v3::Cluster m;
-    m.set_name("c" + std::to_string(i));
-    m.set_alt_stat_name(std::string(400 << 10, 'x'));
-    many.push_back(resources::make_resource(Type::kCluster, m.name(), m, {}));
-  }
   Server s;
-  s.apply(gateway("edge", many));
+  s.apply(gateway("edge", more_than_fits()));
   Peer peer(s, StreamKind::kDelta, "n1");
   peer.ack_all(peer.ask(Type::kCluster));
   CHECK(ask(s).status().code() == absl::StatusCode::kResourceExhausted);
@@ -377,15 +382,8 @@ TEST_CASE("rule 61: what one proxy shall have is told as Envoy's own dump is lai
 }
 
 TEST_CASE("rule 61: a dump that is too large ends the stream with the reason") {
-  std::vector<ResourcePtr> many;
-  for (int i = 0; i < 30; ++i) {
-    envoy::config::cluster::v3::Cluster m;
-    m.set_name("c" + std::to_string(i));
-    m.set_alt_stat_name(std::string(400 << 10, 'x'));
-    many.push_back(resources::make_resource(Type::kCluster, m.name(), m, {}));
-  }
   Server s;
-  s.apply(gateway("edge", many));
+  s.apply(gateway("edge", more_than_fits()));
   Peer proxy(s, StreamKind::kDelta, "n1");
   proxy.ask(Type::kCluster);
   Peer asking(s, StreamKind::kSotw, "istioctl");
