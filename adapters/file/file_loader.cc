@@ -65,10 +65,16 @@ ReadResult read_whole(const std::string& path, size_t limit) {
   return r;
 }
 
+void sort_changes(SourceUpdate& update) {
+  std::sort(update.upserted.begin(), update.upserted.end(), [](const ObjectPtr& a, const ObjectPtr& b) { return a->key < b->key; });
+  std::sort(update.removed.begin(), update.removed.end());
+}
+
 }  // namespace
 
 struct FileLoader::FileState {
-  FileStamp stamp;
+  size_t listed_bytes = 0;
+  FileStamp stamp;  // as read
   bool believe_stamp = false;
   int unstable_reads = 0;
   std::vector<ObjectPtr> objects;       // of the documents that are good now
@@ -76,15 +82,28 @@ struct FileLoader::FileState {
   std::vector<Diagnostic> diagnostics;
 };
 
+// A file that is looked at by itself.
+struct FileLoader::Touched {
+  std::string file;
+  std::optional<FileStamp> stamp;  // none: there is no such file, or none of ours
+  std::vector<ObjectPtr> before;   // its objects until now
+  bool kept_some = false;
+};
+
 FileLoader::FileLoader(std::string path, FileLimits limits)
     : path_(path.size() > 1 && path.back() == '/' ? path.substr(0, path.find_last_not_of('/') + 1) : path),
       name_(absl::StrCat("file:", path)), limits_(limits) {}
 FileLoader::~FileLoader() = default;
 
-SourceUpdate FileLoader::load(const std::set<std::string>& busy) {
+SourceUpdate FileLoader::begin_update() const {
   SourceUpdate update;
   update.source = name_;
   update.at = RealClock::instance().system();
+  return update;
+}
+
+SourceUpdate FileLoader::load(const std::set<std::string>& busy) {
+  SourceUpdate update = begin_update();
   unstable_ = false;
   watch_.clear();
   absl::StatusOr<FileTree> tree = list_files(path_, limits_, watch_);
@@ -94,6 +113,7 @@ SourceUpdate FileLoader::load(const std::set<std::string>& busy) {
   }
   // All gone at once is what the middle of a removal of the directory looks like: believed when it is so the next time too.
   emptied_ = tree.ok() && tree->files.empty() && !delivered_.empty() && !emptied_;
+  whole_ = tree.ok() && tree->unread.empty() && !emptied_;
   if (!tree.ok()) {
     lost_ = tree.status().message();
     tree_diagnostics_ = {Diagnostic{Severity::kError, {}, "", 0, "",
@@ -108,10 +128,68 @@ SourceUpdate FileLoader::load(const std::set<std::string>& busy) {
     }
     synced_ = true;
   }
-  update.synced = synced_;
-  update.lost = lost_;
   merge(update);
   return update;
+}
+
+std::optional<SourceUpdate> FileLoader::load_only(const std::set<std::string>& touched, const std::set<std::string>& busy) {
+  if (!whole_ || unstable_ || listed_bytes_ > limits_.max_total_bytes) return std::nullopt;
+  std::vector<Touched> files;
+  size_t bytes = listed_bytes_, count = files_.size();
+  for (const std::string& path : touched) {
+    if (busy.contains(path)) continue;
+    std::optional<Touched> file = look_at(path);
+    if (!file) return std::nullopt;
+    if (const auto known = files_.find(path); known != files_.end()) {
+      file->before = known->second->objects;
+      file->kept_some = !known->second->kept.empty();
+      bytes -= known->second->listed_bytes;
+      --count;
+    } else if (!file->stamp) {
+      continue;  // came and went, or is not ours
+    }
+    if (file->stamp) {
+      bytes += static_cast<size_t>(file->stamp->size);
+      ++count;
+    }
+    files.push_back(*std::move(file));
+  }
+  if (bytes > limits_.max_total_bytes || count > limits_.max_files || (count == 0 && !files_.empty())) return std::nullopt;
+
+  listed_bytes_ = bytes;
+  for (const Touched& file : files) {
+    if (!file.stamp) {
+      files_.erase(file.file);
+      continue;
+    }
+    std::unique_ptr<FileState>& state = files_[file.file];
+    if (!state) state = std::make_unique<FileState>();
+    state->listed_bytes = static_cast<size_t>(file.stamp->size);
+    if (!state->believe_stamp || state->stamp != *file.stamp) read_one(file.file, *file.stamp, *state);
+  }
+  SourceUpdate update = begin_update();
+  if (!merge_only(files, update)) merge(update);
+  return update;
+}
+
+// Nothing where more than this file may have changed with it: a directory, a link or what a link leads through, a file
+// of several names.
+std::optional<FileLoader::Touched> FileLoader::look_at(const std::string& path) const {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos || watch_.contains(path)) return std::nullopt;
+  const auto directory = watch_.find(path.substr(0, slash));
+  if (directory == watch_.end() || !directory->second.all_visible) return std::nullopt;
+  const std::string name = path.substr(slash + 1);
+  if (directory->second.names.contains(name)) return std::nullopt;
+  Touched file{path, std::nullopt, {}};
+  struct stat st;
+  if (lstat(path.c_str(), &st) != 0) {
+    if (errno != ENOENT) return std::nullopt;
+    return file;
+  }
+  if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode) || st.st_nlink > 1) return std::nullopt;
+  if (S_ISREG(st.st_mode) && is_configuration_file(name)) file.stamp = FileStamp::of(st);
+  return file;
 }
 
 void FileLoader::load_files(const FileTree& tree, const std::set<std::string>& busy) {
@@ -125,6 +203,7 @@ void FileLoader::load_files(const FileTree& tree, const std::set<std::string>& b
     total += static_cast<size_t>(stamp.size);
     std::unique_ptr<FileState>& state = files_[file];
     if (!state) state = std::make_unique<FileState>();
+    state->listed_bytes = static_cast<size_t>(stamp.size);
     if (busy.contains(file)) {
       state->believe_stamp = false;
       continue;
@@ -138,6 +217,7 @@ void FileLoader::load_files(const FileTree& tree, const std::set<std::string>& b
     }
     read_one(file, stamp, *state);
   }
+  listed_bytes_ = total;
 }
 
 void FileLoader::read_one(const std::string& file, const FileStamp& listed, FileState& state) {
@@ -155,6 +235,7 @@ void FileLoader::read_one(const std::string& file, const FileStamp& listed, File
     for (ObjectPtr& o : state.objects) state.kept.push_back(std::move(o));
     state.objects.clear();
     state.believe_stamp = false;
+    whole_ = false;
     return;
   }
   state.stamp = r.stamp;
@@ -199,24 +280,36 @@ void FileLoader::take_documents(const std::string& file, std::string_view text, 
   state.diagnostics = std::move(documents.diagnostics);
 }
 
+void FileLoader::tell_state(SourceUpdate& update) const {
+  update.synced = synced_;
+  update.lost = lost_;
+  update.kept = kept_;
+  update.diagnostics = tree_diagnostics_;
+  for (const auto& [file, told] : diagnostics_) update.diagnostics.insert(update.diagnostics.end(), told.begin(), told.end());
+}
+
 // Keys are looked at where they are: an object's own lives as long as the object.
 void FileLoader::merge(SourceUpdate& update) {
   Delivered now;
   now.reserve(delivered_.size());
-  update.diagnostics = tree_diagnostics_;
+  contested_.clear();
+  kept_.clear();
+  diagnostics_.clear();
   for (const auto& [file, state] : files_) {
-    update.diagnostics.insert(update.diagnostics.end(), state->diagnostics.begin(), state->diagnostics.end());
+    std::vector<Diagnostic> told = state->diagnostics;
     for (const ObjectPtr& object : state->objects) {
       auto [it, first] = now.emplace(&object->key, object);
       if (first) continue;
-      update.diagnostics.push_back(
-          Diagnostic{Severity::kError, object->key, object->file, object->line, "metadata.name",
-                     absl::StrCat("is given twice; the one at ", it->second->place(), " is used")});
+      contested_.insert(object->key);
+      told.push_back(Diagnostic{Severity::kError, object->key, object->file, object->line, "metadata.name",
+                                absl::StrCat("is given twice; the one at ", it->second->place(), " is used")});
     }
+    if (!told.empty()) diagnostics_.emplace(file, std::move(told));
   }
   for (const auto& [file, state] : files_) {
     for (const ObjectPtr& object : state->kept) {
-      if (now.emplace(&object->key, object).second) update.kept.push_back(object->key);
+      contested_.insert(object->key);
+      if (now.emplace(&object->key, object).second) kept_.push_back(object->key);
     }
   }
   size_t stayed = 0;
@@ -230,9 +323,47 @@ void FileLoader::merge(SourceUpdate& update) {
       if (!now.contains(key)) update.removed.push_back(*key);
     }
   }
-  std::sort(update.upserted.begin(), update.upserted.end(), [](const ObjectPtr& a, const ObjectPtr& b) { return a->key < b->key; });
-  std::sort(update.removed.begin(), update.removed.end());
+  sort_changes(update);
   delivered_ = std::move(now);
+  tell_state(update);
+}
+
+// What the touched files gave before becomes what they give now. False, and nothing done, where another file has a say
+// in that.
+bool FileLoader::merge_only(const std::vector<Touched>& touched, SourceUpdate& update) {
+  Delivered before, now;
+  for (const Touched& file : touched) {
+    if (file.kept_some) return false;
+    for (const ObjectPtr& object : file.before) {
+      if (contested_.contains(object->key)) return false;
+      before.emplace(&object->key, object);
+    }
+  }
+  for (const Touched& file : touched) {
+    if (!file.stamp) continue;
+    const FileState& state = *files_.at(file.file);
+    if (!state.kept.empty()) return false;
+    for (const ObjectPtr& object : state.objects) {
+      const bool given_elsewhere = delivered_.contains(&object->key) && !before.contains(&object->key);
+      if (given_elsewhere || contested_.contains(object->key) || !now.emplace(&object->key, object).second) return false;
+    }
+  }
+  for (const auto& [key, object] : before) {
+    const auto then = now.find(key);
+    if (then != now.end() && then->second == object) continue;
+    delivered_.erase(key);
+    if (then == now.end()) update.removed.push_back(*key);
+  }
+  for (const auto& [key, object] : now) {
+    if (delivered_.emplace(key, object).second) update.upserted.push_back(object);
+  }
+  for (const Touched& file : touched) {
+    diagnostics_.erase(file.file);
+    if (file.stamp && !files_.at(file.file)->diagnostics.empty()) diagnostics_.emplace(file.file, files_.at(file.file)->diagnostics);
+  }
+  sort_changes(update);
+  tell_state(update);
+  return true;
 }
 
 }  // namespace fairlead::adapters

@@ -41,7 +41,9 @@ MonotonicTime now() { return RealClock::instance().monotonic(); }
 class FileSource::Watcher {
  public:
   struct Events {
-    bool changed = false;                // something that load() would see
+    bool changed = false;                 // something that load() would see
+    std::set<std::string> touched;        // it happened at these files
+    bool elsewhere = false;               // or it is not known where
     std::set<std::string> being_written;  // open and not yet closed, as far as events tell
     std::set<std::string> closed;
     bool overflow = false;
@@ -110,29 +112,35 @@ class FileSource::Watcher {
 
   void take(const inotify_event& e, Events& events) {
     if (e.mask & IN_Q_OVERFLOW) {
-      events.changed = events.overflow = true;
+      events.changed = events.elsewhere = events.overflow = true;
       return;
     }
     auto watch = watches_.find(e.wd);
     if (watch == watches_.end()) return;
     if (e.mask & IN_IGNORED) {  // the kernel dropped it with its directory; the number is never used again
       watches_.erase(watch);
-      events.changed = true;
+      events.changed = events.elsewhere = true;
       return;
     }
     const std::string_view name(e.len > 0 ? e.name : "");
     for (const auto& [directory, names] : watch->second) {
       if (!names.covers(name)) continue;
-      const std::string path = absl::StrCat(directory, "/", name);
+      const std::string path = absl::StrCat(directory == "/" ? "" : directory, "/", name);
       if (e.mask & IN_CLOSE_WRITE) {
         events.being_written.erase(path);
         events.closed.insert(path);
+        events.touched.insert(path);
         events.changed = true;
       } else if (e.mask & IN_MODIFY) {
         events.being_written.insert(path);
       } else if ((e.mask & IN_CREATE) && begins_a_write(path)) {
         events.being_written.insert(path);
       } else {
+        if (name.empty()) {
+          events.elsewhere = true;
+        } else {
+          events.touched.insert(path);
+        }
         events.changed = true;
       }
     }
@@ -183,6 +191,8 @@ class FileSource::Loop {
     if (events.overflow) writers_.clear();
     for (const std::string& path : events.closed) writers_.erase(path);
     for (const std::string& path : events.being_written) writers_[path] = at;
+    touched_.merge(events.touched);
+    elsewhere_ = elsewhere_ || events.elsewhere;
     if (events.changed) {
       if (!first_event_) first_event_ = at;
       last_event_ = at;
@@ -218,16 +228,17 @@ class FileSource::Loop {
 
   void reload() {
     const Time at = now();
-    std::erase_if(writers_, [&](const auto& w) { return w.second + options_.writer_patience <= at; });
+    std::erase_if(writers_, [&](const auto& w) {
+      const bool waited_for = w.second + options_.writer_patience <= at;
+      if (waited_for) touched_.insert(w.first);
+      return waited_for;
+    });
     first_event_.reset();
     retry_.reset();
     std::set<std::string> busy;
     for (const auto& [path, since] : writers_) busy.insert(path);
 
-    SourceUpdate update = loader_.load(busy);
-    for (int round = 0; round < kMaxWatchRounds && watcher_.sync(loader_.watch()); ++round) {
-      merge(update, loader_.load(busy));
-    }
+    SourceUpdate update = look(busy);
     report_watching(update);
     if (loader_.unstable()) retry_ = now() + kRetryUnstable;
     last_load_ = now();
@@ -238,6 +249,20 @@ class FileSource::Loop {
     lost_ = update.lost;
     diagnostics_ = update.diagnostics;
     source_.callback_(std::move(update));
+  }
+
+  // At what was touched since the last time; at all there is where that is not known, or says too little.
+  SourceUpdate look(const std::set<std::string>& busy) {
+    const std::set<std::string> touched = std::exchange(touched_, {});
+    const bool known = !std::exchange(elsewhere_, false) && watcher_.fd() >= 0;
+    if (known) {
+      if (std::optional<SourceUpdate> update = loader_.load_only(touched, busy)) return *std::move(update);
+    }
+    SourceUpdate update = loader_.load(busy);
+    for (int round = 0; round < kMaxWatchRounds && watcher_.sync(loader_.watch()); ++round) {
+      merge(update, loader_.load(busy));
+    }
+    return update;
   }
 
   // Two loads in a row as one update.
@@ -280,6 +305,8 @@ class FileSource::Loop {
   Time last_event_{};
   std::optional<Time> retry_;
   Time last_load_{};
+  std::set<std::string> touched_;        // files that something happened to since the last load
+  bool elsewhere_ = true;                // or that is not known
   std::map<std::string, Time> writers_;  // files open for writing, with their last write
   bool told_ = false;
   bool polling_ = false;

@@ -28,10 +28,6 @@ std::string join(const std::string& directory, const std::string& name) {
   return directory == "/" ? absl::StrCat("/", name) : absl::StrCat(directory, "/", name);
 }
 
-bool is_configuration_file(std::string_view name) {
-  return absl::EndsWith(name, ".yaml") || absl::EndsWith(name, ".yml") || absl::EndsWith(name, ".json");
-}
-
 // Puts a watch on every directory a name on the way to `path` is looked up in, links included.
 void watch_way_to(const std::string& path, WatchList& watch) {
   std::string at = "/";
@@ -160,6 +156,10 @@ FileStamp FileStamp::of(const struct stat& st) {
 bool WatchedNames::covers(std::string_view name) const {
   if (name.empty()) return true;  // the directory itself
   return (all_visible && name.front() != '.') || names.contains(std::string(name));
+}
+
+bool is_configuration_file(std::string_view name) {
+  return absl::EndsWith(name, ".yaml") || absl::EndsWith(name, ".yml") || absl::EndsWith(name, ".json");
 }
 
 absl::StatusOr<FileTree> list_files(const std::string& path, const FileLimits& limits, WatchList& watch) {

@@ -57,6 +57,9 @@ struct FileTree {
   std::vector<Diagnostic> diagnostics;     // unreadable directories, links in a circle, limits
 };
 
+// By its name: .yaml, .yml or .json.
+bool is_configuration_file(std::string_view name);
+
 // NotFound when nothing is at `path`. `watch` is filled in any case: while the path is gone, with the directories
 // in which it would come back.
 absl::StatusOr<FileTree> list_files(const std::string& path, const FileLimits& limits, WatchList& watch);

@@ -6,7 +6,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "adapters/file/documents.h"
 #include "adapters/file/file_loader.h"
@@ -311,6 +316,202 @@ TEST_CASE("limits of file size, total size, number, depth of directories and of 
     CHECK(names(u) == "a b");
     CHECK(tells(u, Severity::kError, "bomb.yaml:"));
   }
+}
+
+TEST_CASE("a file looked at by itself: changed, added, gone, renamed, and what is not ours beside it") {
+  TemporaryDirectory dir;
+  dir.write("a.yaml", service("a"));
+  dir.write("sub/b.yaml", service("b"));
+  FileLoader loader(dir.path());
+  CHECK_FALSE(loader.load_only({dir.path("a.yaml")}).has_value());  // nothing was loaded yet
+  loader.load();
+
+  // Only what was named is looked at.
+  dir.write("a.yaml", service("a", ", type: NodePort"));
+  dir.write("sub/b.yaml", service("b", ", type: NodePort"));
+  std::optional<SourceUpdate> u = loader.load_only({dir.path("a.yaml")});
+  REQUIRE(u);
+  CHECK(names(*u) == "a");
+  CHECK(u->synced);
+  u = loader.load_only({dir.path("sub/b.yaml"), dir.path("notes.txt"), dir.path("gone.yaml")});
+  REQUIRE(u);
+  CHECK(names(*u) == "b");
+
+  dir.write("sub/c.yaml", service("c"));
+  std::filesystem::rename(dir.path("a.yaml"), dir.path("sub/d.yaml"));
+  u = loader.load_only({dir.path("a.yaml"), dir.path("sub/c.yaml"), dir.path("sub/d.yaml")});
+  REQUIRE(u);
+  CHECK(names(*u) == "a c");
+  CHECK(removed(*u).empty());
+  CHECK(u->upserted[0]->file == dir.path("sub/d.yaml"));
+  std::filesystem::remove(dir.path("sub/d.yaml"));
+  u = loader.load_only({dir.path("sub/d.yaml")});
+  REQUIRE(u);
+  CHECK(removed(*u) == "a");
+
+  // One that is being written waits, as in a load of everything.
+  dir.write("sub/c.yaml", service("c", ", type: NodePort"));
+  u = loader.load_only({dir.path("sub/c.yaml")}, {dir.path("sub/c.yaml")});
+  REQUIRE(u);
+  CHECK(names(*u).empty());
+
+  // A document that breaks keeps its object, and is told until it is repaired, whatever else changes.
+  dir.write("sub/c.yaml", "kind: [\n");
+  u = loader.load_only({dir.path("sub/c.yaml")});
+  REQUIRE(u);
+  CHECK(kept(*u) == "c");
+  dir.write("sub/b.yaml", service("b"));
+  u = loader.load_only({dir.path("sub/b.yaml")});
+  REQUIRE(u);
+  CHECK(names(*u) == "b");
+  CHECK(kept(*u) == "c");
+  CHECK(tells(*u, Severity::kError, "sub/c.yaml:"));
+  dir.write("sub/c.yaml", service("c"));
+  u = loader.load_only({dir.path("sub/c.yaml")});
+  REQUIRE(u);
+  CHECK(names(*u).empty());  // the one that was kept
+  CHECK(kept(*u).empty());
+  CHECK(u->diagnostics.empty());
+}
+
+TEST_CASE("what one file cannot tell is left to a load of everything") {
+  TemporaryDirectory dir;
+  dir.write("a.yaml", service("a"));
+  dir.write("sub/b.yaml", service("b"));
+  dir.write("..v1/l.yaml", service("l"));
+  REQUIRE(symlink("..v1", dir.path("..data").c_str()) == 0);
+  REQUIRE(symlink("..data/l.yaml", dir.path("l.yaml").c_str()) == 0);
+  REQUIRE(link(dir.path("a.yaml").c_str(), dir.path(".hard").c_str()) == 0);
+  FileLimits limits;
+  limits.max_files = 4;
+  limits.max_total_bytes = 1000;
+  FileLoader loader(dir.path(), limits);
+  CHECK(names(loader.load()) == "a b l");
+  const auto alone = [&](const std::string& name) { return loader.load_only({dir.path(name)}).has_value(); };
+  CHECK(alone("sub/b.yaml"));
+  CHECK_FALSE(alone("a.yaml"));   // has a second name
+  CHECK_FALSE(alone("l.yaml"));   // is a link
+  CHECK_FALSE(alone("..data"));   // is what a link leads through
+  CHECK_FALSE(alone("sub"));      // is a directory
+  std::filesystem::rename(dir.path("sub"), dir.path("moved"));
+  CHECK_FALSE(alone("sub"));      // was one
+  CHECK_FALSE(alone("moved/b.yaml"));  // of a directory that nobody has listed
+  CHECK_FALSE(loader.load_only({"a.yaml"}).has_value());  // no path as listed
+  CHECK(loader.load().removed.empty());
+  SECTION("the number of files") {
+    dir.write("c.yaml", service("c"));
+    CHECK(alone("c.yaml"));
+    dir.write("d.yaml", service("d"));
+    CHECK_FALSE(alone("d.yaml"));
+    CHECK(tells(loader.load(), Severity::kError, "more than 4 files"));
+    CHECK_FALSE(alone("c.yaml"));  // the tree was not seen whole
+  }
+  SECTION("their size") {
+    dir.write("c.yaml", service("c") + std::string(1000, '#'));
+    CHECK_FALSE(alone("c.yaml"));
+    CHECK(tells(loader.load(), Severity::kError, "the source is bigger than 1000 bytes"));
+    dir.write("c.yaml", service("c"));
+    CHECK_FALSE(alone("c.yaml"));  // others may fit now, too
+  }
+  SECTION("the last file of all") {
+    for (const char* name : {"a.yaml", "l.yaml"}) std::filesystem::remove(dir.path(name));
+    loader.load();
+    std::filesystem::remove(dir.path("moved/b.yaml"));
+    CHECK_FALSE(alone("moved/b.yaml"));
+  }
+  SECTION("a file that cannot be read is tried again with whatever comes next") {
+    if (geteuid() == 0) limits.max_file_bytes = 100;
+    FileLoader strict(dir.path(), limits);
+    dir.write("big.yaml", service("big") + std::string(200, '#'));
+    std::filesystem::permissions(dir.path("big.yaml"), std::filesystem::perms::none);
+    CHECK(tells(strict.load(), Severity::kError, "big.yaml: "));
+    CHECK_FALSE(strict.load_only({dir.path("moved/b.yaml")}).has_value());
+  }
+}
+
+// What a source's updates add up to, as text.
+class Sum {
+ public:
+  void add(const SourceUpdate& u) {
+    for (const ObjectKey& key : u.removed) REQUIRE(objects_.erase(key) == 1);
+    for (const ObjectPtr& o : u.upserted) objects_[o->key] = o;
+    last_ = u;
+  }
+  std::string text() const {
+    std::string all = last_.lost + "\n";
+    for (const auto& [key, o] : objects_) all += o->place() + " " + key.name + " " + doc::to_json(o->body) + "\n";
+    all += "kept " + kept(last_) + "\n";
+    for (const Diagnostic& d : last_.diagnostics) all += d.str() + "\n";
+    return all;
+  }
+
+ private:
+  std::map<ObjectKey, ObjectPtr> objects_;
+  SourceUpdate last_;
+};
+
+TEST_CASE("looking only where something happened comes to the same as looking everywhere") {
+  namespace fs = std::filesystem;
+  int alone = 0, steps = 0;
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    TemporaryDirectory dir;
+    std::mt19937 random(seed);
+    const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+    dir.write("a.yaml", service("a"));
+    dir.write("sub/b.yaml", service("b"));
+    FileLimits limits;
+    limits.max_files = 6;
+    limits.max_total_bytes = 1500;
+    FileLoader everywhere(dir.path(), limits), there(dir.path(), limits);
+    Sum whole, parts;
+    whole.add(everywhere.load());
+    parts.add(there.load());
+    std::set<std::string> touched;
+    for (int step = 0; step < 120; ++step) {
+      const std::vector<std::string> files = {"a.yaml", "b.yaml", "c.json", "sub/a.yaml", "sub/b.yaml", "sub/note.txt", "up/a.yaml"};
+      const auto pick = [&] { return files[static_cast<size_t>(below(static_cast<int>(files.size())))]; };
+      const auto touch = [&](const std::string& name) { touched.insert(dir.path(name)); };
+      const std::string at = pick(), other = pick();
+      std::error_code ignored;
+      if (const int what = below(12); what < 6) {
+        std::string text;
+        for (int i = below(4); i > 0; --i) {
+          text += below(10) == 0 ? "kind: [\n---\n" : service(std::string(1, static_cast<char>('a' + below(5))), below(2) ? ", type: NodePort" : "") + "---\n";
+        }
+        if (fs::is_directory(fs::path(dir.path(at)).parent_path(), ignored) && !fs::is_symlink(fs::path(dir.path(at)))) dir.write(at, text);
+        touch(at);
+      } else if (what < 8) {
+        fs::remove(dir.path(at), ignored);
+        touch(at);
+      } else if (what == 8) {
+        fs::rename(dir.path(at), dir.path(other), ignored);
+        touch(at), touch(other);
+      } else if (what == 9) {
+        if (!fs::exists(dir.path("up"), ignored) || below(2)) {
+          fs::rename(dir.path("sub"), dir.path("up"), ignored);
+        } else {
+          fs::rename(dir.path("up"), dir.path("sub"), ignored);
+        }
+        touch("sub"), touch("up");
+      } else if (what == 10) {
+        fs::create_symlink(fs::path(other).filename(), dir.path(at), ignored);
+        touch(at);
+      } else {
+        fs::create_directory(dir.path("sub"), ignored);
+        touch("sub");
+      }
+      if (below(3) == 0) continue;
+      whole.add(everywhere.load());
+      std::optional<SourceUpdate> update = there.load_only(touched);
+      alone += update ? 1 : 0;
+      ++steps;
+      parts.add(update ? *std::move(update) : there.load());
+      touched.clear();
+      INFO("seed " << seed << ", step " << step);
+      REQUIRE(parts.text() == whole.text());
+    }
+  }
+  CHECK(alone > steps / 4);
 }
 
 TEST_CASE("the items of a List are objects of their own") {
