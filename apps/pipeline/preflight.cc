@@ -13,28 +13,36 @@ namespace fairlead::pipeline {
 using resources::ResourcePtr;
 
 namespace {
-constexpr size_t kMostJudged = 1'000'000;  // contents remembered; all are judged again beyond
 constexpr const char* kRawPart = "raw";
 }  // namespace
 
 const Preflight::Unfit& Preflight::verdicts(const ResourcePtr& resource) {
   const auto [at, fresh] = judged_.try_emplace(std::pair(resource->type, resource->hash));
-  if (!fresh) return at->second;
+  at->second.in_use = resource;
+  Unfit& unfit = at->second.unfit;
+  if (!fresh) return unfit;
   const auto refused = [&](const absl::Status& verdict) {
-    if (!verdict.ok()) at->second.push_back({nullptr, "fairlead-proxy", version_, "", std::string(verdict.message())});
+    if (!verdict.ok()) unfit.push_back({nullptr, "fairlead-proxy", version_, "", std::string(verdict.message())});
   };
   if (resource->type != resources::Type::kRoute) {
     refused(bundled_verdict(*resource));
-    return at->second;
+    return unfit;
   }
   const TableVerdicts::Verdict table = tables_.judge(resource->body(), resource->virtual_hosts.get());
   refused(table.status);
-  for (snapshot::Unfit& lacking : lacking_clients(table.uses)) at->second.push_back(std::move(lacking));
-  return at->second;
+  for (snapshot::Unfit& lacking : lacking_clients(table.uses)) unfit.push_back(std::move(lacking));
+  return unfit;
+}
+
+// Endpoints that flap bring a thousand contents a second, and each is gone with the next.
+void Preflight::forget_unused() {
+  if (judged_.size() <= most_judged_) return;
+  absl::erase_if(judged_, [](const auto& judged) { return judged.second.in_use.expired(); });
+  most_judged_ = 2 * judged_.size() + kSpare;
 }
 
 void Preflight::judge(snapshot::Update& update) {
-  if (judged_.size() > kMostJudged) judged_.clear();
+  forget_unused();
   bool changed = false;
   const auto set = [&](const std::string& part, const std::vector<ResourcePtr>& resources) {
     Unfit now;

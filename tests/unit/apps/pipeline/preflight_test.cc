@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 #include "tests/unit/controlplane/make.h"
 
 namespace preflight_test {
@@ -99,6 +101,29 @@ TEST_CASE("what an old Envoy lacks is known of the table that needs it, and no f
   CHECK((*u.unfit)[1].below == "1.20");
   REQUIRE(u.findings.size() == 1);
   CHECK(u.findings[0].second.empty());
+}
+
+TEST_CASE("endpoints that flap for hours leave nothing behind, and what stays is as wrong as before") {
+  Preflight preflight("1.2.3");
+  envoy::config::endpoint::v3::ClusterLoadAssignment m;
+  m.set_cluster_name("a");
+  auto* address = m.add_endpoints()->add_lb_endpoints()->mutable_endpoint()->mutable_address()->mutable_socket_address();
+  address->set_address("10.0.0.1");
+  const ResourcePtr bad = bad_routes("r");
+  snapshot::Update first = of_gateway({cluster("a"), bad});
+  preflight.judge(first);
+  size_t most = 0;
+  for (uint32_t port = 1; port <= 20'000; ++port) {
+    address->set_port_value(port);
+    snapshot::Update u;
+    u.assignments = {resources::make_resource(Type::kEndpoint, "a", m, {})};
+    preflight.judge(u);
+    most = std::max(most, preflight.remembered());
+  }
+  CHECK(most < 2'000);
+  snapshot::Update again = of_gateway({cluster("a"), bad});
+  preflight.judge(again);
+  CHECK_FALSE(again.unfit);
 }
 
 TEST_CASE("raw sets and lone assignments are judged as well") {
