@@ -1,63 +1,53 @@
-// The line of streams. A removed stream's place is skipped when it comes up.
+// The line is a list through the places.
 #include "controlplane/push/queue.h"
 
 namespace fairlead::push {
 
-void Queue::line_up(StreamId id, Stream& s) {
-  s.in_line = true;
-  s.ticket = ++tickets_;
-  line_.push_back({id, s.ticket});
-  ++line_live_;
+void Queue::line_up(Place& place) {
+  place.in_line_ = true;
+  place.ahead_ = last_;
+  place.behind_ = nullptr;
+  (last_ ? last_->behind_ : first_) = &place;
+  last_ = &place;
+  ++waiting_;
 }
 
-void Queue::add(StreamId id, MonotonicTime now) {
-  Stream& s = streams_[id];
-  if (s.wishes++ == 0) s.since = now;
-  if (!s.in_line && !s.busy) line_up(id, s);
+void Queue::step_out(Place& place) {
+  (place.ahead_ ? place.ahead_->behind_ : first_) = place.behind_;
+  (place.behind_ ? place.behind_->ahead_ : last_) = place.ahead_;
+  place.in_line_ = false;
+  --waiting_;
+}
+
+void Queue::add(Place& place, MonotonicTime now) {
+  if (place.wishes_++ == 0) place.since_ = now;
+  if (!place.in_line_ && !place.busy_) line_up(place);
 }
 
 std::optional<Queue::Entry> Queue::next() {
-  while (!line_.empty()) {
-    const Place place = line_.front();
-    line_.pop_front();
-    auto at = streams_.find(place.stream);
-    if (at == streams_.end() || !at->second.in_line || at->second.ticket != place.ticket) continue;
-    Stream& s = at->second;
-    Entry entry{place.stream, s.since, s.wishes};
-    s.in_line = false;
-    s.wishes = 0;
-    s.busy = true;
-    --line_live_;
-    ++busy_;
-    return entry;
-  }
-  return std::nullopt;
+  if (!first_) return std::nullopt;
+  Place& place = *first_;
+  step_out(place);
+  const Entry entry{&place, place.since_, place.wishes_};
+  place.wishes_ = 0;
+  place.busy_ = true;
+  ++busy_;
+  return entry;
 }
 
-bool Queue::done(StreamId id) {
-  auto at = streams_.find(id);
-  if (at == streams_.end() || !at->second.busy) return false;
-  at->second.busy = false;
+bool Queue::done(Place& place) {
+  if (!place.busy_) return false;
+  place.busy_ = false;
   --busy_;
-  if (at->second.wishes > 0) {
-    line_up(id, at->second);
-    return true;
-  }
-  streams_.erase(at);
-  return false;
+  if (place.wishes_ > 0) line_up(place);
+  return place.in_line_;
 }
 
-bool Queue::wants(StreamId id) const {
-  const auto at = streams_.find(id);
-  return at != streams_.end() && at->second.wishes > 0;
-}
-
-void Queue::remove(StreamId id) {
-  auto at = streams_.find(id);
-  if (at == streams_.end()) return;
-  if (at->second.in_line) --line_live_;
-  if (at->second.busy) --busy_;
-  streams_.erase(at);
+void Queue::remove(Place& place) {
+  if (place.in_line_) step_out(place);
+  if (place.busy_) --busy_;
+  place.busy_ = false;
+  place.wishes_ = 0;
 }
 
 }  // namespace fairlead::push

@@ -28,7 +28,8 @@ bool Core::ByContent::operator()(const snapshot::Node& a, const snapshot::Node& 
   return left != right ? left < right : a.client_features < b.client_features;
 }
 
-struct Core::Stream {
+struct Core::Stream : push::Queue::Place {
+  using push::Queue::Place::Place;
   StreamKind kind = StreamKind::kSotw;
   std::optional<Type> only;
   rpc::PeerPtr peer;
@@ -167,15 +168,16 @@ void Core::set_incomplete(bool incomplete) {
     stream->session->set_incomplete(incomplete);
     if (incomplete) continue;
     stream->whole = true;
-    queue_.add(id, now);
+    queue_.add(*stream, now);
   }
 }
 
 void Core::scope_changed(const Scope& scope) {
   const MonotonicTime now = clock_.monotonic();
   for (StreamId id : scope.streams) {
-    streams_.at(id)->whole = true;
-    queue_.add(id, now);
+    Stream& stream = *streams_.at(id);
+    stream.whole = true;
+    queue_.add(stream, now);
   }
 }
 
@@ -195,10 +197,10 @@ void Core::scope_moved(const std::string& name) {
       const resources::ResourcePtr& assignment = step.after ? step.after : step.before;
       scope.interest.each_named(assignment->name, [&](StreamId id) { endpoints_changed(id, assignment, now); });
     }
-    for (StreamId id : scope.interest.wildcard()) queue_.add(id, now);
+    for (StreamId id : scope.interest.wildcard()) queue_.add(*streams_.at(id), now);
   }
   if (!others) return;
-  for (StreamId id : scope.streams) queue_.add(id, now);
+  for (StreamId id : scope.streams) queue_.add(*streams_.at(id), now);
 }
 
 void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now) {
@@ -210,7 +212,7 @@ void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignme
     stream.whole = true;
     stream.endpoints.clear();
   }
-  queue_.add(id, now);
+  queue_.add(stream, now);
 }
 
 void Core::note_interest(StreamId id, Stream& stream) {
@@ -283,7 +285,7 @@ void Core::rejoin_all() {
     join(id, *stream, std::move(where));
     foresee(*stream);
     stream->whole = true;
-    queue_.add(id, now);
+    queue_.add(*stream, now);
   }
 }
 
@@ -321,7 +323,7 @@ absl::StatusOr<StreamId> Core::open(StreamKind kind, std::optional<Type> only, r
   ++by_connection_[peer->connection_key()];
   ++by_client_[client_of(*peer)];
   const StreamId id = next_stream_++;
-  auto stream = std::make_unique<Stream>();
+  auto stream = std::make_unique<Stream>(id);
   stream->kind = kind;
   stream->only = only;
   stream->peer = std::move(peer);
@@ -463,7 +465,7 @@ void Core::written(StreamId id) {
   Stream& stream = *found->second;
   stream.pushing = false;
   metrics_.push_delay.record(clock_.monotonic() - stream.pushed_since);
-  queue_.done(id);
+  queue_.done(stream);
 }
 
 bool Core::pump(size_t limit) {
@@ -471,9 +473,7 @@ bool Core::pump(size_t limit) {
   while (limit-- > 0) {
     const std::optional<push::Queue::Entry> entry = queue_.next();
     if (!entry) return false;
-    auto found = streams_.find(entry->stream);
-    if (found == streams_.end()) continue;
-    Stream& stream = *found->second;
+    Stream& stream = static_cast<Stream&>(*entry->place);
     ++metrics_.pushes;
     const auto told = std::exchange(stream.endpoints, {});
     absl::InlinedVector<std::string_view, 4> names;
@@ -481,12 +481,12 @@ bool Core::pump(size_t limit) {
     cpstream::Output output = stream.session->on_snapshot(view(stream), now, std::exchange(stream.whole, false) ? cpstream::Changed() : cpstream::Changed(names));
     if (output.responses.empty()) {
       ++metrics_.empty_pushes;
-      queue_.done(entry->stream);
+      queue_.done(stream);
     } else {
       stream.pushing = true;
       stream.pushed_since = entry->since;
     }
-    deliver(entry->stream, stream, std::move(output));
+    deliver(stream.stream(), stream, std::move(output));
   }
   return queue_.waiting() > 0;
 }
@@ -544,7 +544,7 @@ void Core::drop(StreamId id) {
       for (const auto& [name, scope] : scopes_) scope_changed(scope);
     }
     if (stream.deadline) deadlines_.erase({*stream.deadline, id});
-    queue_.remove(id);
+    queue_.remove(stream);
   }
   if (const auto at = by_connection_.find(stream.peer->connection_key()); --at->second == 0) by_connection_.erase(at);
   if (const auto at = by_client_.find(client_of(*stream.peer)); --at->second == 0) by_client_.erase(at);
@@ -669,7 +669,7 @@ verdict::Progress Core::progress() const {
     const auto scope = s->session ? scopes.find(s->scope()) : scopes.end();
     if (scope == scopes.end()) continue;
     using State = cpstream::TypeStatus::State;
-    bool any = false, all = !queue_.wants(id);
+    bool any = false, all = !s->wants();
     for (Type t : resources::all_types()) {
       if (t == Type::kEndpoint || (t == Type::kSecret && !s->peer->may_carry_secrets())) continue;
       const State state = s->session->status(t).state;

@@ -2,7 +2,7 @@
 // of its own: a transport (xds_server.h, or a test) feeds it requests and takes the messages it makes.
 // Owned by the serving thread; every call is made there. A change of endpoints is told to the streams that subscribe to them, and costs nothing for
 // the others: their sessions go on with an older snapshot, in which nothing of theirs differs. Invariant: at most one push is on its way to a stream; until all of it is
-// written, further changes cost one entry in the queue and nothing else, however slow the reader.
+// written, further changes cost one wish in the queue and nothing else, however slow the reader.
 #pragma once
 
 #include <cstdint>

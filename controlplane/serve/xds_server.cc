@@ -107,7 +107,7 @@ class XdsServer::Loop final : public Wire {
   std::thread thread_;
   absl::flat_hash_map<StreamId, Stream*> streams_;
   FrameCache frames_;
-  std::vector<StreamId> sent_to_;  // since touched() last told the core which of them are through with it
+  std::vector<Stream*> sent_to_;  // since touched() last told the core which of them are through with it; null: gone since
   net::LoopTask pump_task_ = net::LoopTask::of<&Loop::pump>(this);
   net::LoopTask go_on_task_ = net::LoopTask::of<&Loop::go_on>(this);
   Admission admission_{options_.admission};
@@ -132,7 +132,9 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   Stream(Loop& loop, rpc::Call& call, StreamId id) : loop_(loop), call_(call), id_(id) { loop_.streams_.emplace(id, this); }
   ~Stream() override {
     if (waiting_) loop_.admission_.leave(id_);
-    loop_.outflow_.written(id_);
+    if (counted_) loop_.outflow_.written(id_);
+    if (sent_at_) loop_.sent_to_[*sent_at_] = nullptr;
+    if (gone_ != nullptr) *gone_ = true;
     loop_.streams_.erase(id_);
   }
   // In line: what the client says is not read yet.
@@ -150,7 +152,6 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
     end(status);
   }
 
-  rpc::Call& call() { return call_; }
   void on_message(std::string_view message) override {
     loop_.stirred(message.size());
     if (requests_ || (message.size() >= kSmallRequest && loop_.held_back())) return hold(message);
@@ -168,12 +169,30 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
     call_.resume_reading();
   }
   void take(std::string_view message) {
-    Loop& loop = loop_;  // the core may end this stream
-    const StreamId id = id_;
-    loop.core_.request(id, message);
+    Loop& loop = loop_;
+    bool gone = false;  // the core may end this stream
+    gone_ = &gone;
+    loop.core_.request(id_, message);
     loop.touched();
+    if (gone) return;
+    gone_ = nullptr;
     // a peer that asks faster than it reads is not read from until it has caught up
-    if (const auto still = loop.streams_.find(id); still != loop.streams_.end() && still->second->call_.blocked()) still->second->pause();
+    if (call_.blocked()) pause();
+  }
+  void send(net::Buffer bytes, size_t own) {
+    call_.send(std::move(bytes));
+    if (own >= kCountedBytes) {
+      counted_ = true;
+      loop_.outflow_.sent(id_, own, loop_.clock_.monotonic());
+    }
+    if (sent_at_) return;
+    sent_at_ = loop_.sent_to_.size();
+    loop_.sent_to_.push_back(this);
+  }
+  // Whether what was sent is on its way; otherwise on_writable() comes when it is.
+  void look_whether_written() {
+    sent_at_.reset();
+    if (!call_.blocked()) written();
   }
   void on_client_done() override {
     Loop& loop = loop_;
@@ -187,8 +206,7 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   void on_writable() override {
     if (std::exchange(paused_, false)) call_.resume_reading();
     Loop& loop = loop_;
-    loop.outflow_.written(id_);
-    loop.core_.written(id_);
+    written();
     loop.touched();
   }
   void on_closed() override {
@@ -208,6 +226,10 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   }
 
  private:
+  void written() {
+    if (std::exchange(counted_, false)) loop_.outflow_.written(id_);
+    loop_.core_.written(id_);
+  }
   void pause() {
     if (paused_) return;
     paused_ = true;
@@ -226,6 +248,9 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   const StreamId id_;
   bool paused_ = false;
   bool waiting_ = false;
+  bool counted_ = false;           // by the loop's outflow_
+  std::optional<size_t> sent_at_;  // its place in the loop's sent_to_
+  bool* gone_ = nullptr;           // set when this goes while it hands on a request
   std::unique_ptr<std::vector<std::string>> requests_;  // held back
 };
 
@@ -381,9 +406,8 @@ void XdsServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
   if (found == streams_.end()) return;
   stirred(message.size());
   size_t own = 0;
-  found->second->call().send(frames_.bytes_of(message, &own));
-  if (own >= kCountedBytes) outflow_.sent(stream, own, clock_.monotonic());
-  sent_to_.push_back(stream);
+  net::Buffer bytes = frames_.bytes_of(message, &own);
+  found->second->send(std::move(bytes), own);
 }
 
 void XdsServer::Loop::end(StreamId stream, const absl::Status& status) {
@@ -392,11 +416,8 @@ void XdsServer::Loop::end(StreamId stream, const absl::Status& status) {
 
 // After everything that may have given the core something to do.
 void XdsServer::Loop::touched() {
-  for (size_t i = 0; i < sent_to_.size(); ++i) {
-    const auto found = streams_.find(sent_to_[i]);
-    if (found == streams_.end() || found->second->call().blocked()) continue;
-    outflow_.written(sent_to_[i]);
-    core_.written(sent_to_[i]);
+  for (Stream* stream : sent_to_) {
+    if (stream != nullptr) stream->look_whether_written();
   }
   sent_to_.clear();
   if (holding_ && !go_on_task_.queued() && !held_back()) loop_.run_soon(go_on_task_);

@@ -14,6 +14,8 @@
 namespace fairlead::cpstream {
 namespace {
 
+const ResourcePtr kNothing;
+
 bool same_bytes(const ResourcePtr& a, const ResourcePtr& b) {
   return a == b || (a && b && a->hash == b->hash && a->version == b->version);
 }
@@ -112,10 +114,10 @@ bool Session::wants(const State& s, const resources::Resource& r) const {
   return s.subscription.contains(r.name) || std::any_of(aliases.begin(), aliases.end(), [&](const std::string& alias) { return s.subscription.contains(alias); });
 }
 
-ResourcePtr Session::has(const State& s, std::string_view name) const {
+const ResourcePtr& Session::has(const State& s, std::string_view name) const {
   const Exception* e = exception(s, name);
   const ResourcePtr* found = e ? &e->has : s.sent ? s.sent->find(name) : nullptr;
-  return found && *found && wants(s, **found) ? *found : nullptr;
+  return found && *found && wants(s, **found) ? *found : kNothing;
 }
 
 bool Session::is_refused(const State& s, const resources::Resource& r) const {
@@ -213,9 +215,8 @@ bool Session::must_hold(const State& s, const resources::Resource& r, const reso
 
 // --- bringing a type up to the snapshot ---------------------------------------------------------------------------
 
-std::vector<std::string_view> Session::candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps,
-                                                  Changed changed) const {
-  std::vector<std::string_view> names;
+Session::Candidates Session::candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps, Changed changed) const {
+  Candidates names;
   names.reserve(forced.size() + steps.size() + s.exceptions.size() + (changed ? changed->size() : 0));
   for (const snapshot::Step& step : steps) names.push_back(step.name());
   if (changed) names.insert(names.end(), changed->begin(), changed->end());
@@ -228,7 +229,8 @@ std::vector<std::string_view> Session::candidates(const State& s, const std::vec
     const ResourcePtr* found = set && set->aliased() ? set->find(name) : nullptr;
     return found && wants(s, **found);
   };
-  std::erase_if(names, [&](std::string_view name) { return !s.subscription.contains(name) && !by_alias(s.sent, name) && !by_alias(snapshot_->set(s.type), name); });
+  const auto others = [&](std::string_view name) { return !s.subscription.contains(name) && !by_alias(s.sent, name) && !by_alias(snapshot_->set(s.type), name); };
+  names.erase(std::remove_if(names.begin(), names.end(), others), names.end());
   return names;
 }
 
@@ -257,48 +259,47 @@ void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
     s.behind |= s.sent != snapshot_->set(s.type);
     return;
   }
-  const TypeSetPtr target = snapshot_->set(s.type);
+  const TypeSetPtr& target = snapshot_->set(s.type);
   if (s.behind || !s.sent) changed.reset();
   std::vector<std::string> forced = s.forced.take();
   if (!std::is_sorted(forced.begin(), forced.end())) std::sort(forced.begin(), forced.end());
   // Everything a candidate's name may point into lives to the end of this function: `forced`, the steps and the old state.
-  const TypeSetPtr previous = s.sent;
   std::vector<snapshot::Step> copied;
-  const std::vector<snapshot::Step>* steps = previous && !changed ? target->steps_from(previous) : &copied;
+  const std::vector<snapshot::Step>* steps = s.sent && !changed ? target->steps_from(s.sent) : &copied;
   if (!steps) {
-    copied = snapshot::TypeSet::diff(previous, target);
+    copied = snapshot::TypeSet::diff(s.sent, target);
     steps = &copied;
   }
   std::vector<Item> items;
   std::vector<Exception> exceptions;
   auto next_forced = forced.begin();  // both lists are sorted
-  const std::vector<std::string_view> names = candidates(s, forced, *steps, changed);
+  const Candidates names = candidates(s, forced, *steps, changed);
   target->expect(names.size());
   for (std::string_view name : names) {
     while (next_forced != forced.end() && *next_forced < name) ++next_forced;
     const bool force = next_forced != forced.end() && *next_forced == name;
     const ResourcePtr* in_target = target->find(name);
-    const ResourcePtr before = previous ? has(s, name) : nullptr;
+    const ResourcePtr& before = s.sent ? has(s, name) : kNothing;
     const ResourcePtr want = wanted(s, name, in_target);
     const Exception* old = exception(s, name);
     // The client refused what there was of this name, and what it has had of it since before it came is not known.
     const bool unknown = delta_ && old && !old->has && !old->held && !in_target && s.type != Type::kExtensionConfig;
     const bool left_out = unknown && snapshot_->leaves_out(s.type, name);
     const bool outdated = std::find(s.outdated.begin(), s.outdated.end(), name) != s.outdated.end();
-    ResourcePtr after = want;
+    const ResourcePtr* after = &want;
     bool withheld = false, held = false;
     const MonotonicTime since = old && (old->withheld || old->held) ? old->since : now;
     if (before && !want) {
       withheld = must_wait(s, *before, since, now);
       if (withheld) {
-        after = before;
+        after = &before;
       } else if (delta_ || resources::is_root(s.type)) {
         items.push_back({name, nullptr, before});
       }  // rule 43: in state of the world, other types are removed with what names them
     } else if (want && (force || !same_bytes(before, want))) {
       held = (before || outdated) && !same_bytes(before, want) && must_hold(s, *want, before.get(), since, now);
-      if (held) after = before;
-      if (!held || (force && before)) items.push_back({name, after, before});
+      if (held) after = &before;
+      if (!held || (force && before)) items.push_back({name, *after, before});
       if (!held && outdated) std::erase(s.outdated.own(), name);
     } else if (!want && delta_ && ((force && s.type != Type::kExtensionConfig) || outdated)) {
       // Rule 46. Not for filters that the client never had: Envoy 1.40 would take that for an answer, wait for the filter for ever, and not start.
@@ -307,10 +308,10 @@ void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
     } else if (unknown && !left_out) {
       take_back(s, name, now, items);
     }
-    const bool as_target = in_target ? same_bytes(after, *in_target) : !after && !left_out;
-    if (!as_target) exceptions.push_back({std::string(name), after, withheld, held, since});
+    const bool as_target = in_target ? same_bytes(*after, *in_target) : !*after && !left_out;
+    if (!as_target) exceptions.push_back({std::string(name), *after, withheld, held, since});
   }
-  s.sent = target;
+  const TypeSetPtr previous = std::exchange(s.sent, target);  // names of items may be its
   s.behind = false;
   const std::vector<Exception> old_exceptions = s.exceptions.take();  // names of items may be theirs
   s.exceptions.set(std::move(exceptions));

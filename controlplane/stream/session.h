@@ -86,7 +86,7 @@ struct Acceptance {
 };
 
 struct Output {
-  std::vector<Response> responses;
+  absl::InlinedVector<Response, 1> responses;
   std::vector<Refusal> refusals;
   absl::InlinedVector<Acceptance, 1> acceptances;
   absl::Status close;  // not OK: end the stream with this
@@ -268,8 +268,8 @@ class Session {
   void bring(State& s, MonotonicTime now, Output& out, Changed changed = {});
   void take_back(State& s, std::string_view name, MonotonicTime now, std::vector<Item>& items);
   bool may_bring(State& s, MonotonicTime now);
-  std::vector<std::string_view> candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps,
-                                           Changed changed) const;
+  using Candidates = absl::InlinedVector<std::string_view, 4>;  // names, sorted
+  Candidates candidates(const State& s, const std::vector<std::string>& forced, const std::vector<snapshot::Step>& steps, Changed changed) const;
   void respond(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   void respond_delta(State& s, std::vector<Item> items, MonotonicTime now, Output& out);
   Unacked& issue(State& s, Version version, MonotonicTime now);
@@ -283,7 +283,8 @@ class Session {
   void dress(State& s, Response& response, MonotonicTime now);
   Version complete_version(const State& s) const;
   const Exception* exception(const State& s, std::string_view name) const;
-  ResourcePtr has(const State& s, std::string_view name) const;
+  // Null pointers where it has nothing; what they point to is as old as `s` and what it was sent.
+  const ResourcePtr& has(const State& s, std::string_view name) const;
   ResourcePtr wanted(const State& s, std::string_view name, const ResourcePtr* in_snapshot) const;
   ResourcePtr last_good(const State& s, std::string_view name) const;
   bool is_refused(const State& s, const resources::Resource& r) const;

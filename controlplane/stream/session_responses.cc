@@ -1,6 +1,7 @@
 // How a session says what it has found to say: complete or by what changed, in parts, with times to live, under the names that the client uses.
 // Rule numbers are those of docs/xds-rules.md.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -65,6 +66,7 @@ void Session::respond_delta(State& s, std::vector<Item> items, MonotonicTime now
     response.type = s.type;
     Unacked& u = issue(s, s.sent->shared_version(), now);
     size_t bytes = 0;
+    const size_t first = next;
     for (; next < items.size(); ++next) {
       Item& item = items[next];
       const size_t size = item.now ? item.now->delta_frame.size() : item.name.size() + 4;
@@ -78,10 +80,14 @@ void Session::respond_delta(State& s, std::vector<Item> items, MonotonicTime now
       } else {
         response.removed.emplace_back(item.name);
       }
-      if (!item.now && !item.before) continue;  // the name alone was answered: nothing to settle
-      item.name = item.now ? item.now->name : item.before->name;
-      u.items.push_back(std::move(item));
+      if (item.now || item.before) item.name = item.now ? item.now->name : item.before->name;
     }
+    if (first == 0 && next == items.size()) {
+      u.items = std::exchange(items, {});
+    } else {
+      u.items.assign(std::move_iterator(items.begin() + first), std::move_iterator(items.begin() + next));
+    }
+    std::erase_if(u.items, [](const Item& item) { return !item.now && !item.before; });  // the name alone was answered: nothing to settle
     response.version = *u.version;
     response.nonce = absl::StrCat(u.nonce);
     dress(s, response, now);

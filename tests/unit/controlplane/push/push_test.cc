@@ -1,6 +1,9 @@
 // Debounce and the queue of intents to push, by a clock moved by hand.
 #include <catch2/catch.hpp>
 
+#include <array>
+#include <deque>
+
 #include "controlplane/push/debounce.h"
 #include "controlplane/push/queue.h"
 
@@ -50,71 +53,98 @@ TEST_CASE("the first endpoint change goes at once, the next ones 20 ms apart") {
 
 TEST_CASE("a stream is in the queue once, however often it is wished for") {
   Queue q;
-  q.add(1, t0);
-  q.add(1, t0 + 1ms);
-  q.add(2, t0 + 2ms);
+  Queue::Place one(1), two(2);
+  q.add(one, t0);
+  q.add(one, t0 + 1ms);
+  q.add(two, t0 + 2ms);
   CHECK(q.waiting() == 2);
+  CHECK(one.wants());
   const auto first = q.next();
   REQUIRE(first);
-  CHECK(first->stream == 1);
+  CHECK(first->place == &one);
+  CHECK(first->place->stream() == 1);
   CHECK(first->merged == 2);
   CHECK(first->since == t0);
-  CHECK(q.next()->stream == 2);
+  CHECK_FALSE(one.wants());
+  CHECK(q.next()->place == &two);
   CHECK_FALSE(q.next());
+  CHECK(q.waiting() == 0);
 }
 
 TEST_CASE("a busy stream gathers one merged entry and goes to the back of the line") {
   Queue q;
-  q.add(1, t0);
+  Queue::Place one(1), two(2);
+  q.add(one, t0);
   q.next();
-  q.add(1, t0 + 5ms);
-  q.add(2, t0 + 6ms);
-  q.add(1, t0 + 7ms);
-  CHECK(q.next()->stream == 2);
+  q.add(one, t0 + 5ms);
+  q.add(two, t0 + 6ms);
+  q.add(one, t0 + 7ms);
+  CHECK(one.wants());
+  CHECK(q.next()->place == &two);
   CHECK_FALSE(q.next());
-  CHECK(q.done(1));
+  CHECK(q.done(one));
   const auto again = q.next();
   REQUIRE(again);
-  CHECK(again->stream == 1);
+  CHECK(again->place == &one);
   CHECK(again->merged == 2);
   CHECK(again->since == t0 + 5ms);
-  CHECK_FALSE(q.done(1));
-  CHECK_FALSE(q.done(2));
+  CHECK_FALSE(q.done(one));
+  CHECK_FALSE(q.done(two));
   CHECK(q.busy() == 0);
 }
 
 TEST_CASE("a slow reader delays nobody") {
   Queue q;
-  for (StreamId id = 0; id < 100; ++id) q.add(id, t0);
+  std::deque<Queue::Place> places;
+  for (StreamId id = 0; id < 100; ++id) q.add(places.emplace_back(id), t0);
   q.next();  // 0 never finishes
   int served = 0;
   for (int round = 0; round < 3; ++round) {
     while (auto e = q.next()) {
       ++served;
-      q.done(e->stream);
+      q.done(*e->place);
     }
-    for (StreamId id = 0; id < 100; ++id) q.add(id, t0);
+    for (Queue::Place& place : places) q.add(place, t0);
   }
   CHECK(served == 3 * 99);
   CHECK(q.busy() == 1);
 }
 
-TEST_CASE("a removed stream leaves nothing behind, and its id may come again") {
+TEST_CASE("a removed stream leaves nothing behind, wherever in line it was, and may come again") {
   Queue q;
-  q.add(1, t0);
-  q.remove(1);
+  Queue::Place one(1), two(2), three(3);
+  q.add(one, t0);
+  q.remove(one);
   CHECK(q.waiting() == 0);
   CHECK_FALSE(q.next());
-  q.add(2, t0);
+  q.add(two, t0);
   q.next();
-  q.remove(2);
-  CHECK_FALSE(q.done(2));
+  q.add(two, t0);
+  q.remove(two);
+  CHECK_FALSE(two.wants());
+  CHECK_FALSE(q.done(two));
   CHECK(q.busy() == 0);
-  q.add(1, t0);
-  q.remove(1);
-  q.add(1, t0 + 1ms);
+  q.remove(two);  // once more does no harm
+  q.add(one, t0 + 1ms);
   const auto e = q.next();
   REQUIRE(e);
   CHECK(e->since == t0 + 1ms);
   CHECK_FALSE(q.next());
+  q.done(one);
+
+  std::array<Queue::Place*, 3> all{&one, &two, &three};
+  for (Queue::Place* gone : all) {
+    for (Queue::Place* place : all) q.add(*place, t0);
+    q.remove(*gone);
+    CHECK(q.waiting() == 2);
+    for (Queue::Place* place : all) {
+      if (place == gone) continue;
+      const auto next = q.next();
+      REQUIRE(next);
+      CHECK(next->place == place);
+      q.done(*place);
+    }
+    CHECK_FALSE(q.next());
+    CHECK(q.waiting() == 0);
+  }
 }

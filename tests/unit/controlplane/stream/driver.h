@@ -86,7 +86,7 @@ class Client {
     return send(r);
   }
   void ack_all(const Output& o) {
-    for (const Response& r : std::vector<Response>(o.responses)) ack_all(ack(r));
+    for (const auto responses = o.responses; const Response& r : responses) ack_all(ack(r));
   }
   Output see(const World& world) { return note(session.on_snapshot(world.now(), now)); }
   Output wait(std::chrono::seconds by) {
