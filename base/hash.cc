@@ -9,6 +9,10 @@
 
 namespace fairlead {
 
+namespace {
+constexpr char kDigits[] = "0123456789abcdef";
+}
+
 std::uint64_t xx_hash64(std::string_view bytes, std::uint64_t seed) { return XXH64(bytes.data(), bytes.size(), seed); }
 
 std::string ContentHash::hex() const { return hex64(high) + hex64(low); }
@@ -49,21 +53,27 @@ ContentHash ContentHasher::finish() const {
 }
 
 std::string hex(std::string_view bytes) {
-  static constexpr char digits[] = "0123456789abcdef";
   std::string out;
   out.reserve(bytes.size() * 2);
   for (const char c : bytes) {
-    out.push_back(digits[static_cast<unsigned char>(c) >> 4]);
-    out.push_back(digits[static_cast<unsigned char>(c) & 15]);
+    out.push_back(kDigits[static_cast<unsigned char>(c) >> 4]);
+    out.push_back(kDigits[static_cast<unsigned char>(c) & 15]);
   }
   return out;
 }
 
 std::string hex64(std::uint64_t value) {
-  static constexpr char digits[] = "0123456789abcdef";
   std::string out(16, '0');
-  for (int i = 15; i >= 0; --i, value >>= 4) out[static_cast<std::size_t>(i)] = digits[value & 15];
+  for (int i = 15; i >= 0; --i, value >>= 4) out[static_cast<std::size_t>(i)] = kDigits[value & 15];
   return out;
+}
+
+bool is_hex64(std::string_view text, std::uint64_t value) {
+  if (text.size() != 16) return false;
+  for (int i = 15; i >= 0; --i, value >>= 4) {
+    if (text[static_cast<std::size_t>(i)] != kDigits[value & 15]) return false;
+  }
+  return true;
 }
 
 }  // namespace fairlead

@@ -50,5 +50,6 @@ class ContentHasher {
 
 std::string hex(std::string_view bytes);        // lower-case
 std::string hex64(std::uint64_t value);         // 16 digits
+bool is_hex64(std::string_view text, std::uint64_t value);  // text == hex64(value)
 
 }  // namespace fairlead

@@ -48,15 +48,17 @@ bool scan_node(std::string_view bytes, Request& r) {
 }
 
 // An entry of a map of strings.
-bool scan_entry(std::string_view bytes, std::pair<std::string, std::string>& entry) {
+bool scan_entry(std::string_view bytes, ReportedVersions& entries) {
+  std::string_view name, version;
   Scanner scanner(bytes);
   uint64_t field = 0;
   std::string_view value;
   while (!scanner.done()) {
     if (!scanner.next(field, value) || field < 1 || field > 2) return false;
-    (field == 1 ? entry.first : entry.second) = value;
+    (field == 1 ? name : version) = value;
   }
-  return is_ascii(entry.first) && is_ascii(entry.second);
+  entries.add(name, version);
+  return is_ascii(name) && is_ascii(version);
 }
 
 bool scan_sotw(std::string_view bytes, Request& r) {
@@ -93,7 +95,7 @@ bool scan_delta(std::string_view bytes, Request& r) {
       case 3: r.names.emplace_back(value); break;
       case 4: r.unsubscribe.emplace_back(value); break;
       case 5:
-        if (!scan_entry(value, r.initial_versions.emplace_back())) return false;
+        if (!scan_entry(value, r.initial_versions)) return false;
         break;
       case 6: r.nonce = value; break;
       default: return false;
@@ -157,7 +159,7 @@ absl::StatusOr<Request> decode_delta(std::string_view bytes) {
   common(m, r);
   r.names.assign(m.resource_names_subscribe().begin(), m.resource_names_subscribe().end());
   r.unsubscribe.assign(m.resource_names_unsubscribe().begin(), m.resource_names_unsubscribe().end());
-  r.initial_versions.assign(m.initial_resource_versions().begin(), m.initial_resource_versions().end());
+  for (const auto& [name, version] : m.initial_resource_versions()) r.initial_versions.add_copy(name, version);
   return r;
 }
 

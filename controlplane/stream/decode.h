@@ -2,6 +2,7 @@
 // goes through the generated classes. Pure; any thread.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include <absl/status/statusor.h>
@@ -14,9 +15,11 @@ class Node;
 
 namespace fairlead::cpstream {
 
-// InvalidArgument when the bytes are not a DiscoveryRequest (rule: malformed bytes close only that stream).
+// InvalidArgument when the bytes are not a DiscoveryRequest (rule: malformed bytes close only that stream). The reported versions of a delta request
+// are left in `bytes`, which have to outlive it.
 absl::StatusOr<Request> decode_sotw(std::string_view bytes);
 absl::StatusOr<Request> decode_delta(std::string_view bytes);
+absl::StatusOr<Request> decode_delta(std::string&& bytes) = delete;
 
 snapshot::Node node_of(const envoy::config::core::v3::Node& from);
 

@@ -44,31 +44,30 @@ Output DeltaSession::take(const Request& request, MonotonicTime now, const Snaps
 Session::Settled DeltaSession::compare(State& s, const Request& request, MonotonicTime now) {
   const snapshot::TypeSet& set = snapshot_->of(s.type);
   set.expect(request.initial_versions.size());
-  Settled seen, settled;
-  seen.reserve(request.initial_versions.size());
+  Settled settled;
   settled.reserve(request.initial_versions.size());
   for (auto reported = request.initial_versions.rbegin(); reported != request.initial_versions.rend(); ++reported) {
     const auto& [name, version] = *reported;
-    if (!seen.insert(name).second) continue;  // of a name given twice the last counts
+    bool* keep = settled.add(name);
+    if (!keep) continue;  // of a name given twice the last counts
     const ResourcePtr* r = set.find(name);
     if (!s.subscription.contains(name) && !(r && wants(s, **r))) continue;
-    bool keep = false;
     if (r) {
       // Only a content hash says that it has these very bytes; a raw set's own version may have had others before a restart.
-      keep = (*r)->version == version && (*r)->version == hex64((*r)->hash.low);
-      if (!keep && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.own().push_back(name);
+      *keep = (*r)->version == version && is_hex64(version, (*r)->hash.low);
+      if (!*keep && s.type >= Type::kListener && s.type <= Type::kVirtualHost) s.outdated.own().emplace_back(name);
     } else if (snapshot_->leaves_out(s.type, name)) {
-      keep = true;  // what it has may be better than nothing
+      *keep = true;  // what it has may be better than nothing
       except(s, name, nullptr, now);
     } else if (s.type == Type::kExtensionConfig) {
-      s.outdated.own().push_back(name);  // it has that: its removal is news
+      s.outdated.own().emplace_back(name);  // it has that: its removal is news
     } else if (options_.incomplete || s.type == Type::kCluster) {
       // What routes name is not known of a client that comes back with a cluster of old: it goes once they have been changed.
-      keep = true;
-      s.kept.own().push_back(name);
+      *keep = true;
+      s.kept.own().emplace_back(name);
       if (!options_.incomplete) s.kept_until = now + options_.warming_grace;
     }
-    keep ? (void)settled.insert(name) : s.forced.own().push_back(name);
+    if (!*keep) s.forced.own().emplace_back(name);
   }
   return settled;
 }

@@ -74,7 +74,12 @@ Output Session::on_request(const Request& request, MonotonicTime now, const Snap
   };
   for (std::string& name : ours.unsubscribe) rewrite(name, true);
   for (std::string& name : ours.names) rewrite(name, false);
-  for (auto& [name, version] : ours.initial_versions) rewrite(name, false);
+  for (size_t i = 0; i < ours.initial_versions.size(); ++i) {
+    if (!resources::is_xdstp(ours.initial_versions[i].first)) continue;
+    std::string name(ours.initial_versions[i].first);
+    rewrite(name, false);
+    ours.initial_versions.rename(i, name);
+  }
   Output out = take(ours, now, latest);
   spellings_.clear();
   return out;
@@ -422,7 +427,6 @@ void Session::except(State& s, std::string_view name, ResourcePtr has, Monotonic
 void Session::force_everything(State& s, const Settled& but) {
   const TypeSetPtr& set = snapshot_->set(s.type);
   std::vector<std::string>& forced = s.forced.own();
-  forced.reserve(forced.size() + (set->size() > but.size() ? set->size() - but.size() : 0));
   set->for_each([&](const ResourcePtr& r) {
     if (!but.contains(r->name)) forced.push_back(r->name);
   });

@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-#include <absl/container/flat_hash_set.h>
+#include <absl/container/flat_hash_map.h>
 #include <absl/container/inlined_vector.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -34,6 +34,7 @@
 #include "controlplane/resources/resource.h"
 #include "controlplane/snapshot/node.h"
 #include "controlplane/snapshot/snapshot.h"
+#include "controlplane/stream/reported_versions.h"
 #include "controlplane/stream/seldom.h"
 #include "controlplane/stream/subscription.h"
 
@@ -54,7 +55,7 @@ struct Request {
   std::string version_info;             // SotW
   std::vector<std::string> names;       // SotW: resource_names; delta: resource_names_subscribe
   std::vector<std::string> unsubscribe;  // delta
-  std::vector<std::pair<std::string, std::string>> initial_versions;  // delta
+  ReportedVersions initial_versions;    // delta
 };
 
 struct Response {
@@ -244,7 +245,23 @@ class Session {
   // Records the ACK or NACK of an earlier response of the type. False: the nonce is none of its outstanding ones.
   bool settle(State& s, const Request& request, MonotonicTime now, Output& out);
   bool wants(const State& s, const resources::Resource& r) const;  // by name, by an alias, or everything
-  using Settled = absl::flat_hash_set<std::string_view>;  // names of what is not to be sent
+  // Of the names that a client has reported, which are not to be sent.
+  class Settled {
+   public:
+    void reserve(size_t names) { names_.reserve(names); }
+    // Null when there was an answer for that name before.
+    bool* add(std::string_view name) {
+      const auto [at, fresh] = names_.try_emplace(name, false);
+      return fresh ? &at->second : nullptr;
+    }
+    bool contains(std::string_view name) const {
+      const auto at = names_.find(name);
+      return at != names_.end() && at->second;
+    }
+
+   private:
+    absl::flat_hash_map<std::string_view, bool> names_;
+  };
   void force_everything(State& s, const Settled& but = {});
   // What a client asked for by name, as names of resources: the members of globs, what has an alias. What there is not stays as it is.
   void force(State& s, const std::vector<std::string>& names, const Settled& but = {});

@@ -49,7 +49,7 @@ void check_read(std::string_view bytes, const absl::StatusOr<cpstream::Request>&
   if (request->node.has_value() != whole.has_node() || (request->node && request->node->id != whole.node().id())) abort();
   if (!same(request->names, whole.resource_names_subscribe()) || !same(request->unsubscribe, whole.resource_names_unsubscribe())) abort();
   std::map<std::string, std::string> versions;
-  for (const auto& [name, version] : request->initial_versions) versions[name] = version;
+  for (const auto& [name, version] : request->initial_versions) versions[std::string(name)] = version;
   if (versions != std::map<std::string, std::string>(whole.initial_resource_versions().begin(), whole.initial_resource_versions().end())) abort();
 }
 

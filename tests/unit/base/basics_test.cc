@@ -84,6 +84,13 @@ TEST_CASE("content hashes do not depend on how the bytes are cut") {
   CHECK(ContentHasher().add_field("ab").add_field("c").finish() != ContentHasher().add_field("a").add_field("bc").finish());
   CHECK(hex("\x01\xff") == "01ff");
   CHECK(hex64(255) == "00000000000000ff");
+  CHECK(is_hex64("00000000000000ff", 255));
+  CHECK(is_hex64(hex64(0xfedcba9876543210), 0xfedcba9876543210));
+  CHECK_FALSE(is_hex64("00000000000000ff", 254));
+  CHECK_FALSE(is_hex64("10000000000000ff", 255));
+  CHECK_FALSE(is_hex64("00000000000000FF", 255));
+  CHECK_FALSE(is_hex64("ff", 255));
+  CHECK_FALSE(is_hex64("", 0));
 }
 
 TEST_CASE("files are read whole, within a limit, and errors name the path") {

@@ -93,21 +93,24 @@ TEST_CASE("a delta request is read as the generated class reads it") {
   m.set_response_nonce("9");
   m.add_resource_names_subscribe("*");
   m.add_resource_names_unsubscribe("b");
-  auto plain = cpstream::decode_delta(m.SerializeAsString());
+  const std::string plain_bytes = m.SerializeAsString();
+  auto plain = cpstream::decode_delta(plain_bytes);
   REQUIRE(plain.ok());
   CHECK(plain->nonce == "9");
   CHECK(plain->names == Names{"*"});
   CHECK(plain->unsubscribe == Names{"b"});
   (*m.mutable_initial_resource_versions())["a"] = "1";
-  auto full = cpstream::decode_delta(m.SerializeAsString());
+  const std::string full_bytes = m.SerializeAsString();
+  auto full = cpstream::decode_delta(full_bytes);
   REQUIRE(full.ok());
   REQUIRE(full->initial_versions.size() == 1);
-  CHECK(full->initial_versions[0] == std::pair<std::string, std::string>("a", "1"));
+  CHECK(full->initial_versions[0] == cpstream::ReportedVersions::Entry("a", "1"));
   CHECK(full->type_url == "t");
 
   m.mutable_node()->set_id("n\u00e4");  // beyond ASCII, and numbers that are no text
   m.mutable_node()->mutable_user_agent_build_version()->mutable_version()->set_major_number(200);
-  auto first = cpstream::decode_delta(m.SerializeAsString());
+  const std::string first_bytes = m.SerializeAsString();
+  auto first = cpstream::decode_delta(first_bytes);
   REQUIRE(first.ok());
   REQUIRE(first->node);
   CHECK(first->node->id == "n\u00e4");
@@ -116,24 +119,26 @@ TEST_CASE("a delta request is read as the generated class reads it") {
   // In pieces, as protobuf puts them together: a node twice is merged.
   v3::DeltaDiscoveryRequest more;
   more.mutable_node()->set_cluster("c");
-  auto merged = cpstream::decode_delta(m.SerializeAsString() + more.SerializeAsString());
+  const std::string merged_bytes = m.SerializeAsString() + more.SerializeAsString();
+  auto merged = cpstream::decode_delta(merged_bytes);
   REQUIRE(merged.ok());
   CHECK(merged->node->id == "n\u00e4");
   CHECK(merged->node->cluster == "c");
-  CHECK_FALSE(cpstream::decode_delta("\x2a\x04\x0a\x02\xff\xff").ok());  // a name that is no UTF-8
+  CHECK_FALSE(cpstream::decode_delta(std::string_view("\x2a\x04\x0a\x02\xff\xff")).ok());  // a name that is no UTF-8
 }
 
 TEST_CASE("an error without a message is still a NACK") {
   v3::DeltaDiscoveryRequest m;
   m.mutable_error_detail()->set_code(13);
-  auto r = cpstream::decode_delta(m.SerializeAsString());
+  const std::string r_bytes = m.SerializeAsString();
+  auto r = cpstream::decode_delta(r_bytes);
   REQUIRE(r.ok());
   CHECK(r->error == "");
 }
 
 TEST_CASE("bytes that are no request are an error; every cut of a request is read or refused like protobuf does") {
   CHECK_FALSE(cpstream::decode_sotw("\xff\xff\xff").ok());
-  CHECK_FALSE(cpstream::decode_delta("\x0a\x05").ok());
+  CHECK_FALSE(cpstream::decode_delta(std::string_view("\x0a\x05")).ok());
   v3::DeltaDiscoveryRequest m;
   m.set_type_url("type.googleapis.com/x");
   m.add_resource_names_subscribe("name-1");
