@@ -459,12 +459,12 @@ void Core::reschedule(StreamId id, Stream& stream) {
   stream.deadline = wanted;
 }
 
-void Core::written(StreamId id) {
+void Core::written(StreamId id, MonotonicTime now) {
   auto found = streams_.find(id);
   if (found == streams_.end() || !found->second->pushing) return;
   Stream& stream = *found->second;
   stream.pushing = false;
-  metrics_.push_delay.record(clock_.monotonic() - stream.pushed_since);
+  metrics_.push_delay.record(now - stream.pushed_since);
   queue_.done(stream);
 }
 

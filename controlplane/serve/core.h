@@ -89,7 +89,7 @@ class Core {
   // `only`: the one type of a per-type service. Unavailable before ready(), ResourceExhausted at a limit of streams. `peer`: one object a connection, or others that know it.
   absl::StatusOr<StreamId> open(StreamKind kind, std::optional<resources::Type> only, rpc::PeerPtr peer);
   void request(StreamId stream, std::string_view bytes);
-  void written(StreamId stream);
+  void written(StreamId stream, MonotonicTime now);
   void closed(StreamId stream);
 
   // Makes at most `limit` of the waiting pushes; true when there are more.

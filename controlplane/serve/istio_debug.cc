@@ -80,7 +80,9 @@ absl::StatusOr<std::string> page(std::string_view path, const EachStream& each, 
 
 }  // namespace
 
-bool is_debug_type(std::string_view type_url) { return type_url == kDebug || type_url.starts_with(absl::StrCat(kDebug, "/")); }
+bool is_debug_type(std::string_view type_url) {
+  return type_url.starts_with(kDebug) && (type_url.size() == kDebug.size() || type_url[kDebug.size()] == '/');
+}
 
 absl::StatusOr<std::vector<DebugResource>> debug_answer(const cpstream::Request& request, const EachStream& each, const inspect::Now& now) {
   std::vector<DebugResource> out;

@@ -190,9 +190,9 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
     loop_.sent_to_.push_back(this);
   }
   // Whether what was sent is on its way; otherwise on_writable() comes when it is.
-  void look_whether_written() {
+  void look_whether_written(MonotonicTime now) {
     sent_at_.reset();
-    if (!call_.blocked()) written();
+    if (!call_.blocked()) written(now);
   }
   void on_client_done() override {
     Loop& loop = loop_;
@@ -206,7 +206,7 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   void on_writable() override {
     if (std::exchange(paused_, false)) call_.resume_reading();
     Loop& loop = loop_;
-    written();
+    written(loop.clock_.monotonic());
     loop.touched();
   }
   void on_closed() override {
@@ -226,9 +226,9 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   }
 
  private:
-  void written() {
+  void written(MonotonicTime now) {
     if (std::exchange(counted_, false)) loop_.outflow_.written(id_);
-    loop_.core_.written(id_);
+    loop_.core_.written(id_, now);
   }
   void pause() {
     if (paused_) return;
@@ -416,10 +416,13 @@ void XdsServer::Loop::end(StreamId stream, const absl::Status& status) {
 
 // After everything that may have given the core something to do.
 void XdsServer::Loop::touched() {
-  for (Stream* stream : sent_to_) {
-    if (stream != nullptr) stream->look_whether_written();
+  if (!sent_to_.empty()) {
+    const MonotonicTime now = clock_.monotonic();
+    for (Stream* stream : sent_to_) {
+      if (stream != nullptr) stream->look_whether_written(now);
+    }
+    sent_to_.clear();
   }
-  sent_to_.clear();
   if (holding_ && !go_on_task_.queued() && !held_back()) loop_.run_soon(go_on_task_);
   if (core_.waiting() != 0 && !pump_task_.queued()) loop_.run_soon(pump_task_);
   if (const auto deadline = core_.deadline()) {

@@ -53,7 +53,7 @@ class Proxy {
     if (!reads) {
       s.slow.insert(*stream_);
     } else if (s.slow.erase(*stream_) != 0) {
-      s.core.written(*stream_);
+      s.core.written(*stream_, s.clock.monotonic());
     }
   }
   void connect(Server& s) {

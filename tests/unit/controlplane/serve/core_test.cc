@@ -133,7 +133,7 @@ TEST_CASE("a slow reader has one push on its way and one merged entry, then gets
   CHECK(slow.last[Type::kCluster].bytes["a"] == bytes_of(edge(2)[0]));
   CHECK(quick.last[Type::kCluster].bytes["a"] == bytes_of(edge(6)[0]));
   s.slow.clear();
-  s.core.written(slow.id);
+  s.core.written(slow.id, s.clock.monotonic());
   s.settle();
   CHECK(slow.received() == Texts{"cds[a]"});
   CHECK(slow.last[Type::kCluster].bytes["a"] == bytes_of(edge(6)[0]));
@@ -432,7 +432,7 @@ TEST_CASE("a reader that is slow is told of thousands of changes by one push of 
   }
   CHECK(peer.received() == Texts{"eds[a]"});
   s.slow.erase(peer.id);
-  s.core.written(peer.id);
+  s.core.written(peer.id, s.clock.monotonic());
   s.settle();
   CHECK(peer.received() == Texts{"eds[a]"});
   CHECK(peer.last.at(Type::kEndpoint).bytes.at("a") == bytes_of(assignment("a", 1999 % 7 + 1)));

@@ -61,7 +61,7 @@ class Server final : public serve::Wire {
       std::set<StreamId> all;
       for (const auto& [id, messages] : sent) all.insert(id);
       for (StreamId id : all) {
-        if (!slow.contains(id)) core.written(id);
+        if (!slow.contains(id)) core.written(id, clock.monotonic());
       }
       more = more || core.waiting() > 0;
     }

@@ -69,7 +69,7 @@ TEST_CASE("an idle stream with 200 names of its own choice costs at most 4.7 KB 
     ask(names);
     int nonce = 0;
     for (Type type : {Type::kCluster, Type::kListener, Type::kEndpoint}) ask(about(type, std::to_string(++nonce)));
-    for (StreamId s : sink.sent) core.written(s);
+    for (StreamId s : sink.sent) core.written(s, clock.monotonic());
     sink.sent.clear();
   }
   CHECK(core.metrics().types[resources::index(Type::kEndpoint)].acks == kMany);
