@@ -20,6 +20,13 @@ def udp_socket(room=4 << 20):
     return s
 
 
+def dropped_by_kernel():
+    """Datagrams that came to a full receive buffer, of all sockets of this network namespace since it began."""
+    with open("/proc/net/snmp") as f:
+        names, values = (line.split()[1:] for line in f if line.startswith("Udp:"))
+    return int(values[names.index("RcvbufErrors")])
+
+
 class Hosts:
     """Upstream hosts that answer with what they got. `homes[client]`: {(host, port it came from): datagrams}, in the order of their first."""
 

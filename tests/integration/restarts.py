@@ -16,7 +16,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 os.environ["FAIRLEAD_BIN"] = sys.argv[1]
 sys.path[:0] = [str(ROOT / "tests/interop"), str(ROOT / "tests/integration")]
-from datagrams import Hosts, Stream, udp_bootstrap  # noqa: E402
+from datagrams import Hosts, Stream, dropped_by_kernel, udp_bootstrap  # noqa: E402
 from lab import BIN, Lab, await_true, free_port, get, require  # noqa: E402
 
 RESTARTS = int(sys.argv[2]) if len(sys.argv) > 2 else 100
@@ -144,6 +144,7 @@ with Lab() as lab:
     first = lab.start("proxy", [BIN / "fairlead-proxy", "-c", lab.write("bootstrap.yaml", CONFIG.format(admin=admin_port, port=port, up=up, udp_cluster=udp[0], udp_listener=udp[1])), "--concurrency", "2",
                                 "--drain-time-s", "6", "--parent-shutdown-time-s", "60"])
     await_true("the proxy serves", lambda: get(f"127.0.0.1:{port}", "/").status == 200)
+    dropped = dropped_by_kernel()
     stream = Stream(udp_port, 16, rate=2000)
     seconds = int(RESTARTS * (BETWEEN + 0.4)) + 2
     wrk = [subprocess.Popen(["wrk", "-t1", "-c8", f"-d{seconds}s", *more, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True)
@@ -181,7 +182,7 @@ with Lab() as lab:
         counted, least = stat("http.in.downstream_rq_2xx"), requests + downloads + connects.count + h2.requests
         require(least <= counted <= least + 1 + 16, f"{counted} requests are counted; clients saw {least}, and at most one more each of wrk's connections")
         lost, homes = sum(map(len, stream.lost())), [len(h) for h in hosts.homes.values()]
-        require(lost == 0, f"{lost} of {sum(stream.sent)} datagrams were lost on the way there or back")
+        require(lost == 0, f"{lost} of {sum(stream.sent)} datagrams were lost on the way there or back, {dropped_by_kernel() - dropped} of them at full receive buffers")
         require(homes == [1] * 16, f"sessions went to another host or port: {hosts.homes}")
         took.sort()
         print(f"{RESTARTS} restarts, at most {most} processes at once with {max(memories) >> 10} MiB together; one took {took[len(took) // 2] * 1000:.0f} ms (median), {took[-1] * 1000:.0f} ms (longest)\n"

@@ -69,6 +69,7 @@ def observe(lab, kind):
     labs.require(labs.get(f"127.0.0.1:{port}", "/").status == 200, f"{kind}: the new process serves")
     # what the old one has counted is told by it once it has, and by Envoy's whenever statistics are merged
     labs.await_true("it has been told", lambda: b"total_connections: 0" in labs.get(admin, "/stats?filter=server.total_connections").body)
+    labs.await_true("the request's connection is gone", lambda: b": 0" in labs.get(admin, "/stats?filter=http.in.downstream_cx_active").body)
     seen["epoch 1, alone"] = figures(admin)
     seen["epoch 1 again"] = lab.start(f"{kind}-again", command(kind, config, base_id, "--restart-epoch", "1")).process.wait(20) != 0
     seen["no such base id"] = lab.start(f"{kind}-none", command(kind, config, base_id + 1, "--restart-epoch", "1")).process.wait(20) != 0
