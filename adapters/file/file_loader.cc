@@ -85,9 +85,10 @@ struct FileLoader::FileState {
 // A file that is looked at by itself.
 struct FileLoader::Touched {
   std::string file;
-  std::optional<FileStamp> stamp;  // none: there is no such file, or none of ours
-  std::vector<ObjectPtr> before;   // its objects until now
+  std::optional<FileStamp> stamp;    // none: there is no such file, or none of ours
+  std::vector<ObjectPtr> before;     // its objects until now
   bool kept_some = false;
+  const FileState* state = nullptr;  // from now on; null: gone
 };
 
 FileLoader::FileLoader(std::string path, FileLimits limits)
@@ -157,15 +158,14 @@ std::optional<SourceUpdate> FileLoader::load_only(const std::set<std::string>& t
   if (bytes > limits_.max_total_bytes || count > limits_.max_files || (count == 0 && !files_.empty())) return std::nullopt;
 
   listed_bytes_ = bytes;
-  for (const Touched& file : files) {
+  for (Touched& file : files) {
     if (!file.stamp) {
       files_.erase(file.file);
       continue;
     }
-    std::unique_ptr<FileState>& state = files_[file.file];
-    if (!state) state = std::make_unique<FileState>();
-    state->listed_bytes = static_cast<size_t>(file.stamp->size);
-    if (!state->believe_stamp || state->stamp != *file.stamp) read_one(file.file, *file.stamp, *state);
+    FileState& state = state_of(file.file, static_cast<size_t>(file.stamp->size));
+    file.state = &state;
+    if (!state.believe_stamp || state.stamp != *file.stamp) read_one(file.file, *file.stamp, state);
   }
   SourceUpdate update = begin_update();
   if (!merge_only(files, update)) merge(update);
@@ -192,6 +192,13 @@ std::optional<FileLoader::Touched> FileLoader::look_at(const std::string& path) 
   return file;
 }
 
+FileLoader::FileState& FileLoader::state_of(const std::string& file, size_t listed_bytes) {
+  std::unique_ptr<FileState>& state = files_[file];
+  if (!state) state = std::make_unique<FileState>();
+  state->listed_bytes = listed_bytes;
+  return *state;
+}
+
 void FileLoader::load_files(const FileTree& tree, const std::set<std::string>& busy) {
   std::erase_if(files_, [&](const auto& known) {
     if (tree.files.contains(known.first)) return false;
@@ -200,22 +207,20 @@ void FileLoader::load_files(const FileTree& tree, const std::set<std::string>& b
   });
   size_t total = 0;
   for (const auto& [file, stamp] : tree.files) {
-    total += static_cast<size_t>(stamp.size);
-    std::unique_ptr<FileState>& state = files_[file];
-    if (!state) state = std::make_unique<FileState>();
-    state->listed_bytes = static_cast<size_t>(stamp.size);
+    FileState& state = state_of(file, static_cast<size_t>(stamp.size));
+    total += state.listed_bytes;
     if (busy.contains(file)) {
-      state->believe_stamp = false;
+      state.believe_stamp = false;
       continue;
     }
-    if (state->believe_stamp && state->stamp == stamp) continue;
+    if (state.believe_stamp && state.stamp == stamp) continue;
     if (total > limits_.max_total_bytes) {
-      state->diagnostics = {Diagnostic{Severity::kError, {}, file, 0, "",
-                                       absl::StrCat("not read: the source is bigger than ", limits_.max_total_bytes, " bytes")}};
-      state->believe_stamp = false;
+      state.diagnostics = {Diagnostic{Severity::kError, {}, file, 0, "",
+                                      absl::StrCat("not read: the source is bigger than ", limits_.max_total_bytes, " bytes")}};
+      state.believe_stamp = false;
       continue;
     }
-    read_one(file, stamp, *state);
+    read_one(file, stamp, state);
   }
   listed_bytes_ = total;
 }
@@ -340,10 +345,9 @@ bool FileLoader::merge_only(const std::vector<Touched>& touched, SourceUpdate& u
     }
   }
   for (const Touched& file : touched) {
-    if (!file.stamp) continue;
-    const FileState& state = *files_.at(file.file);
-    if (!state.kept.empty()) return false;
-    for (const ObjectPtr& object : state.objects) {
+    if (!file.state) continue;
+    if (!file.state->kept.empty()) return false;
+    for (const ObjectPtr& object : file.state->objects) {
       const bool given_elsewhere = delivered_.contains(&object->key) && !before.contains(&object->key);
       if (given_elsewhere || contested_.contains(object->key) || !now.emplace(&object->key, object).second) return false;
     }
@@ -359,7 +363,7 @@ bool FileLoader::merge_only(const std::vector<Touched>& touched, SourceUpdate& u
   }
   for (const Touched& file : touched) {
     diagnostics_.erase(file.file);
-    if (file.stamp && !files_.at(file.file)->diagnostics.empty()) diagnostics_.emplace(file.file, files_.at(file.file)->diagnostics);
+    if (file.state && !file.state->diagnostics.empty()) diagnostics_.emplace(file.file, file.state->diagnostics);
   }
   sort_changes(update);
   tell_state(update);

@@ -1,6 +1,7 @@
 // Turns a path into objects, again and again: each load() looks at what changed since the last one, reads those
-// files and reports the difference as a SourceUpdate; load_only() looks at nothing but the files it is told. Remembers the good objects of every file, so that a broken
-// document costs only itself. One thread at a time; no watching here, see file_source.h.
+// files and reports the difference as a SourceUpdate; load_only() looks at nothing but the files it is told.
+// Remembers the good objects of every file, so that a broken document costs only itself. One thread at a time; no
+// watching here, see file_source.h.
 #pragma once
 
 #include <map>
@@ -54,6 +55,7 @@ class FileLoader {
   SourceUpdate begin_update() const;
   void load_files(const FileTree& tree, const std::set<std::string>& busy);
   std::optional<Touched> look_at(const std::string& path) const;
+  FileState& state_of(const std::string& file, size_t listed_bytes);
   void read_one(const std::string& file, const FileStamp& stamp, FileState& state);
   void take_documents(const std::string& file, std::string_view text, FileState& state);
   void merge(SourceUpdate& update);

@@ -41,12 +41,12 @@ MonotonicTime now() { return RealClock::instance().monotonic(); }
 class FileSource::Watcher {
  public:
   struct Events {
-    bool changed = false;                 // something that load() would see
-    std::set<std::string> touched;        // it happened at these files
+    std::set<std::string> touched;        // files at which something happened that load() would see
     bool elsewhere = false;               // or it is not known where
     std::set<std::string> being_written;  // open and not yet closed, as far as events tell
     std::set<std::string> closed;
     bool overflow = false;
+    bool changed() const { return elsewhere || !touched.empty(); }
   };
 
   explicit Watcher(size_t max_watches) : max_watches_(max_watches) {}
@@ -112,14 +112,14 @@ class FileSource::Watcher {
 
   void take(const inotify_event& e, Events& events) {
     if (e.mask & IN_Q_OVERFLOW) {
-      events.changed = events.elsewhere = events.overflow = true;
+      events.elsewhere = events.overflow = true;
       return;
     }
     auto watch = watches_.find(e.wd);
     if (watch == watches_.end()) return;
     if (e.mask & IN_IGNORED) {  // the kernel dropped it with its directory; the number is never used again
       watches_.erase(watch);
-      events.changed = events.elsewhere = true;
+      events.elsewhere = true;
       return;
     }
     const std::string_view name(e.len > 0 ? e.name : "");
@@ -130,18 +130,14 @@ class FileSource::Watcher {
         events.being_written.erase(path);
         events.closed.insert(path);
         events.touched.insert(path);
-        events.changed = true;
       } else if (e.mask & IN_MODIFY) {
         events.being_written.insert(path);
       } else if ((e.mask & IN_CREATE) && begins_a_write(path)) {
         events.being_written.insert(path);
+      } else if (name.empty()) {
+        events.elsewhere = true;
       } else {
-        if (name.empty()) {
-          events.elsewhere = true;
-        } else {
-          events.touched.insert(path);
-        }
-        events.changed = true;
+        events.touched.insert(path);
       }
     }
   }
@@ -191,12 +187,12 @@ class FileSource::Loop {
     if (events.overflow) writers_.clear();
     for (const std::string& path : events.closed) writers_.erase(path);
     for (const std::string& path : events.being_written) writers_[path] = at;
-    touched_.merge(events.touched);
-    elsewhere_ = elsewhere_ || events.elsewhere;
-    if (events.changed) {
+    if (events.changed()) {
       if (!first_event_) first_event_ = at;
       last_event_ = at;
     }
+    touched_.merge(events.touched);
+    elsewhere_ = elsewhere_ || events.elsewhere;
   }
 
   std::optional<Time> deadline() const {
