@@ -18,16 +18,16 @@ class Queue {
   // What the queue knows of a stream. Stays where it is while the queue knows of it: until it is removed, or neither waits nor is busy.
   class Place {
    public:
-    explicit Place(StreamId stream) : stream_(stream) {}
+    explicit Place(StreamId id) : id_(id) {}
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
-    StreamId stream() const { return stream_; }
+    StreamId id() const { return id_; }
     // Whether a wish of the stream's is not being carried out yet.
     bool wants() const { return wishes_ > 0; }
 
    private:
     friend class Queue;
-    const StreamId stream_;
+    const StreamId id_;
     Place* ahead_ = nullptr;
     Place* behind_ = nullptr;
     MonotonicTime since_{};  // of the oldest wish

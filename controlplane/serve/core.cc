@@ -215,9 +215,9 @@ void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignme
   queue_.add(stream, now);
 }
 
-void Core::note_interest(StreamId id, Stream& stream) {
+void Core::note_interest(Stream& stream) {
   if (const cpstream::Subscription* endpoints = stream.session->endpoints())
-    stream.home->second.interest.set(id, endpoints->names(), !endpoints->by_name_alone());
+    stream.home->second.interest.set(stream.id(), endpoints->names(), !endpoints->by_name_alone());
 }
 
 // What the stream shall have. Of secrets nothing, where others could read along.
@@ -251,21 +251,21 @@ std::vector<intent::Finding> Core::unsent_secrets() const {
   return out;
 }
 
-void Core::join(StreamId id, Stream& stream, snapshot::Catalog::Joined where) {
+void Core::join(Stream& stream, snapshot::Catalog::Joined where) {
   const auto [scope, fresh] = scopes_.try_emplace(std::move(where.scope));
   stream.home = &*scope;
   stream.reason = texts_.of(std::move(where.reason));
   stream.matched = where.matched;
   if (fresh) scope->second.told = catalog_.find(stream.scope());
   std::vector<StreamId>& streams = scope->second.streams;  // in their order, so that the first to have come is the first
-  streams.insert(std::upper_bound(streams.begin(), streams.end(), id), id);
-  if (stream.session) note_interest(id, stream);
+  streams.insert(std::upper_bound(streams.begin(), streams.end(), stream.id()), stream.id());
+  if (stream.session) note_interest(stream);
 }
 
-void Core::leave(StreamId id, Stream& stream) {
+void Core::leave(Stream& stream) {
   Scope& scope = stream.home->second;
-  scope.interest.remove(id);
-  scope.streams.erase(std::lower_bound(scope.streams.begin(), scope.streams.end(), id));
+  scope.interest.remove(stream.id());
+  scope.streams.erase(std::lower_bound(scope.streams.begin(), scope.streams.end(), stream.id()));
   if (scope.streams.empty()) scopes_.erase(scopes_.find(stream.scope()));
   stream.home = nullptr;
 }
@@ -281,8 +281,8 @@ void Core::rejoin_all() {
       stream->matched = where.matched;
       continue;
     }
-    leave(id, *stream);
-    join(id, *stream, std::move(where));
+    leave(*stream);
+    join(*stream, std::move(where));
     foresee(*stream);
     stream->whole = true;
     queue_.add(*stream, now);
@@ -332,14 +332,14 @@ absl::StatusOr<StreamId> Core::open(StreamKind kind, std::optional<Type> only, r
   return id;
 }
 
-absl::Status Core::start(StreamId id, Stream& stream, const cpstream::Request& request) {
+absl::Status Core::start(Stream& stream, const cpstream::Request& request) {
   if (authorization_) {
     if (absl::Status s = authorization_->check(*stream.peer, *request.node); !s.ok()) return deny(Denial::kNotAuthorized, s);
   }
   const snapshot::Node& node = *request.node;
   stream.set_node(node, nodes_);
   stream.client_class = classes_.of(snapshot::class_of(node));
-  join(id, stream, catalog_.join(node));
+  join(stream, catalog_.join(node));
   if (MeshClients::is_one(node)) mesh_clients_.came(node);
   quarantine_.node_joined(*stream.client_class, stream.node_id);
   if (foresee(stream)) scope_changed(stream.home->second);
@@ -372,19 +372,19 @@ void Core::request(StreamId id, std::string_view bytes) {
   if (status.ok() && !stream.session) status = cpstream::check_first_request(*request);
   if (!status.ok()) {
     ++metrics_.bad_requests;
-    end(id, stream, status);
+    end(stream, status);
     return;
   }
   if (const size_t names = request->names.size() + request->unsubscribe.size() + request->initial_versions.size(); names > options_.max_names_per_request) {
-    return end(id, stream, deny(Denial::kNamesPerRequest, absl::ResourceExhaustedError(absl::StrCat(names, " names in one request for ", request->type_url, ": more than ", options_.max_names_per_request))));
+    return end(stream, deny(Denial::kNamesPerRequest, absl::ResourceExhaustedError(absl::StrCat(names, " names in one request for ", request->type_url, ": more than ", options_.max_names_per_request))));
   }
   if (!stream.session) {
-    if (absl::Status s = start(id, stream, *request); !s.ok()) return end(id, stream, s);
+    if (absl::Status s = start(stream, *request); !s.ok()) return end(stream, s);
   }
   if (!stream.only && is_debug_type(request->type_url)) {
     absl::Status s = may_inspect(*stream.peer);
     if (s.ok()) s = answer_debug(id, stream.kind == StreamKind::kDelta, *request);
-    if (!s.ok()) end(id, stream, s);
+    if (!s.ok()) end(stream, s);
     return;
   }
   // its own snapshot may be older than what others have been told since
@@ -393,12 +393,12 @@ void Core::request(StreamId id, std::string_view bytes) {
   const bool endpoints = subscribes && (stream.only ? *stream.only == Type::kEndpoint : request->type_url == resources::type_url(Type::kEndpoint));
   cpstream::Output output = stream.session->on_request(*request, clock_.monotonic(), endpoints ? view(stream) : nullptr);
   if (const size_t names = subscribes ? stream.session->names() : 0; names > options_.max_names_per_stream) {
-    return end(id, stream, deny(Denial::kNamesPerStream, absl::ResourceExhaustedError(absl::StrCat(names, " names on one stream: more than ", options_.max_names_per_stream))));
+    return end(stream, deny(Denial::kNamesPerStream, absl::ResourceExhaustedError(absl::StrCat(names, " names on one stream: more than ", options_.max_names_per_stream))));
   }
-  if (endpoints) note_interest(id, stream);
+  if (endpoints) note_interest(stream);
   const bool listeners = stream.only ? *stream.only == Type::kListener : request->type_url == resources::type_url(Type::kListener);
   if (listeners && MeshClients::is_one(*stream.said)) mesh_clients_.asks(*stream.said, request->names);
-  deliver(id, stream, std::move(output));
+  deliver(stream, std::move(output));
 }
 
 void Core::count_mesh_clients() {
@@ -414,7 +414,7 @@ void Core::count_mesh_clients() {
   mesh_clients_.anew(std::move(out), clients);
 }
 
-void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
+void Core::deliver(Stream& stream, cpstream::Output output) {
   for (const cpstream::Refusal& r : output.refusals) refuse(stream, r);
   for (const cpstream::Acceptance& a : output.acceptances) {
     ++metrics_.types[index(a.type)].acks;
@@ -429,12 +429,12 @@ void Core::deliver(StreamId id, Stream& stream, cpstream::Output output) {
     cpstream::WireMessage message = stream.kind == StreamKind::kDelta ? cpstream::encode_delta(std::move(r), options_.identifier)
                                                                       : cpstream::encode_sotw(std::move(r), options_.identifier);
     m.bytes += message.size();
-    wire_.send(id, std::move(message));
+    wire_.send(stream.id(), std::move(message));
   }
-  reschedule(id, stream);
+  reschedule(stream);
   if (!output.close.ok()) {
     ++metrics_.bad_requests;
-    end(id, stream, output.close);
+    end(stream, output.close);
   }
 }
 
@@ -451,11 +451,11 @@ void Core::refuse(Stream& stream, const cpstream::Refusal& refusal) {
   if (quarantine_.refused(*stream.client_class, stream.node_id, stream.scope(), refusal, clock_.system())) scope_changed(stream.home->second);
 }
 
-void Core::reschedule(StreamId id, Stream& stream) {
+void Core::reschedule(Stream& stream) {
   const std::optional<MonotonicTime> wanted = stream.session->deadline();
   if (wanted == stream.deadline) return;
-  if (stream.deadline) deadlines_.erase({*stream.deadline, id});
-  if (wanted) deadlines_.insert({*wanted, id});
+  if (stream.deadline) deadlines_.erase({*stream.deadline, stream.id()});
+  if (wanted) deadlines_.insert({*wanted, stream.id()});
   stream.deadline = wanted;
 }
 
@@ -486,7 +486,7 @@ bool Core::pump(size_t limit) {
       stream.pushing = true;
       stream.pushed_since = entry->since;
     }
-    deliver(stream.stream(), stream, std::move(output));
+    deliver(stream, std::move(output));
   }
   return queue_.waiting() > 0;
 }
@@ -503,7 +503,7 @@ void Core::on_time() {
     deadlines_.erase(deadlines_.begin());
     Stream& stream = *streams_.at(id);
     stream.deadline.reset();
-    deliver(id, stream, stream.session->on_time(now));
+    deliver(stream, stream.session->on_time(now));
   }
 }
 
@@ -515,12 +515,13 @@ void Core::set_authorization(std::shared_ptr<const Authorization> rules) {
     if (!stream->session) continue;
     if (absl::Status s = authorization_->check(*stream->peer, stream->node()); !s.ok()) out.emplace_back(id, std::move(s));
   }
-  for (const auto& [id, why] : out) end(id, *streams_.at(id), deny(Denial::kNotAuthorized, why));
+  for (const auto& [id, why] : out) end(*streams_.at(id), deny(Denial::kNotAuthorized, why));
 }
 
-void Core::end(StreamId id, Stream& stream, const absl::Status& status) {
+void Core::end(Stream& stream, const absl::Status& status) {
   FL_LOG(warning, "xds", "stream of node ", stream.node_id.empty() ? "(none yet)" : stream.node_id, " (", stream.peer->text(), ") ended: ", status.message());
   if (stream.session && tell_.watched()) tell_.disconnected(stream.node(), status.message());
+  const StreamId id = stream.id();
   drop(id);
   wire_.end(id, status);
 }
@@ -538,7 +539,7 @@ void Core::drop(StreamId id) {
   Stream& stream = *found->second;
   const bool mesh = stream.session && MeshClients::is_one(*stream.said);
   if (stream.session) {
-    leave(id, stream);
+    leave(stream);
     if (quarantine_.node_left(*stream.client_class, stream.node_id)) {  // what stays of the class has refused something as a whole
       ++state_epoch_;
       for (const auto& [name, scope] : scopes_) scope_changed(scope);

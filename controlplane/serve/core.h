@@ -133,15 +133,15 @@ class Core {
   struct Stream;
   struct Scope;
   absl::Status may_open(const rpc::Peer& peer);
-  absl::Status start(StreamId id, Stream& stream, const cpstream::Request& request);
+  absl::Status start(Stream& stream, const cpstream::Request& request);
   absl::Status deny(Denial why, absl::Status status);
   absl::Status answer_debug(StreamId id, bool delta, const cpstream::Request& request);
-  void deliver(StreamId id, Stream& stream, cpstream::Output output);
+  void deliver(Stream& stream, cpstream::Output output);
   void refuse(Stream& stream, const cpstream::Refusal& refusal);
-  void end(StreamId id, Stream& stream, const absl::Status& status);
+  void end(Stream& stream, const absl::Status& status);
   void drop(StreamId id);
-  void join(StreamId id, Stream& stream, snapshot::Catalog::Joined where);
-  void leave(StreamId id, Stream& stream);
+  void join(Stream& stream, snapshot::Catalog::Joined where);
+  void leave(Stream& stream);
   void rejoin_all();
   void report_conflicts();
   void settle_refusals(const std::string& scope);
@@ -150,10 +150,10 @@ class Core {
   void set_incomplete(bool incomplete);
   void scope_changed(const Scope& scope);  // in any way: every stream of it looks
   void scope_moved(const std::string& name);
-  void note_interest(StreamId id, Stream& stream);
+  void note_interest(Stream& stream);
   void count_mesh_clients();
   void endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now);
-  void reschedule(StreamId id, Stream& stream);
+  void reschedule(Stream& stream);
   snapshot::SnapshotPtr view(const Stream& stream);
   void each_unsent_secret(absl::FunctionRef<void(const Stream&, const resources::Resource& secret)> f) const;
   std::vector<intent::Finding> unsent_secrets() const;

@@ -157,25 +157,20 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
     if (requests_ || (message.size() >= kSmallRequest && loop_.held_back())) return hold(message);
     take(message);
   }
-  // What was held back, in its order.
-  void release() {
-    Loop& loop = loop_;
-    const StreamId id = id_;
+  // What was held back, in its order. False: this stream has gone with it.
+  bool release() {
     const std::unique_ptr<std::vector<std::string>> requests = std::exchange(requests_, nullptr);
     for (const std::string& message : *requests) {
-      loop.core_.request(id, message);
-      if (!loop.streams_.contains(id)) return;  // the core has ended it
+      if (!hand_on(message)) return false;
     }
     call_.resume_reading();
+    return true;
   }
   void take(std::string_view message) {
     Loop& loop = loop_;
-    bool gone = false;  // the core may end this stream
-    gone_ = &gone;
-    loop.core_.request(id_, message);
+    const bool here = hand_on(message);
     loop.touched();
-    if (gone) return;
-    gone_ = nullptr;
+    if (!here) return;
     // a peer that asks faster than it reads is not read from until it has caught up
     if (call_.blocked()) pause();
   }
@@ -196,9 +191,7 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   }
   void on_client_done() override {
     Loop& loop = loop_;
-    const StreamId id = id_;
-    if (requests_) release();
-    if (!loop.streams_.contains(id)) return loop.touched();
+    if (requests_ && !release()) return loop.touched();
     loop.core_.closed(id_);
     end(absl::OkStatus());
     loop.touched();
@@ -226,6 +219,15 @@ class XdsServer::Loop::Stream final : public rpc::CallEvents {
   }
 
  private:
+  // False: the core has ended this stream.
+  bool hand_on(std::string_view message) {
+    bool gone = false;
+    gone_ = &gone;
+    loop_.core_.request(id_, message);
+    if (gone) return false;
+    gone_ = nullptr;
+    return true;
+  }
   void written(MonotonicTime now) {
     if (std::exchange(counted_, false)) loop_.outflow_.written(id_);
     loop_.core_.written(id_, now);

@@ -427,6 +427,7 @@ void Session::except(State& s, std::string_view name, ResourcePtr has, Monotonic
 void Session::force_everything(State& s, const Settled& but) {
   const TypeSetPtr& set = snapshot_->set(s.type);
   std::vector<std::string>& forced = s.forced.own();
+  if (but.empty()) forced.reserve(forced.size() + set->size());
   set->for_each([&](const ResourcePtr& r) {
     if (!but.contains(r->name)) forced.push_back(r->name);
   });

@@ -249,6 +249,7 @@ class Session {
   class Settled {
    public:
     void reserve(size_t names) { names_.reserve(names); }
+    bool empty() const { return names_.empty(); }
     // Null when there was an answer for that name before.
     bool* add(std::string_view name) {
       const auto [at, fresh] = names_.try_emplace(name, false);

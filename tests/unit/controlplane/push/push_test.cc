@@ -62,7 +62,7 @@ TEST_CASE("a stream is in the queue once, however often it is wished for") {
   const auto first = q.next();
   REQUIRE(first);
   CHECK(first->place == &one);
-  CHECK(first->place->stream() == 1);
+  CHECK(first->place->id() == 1);
   CHECK(first->merged == 2);
   CHECK(first->since == t0);
   CHECK_FALSE(one.wants());
