@@ -234,9 +234,9 @@ class Lab:
         return p
 
 
-# Among raw resources: the listener "edge" at {port}, whose route table of that name comes over ADS.
-EDGE_LISTENER = """  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
-    name: edge
+# Among raw resources: the listener {name} at {port}, whose route {table} comes over ADS.
+RDS_LISTENER = """  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+    name: {name}
     address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
     filter_chains:
     - filters:
@@ -244,9 +244,10 @@ EDGE_LISTENER = """  - "@type": type.googleapis.com/envoy.config.listener.v3.Lis
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: edge
-          rds: {{route_config_name: edge, config_source: {{ads: {{}}, resource_api_version: V3}}}}
+          rds: {{route_config_name: {table}, config_source: {{ads: {{}}, resource_api_version: V3}}}}
           http_filters: [{{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
 """
+EDGE_LISTENER = RDS_LISTENER.replace("{name}", "edge").replace("{table}", "edge")
 
 # {api}: GRPC or DELTA_GRPC; {xds}: the management server's port
 ADS_BOOTSTRAP = """

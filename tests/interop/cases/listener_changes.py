@@ -2,7 +2,7 @@
 Envoy and fairlead-proxy, in SotW and in Delta, answer alike, and no request on a connection that was there before is lost."""
 import socket
 
-from lab import await_true, free_port, get, require
+from lab import RDS_LISTENER, await_true, free_port, get, require
 
 SMOKE = True
 
@@ -15,20 +15,6 @@ spec:
   resources:
 {listeners}
 {routes}
-"""
-LISTENER = """  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
-    name: {name}
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: hcm
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
-          rds: {{route_config_name: {table}, config_source: {{ads: {{}}, resource_api_version: V3}}}}
-          http_filters:
-          - name: router
-            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
 """
 TABLE = """  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
     name: {name}
@@ -69,7 +55,7 @@ def run(lab):
             here, there = free_port(), free_port()
 
             def configure(*listeners):
-                lab.write("source/edge.yaml", RESOURCES.format(listeners="".join(LISTENER.format(name=n, port=p, table=t) for n, p, t in listeners),
+                lab.write("source/edge.yaml", RESOURCES.format(listeners="".join(RDS_LISTENER.format(name=n, port=p, table=t) for n, p, t in listeners),
                                                                routes="".join(TABLE.format(name=t) for t in sorted({t for _, _, t in listeners} | {"one"}))))
 
             def answers(port, body):

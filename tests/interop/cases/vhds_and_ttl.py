@@ -5,7 +5,7 @@ import re
 import signal
 import time
 
-from lab import await_true, free_port, get, require
+from lab import EDGE_LISTENER, await_true, free_port, get, require
 
 CLUSTERS = """apiVersion: fairlead.io/v1alpha1
 kind: EnvoyResources
@@ -23,20 +23,8 @@ spec:
       name: fleeting
       load_assignment: {{cluster_name: fleeting}}
 """
-ROUTES = """  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
-    name: edge
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: hcm
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
-          rds: {{route_config_name: edge, config_source: {{ads: {{}}, resource_api_version: V3}}}}
-          http_filters:
-          - {{name: on_demand, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.on_demand.v3.OnDemand}}}}
-          - {{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}
-  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+ON_DEMAND = '{{name: on_demand, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.on_demand.v3.OnDemand}}}}'
+ROUTES = EDGE_LISTENER.replace("http_filters: [", f"http_filters: [{ON_DEMAND}, ") + """  - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
     name: edge
     vhds: {{config_source: {{ads: {{}}, resource_api_version: V3}}}}
   - "@type": type.googleapis.com/envoy.service.discovery.v3.Resource
