@@ -19,6 +19,7 @@
 #include "controlplane/rpc/call.h"
 #include "controlplane/rpc/peer.h"
 #include "dataplane/http/h2/session.h"
+#include "dataplane/net/buffer.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/tls/context.h"
 
@@ -124,6 +125,7 @@ class Server final : private net::AcceptEvents {
 
   net::EventLoop& loop_;
   const Options options_;
+  net::PieceBlock pieces_;  // of small messages, of all calls
   h2::Settings settings_;
   std::optional<net::ListenSocket> socket_;  // until drain()
   std::string address_;

@@ -112,10 +112,25 @@ std::vector<Step> TypeSet::diff(const TypeSetPtr& before, const TypeSetPtr& afte
 }
 
 const ResourcePtr* TypeSet::find(std::string_view name) const {
-  const Index* index = indexed_.load(std::memory_order_acquire);
-  if (index == nullptr) return by_name_.find(name);
-  const auto at = index->find(name);
-  return at == index->end() ? nullptr : at->second;
+  if (const Index* index = indexed_.load(std::memory_order_acquire)) {
+    const auto at = index->find(name);
+    return at == index->end() ? nullptr : at->second;
+  }
+  // Of one change every stream looks for the same name in the set before and in the one after.
+  struct Asked {
+    uint64_t serial = 0;  // no set's
+    std::string name;
+    const ResourcePtr* found = nullptr;
+  };
+  thread_local std::array<Asked, 4> last;
+  thread_local size_t next = 0;
+  for (const Asked& a : last) {
+    if (a.serial == serial_ && a.name == name) return a.found;
+  }
+  Asked& a = last[next++ % last.size()];
+  a.serial = serial_;
+  a.name = name;
+  return a.found = by_name_.find(name);
 }
 
 void TypeSet::expect(size_t lookups) const {

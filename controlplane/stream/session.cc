@@ -120,9 +120,14 @@ bool Session::wants(const State& s, const resources::Resource& r) const {
 }
 
 const ResourcePtr& Session::has(const State& s, std::string_view name) const {
+  const ResourcePtr& found = has_wanted(s, name);
+  return found && wants(s, *found) ? found : kNothing;
+}
+
+const ResourcePtr& Session::has_wanted(const State& s, std::string_view name) const {
   const Exception* e = exception(s, name);
   const ResourcePtr* found = e ? &e->has : s.sent ? s.sent->find(name) : nullptr;
-  return found && *found && wants(s, **found) ? *found : kNothing;
+  return found ? *found : kNothing;
 }
 
 bool Session::is_refused(const State& s, const resources::Resource& r) const {
@@ -280,11 +285,12 @@ void Session::bring(State& s, MonotonicTime now, Output& out, Changed changed) {
   auto next_forced = forced.begin();  // both lists are sorted
   const Candidates names = candidates(s, forced, *steps, changed);
   target->expect(names.size());
+  const bool by_alias = target->aliased() || (s.sent && s.sent->aliased());  // then it may not subscribe to what it has of a candidate's name
   for (std::string_view name : names) {
     while (next_forced != forced.end() && *next_forced < name) ++next_forced;
     const bool force = next_forced != forced.end() && *next_forced == name;
     const ResourcePtr* in_target = target->find(name);
-    const ResourcePtr& before = s.sent ? has(s, name) : kNothing;
+    const ResourcePtr& before = !s.sent ? kNothing : by_alias ? has(s, name) : has_wanted(s, name);
     const ResourcePtr want = wanted(s, name, in_target);
     const Exception* old = exception(s, name);
     // The client refused what there was of this name, and what it has had of it since before it came is not known.

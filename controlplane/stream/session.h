@@ -303,6 +303,7 @@ class Session {
   const Exception* exception(const State& s, std::string_view name) const;
   // Null pointers where it has nothing; what they point to is as old as `s` and what it was sent.
   const ResourcePtr& has(const State& s, std::string_view name) const;
+  const ResourcePtr& has_wanted(const State& s, std::string_view name) const;  // of a name that it subscribes to
   ResourcePtr wanted(const State& s, std::string_view name, const ResourcePtr* in_snapshot) const;
   ResourcePtr last_good(const State& s, std::string_view name) const;
   bool is_refused(const State& s, const resources::Resource& r) const;
