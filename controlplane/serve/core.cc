@@ -152,7 +152,7 @@ void Core::foresee(const std::string& name) {
   if (concerned.empty() || scope == scopes_.end()) return;
   bool changed = false;
   for (StreamId id : scope->second.streams) {
-    const Stream& stream = *streams_.at(id);
+    const Stream& stream = streams_.at(id);
     if (concerned.erase(*stream.client_class) > 0) changed |= foresee(stream);
     if (concerned.empty()) break;
   }
@@ -163,19 +163,19 @@ void Core::set_incomplete(bool incomplete) {
   if (incomplete == incomplete_) return;
   incomplete_ = incomplete;
   const MonotonicTime now = clock_.monotonic();
-  for (auto& [id, stream] : streams_) {
-    if (!stream->session) continue;
-    stream->session->set_incomplete(incomplete);
+  for (Stream& stream : streams_) {
+    if (!stream.session) continue;
+    stream.session->set_incomplete(incomplete);
     if (incomplete) continue;
-    stream->whole = true;
-    queue_.add(*stream, now);
+    stream.whole = true;
+    queue_.add(stream, now);
   }
 }
 
 void Core::scope_changed(const Scope& scope) {
   const MonotonicTime now = clock_.monotonic();
   for (StreamId id : scope.streams) {
-    Stream& stream = *streams_.at(id);
+    Stream& stream = streams_.at(id);
     stream.whole = true;
     queue_.add(stream, now);
   }
@@ -197,15 +197,15 @@ void Core::scope_moved(const std::string& name) {
       const resources::ResourcePtr& assignment = step.after ? step.after : step.before;
       scope.interest.each_named(assignment->name, [&](StreamId id) { endpoints_changed(id, assignment, now); });
     }
-    for (StreamId id : scope.interest.wildcard()) queue_.add(*streams_.at(id), now);
+    for (StreamId id : scope.interest.wildcard()) queue_.add(streams_.at(id), now);
   }
   if (!others) return;
-  for (StreamId id : scope.streams) queue_.add(*streams_.at(id), now);
+  for (StreamId id : scope.streams) queue_.add(streams_.at(id), now);
 }
 
 void Core::endpoints_changed(StreamId id, const resources::ResourcePtr& assignment, MonotonicTime now) {
   constexpr size_t kTooMany = 256;  // to remember of a stream that does not come to be told: it looks for itself
-  Stream& stream = *streams_.at(id);
+  Stream& stream = streams_.at(id);
   if (stream.endpoints.size() < kTooMany) {
     stream.endpoints.push_back(assignment);
   } else {
@@ -231,11 +231,11 @@ snapshot::SnapshotPtr Core::view(const Stream& stream) {
 
 // Secrets that a client asks for and that its connection may not carry.
 void Core::each_unsent_secret(absl::FunctionRef<void(const Stream&, const resources::Resource& secret)> f) const {
-  for (const auto& [id, s] : streams_) {
-    if (!s->session || s->peer->may_carry_secrets()) continue;
-    const snapshot::SnapshotPtr wanted = catalog_.find(s->scope());
-    for (const std::string& name : s->session->subscribed(Type::kSecret)) {
-      if (const resources::ResourcePtr secret = wanted->find(Type::kSecret, name)) f(*s, *secret);
+  for (const Stream& s : streams_) {
+    if (!s.session || s.peer->may_carry_secrets()) continue;
+    const snapshot::SnapshotPtr wanted = catalog_.find(s.scope());
+    for (const std::string& name : s.session->subscribed(Type::kSecret)) {
+      if (const resources::ResourcePtr secret = wanted->find(Type::kSecret, name)) f(s, *secret);
     }
   }
 }
@@ -273,19 +273,19 @@ void Core::leave(Stream& stream) {
 // A Gateway or a raw set came or went: nodes may belong elsewhere now.
 void Core::rejoin_all() {
   const MonotonicTime now = clock_.monotonic();
-  for (auto& [id, stream] : streams_) {
-    if (!stream->session) continue;
-    snapshot::Catalog::Joined where = catalog_.join(stream->node());
-    if (where.scope == stream->scope()) {
-      stream->reason = texts_.of(std::move(where.reason));
-      stream->matched = where.matched;
+  for (Stream& stream : streams_) {
+    if (!stream.session) continue;
+    snapshot::Catalog::Joined where = catalog_.join(stream.node());
+    if (where.scope == stream.scope()) {
+      stream.reason = texts_.of(std::move(where.reason));
+      stream.matched = where.matched;
       continue;
     }
-    leave(*stream);
-    join(*stream, std::move(where));
-    foresee(*stream);
-    stream->whole = true;
-    queue_.add(*stream, now);
+    leave(stream);
+    join(stream, std::move(where));
+    foresee(stream);
+    stream.whole = true;
+    queue_.add(stream, now);
   }
 }
 
@@ -328,7 +328,7 @@ absl::StatusOr<StreamId> Core::open(StreamKind kind, std::optional<Type> only, r
   stream->only = only;
   stream->peer = std::move(peer);
   stream->connected = clock_.system();
-  streams_.emplace(id, std::move(stream));
+  streams_.add(id, std::move(stream));
   return id;
 }
 
@@ -362,9 +362,9 @@ absl::Status Core::start(Stream& stream, const cpstream::Request& request) {
 }
 
 void Core::request(StreamId id, std::string_view bytes) {
-  auto found = streams_.find(id);
-  if (found == streams_.end()) return;
-  Stream& stream = *found->second;
+  Stream* found = streams_.find(id);
+  if (found == nullptr) return;
+  Stream& stream = *found;
   ++metrics_.requests;
   absl::StatusOr<cpstream::Request> request =
       stream.kind == StreamKind::kDelta ? cpstream::decode_delta(bytes) : cpstream::decode_sotw(bytes);
@@ -404,12 +404,12 @@ void Core::request(StreamId id, std::string_view bytes) {
 void Core::count_mesh_clients() {
   snapshot::Asked::Names out;
   size_t clients = 0;
-  for (const auto& [id, s] : streams_) {
-    if (!s->session || !MeshClients::is_one(*s->said)) continue;
+  for (const Stream& s : streams_) {
+    if (!s.session || !MeshClients::is_one(*s.said)) continue;
     ++clients;
-    std::set<std::string>& names = out[{s->said->mesh, "", snapshot::mesh_audience(*s->said)}];
-    if (!snapshot::is_grpc(*s->said)) continue;
-    for (std::string& name : s->session->subscribed(Type::kListener)) names.insert(std::move(name));
+    std::set<std::string>& names = out[{s.said->mesh, "", snapshot::mesh_audience(*s.said)}];
+    if (!snapshot::is_grpc(*s.said)) continue;
+    for (std::string& name : s.session->subscribed(Type::kListener)) names.insert(std::move(name));
   }
   mesh_clients_.anew(std::move(out), clients);
 }
@@ -460,9 +460,9 @@ void Core::reschedule(Stream& stream) {
 }
 
 void Core::written(StreamId id, MonotonicTime now) {
-  auto found = streams_.find(id);
-  if (found == streams_.end() || !found->second->pushing) return;
-  Stream& stream = *found->second;
+  Stream* found = streams_.find(id);
+  if (found == nullptr || !found->pushing) return;
+  Stream& stream = *found;
   stream.pushing = false;
   metrics_.push_delay.record(now - stream.pushed_since);
   queue_.done(stream);
@@ -501,7 +501,7 @@ void Core::on_time() {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     const StreamId id = deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
-    Stream& stream = *streams_.at(id);
+    Stream& stream = streams_.at(id);
     stream.deadline.reset();
     deliver(stream, stream.session->on_time(now));
   }
@@ -511,32 +511,30 @@ void Core::set_authorization(std::shared_ptr<const Authorization> rules) {
   authorization_ = std::move(rules);
   if (!authorization_) return;
   std::vector<std::pair<StreamId, absl::Status>> out;
-  for (const auto& [id, stream] : streams_) {
-    if (!stream->session) continue;
-    if (absl::Status s = authorization_->check(*stream->peer, stream->node()); !s.ok()) out.emplace_back(id, std::move(s));
+  for (const Stream& stream : streams_) {
+    if (!stream.session) continue;
+    if (absl::Status s = authorization_->check(*stream.peer, stream.node()); !s.ok()) out.emplace_back(stream.id(), std::move(s));
   }
-  for (const auto& [id, why] : out) end(*streams_.at(id), deny(Denial::kNotAuthorized, why));
+  for (const auto& [id, why] : out) end(streams_.at(id), deny(Denial::kNotAuthorized, why));
 }
 
 void Core::end(Stream& stream, const absl::Status& status) {
   FL_LOG(warning, "xds", "stream of node ", stream.node_id.empty() ? "(none yet)" : stream.node_id, " (", stream.peer->text(), ") ended: ", status.message());
   if (stream.session && tell_.watched()) tell_.disconnected(stream.node(), status.message());
   const StreamId id = stream.id();
-  drop(id);
+  drop(stream);
   wire_.end(id, status);
 }
 
 void Core::closed(StreamId id) {
-  auto found = streams_.find(id);
-  if (found == streams_.end()) return;
-  if (found->second->session) FL_LOG(info, "xds", "node ", found->second->node_id, " (", found->second->peer->text(), ") disconnected");
-  if (found->second->session && tell_.watched()) tell_.disconnected(found->second->node(), "the client went");
-  drop(id);
+  Stream* found = streams_.find(id);
+  if (found == nullptr) return;
+  if (found->session) FL_LOG(info, "xds", "node ", found->node_id, " (", found->peer->text(), ") disconnected");
+  if (found->session && tell_.watched()) tell_.disconnected(found->node(), "the client went");
+  drop(*found);
 }
 
-void Core::drop(StreamId id) {
-  auto found = streams_.find(id);
-  Stream& stream = *found->second;
+void Core::drop(Stream& stream) {
   const bool mesh = stream.session && MeshClients::is_one(*stream.said);
   if (stream.session) {
     leave(stream);
@@ -544,21 +542,21 @@ void Core::drop(StreamId id) {
       ++state_epoch_;
       for (const auto& [name, scope] : scopes_) scope_changed(scope);
     }
-    if (stream.deadline) deadlines_.erase({*stream.deadline, id});
+    if (stream.deadline) deadlines_.erase({*stream.deadline, stream.id()});
     queue_.remove(stream);
   }
   if (const auto at = by_connection_.find(stream.peer->connection_key()); --at->second == 0) by_connection_.erase(at);
   if (const auto at = by_client_.find(client_of(*stream.peer)); --at->second == 0) by_client_.erase(at);
-  streams_.erase(found);
+  streams_.erase(stream.id());
   if (mesh && mesh_clients_.left()) count_mesh_clients();
 }
 
 void Core::each_stream(const std::function<void(const StreamView&)>& f) const {
-  for (const auto& [id, s] : streams_) {
-    if (!s->session) continue;
-    const snapshot::SnapshotPtr wanted = catalog_.find(s->scope());
-    const std::vector<const verdict::Refused*> refused = quarantine_.list(*s->client_class, s->scope());
-    f({s->node(), *s->session, *wanted, refused});
+  for (const Stream& s : streams_) {
+    if (!s.session) continue;
+    const snapshot::SnapshotPtr wanted = catalog_.find(s.scope());
+    const std::vector<const verdict::Refused*> refused = quarantine_.list(*s.client_class, s.scope());
+    f({s.node(), *s.session, *wanted, refused});
   }
 }
 
@@ -566,10 +564,10 @@ void Core::each_stream(const std::function<void(const StreamView&)>& f) const {
 
 std::vector<inspect::StreamRecord> Core::records() const {
   std::vector<inspect::StreamRecord> out;
-  for (const auto& [id, s] : streams_) {
-    if (!s->session) continue;
-    out.push_back(inspect::record(s->node(), s->scope(), *s->reason, s->matched, s->peer->text(), s->kind_name(), s->connected, *s->session));
-    tell_frozen(*s, out.back());
+  for (const Stream& s : streams_) {
+    if (!s.session) continue;
+    out.push_back(inspect::record(s.node(), s.scope(), *s.reason, s.matched, s.peer->text(), s.kind_name(), s.connected, *s.session));
+    tell_frozen(s, out.back());
   }
   return out;
 }
@@ -588,8 +586,8 @@ void Core::tell_frozen(const Stream& stream, inspect::StreamRecord& record) cons
 }
 
 const Core::Stream* Core::find_node(std::string_view node_id) const {
-  for (const auto& [id, s] : streams_) {
-    if (s->session && s->node_id == node_id) return s.get();
+  for (const Stream& s : streams_) {
+    if (s.session && s.node_id == node_id) return &s;
   }
   return nullptr;
 }
@@ -628,14 +626,14 @@ std::vector<std::pair<std::string, snapshot::SnapshotPtr>> Core::snapshots() con
 
 std::vector<verdict::Condition> Core::conditions() {
   std::map<std::string, std::pair<size_t, verdict::Ledger::TypeCounts>> progress;  // streams, synced
-  for (const auto& [id, s] : streams_) {
-    if (!s->session) continue;
-    auto& [streams, synced] = progress[s->scope()];
+  for (const Stream& s : streams_) {
+    if (!s.session) continue;
+    auto& [streams, synced] = progress[s.scope()];
     ++streams;
     for (Type t : resources::all_types()) {
       using State = cpstream::TypeStatus::State;
-      const State state = s->session->status(t).state;
-      if (t == Type::kSecret && state != State::kNotRequested && !s->peer->may_carry_secrets()) continue;  // it has none
+      const State state = s.session->status(t).state;
+      if (t == Type::kSecret && state != State::kNotRequested && !s.peer->may_carry_secrets()) continue;  // it has none
       // kError: it has the rest; what it refused gets a condition from the quarantine
       if (state == State::kSynced || state == State::kNotRequested || state == State::kError) ++synced[resources::index(t)];
     }
@@ -666,14 +664,14 @@ verdict::Progress Core::progress() const {
     }
     scope.version = absl::StrCat(absl::Hex(xx_hash64(versions), absl::kZeroPad16));
   }
-  for (const auto& [id, s] : streams_) {
-    const auto scope = s->session ? scopes.find(s->scope()) : scopes.end();
+  for (const Stream& s : streams_) {
+    const auto scope = s.session ? scopes.find(s.scope()) : scopes.end();
     if (scope == scopes.end()) continue;
     using State = cpstream::TypeStatus::State;
-    bool any = false, all = !s->wants();
+    bool any = false, all = !s.wants();
     for (Type t : resources::all_types()) {
-      if (t == Type::kEndpoint || (t == Type::kSecret && !s->peer->may_carry_secrets())) continue;
-      const State state = s->session->status(t).state;
+      if (t == Type::kEndpoint || (t == Type::kSecret && !s.peer->may_carry_secrets())) continue;
+      const State state = s.session->status(t).state;
       any |= state == State::kSynced || state == State::kError;
       all &= state == State::kSynced || state == State::kError || state == State::kNotRequested;
     }

@@ -16,7 +16,6 @@
 #include <utility>
 #include <vector>
 
-#include <absl/container/btree_map.h>
 #include <absl/container/flat_hash_map.h>
 #include <absl/functional/function_ref.h>
 
@@ -28,6 +27,7 @@
 #include "controlplane/rpc/peer.h"
 #include "controlplane/serve/authorization.h"
 #include "controlplane/serve/client_status.h"
+#include "controlplane/serve/id_table.h"
 #include "controlplane/serve/interned.h"
 #include "controlplane/serve/load_reports.h"
 #include "controlplane/serve/mesh_clients.h"
@@ -139,7 +139,7 @@ class Core {
   void deliver(Stream& stream, cpstream::Output output);
   void refuse(Stream& stream, const cpstream::Refusal& refusal);
   void end(Stream& stream, const absl::Status& status);
-  void drop(StreamId id);
+  void drop(Stream& stream);
   void join(Stream& stream, snapshot::Catalog::Joined where);
   void leave(Stream& stream);
   void rejoin_all();
@@ -184,7 +184,7 @@ class Core {
   Nodes nodes_;  // what streams say of themselves, but for the id
   Interned<snapshot::ClientClass> classes_;
   Interned<std::string> texts_;  // why a stream belongs to its scope
-  absl::btree_map<StreamId, std::unique_ptr<Stream>> streams_;  // thousands of short-lived look-ups a push: few lines of memory each
+  IdTable<std::unique_ptr<Stream>> streams_;
   absl::flat_hash_map<const void*, size_t> by_connection_;  // streams, by rpc::Peer::connection_key()
   absl::flat_hash_map<std::string, size_t> by_client_;
   std::shared_ptr<const Authorization> authorization_;

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/strings/str_cat.h>
 
 #include "base/descriptors.h"
@@ -19,6 +18,7 @@
 #include "controlplane/rpc/server.h"
 #include "controlplane/rpc/services.h"
 #include "controlplane/serve/frame_cache.h"
+#include "controlplane/serve/id_table.h"
 
 namespace fairlead::serve {
 
@@ -105,7 +105,7 @@ class XdsServer::Loop final : public Wire {
   rpc::Health health_;
   std::unique_ptr<rpc::Reflection> reflection_;
   std::thread thread_;
-  absl::flat_hash_map<StreamId, Stream*> streams_;
+  IdTable<Stream*> streams_;
   FrameCache frames_;
   std::vector<Stream*> sent_to_;  // since touched() last told the core which of them are through with it; null: gone since
   net::LoopTask pump_task_ = net::LoopTask::of<&Loop::pump>(this);
@@ -129,7 +129,7 @@ class XdsServer::Loop final : public Wire {
 // One xDS stream; deletes itself with its call.
 class XdsServer::Loop::Stream final : public rpc::CallEvents {
  public:
-  Stream(Loop& loop, rpc::Call& call, StreamId id) : loop_(loop), call_(call), id_(id) { loop_.streams_.emplace(id, this); }
+  Stream(Loop& loop, rpc::Call& call, StreamId id) : loop_(loop), call_(call), id_(id) { loop_.streams_.add(id, this); }
   ~Stream() override {
     if (waiting_) loop_.admission_.leave(id_);
     if (counted_) loop_.outflow_.written(id_);
@@ -344,9 +344,9 @@ bool XdsServer::Loop::held_back() {
 void XdsServer::Loop::go_on() {
   holding_ = false;
   while (!held_.empty() && !held_back()) {
-    const auto found = streams_.find(held_.front());
+    Stream* found = streams_.find(held_.front());
     held_.pop_front();
-    if (found != streams_.end()) found->second->release();
+    if (found != nullptr) found->release();
   }
   if (!holding_) admit();
   touched();
@@ -358,7 +358,7 @@ void XdsServer::Loop::admit() {
   for (size_t n = 0; n < kAdmitBatch; ++n) {
     const std::optional<Admission::Called> called = admission_.next(clock_.monotonic());
     if (!called) break;
-    Stream& stream = *streams_.at(called->id);
+    Stream& stream = streams_.at(called->id);
     if (!called->too_late) {
       stream.let_in();
       continue;
@@ -404,16 +404,16 @@ void XdsServer::Loop::count_transport() {
 }
 
 void XdsServer::Loop::send(StreamId stream, cpstream::WireMessage message) {
-  const auto found = streams_.find(stream);
-  if (found == streams_.end()) return;
+  Stream* found = streams_.find(stream);
+  if (found == nullptr) return;
   stirred(message.size());
   size_t own = 0;
   net::Buffer bytes = frames_.bytes_of(message, &own);
-  found->second->send(std::move(bytes), own);
+  found->send(std::move(bytes), own);
 }
 
 void XdsServer::Loop::end(StreamId stream, const absl::Status& status) {
-  if (const auto found = streams_.find(stream); found != streams_.end()) found->second->end(status);
+  if (Stream* found = streams_.find(stream)) found->end(status);
 }
 
 // After everything that may have given the core something to do.

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -111,7 +112,9 @@ class Quarantine {
   size_t threshold_;
   uint64_t epoch_ = 0;  // rises when any freeze changes
   std::map<Key, Refused, ByParts> refused_;
-  std::map<GoodKey, snapshot::TypeSetPtr, ByParts> good_;  // last accepted, with what was refused in it replaced
+  using Good = std::map<GoodKey, snapshot::TypeSetPtr, ByParts>;
+  Good good_;  // last accepted, with what was refused in it replaced; none is ever taken out
+  std::optional<Good::iterator> latest_;  // accepted: of a change the ACKs come one after the other
   std::map<ClientClass, std::map<std::string, int>> nodes_;  // id -> streams
   std::map<ViewKey, Cached, ByParts> views_;
 };
