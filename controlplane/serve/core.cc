@@ -30,23 +30,23 @@ bool Core::ByContent::operator()(const snapshot::Node& a, const snapshot::Node& 
 
 struct Core::Stream : push::Queue::Place {
   using push::Queue::Place::Place;
+  // what a push looks at: together
   StreamKind kind = StreamKind::kSotw;
-  std::optional<Type> only;
-  rpc::PeerPtr peer;
-  SystemTime connected{};
-  std::string node_id;
-  std::shared_ptr<const snapshot::Node> said;  // of its node, but for the id: these four once it has said who it is
-  std::shared_ptr<const snapshot::ClientClass> client_class;
-  Scopes::value_type* home = nullptr;
-  std::shared_ptr<const std::string> reason;
   bool matched = false;
   bool pushing = false;            // popped from the queue, its bytes not yet written
+  bool whole = false;              // anything may differ from what it was told
   MonotonicTime pushed_since{};
   std::unique_ptr<cpstream::Session> session;  // after the first request
-  // What it has not been told yet of assignments it subscribes to by name: those; or, where anything may differ, `whole`.
-  absl::InlinedVector<resources::ResourcePtr, 1> endpoints;
-  bool whole = false;
+  Scopes::value_type* home = nullptr;
+  std::shared_ptr<const snapshot::ClientClass> client_class;
+  absl::InlinedVector<resources::ResourcePtr, 1> endpoints;  // unless `whole`: the assignments it subscribes to by name that it was not told of yet
   std::optional<MonotonicTime> deadline;
+  rpc::PeerPtr peer;
+  std::optional<Type> only;
+  SystemTime connected{};
+  std::string node_id;
+  std::shared_ptr<const snapshot::Node> said;  // of its node, but for the id: with client_class, home and reason, once it has said who it is
+  std::shared_ptr<const std::string> reason;
 
   const std::string& scope() const { return home->first; }
   void set_node(snapshot::Node node, Nodes& nodes) {

@@ -28,7 +28,7 @@ absl::Status check_first_request(const Request& request) {
 }
 
 Session::Session(SessionOptions options, NameTable& table, SnapshotPtr snapshot, bool delta)
-    : options_(options), table_(table), snapshot_(snapshot ? std::move(snapshot) : snapshot::empty_snapshot()), delta_(delta) {}
+    : snapshot_(snapshot ? std::move(snapshot) : snapshot::empty_snapshot()), delta_(delta), options_(options), table_(table) {}
 
 // --- states ------------------------------------------------------------------------------------------------------
 

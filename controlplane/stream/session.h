@@ -210,29 +210,32 @@ class Session {
   // A push goes over those of all types of a stream, and they are seldom in the cache: as small as can be.
   struct State {
     explicit State(Type t, bool legacy_wildcard) : type(t), subscription(legacy_wildcard) {}
+    // What each push looks at in every type of the stream: together.
     Type type;
     bool started = false;      // a request of the type was seen
     bool reply = false;        // answer even if there is nothing to say
     bool held = false;         // not answered while the snapshots are incomplete
     bool behind = false;       // a snapshot was not brought when it came: what differs is to be looked for
-    Subscription subscription;
     TypeSetPtr sent;           // null before the type was first brought up to a snapshot
-    TypeSetPtr accepted;       // null before the first ACK
+    Seldom<Exception> exceptions;  // sorted by name
+    Seldom<std::string> forced;    // names to send whatever the client has
+    Seldom<std::string> kept;      // reported by the client, to be removed once nothing is incomplete, and not before kept_until
+    MonotonicTime beat_at{};       // when what has a time to live is renewed; {}: nothing has
+    // What it looks at in a type that it brings.
+    Subscription subscription;
     std::vector<Unacked> unacked;                         // oldest first
     uint64_t last_nonce = 0;
-    Seldom<Exception> exceptions;                         // sorted by name
     Seldom<std::pair<std::string, ContentHash>> refused;  // few; never sent again
-    Seldom<std::string> forced;                           // names to send whatever the client has
-    Seldom<std::string> kept;      // reported by the client, to be removed once nothing is incomplete, and not before:
-    MonotonicTime kept_until{};
     Seldom<std::string> outdated;  // reported by the client in bytes that are not those of the snapshot; until they are sent
     Version sent_version;      // null before the first response
-    Version accepted_version;  // null before the first ACK
     MonotonicTime sent_at{};
-    MonotonicTime beat_at{};  // when what has a time to live is renewed; {}: nothing has
-    std::unique_ptr<std::map<std::string, std::string>> spelled;  // names as the client writes them, by ours, where that differs
+    // What an ACK changes, and the rest.
+    TypeSetPtr accepted;       // null before the first ACK
+    Version accepted_version;  // null before the first ACK
     std::unique_ptr<const std::string> error;                     // of a refusal that stands; null: none does
     MonotonicTime error_at{};
+    MonotonicTime kept_until{};
+    std::unique_ptr<std::map<std::string, std::string>> spelled;  // names as the client writes them, by ours, where that differs
   };
 
   State* find(Type type);
@@ -275,9 +278,17 @@ class Session {
   void answer(State& s, MonotonicTime now, Output& out);
   bool issued(std::string_view nonce) const;  // by this stream, for whichever type
 
+  SnapshotPtr snapshot_;
+
+ private:
+  std::vector<State> states_;  // of the types asked for, in push order
+  uint64_t next_nonce_ = 1;
+  MonotonicTime last_now_{};
+  bool delta_ = false;
+
+ protected:
   SessionOptions options_;
   NameTable& table_;
-  SnapshotPtr snapshot_;
   uint64_t ignored_ = 0;
 
  private:
@@ -313,12 +324,8 @@ class Session {
                  MonotonicTime now) const;
   bool kept_is_due(const State& s, MonotonicTime now) const { return !options_.incomplete && !s.kept.empty() && now >= s.kept_until; }
 
-  std::vector<State> states_;  // of the types asked for, in push order
-  uint64_t next_nonce_ = 1;
-  MonotonicTime last_now_{};
   std::vector<std::pair<std::string, std::string>> spellings_;  // of the request at hand: our name, the client's (empty: it has given it up)
   std::string node_id_;
-  bool delta_ = false;
 };
 
 // State of the world: LDS and CDS responses are complete, other types carry what changed (rules 41-43).
