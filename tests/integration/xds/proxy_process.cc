@@ -16,6 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "base/doc.h"
 
@@ -100,6 +101,15 @@ double ProxyProcess::allocated() const {
 }
 
 size_t ProxyProcess::descriptors() const {
+  // A connection that its admin was asked over may stay for a moment: a socket (inode) at its port, in another state than LISTEN (0A).
+  poll("its admin connections to be gone", [this] {
+    const std::string port = absl::StrFormat(":%04X", admin_port_), table = read_file(absl::StrCat("/proc/", pid_, "/net/tcp")).value_or("");
+    for (const std::string_view line : absl::StrSplit(table, '\n')) {
+      const std::vector<std::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
+      if (fields.size() > 9 && absl::EndsWith(fields[1], port) && fields[3] != "0A" && fields[9] != "0") return false;
+    }
+    return true;
+  });
   const std::filesystem::directory_iterator open(absl::StrCat("/proc/", pid_, "/fd"));
   return static_cast<size_t>(std::distance(begin(open), end(open)));
 }

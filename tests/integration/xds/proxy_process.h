@@ -33,7 +33,7 @@ class ProxyProcess {
   pid_t pid() const { return pid_; }
   double cpu_seconds() const;  // that it has used so far, all threads together
   double allocated() const;    // bytes; the sanitizers' allocators do not say
-  size_t descriptors() const;  // that it has open
+  size_t descriptors() const;  // that it has open, but for connections to its admin, which it waits for to close
   std::string log() const;  // what it has written to standard error so far
   const std::string& directory() const { return directory_.path(); }
 
