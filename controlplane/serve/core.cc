@@ -426,8 +426,7 @@ void Core::deliver(Stream& stream, cpstream::Output output) {
     Metrics::PerType& m = metrics_.types[index(r.type)];
     ++m.responses;
     m.resources += r.resources.size();
-    cpstream::WireMessage message = stream.kind == StreamKind::kDelta ? cpstream::encode_delta(std::move(r), options_.identifier)
-                                                                      : cpstream::encode_sotw(std::move(r), options_.identifier);
+    cpstream::WireMessage message = stream.kind == StreamKind::kDelta ? encoder_.delta(std::move(r)) : encoder_.sotw(std::move(r));
     m.bytes += message.size();
     wire_.send(stream.id(), std::move(message));
   }

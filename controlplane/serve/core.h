@@ -166,6 +166,7 @@ class Core {
   const Options options_;
   const Clock& clock_;
   Wire& wire_;
+  const cpstream::Encoder encoder_{options_.identifier};
   cpstream::NameTable names_;
   snapshot::Catalog catalog_;
   verdict::Quarantine quarantine_;

@@ -6,23 +6,19 @@
 namespace fairlead::cpstream {
 namespace {
 
+// Version, type and nonce are fields 1, 4 and 5 of either response.
+std::string common_of(resources::Type type, std::string_view control_plane, int control_plane_field) {
+  std::string out;
+  wire::put_bytes(out, 4, resources::type_url(type));
+  if (control_plane.empty()) return out;
+  std::string identified;
+  wire::put_bytes(identified, 1, control_plane);  // ControlPlane.identifier
+  wire::put_bytes(out, control_plane_field, identified);
+  return out;
+}
+
 void put(std::string& out, int field, std::string_view value) {
   if (!value.empty()) wire::put_bytes(out, field, value);
-}
-
-void put_control_plane(std::string& out, int field, std::string_view identifier) {
-  if (identifier.empty()) return;
-  wire::put_head(out, field, 1 + wire::varint_size(identifier.size()) + identifier.size());
-  wire::put_bytes(out, 1, identifier);  // ControlPlane.identifier
-}
-
-// Version, type and nonce are fields 1, 4 and 5 of either response.
-void put_begin(std::string& out, const Response& response, std::string_view control_plane) {
-  const std::string_view type = resources::type_url(response.type);
-  out.reserve(response.version.size() + type.size() + response.nonce.size() + control_plane.size() + 32);  // put together once for each stream of a push
-  put(out, 1, response.version);
-  put(out, 4, type);
-  put(out, 5, response.nonce);
 }
 
 }  // namespace
@@ -41,25 +37,32 @@ std::string WireMessage::flatten() const {
   return out;
 }
 
-WireMessage encode_sotw(Response response, std::string_view control_plane) {
+Encoder::Encoder(std::string_view control_plane) {
+  for (const resources::Type t : resources::all_types()) {
+    sotw_[resources::index(t)] = common_of(t, control_plane, 6);
+    delta_[resources::index(t)] = common_of(t, control_plane, 7);
+  }
+}
+
+WireMessage Encoder::message(Response& response, const Common& common, bool delta) {
+  const std::string& type = common[resources::index(response.type)];
   WireMessage m;
-  put_begin(m.head, response, control_plane);
-  put_control_plane(m.head, 6, control_plane);
+  m.delta = delta;
+  m.head.reserve(type.size() + response.version.size() + response.nonce.size() + 8);  // put together once for each stream of a push
+  m.head = type;
+  put(m.head, 1, response.version);
+  put(m.head, 5, response.nonce);
   m.shared = std::move(response.resources);
   m.timed = response.timed;
   m.beat = response.beat;
   return m;
 }
 
-WireMessage encode_delta(Response response, std::string_view control_plane) {
-  WireMessage m;
-  m.delta = true;
-  put_begin(m.head, response, control_plane);
+WireMessage Encoder::sotw(Response response) const { return message(response, sotw_, false); }
+
+WireMessage Encoder::delta(Response response) const {
+  WireMessage m = message(response, delta_, true);
   for (const std::string& name : response.removed) wire::put_bytes(m.head, 6, name);  // an empty name is a name too (rule 30)
-  put_control_plane(m.head, 7, control_plane);
-  m.shared = std::move(response.resources);
-  m.timed = response.timed;
-  m.beat = response.beat;
   return m;
 }
 

@@ -3,6 +3,7 @@
 // DeltaDiscoveryResponse; field order is free in protobuf, and ours is head first.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,8 +28,18 @@ struct WireMessage {
   std::string flatten() const;  // one string: for tests and small messages
 };
 
-// `control_plane`: the control_plane.identifier (rule 25); empty leaves it out.
-WireMessage encode_sotw(Response response, std::string_view control_plane = {});
-WireMessage encode_delta(Response response, std::string_view control_plane = {});
+// Makes the messages of one server: what all of a type have in common is put together once.
+class Encoder {
+ public:
+  // `control_plane`: the control_plane.identifier (rule 25); empty leaves it out.
+  explicit Encoder(std::string_view control_plane = {});
+  WireMessage sotw(Response response) const;
+  WireMessage delta(Response response) const;
+
+ private:
+  using Common = std::array<std::string, resources::kTypeCount>;  // of each type: its URL, and who sends it
+  static WireMessage message(Response& response, const Common& common, bool delta);
+  Common sotw_, delta_;
+};
 
 }  // namespace fairlead::cpstream

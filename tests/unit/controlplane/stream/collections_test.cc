@@ -54,7 +54,7 @@ TEST_CASE("rule 60: a name is found in any spelling, and answered in the client'
   const Output changed = c.see(w);
   REQUIRE(shape(changed) == Names{"eds[" + asked + "]"});
   discovery::DeltaDiscoveryResponse wire;
-  REQUIRE(wire.ParseFromString(cpstream::encode_delta(changed.responses[0]).flatten()));
+  REQUIRE(wire.ParseFromString(cpstream::Encoder().delta(changed.responses[0]).flatten()));
   CHECK(wire.resources(0).name() == asked);
   c.ack(Type::kEndpoint);
   w.drop(Type::kEndpoint, kEndpoints + "x?a=1&b=2");
@@ -148,7 +148,7 @@ TEST_CASE("rule 52: a resource is found by its aliases, and sent under its own n
   const Output o = c.ask(Type::kVirtualHost, {"edge/a.test"});
   REQUIRE(shape(o) == Names{"vhds[edge/app]"});
   discovery::DeltaDiscoveryResponse wire;
-  REQUIRE(wire.ParseFromString(cpstream::encode_delta(o.responses[0]).flatten()));
+  REQUIRE(wire.ParseFromString(cpstream::Encoder().delta(o.responses[0]).flatten()));
   CHECK(wire.resources(0).name() == "edge/app");
   CHECK(std::vector<std::string>(wire.resources(0).aliases().begin(), wire.resources(0).aliases().end()) == Names{"edge/a.test", "edge/b.test"});
   c.ack(Type::kVirtualHost);
@@ -175,7 +175,7 @@ TEST_CASE("rule 52: giving up the alias is giving up the resource; an alias nobo
   const Output none = c.ask(Type::kVirtualHost, {"edge/z.test"});
   REQUIRE(shape(none) == Names{"vhds[edge/z.test]"});
   discovery::DeltaDiscoveryResponse wire;
-  REQUIRE(wire.ParseFromString(cpstream::encode_delta(none.responses[0]).flatten()));
+  REQUIRE(wire.ParseFromString(cpstream::Encoder().delta(none.responses[0]).flatten()));
   CHECK(wire.resources(0).name() == "edge/z.test");
   CHECK(wire.resources(0).aliases(0) == "edge/z.test");
   CHECK_FALSE(wire.resources(0).has_resource());

@@ -47,7 +47,7 @@ TEST_CASE("rule 53: in delta what has a time to live is renewed at half of it, w
   REQUIRE(first.responses.size() == 1);
   const std::string version = first.responses[0].version;
   discovery::DeltaDiscoveryResponse wire;
-  REQUIRE(wire.ParseFromString(cpstream::encode_delta(first.responses[0]).flatten()));
+  REQUIRE(wire.ParseFromString(cpstream::Encoder().delta(first.responses[0]).flatten()));
   REQUIRE(wire.resources_size() == 2);
   CHECK(wire.resources(0).ttl().seconds() == 10);
   CHECK(wire.resources(0).has_resource());
@@ -58,7 +58,7 @@ TEST_CASE("rule 53: in delta what has a time to live is renewed at half of it, w
   CHECK(c.now - began == 5s);
   REQUIRE(shape(beat) == Names{"eds[a]"});
   CHECK(beat.responses[0].version == version);
-  REQUIRE(wire.ParseFromString(cpstream::encode_delta(beat.responses[0]).flatten()));
+  REQUIRE(wire.ParseFromString(cpstream::Encoder().delta(beat.responses[0]).flatten()));
   REQUIRE(wire.resources_size() == 1);
   CHECK(wire.resources(0).name() == "a");
   CHECK(wire.resources(0).version() == w.now()->find(Type::kEndpoint, "a")->version);
@@ -87,7 +87,7 @@ TEST_CASE("rule 53: in state of the world a resource with a time to live stands 
   Sotw c(w.now(), knows(true));
   const Output first = c.ask(Type::kEndpoint, {"a", "b"});
   discovery::DiscoveryResponse wire;
-  REQUIRE(wire.ParseFromString(cpstream::encode_sotw(first.responses.at(0)).flatten()));
+  REQUIRE(wire.ParseFromString(cpstream::Encoder().sotw(first.responses.at(0)).flatten()));
   REQUIRE(wire.resources_size() == 2);
   discovery::Resource inner;
   REQUIRE(wire.resources(0).UnpackTo(&inner));
@@ -100,7 +100,7 @@ TEST_CASE("rule 53: in state of the world a resource with a time to live stands 
   c.ack(Type::kEndpoint);
   const Output beat = at_deadline(c);
   REQUIRE(shape(beat) == Names{"eds[a]"});
-  REQUIRE(wire.ParseFromString(cpstream::encode_sotw(beat.responses[0]).flatten()));
+  REQUIRE(wire.ParseFromString(cpstream::Encoder().sotw(beat.responses[0]).flatten()));
   REQUIRE(wire.resources(0).UnpackTo(&inner));
   CHECK(inner.name() == "a");
   CHECK_FALSE(inner.has_resource());
@@ -126,7 +126,7 @@ TEMPLATE_TEST_CASE("rule 53: who does not say that it knows times to live hears 
   const Output first = c.ask(Type::kEndpoint, {"a"});
   REQUIRE(first.responses.size() == 1);
   CHECK_FALSE(first.responses[0].timed);
-  CHECK(cpstream::encode_delta(first.responses[0]).flatten().find(w.now()->find(Type::kEndpoint, "a")->delta_frame) != std::string::npos);
+  CHECK(cpstream::Encoder().delta(first.responses[0]).flatten().find(w.now()->find(Type::kEndpoint, "a")->delta_frame) != std::string::npos);
   c.ack(Type::kEndpoint);
   CHECK_FALSE(c.session.deadline());
 }

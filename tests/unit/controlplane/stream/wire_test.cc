@@ -11,7 +11,7 @@ namespace v3 = envoy::service::discovery::v3;
 TEST_CASE("a SotW response parses as a DiscoveryResponse with every field") {
   const Response r{Type::kCluster, "v1", "17", {cluster("a"), cluster("b")}, {}};
   v3::DiscoveryResponse m;
-  REQUIRE(m.ParseFromString(cpstream::encode_sotw(r, "fairlead").flatten()));
+  REQUIRE(m.ParseFromString(cpstream::Encoder("fairlead").sotw(r).flatten()));
   CHECK(m.version_info() == "v1");
   CHECK(m.nonce() == "17");
   CHECK(m.type_url() == resources::type_url(Type::kCluster));
@@ -26,7 +26,7 @@ TEST_CASE("a SotW response parses as a DiscoveryResponse with every field") {
 TEST_CASE("a delta response parses as a DeltaDiscoveryResponse with names, versions and removals") {
   const Response r{Type::kEndpoint, "v2", "18", {assignment("a")}, {"gone", "", std::string(200, 'x')}};
   v3::DeltaDiscoveryResponse m;
-  REQUIRE(m.ParseFromString(cpstream::encode_delta(r, "fairlead").flatten()));
+  REQUIRE(m.ParseFromString(cpstream::Encoder("fairlead").delta(r).flatten()));
   CHECK(m.system_version_info() == "v2");
   CHECK(m.nonce() == "18");
   CHECK(m.type_url() == resources::type_url(Type::kEndpoint));
@@ -42,7 +42,7 @@ TEST_CASE("a delta response parses as a DeltaDiscoveryResponse with names, versi
 
 TEST_CASE("the size of a message is that of its bytes, and frames are shared, not copied") {
   const ResourcePtr a = cluster("a");
-  const cpstream::WireMessage m = cpstream::encode_delta({Type::kCluster, "v", "1", {a}, {}});
+  const cpstream::WireMessage m = cpstream::Encoder().delta({Type::kCluster, "v", "1", {a}, {}});
   CHECK(m.size() == m.flatten().size());
   CHECK(m.frame(0).data() == a->delta_frame.data());
 }
