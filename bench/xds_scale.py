@@ -444,7 +444,7 @@ def flapping(source, services, endpoints):
 
 
 def xds_stuck(options):
-    """One reader that never reads among 1,000: what the others wait for a change, beside without it."""
+    """One reader that never reads among 1,000: what the others wait for a change, beside without it, before it came and after it went."""
     streams, services, endpoints, count = options.streams or 1000, 200, 10, 5 * options.rounds
     with Lab() as lab:
         server, source, address = control_on_services(lab, services, endpoints)
@@ -465,6 +465,8 @@ def xds_stuck(options):
                 beside = changes(server, source, crowd, count, endpoints)
             finally:
                 reader.kill()
+            settle(server.process.pid)
+            without = [statistics.mean(x) for x in zip(without, changes(server, source, crowd, count, endpoints))]
         finally:
             crowd.kill()
     rows = [(name, *(f"{x:.1f}" for x in r[:4])) for name, r in (("all read", without), ("one does not", beside))]
