@@ -42,7 +42,7 @@ class IdTable {
     const auto at = pages_.find(id / kPage);
     if (at == pages_.end() || !at->second->entries[id % kPage]) return;
     --size_;
-    [[maybe_unused]] const Pointer gone = std::exchange(at->second->entries[id % kPage], nullptr);
+    at->second->entries[id % kPage] = nullptr;
     if (--at->second->count > 0) return;
     if (last_ == at->second.get()) last_ = nullptr;
     pages_.erase(at);

@@ -278,7 +278,7 @@ class Session {
   void answer(State& s, MonotonicTime now, Output& out);
   bool issued(std::string_view nonce) const;  // by this stream, for whichever type
 
-  SnapshotPtr snapshot_;
+  SnapshotPtr snapshot_;  // from here to delta_ what every push looks at, together
 
  private:
   std::vector<State> states_;  // of the types asked for, in push order

@@ -117,11 +117,12 @@ bool Quarantine::foresee(const ClientClass& c, std::string_view scope, const Res
 
 void Quarantine::accepted(const ClientClass& c, std::string_view scope, const cpstream::Acceptance& acceptance) {
   const ByParts::GoodParts key{c.name, scope, acceptance.type};
-  if (!latest_ || ByParts::parts((*latest_)->first) != key) {
-    latest_ = good_.find(key);
-    if (*latest_ == good_.end()) latest_ = good_.emplace(GoodKey{c, std::string(scope), acceptance.type}, nullptr).first;
+  if (latest_ == nullptr || ByParts::parts(latest_->first) != key) {
+    auto known = good_.find(key);
+    if (known == good_.end()) known = good_.emplace(GoodKey{c, std::string(scope), acceptance.type}, nullptr).first;
+    latest_ = &*known;
   }
-  snapshot::TypeSetPtr& good = (*latest_)->second;
+  snapshot::TypeSetPtr& good = latest_->second;
   if (good == acceptance.set) return;
   std::vector<ResourcePtr> set;
   std::vector<std::string> erase;

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -114,7 +113,7 @@ class Quarantine {
   std::map<Key, Refused, ByParts> refused_;
   using Good = std::map<GoodKey, snapshot::TypeSetPtr, ByParts>;
   Good good_;  // last accepted, with what was refused in it replaced; none is ever taken out
-  std::optional<Good::iterator> latest_;  // accepted: of a change the ACKs come one after the other
+  Good::value_type* latest_ = nullptr;  // accepted: of a change the ACKs come one after the other
   std::map<ClientClass, std::map<std::string, int>> nodes_;  // id -> streams
   std::map<ViewKey, Cached, ByParts> views_;
 };

@@ -86,7 +86,7 @@ TEST_CASE("a set that many names are asked of answers as before, from several th
 }
 
 TEST_CASE("a name that is asked of one set after another is answered from each, also where one has taken the place of one that is gone") {
-  const auto port = [](const snapshot::TypeSetPtr& set, const std::string& name) {
+  const auto hash_of = [](const snapshot::TypeSetPtr& set, const std::string& name) {
     const resources::ResourcePtr* found = set->find(name);
     return found ? (*found)->hash : ContentHash{};
   };
@@ -96,14 +96,14 @@ TEST_CASE("a name that is asked of one set after another is answered from each, 
   for (int round = 0; round < 3; ++round) {
     for (size_t i = 0; i < sets.size(); ++i) {
       const ContentHash expected = i < 7 ? assignment("a", static_cast<int>(i) + 1)->hash : ContentHash{};
-      REQUIRE(port(sets[i], "a") == expected);
-      REQUIRE(port(sets[i], "b") == assignment("b", 1)->hash);
-      REQUIRE(port(sets[i], "a") == expected);
+      REQUIRE(hash_of(sets[i], "a") == expected);
+      REQUIRE(hash_of(sets[i], "b") == assignment("b", 1)->hash);
+      REQUIRE(hash_of(sets[i], "a") == expected);
     }
   }
   for (int n = 10; n < 40; ++n) {  // each is freed before the next is made
     const auto one = TypeSet::update(TypeSet::empty_set(), {assignment("a", n)}, {});
-    REQUIRE(port(one, "a") == assignment("a", n)->hash);
+    REQUIRE(hash_of(one, "a") == assignment("a", n)->hash);
     REQUIRE(one->find("b") == nullptr);
   }
 }
