@@ -5,6 +5,7 @@ import subprocess
 
 from http_races import nginx_upstream, race, wrk
 from lab import BIN, envoy, free_port
+from measure import OTHER_CORES, pinned
 
 HAPROXY_TCP = """
 global
@@ -60,9 +61,21 @@ def io_uring_relay():
     return ["io_uring relay"] if subprocess.run([BIN / "bench_uring_relay", "check"], stderr=subprocess.DEVNULL, check=False).returncode == 0 else []
 
 
+def echo_upstream(lab):
+    port = free_port()
+    lab.start("echo", pinned(OTHER_CORES, [BIN / "bench_tcp_load", "echo", port])).await_line("ready")
+    return port
+
+
+def ping_pong(port, seconds):
+    exchanges, broken, slow = subprocess.run(pinned(OTHER_CORES, [str(BIN / "bench_tcp_load"), "load", str(port), "--seconds", str(seconds)]),
+                                             capture_output=True, text=True, check=True).stdout.split()
+    return int(exchanges), int(broken), f"{int(slow) / 1000:.2f}ms"
+
+
 def tcp(options):
-    """Ping-pong of 128 bytes over 64 connections without HTTP, beside HAProxy and Envoy."""
-    race("TCP ping-pong, 64 connections", NAMES + io_uring_relay(), nginx_upstream, wrk, options, [(["haproxy"], 1.10), (["envoy"], 0.5)], commands=tcp_command)
+    """Ping-pong of 128 bytes over 64 connections, beside HAProxy and Envoy."""
+    race("TCP ping-pong, 128 bytes, 64 connections", NAMES + io_uring_relay(), echo_upstream, ping_pong, options, [(["haproxy"], 1.10), (["envoy"], 0.5)], unit="exchange", commands=tcp_command)
 
 
 def tcp_bulk(options):

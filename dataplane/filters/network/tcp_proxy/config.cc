@@ -56,7 +56,7 @@ absl::Status read_tunnel(const v3::TcpProxy& proto, const std::string& field, Co
   const auto& tunnel = proto.tunneling_config();
   const std::string place = field + ".tunneling_config";
   if (!tunnel.post_path().empty() && !tunnel.use_post()) return at(place, "post_path", "Can't set a post path when POST method isn't used");  // Envoy's text
-  Config::Tunnel& made = out.tunnel.emplace();
+  TunnelConfig& made = out.tunnel.emplace();
   auto hostname = format::Formatter::parse(tunnel.hostname());
   if (!hostname.ok()) return prefix(place + ".hostname", hostname.status());
   made.hostname = *std::move(hostname);

@@ -30,6 +30,14 @@ extern const stats::StatSet kStats;  // tcp.<stat_prefix>.
 
 using std::chrono::milliseconds;
 
+// The bytes go as the body of a request.
+struct TunnelConfig {
+  format::Formatter hostname;
+  bool post = false;
+  std::string path = "/";  // Envoy 1.40: of POST, unless post_path says another
+  router::HeaderOps headers;
+};
+
 struct Config final : config::FilterConfig {
   struct Weighted {
     std::string cluster;
@@ -55,14 +63,7 @@ struct Config final : config::FilterConfig {
   std::vector<Hash> hash_policy;
   std::optional<milliseconds> max_duration;
   double max_duration_jitter = 0;        // percent of it, at most, that a connection may last longer
-  // The bytes go as the body of a request; none: as they are.
-  struct Tunnel {
-    format::Formatter hostname;
-    bool post = false;
-    std::string path = "/";  // Envoy 1.40: of POST, unless post_path says another
-    router::HeaderOps headers;
-  };
-  std::optional<Tunnel> tunnel;
+  std::optional<TunnelConfig> tunnel;  // none: the bytes go as they are
   bool connect_on_data = false;
   std::optional<uint32_t> max_early_data;  // bytes read before the upstream is connected; unset: none are
   std::vector<config::AccessLogConfig> access_logs;

@@ -9,7 +9,7 @@
 
 namespace fairlead::filters::network::tcp_proxy {
 
-Tunnel::Tunnel(TunnelEvents& events, upstream::PooledStream& stream, const Config::Tunnel& config, bool secure, const format::FormatContext& context) : events_(events) {
+Tunnel::Tunnel(TunnelEvents& events, upstream::PooledStream& stream, const TunnelConfig& config, bool secure, const format::FormatContext& context) : events_(events) {
   sender_ = &stream.open(*this);
   post_ = config.post;
   http1_ = sender_->protocol() != http::Protocol::Http2;

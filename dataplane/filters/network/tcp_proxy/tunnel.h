@@ -33,7 +33,7 @@ class TunnelEvents {
 class Tunnel final : private http::MessageReceiver, public net::Deferred {
  public:
   // Sends the request; `context` is what its texts may name.
-  Tunnel(TunnelEvents& events, upstream::PooledStream& stream, const Config::Tunnel& config, bool secure, const format::FormatContext& context);
+  Tunnel(TunnelEvents& events, upstream::PooledStream& stream, const TunnelConfig& config, bool secure, const format::FormatContext& context);
   ~Tunnel() override { abandon(); }
 
   bool open() const { return open_; }
