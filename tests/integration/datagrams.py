@@ -8,6 +8,7 @@ import time
 
 SO_RCVBUFFORCE = 33
 PAYLOAD = struct.Struct("!II")  # the client's number, and the datagram's
+LONGEST_BURST = 0.05            # s of a stream's datagrams that are sent at once at most: what a receive buffer takes by default
 
 
 def udp_socket(room=4 << 20):
@@ -58,7 +59,9 @@ class Hosts:
 
 
 class Stream:
-    """Clients that send in turn, `rate` datagrams a second together, and take the answers. end() waits for those that are under way."""
+    """Clients that send in turn, `rate` datagrams a second together, and take the answers. end() waits for those that are under way.
+
+    After a stall of the machine what it kept from being sent is not made up for: that would be a burst which fills the proxy's receive buffers."""
 
     def __init__(self, port, clients, rate=1000):
         self.port, self.rate, self.stop = port, rate, False
@@ -89,14 +92,16 @@ class Stream:
                 pass
 
     def run(self):
-        begin, n = time.monotonic(), 0
+        last, due, client = time.monotonic(), 0.0, 0
         while not self.stop:
+            now = time.monotonic()
+            due, last = min(due + (now - last) * self.rate, self.rate * LONGEST_BURST), now
             with self.lock:
-                while n < (time.monotonic() - begin) * self.rate:
-                    client = n % len(self.sockets)
+                while due >= 1:
+                    client = (client + 1) % len(self.sockets)
                     self.sockets[client].send(PAYLOAD.pack(client, self.sent[client]))
                     self.sent[client] += 1
-                    n += 1
+                    due -= 1
                 self.take_answers()
             time.sleep(0.001)
 
