@@ -118,7 +118,8 @@ def proxying():
         Tcp("refused", [REST], [[REST]], refused=True),
         Tcp("refused, three attempts", [REST], [[REST]], refused=True, tcp={"max_connect_attempts": 3}),
         Tcp("refused, three attempts with a back-off", [REST], [[REST]], refused=True, tcp={"max_connect_attempts": 3, "backoff_options": {"base_interval": "0.1s", "max_interval": "0.1s"}}),
-        Tcp("bytes before a refusal", [b"ping", REST], [[REST]], refused=True),
+        # the second attempt, so that the bytes are there when it is given up: closing with unread bytes is a reset
+        Tcp("bytes before a refusal", [b"ping", REST], [[REST]], refused=True, tcp={"max_connect_attempts": 2, "backoff_options": {"base_interval": "0.2s", "max_interval": "0.2s"}}),
         Tcp("connect timeout", [REST], [[REST]], cluster=nowhere(connect_timeout="0.4s")),
         Tcp("connect timeout, two attempts", [REST], [[REST]], cluster=nowhere(connect_timeout="0.4s"), tcp={"max_connect_attempts": 2}),
         Tcp("client closes while connecting", [0.3, CLOSE], [[REST]], cluster=nowhere(connect_timeout="1s")),
