@@ -129,10 +129,10 @@ void StatusKeeper::note_news(State& state) {
   if (!out.transitions.empty()) news_.push_back(std::move(out));
 }
 
-void StatusKeeper::take_object(const ObjectPtr& object, const StatusSink& said, const Verdicts& verdicts, bool verdicts_changed, MonotonicTime now) {
+void StatusKeeper::take_object(const ObjectPtr& object, bool verdicts_changed, MonotonicTime now) {
   const ObjectKey& key = object->key;
   State& state = states_[key];
-  const StatusSink::Scopes& drafted = scopes_of(said, key);
+  const StatusSink::Scopes& drafted = scopes_of(*said_, key);
   const bool moved = state.object != object;
   std::optional<Plane> plane = key.kind == "Gateway" && options_.plane && !drafted.empty() ? options_.plane(*objects_, key) : std::nullopt;
   if (!moved && !verdicts_changed && state.drafted == drafted && state.plane == plane && state.compared) return;
@@ -151,7 +151,7 @@ void StatusKeeper::take_object(const ObjectPtr& object, const StatusSink& said, 
     } else if (key.kind == "Gateway") {
       check_addresses(*object, joined);
     }
-    join(joined, key, listener_names(*object), [this](const ObjectKey& parent) { return gateway_of(*objects_, parent); }, verdicts);
+    join(joined, key, listener_names(*object), [this](const ObjectKey& parent) { return gateway_of(*objects_, parent); }, verdicts_);
     if (state.plane) add_note(*state.plane, joined);
   }
   if (joined != state.said) {
@@ -169,23 +169,25 @@ void StatusKeeper::take_object(const ObjectPtr& object, const StatusSink& said, 
 
 void StatusKeeper::take(const std::shared_ptr<const StatusSink>& said, const ObjectSnapshotPtr& objects, const Verdicts& verdicts, MonotonicTime now) {
   const bool verdicts_changed = !(verdicts == verdicts_);
-  verdicts_ = verdicts;
-  objects_ = objects;
+  if (verdicts_changed) verdicts_ = verdicts;
+  const bool said_changed = std::exchange(said_, said) != said;
+  const ObjectSnapshotPtr before = std::exchange(objects_, objects);
+  if (before != nullptr && !said_changed && !verdicts_changed && &before->rejected() == &objects->rejected()) return take_changed(*before, now);
+
   std::set<ObjectKey> there;
-  auto ours = [&](const ObjectPtr& o) { return options_.source.empty() || o->source == options_.source; };
   for (const StatusKind& kind : status_kinds()) {
     for (const auto& [key, good] : objects->of(kind.group, kind.kind)) {
       const auto rejected = objects->rejected().find(key);
       const ObjectPtr& object = rejected == objects->rejected().end() ? good : rejected->second;
-      if (!ours(object)) continue;
+      if (!ours(*object)) continue;
       there.insert(key);
-      take_object(object, *said, verdicts, verdicts_changed, now);
+      take_object(object, verdicts_changed, now);
     }
   }
   for (const auto& [key, object] : objects->rejected()) {
-    if (status_kind(key) == nullptr || there.contains(key) || !ours(object)) continue;
+    if (status_kind(key) == nullptr || there.contains(key) || !ours(*object)) continue;
     there.insert(key);
-    take_object(object, *said, verdicts, verdicts_changed, now);
+    take_object(object, verdicts_changed, now);
   }
   for (auto it = states_.begin(); it != states_.end();) {
     if (there.contains(it->first)) {
@@ -197,11 +199,33 @@ void StatusKeeper::take(const std::shared_ptr<const StatusSink>& said, const Obj
   }
 }
 
+// The same is said of them, and what was rejected is the same: whatever object is the same needs no look, but for Gateways, whose data plane may be another.
+void StatusKeeper::take_changed(const ObjectSnapshot& before, MonotonicTime now) {
+  const auto take_one = [&](const ObjectPtr& was, const ObjectPtr& is) {
+    const ObjectKey key = (is != nullptr ? is : was)->key;
+    const auto rejected = objects_->rejected().find(key);
+    const ObjectPtr& object = rejected == objects_->rejected().end() ? is : rejected->second;
+    if (object != nullptr && ours(*object)) return take_object(object, false, now);
+    const auto state = states_.find(key);
+    if (state == states_.end()) return;
+    dequeue(key, state->second);
+    states_.erase(state);
+  };
+  for (const StatusKind& kind : status_kinds()) {
+    const KindObjects& objects = objects_->of(kind.group, kind.kind);
+    KindObjects::for_each_difference(before.of(kind.group, kind.kind), objects, take_one);
+    if (kind.kind != "Gateway" || !options_.plane) continue;
+    for (const auto& [key, gateway] : objects) take_one(gateway, gateway);
+  }
+}
+
 void StatusKeeper::reset() {
   states_.clear();
   queue_.clear();
   queued_.clear();
   verdicts_ = {};
+  said_ = nullptr;
+  objects_ = nullptr;
   news_.clear();
   asked_.reset();
 }

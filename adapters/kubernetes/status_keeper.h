@@ -59,7 +59,8 @@ class StatusKeeper {
 
   explicit StatusKeeper(Options options) : options_(std::move(options)) {}
 
-  // Everything anew, or what differs from before: what is said, of which objects, and what proxies said of it.
+  // Everything anew, or what differs from before: what is said, of which objects, and what proxies said of it. Where only objects are others, as after
+  // our own writes, it costs a look at each of these.
   void take(const std::shared_ptr<const StatusSink>& said, const ObjectSnapshotPtr& objects, const Verdicts& verdicts, MonotonicTime now);
   // Forgets all it knows of the server, and compares every object with the next take(): for a new leader.
   void reset();
@@ -102,14 +103,18 @@ class StatusKeeper {
   void retry(const ObjectKey& key, State& state, MonotonicTime now, std::chrono::milliseconds at_least);
   void learn(State& state, const std::string& body);
   void note_news(State& state);
-  void take_object(const ObjectPtr& object, const StatusSink& said, const Verdicts& verdicts, bool verdicts_changed, MonotonicTime now);
+  bool ours(const Object& object) const { return options_.source.empty() || object.source == options_.source; }
+  void take_changed(const ObjectSnapshot& before, MonotonicTime now);
+  void take_object(const ObjectPtr& object, bool verdicts_changed, MonotonicTime now);
 
   const Options options_;
   std::map<ObjectKey, State> states_;
   std::set<std::pair<MonotonicTime, ObjectKey>> queue_;
   std::map<ObjectKey, MonotonicTime> queued_;
+  // Of the last take(); null: there was none.
+  std::shared_ptr<const StatusSink> said_;
+  ObjectSnapshotPtr objects_;
   Verdicts verdicts_;
-  ObjectSnapshotPtr objects_;  // of the last take()
   double tokens_ = -1;  // < 0: not begun
   MonotonicTime filled_{};
   MonotonicTime paused_until_{};  // the server was not reached

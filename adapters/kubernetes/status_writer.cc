@@ -81,11 +81,13 @@ void StatusWriter::run() {
     std::optional<Verdicts> own = ask_(begins || anew);
     if (own) own_ = *std::move(own);
     const bool heard = hear();
-    if (fresh || begins || own || heard) {
+    if (begins || own || heard) {
       all_ = own_;
       for (const std::string& report : told_) {
         if (const absl::StatusOr<Verdicts> other = from_report(report); other.ok()) add_report(all_, *other);
       }
+    }
+    if (fresh || begins || own || heard) {
       keeper_.take(said, objects, all_, clock_.monotonic());
       for (const StatusKeeper::Outcome& news : keeper_.news()) tell(news);
     }

@@ -62,6 +62,31 @@ class KindObjects {
   // `changes` in the order of their keys, each once.
   KindObjects with(const std::vector<Change>& changes) const;
 
+  // f(was, is) of each key whose object is another one in `after`, in their order; null where there is none.
+  template <typename F>
+  static void for_each_difference(const KindObjects& before, const KindObjects& after, F&& f) {
+    if (&before == &after) return;
+    auto was = before.sorted_.begin();
+    auto is = after.sorted_.begin();
+    const ObjectPtr none;
+    while (was != before.sorted_.end() || is != after.sorted_.end()) {
+      if (was == before.sorted_.end()) {
+        f(none, *is++);
+      } else if (is == after.sorted_.end()) {
+        f(*was++, none);
+      } else if (*was == *is) {
+        ++was;
+        ++is;
+      } else if (const auto order = (*was)->key <=> (*is)->key; order < 0) {
+        f(*was++, none);
+      } else if (order > 0) {
+        f(none, *is++);
+      } else {
+        f(*was++, *is++);
+      }
+    }
+  }
+
   Iterator begin() const { return Iterator(sorted_.begin()); }
   Iterator end() const { return Iterator(sorted_.end()); }
   size_t size() const { return sorted_.size(); }

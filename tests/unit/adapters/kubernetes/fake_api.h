@@ -37,6 +37,7 @@ class FakeApi {
     objects_.at(path) = doc::with(objects_.at(path), "status", *doc::parse_one(yaml, "test"));
     stamp(objects_.at(path));
   }
+  bool has(const std::string& path) const { return objects_.contains(path); }
   const doc::Value& at(const std::string& path) const { return objects_.at(path); }
   std::string status(const std::string& path) const { return doc::to_yaml(*objects_.at(path).find("status")); }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -836,6 +837,64 @@ TEST_CASE("an address that a Gateway asks for and no load balancer has given yet
   m.service("spec: {type: LoadBalancer, clusterIP: 10.96.0.9, ports: [{port: 8080}]}\nstatus: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}");
   m.w.settle();
   CHECK(m.w.text(kGatewayPath, "", "Programmed") == "True");
+}
+
+// Told that the same is said as before, a keeper looks at objects that are others alone. Beside it one that is told so in a copy, and looks at all.
+TEST_CASE("a look at what has changed finds what a look at everything does, over random histories") {
+  const auto route = [](int i, int version) {
+    const std::string backend = version % 7 == 0 ? "nobody" : "web";
+    const std::string rules = version % 3 == 0 ? "nonsense" : absl::StrCat("[{backendRefs: [{name: ", backend, ", port: 80}]}]");  // at times it fails its check
+    return absl::StrCat("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r", i, "}\nspec: {parentRefs: [{name: edge}], hostnames: [h", version, ".test], rules: ", rules, "}\n");
+  };
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937 random(seed);
+    const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+    std::string trouble;
+    StatusKeeper::Options options;
+    options.plane = [&trouble](const ObjectSnapshot&, const ObjectKey&) { return Plane{{}, "", trouble, "", false}; };
+    World changed(kClassAndGateway, options), all(kClassAndGateway, options);
+    std::shared_ptr<const StatusSink> said;
+    int version = 0;
+    for (int step = 0; step < 100; ++step) {
+      INFO("step " << step);
+      const int i = below(6), what = below(12);
+      const std::string path = absl::StrCat("/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes/r", i), text = route(i, ++version);
+      const int proxies = below(3), let = below(4);
+      SourceUpdate file;  // of a second source, that has objects of the same names
+      file.source = "file";
+      file.synced = true;
+      if (below(2) == 0) {
+        file.upserted.push_back(read_object(*doc::parse_one(route(i, version * 21 + 1), ""), "file", "", file.diagnostics));
+      } else {
+        file.removed.push_back({"gateway.networking.k8s.io", "HTTPRoute", "default", absl::StrCat("r", i)});
+      }
+      if (what == 10) trouble = trouble.empty() ? "no quota" : "";
+      for (World* w : {&changed, &all}) {
+        if (what < 4) w->api.apply(text);
+        if (what == 4) w->api.remove(path);
+        if (what == 5 && w->api.has(path)) w->api.set_status(path, "{parents: []}");
+        if (what == 6) w->verdicts = {};
+        if (what == 6 && proxies > 0) w->verdicts.gateways[kEdge] = {static_cast<size_t>(proxies), true};
+        if (what == 7) w->api.remove(kGatewayPath), w->api.apply(kClassAndGateway);
+        if (what == 8 || what == 11) w->api.store.apply(file);
+        if (what == 9) w->keeper.reset();
+      }
+      const ObjectSnapshotPtr now = changed.api.snapshot();
+      if (step % 4 == 0) said = std::make_shared<const StatusSink>(gatewayapi::translate(*now).status);
+      changed.keeper.take(said, now, changed.verdicts, changed.clock.monotonic());
+      all.keeper.take(std::make_shared<const StatusSink>(*said), all.api.snapshot(), all.verdicts, all.clock.monotonic());
+      for (World* w : {&changed, &all}) {
+        for (int n = 0; n < let && w->send_one(); ++n) {
+        }
+        w->clock.advance(milliseconds(200));
+      }
+      REQUIRE(changed.keeper.waiting() == all.keeper.waiting());
+      REQUIRE(changed.keeper.due(changed.clock.monotonic()) == all.keeper.due(all.clock.monotonic()));
+      REQUIRE(changed.api.requests == all.api.requests);
+    }
+    CHECK(changed.api.writes > 10);
+  }
 }
 
 }  // namespace
