@@ -106,6 +106,22 @@ TEST_CASE("after any changes the objects of a kind are those that are there, in 
       CHECK(snapshot->find(k) == (want.contains(k) ? want.at(k) : nullptr));
     }
   }
+  // What tells two of them apart makes the one of the other.
+  for (size_t i = 0; i < history.size(); i += 7) {
+    const auto& [from, was] = history[i];
+    const auto& [to, is] = history[random() % history.size()];
+    auto made = was;
+    std::vector<ObjectKey> told;
+    KindObjects::for_each_difference(from->of("ours", "Thing"), to->of("ours", "Thing"), [&](const ObjectPtr& before, const ObjectPtr& after) {
+      REQUIRE(before != after);
+      told.push_back((after ? after : before)->key);
+      CHECK(before == (made.contains(told.back()) ? made.at(told.back()) : nullptr));
+      if (after) made[after->key] = after;
+      else made.erase(before->key);
+    });
+    CHECK(made == is);
+    CHECK(std::is_sorted(told.begin(), told.end()));
+  }
 }
 
 TEST_CASE("an object whose new version is bad keeps its last good one, and says so") {
