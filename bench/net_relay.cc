@@ -4,7 +4,6 @@
 //   epoll  on bare epoll with fixed buffers: the floor of messages that fit a socket's buffer
 //   splice through pipes, without copying: the floor of bulk
 // Usage: bench_net_relay MODE LISTEN_PORT UPSTREAM_PORT; runs until SIGTERM, then prints its CPU time. bench/net_relay.sh drives it with wrk.
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -20,10 +19,13 @@
 
 #include <boost/asio.hpp>
 
+#include "bench/loopback.h"
 #include "dataplane/net/connection.h"
 #include "dataplane/net/listener.h"
 
 namespace net = fairlead::net;
+using fairlead::bench::dial;
+using fairlead::bench::listen_on;
 
 namespace {
 
@@ -75,26 +77,6 @@ struct NetRelay : net::AcceptEvents {
 };
 
 // --- what the other two share
-int listen_on(uint16_t port) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-  int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(fd, 511) != 0) std::exit(1);
-  return fd;
-}
-int dial(uint16_t port) {
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::exit(1);
-  return fd;
-}
 void tune(int fd) {
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -137,7 +119,7 @@ void run_asio(uint16_t listen_port, uint16_t upstream_port) {
   std::function<void()> accept = [&] {
     acceptor.async_accept([&](const boost::system::error_code& error, asio::ip::tcp::socket socket) {
       if (error) return;
-      int up = dial(upstream_port);
+      int up = dial(SOCK_STREAM, upstream_port);
       tune(socket.native_handle());
       tune(up);
       std::make_shared<AsioRelay>(std::move(socket), asio::ip::tcp::socket(context, asio::ip::tcp::v4(), up))->start();
@@ -175,7 +157,7 @@ void run_epoll(uint16_t listen_port, uint16_t upstream_port) {
       auto* end = static_cast<End*>(events[i].data.ptr);
       if (end == &listen_end) {
         for (int fd; (fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
-          int up = dial(upstream_port);
+          int up = dial(SOCK_STREAM, upstream_port);
           auto* a = new End{fd, nullptr};
           auto* b = new End{up, a};
           a->other = b;
@@ -257,7 +239,7 @@ void run_splice(uint16_t listen_port, uint16_t upstream_port) {
       auto* end = static_cast<Spliced*>(events[i].data.ptr);
       if (end == &listening) {
         for (int fd; (fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
-          const int up = dial(upstream_port);
+          const int up = dial(SOCK_STREAM, upstream_port);
           fcntl(up, F_SETFL, O_NONBLOCK);
           auto *there = new Way{fd, up}, *back = new Way{up, fd};
           for (Way* way : {there, back}) {

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
-#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -18,9 +16,12 @@
 #include "apps/pipeline/preflight.h"
 #include "apps/pipeline/translator.h"
 #include "base/file.h"
+#include "bench/cpu_time.h"
 
 namespace fairlead {
 namespace {
+
+using bench::milliseconds_of;
 
 constexpr int kPerFile = 100;
 
@@ -42,12 +43,6 @@ std::string service(int i, int endpoints) {
                                  "}}\naddressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints:\n");
   for (int e = 0; e < endpoints; ++e) absl::StrAppend(&out, "- {addresses: [10.", i / 256, ".", i % 256, ".", e + 1, "], conditions: {ready: true}}\n");
   return out;
-}
-
-double milliseconds_of(const std::function<void()>& work) {
-  const std::clock_t begin = std::clock();
-  work();
-  return 1000.0 * static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 }
 
 struct Row {

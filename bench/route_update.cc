@@ -10,11 +10,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <functional>
 #include <vector>
 
 #include "base/validate.h"
+#include "bench/cpu_time.h"
 #include "dataplane/config/support.h"
 #include "dataplane/xds/ingest.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -22,6 +22,8 @@
 
 namespace fairlead {
 namespace {
+
+using bench::milliseconds_of;
 
 namespace v3 = envoy::config::route::v3;
 
@@ -60,12 +62,6 @@ std::string changed(v3::RouteConfiguration& config, int update) {
   auto* last = config.mutable_virtual_hosts(0)->mutable_routes(config.virtual_hosts(0).routes_size() - 1);
   last->mutable_route()->mutable_timeout()->set_seconds(15 + update);
   return config.SerializeAsString();
-}
-
-double milliseconds_of(const std::function<void()>& work) {
-  const std::clock_t begin = std::clock();
-  work();
-  return 1000.0 * static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 }
 
 struct Row {

@@ -3,8 +3,6 @@
 //   build/release/bin/bench_status_take
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,19 +12,12 @@
 #include "adapters/gatewayapi/translate.h"
 #include "adapters/kubernetes/status_keeper.h"
 #include "adapters/object/store.h"
+#include "bench/cpu_time.h"
 
 namespace fairlead::adapters::kubernetes {
 namespace {
 
 constexpr int kEchoes = 100;
-
-double microseconds_of(const std::function<void()>& work) {
-  timespec begin{}, end{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
-  work();
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
-  return static_cast<double>(end.tv_sec - begin.tv_sec) * 1e6 + static_cast<double>(end.tv_nsec - begin.tv_nsec) / 1e3;
-}
 
 const char kGateway[] = R"(
 apiVersion: gateway.networking.k8s.io/v1
@@ -73,11 +64,11 @@ void measure(int routes) {
   verdicts.gateways[{"gateway.networking.k8s.io", "Gateway", "default", "edge"}] = {1, true, "1"};
   const auto said = std::make_shared<const StatusSink>(gatewayapi::translate(*store.snapshot()).status);
   const auto take = [&] { keeper.take(said, store.snapshot(), verdicts, MonotonicTime{}); };
-  const double first = microseconds_of(take);
+  const double first = 1000 * bench::milliseconds_of(take);
   std::vector<double> echoes;
   for (int i = 0; i < kEchoes; ++i) {
     apply(route(i * 37 % routes, routes + i + 1));
-    echoes.push_back(microseconds_of(take));
+    echoes.push_back(1000 * bench::milliseconds_of(take));
   }
   std::sort(echoes.begin(), echoes.end());
   std::printf("%6d routes: all %9.0f us, one %8.1f us (%.1f to %.1f)\n", routes, first, echoes[echoes.size() / 2], echoes.front(), echoes.back());

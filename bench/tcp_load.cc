@@ -21,8 +21,9 @@
 
 namespace {
 
+using fairlead::bench::dial;
 using fairlead::bench::fail;
-using fairlead::bench::loopback;
+using fairlead::bench::listen_on;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kRoom = 16384;
@@ -50,20 +51,11 @@ class Poll {
   std::array<epoll_event, 256> events_{};
 };
 
-int stream_socket(int flags) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
-  if (fd < 0) fail("socket");
-  return fd;
-}
-
 /// All of `bytes`, or false. Messages fit a socket's buffer, so a full one means that the peer does not read.
 bool send_all(int fd, const char* bytes, size_t size) { return send(fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(size); }
 
 [[noreturn]] void echo(uint16_t port) {
-  const int listener = stream_socket(SOCK_NONBLOCK), on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const sockaddr_in at = loopback(port);
-  if (bind(listener, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 || listen(listener, 511) != 0) fail("listen");
+  const int listener = listen_on(port);
   Poll poll;
   poll.add(listener, static_cast<uint64_t>(listener));
   std::puts("ready");
@@ -118,11 +110,9 @@ void load(uint16_t port, const Options& options) {
     close(client.fd);
     client.fd = -1;
   };
-  const sockaddr_in to = loopback(port);
   for (size_t i = 0; i < clients.size(); ++i) {
     Client& client = clients[i];
-    client.fd = stream_socket(0);
-    if (connect(client.fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) fail("connect");
+    client.fd = dial(SOCK_STREAM, port);
     poll.add(client.fd, i);
     if (!begin(client)) end_of(client);
   }

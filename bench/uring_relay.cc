@@ -26,6 +26,7 @@
 namespace {
 
 using fairlead::bench::fail;
+using fairlead::bench::dial;
 using fairlead::bench::loopback;
 
 constexpr unsigned kMostDescriptors = 8192;
@@ -159,12 +160,6 @@ int bound(int type, uint16_t port) {
   setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
   const sockaddr_in at = loopback(port);
   if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) fail("bind");
-  return fd;
-}
-int dial(int type, uint16_t port) {
-  const int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-  const sockaddr_in to = loopback(port);
-  if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) fail("connect");
   return fd;
 }
 

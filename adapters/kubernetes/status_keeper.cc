@@ -167,6 +167,12 @@ void StatusKeeper::take_object(const ObjectPtr& object, bool verdicts_changed, M
   compare(key, state, now);
 }
 
+// The version that failed its check, where that came after the last good one.
+const ObjectPtr& StatusKeeper::newest(const ObjectKey& key, const ObjectPtr& good) const {
+  const auto rejected = objects_->rejected().find(key);
+  return rejected == objects_->rejected().end() ? good : rejected->second;
+}
+
 void StatusKeeper::take(const std::shared_ptr<const StatusSink>& said, const ObjectSnapshotPtr& objects, const Verdicts& verdicts, MonotonicTime now) {
   const bool verdicts_changed = !(verdicts == verdicts_);
   if (verdicts_changed) verdicts_ = verdicts;
@@ -177,8 +183,7 @@ void StatusKeeper::take(const std::shared_ptr<const StatusSink>& said, const Obj
   std::set<ObjectKey> there;
   for (const StatusKind& kind : status_kinds()) {
     for (const auto& [key, good] : objects->of(kind.group, kind.kind)) {
-      const auto rejected = objects->rejected().find(key);
-      const ObjectPtr& object = rejected == objects->rejected().end() ? good : rejected->second;
+      const ObjectPtr& object = newest(key, good);
       if (!ours(*object)) continue;
       there.insert(key);
       take_object(object, verdicts_changed, now);
@@ -203,8 +208,7 @@ void StatusKeeper::take(const std::shared_ptr<const StatusSink>& said, const Obj
 void StatusKeeper::take_changed(const ObjectSnapshot& before, MonotonicTime now) {
   const auto take_one = [&](const ObjectPtr& was, const ObjectPtr& is) {
     const ObjectKey key = (is != nullptr ? is : was)->key;
-    const auto rejected = objects_->rejected().find(key);
-    const ObjectPtr& object = rejected == objects_->rejected().end() ? is : rejected->second;
+    const ObjectPtr& object = newest(key, is);
     if (object != nullptr && ours(*object)) return take_object(object, false, now);
     const auto state = states_.find(key);
     if (state == states_.end()) return;

@@ -104,6 +104,7 @@ class StatusKeeper {
   void learn(State& state, const std::string& body);
   void note_news(State& state);
   bool ours(const Object& object) const { return options_.source.empty() || object.source == options_.source; }
+  const ObjectPtr& newest(const ObjectKey& key, const ObjectPtr& good) const;
   void take_changed(const ObjectSnapshot& before, MonotonicTime now);
   void take_object(const ObjectPtr& object, bool verdicts_changed, MonotonicTime now);
 

@@ -81,13 +81,14 @@ void StatusWriter::run() {
     std::optional<Verdicts> own = ask_(begins || anew);
     if (own) own_ = *std::move(own);
     const bool heard = hear();
-    if (begins || own || heard) {
+    const bool judged = begins || own || heard;  // anew
+    if (judged) {
       all_ = own_;
       for (const std::string& report : told_) {
         if (const absl::StatusOr<Verdicts> other = from_report(report); other.ok()) add_report(all_, *other);
       }
     }
-    if (fresh || begins || own || heard) {
+    if (fresh || judged) {
       keeper_.take(said, objects, all_, clock_.monotonic());
       for (const StatusKeeper::Outcome& news : keeper_.news()) tell(news);
     }
